@@ -1,0 +1,35 @@
+"""Where things are, and which ports the benchmark uses (loopback only, 18000-18999)."""
+
+import os
+import pathlib
+import subprocess
+
+BENCH = pathlib.Path(__file__).resolve().parent.parent
+ROOT = BENCH.parent
+WORK = BENCH / "work"
+PEERS = BENCH / "peers"
+INSTALLED = WORK / "peers"
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+
+BACKEND_PORTS = (18101, 18102)
+BACKENDS = tuple(f"127.0.0.1:{port}" for port in BACKEND_PORTS)
+PROXY_PORT_FIRST = 18200
+ADMIN_PORT_FIRST = 18300
+
+
+def program(name):
+    """A release build of one of the project's own programs. FOREGATE_BIN names another foregate binary."""
+    if name == "foregate" and os.environ.get("FOREGATE_BIN"):
+        return pathlib.Path(os.environ["FOREGATE_BIN"])
+    return TARGET / "release" / name
+
+
+def build(*packages):
+    """Builds release programs, each package by itself: together they would share features and be other programs.
+
+    Returns the packages that do not build.
+    """
+    return [
+        package for package in packages
+        if subprocess.run(["cargo", "build", "--release", "--quiet", "-p", package], cwd=ROOT).returncode != 0
+    ]

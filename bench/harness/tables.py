@@ -1,0 +1,287 @@
+"""From raw results to RESULTS.md: medians with min and max, ratios, the verdict."""
+
+import json
+import statistics
+
+from . import places
+
+ASKED_INSTRUCTIONS = (14000, 9000)
+FAMILIES = {"nginx": ("nginx", "nginx-big"), "HAProxy": ("haproxy", "haproxy-big", "haproxy-ray")}
+NOT_PEERS = ("foregate", "relay")
+
+
+def spread(values, digits=1):
+    """`median (min–max)`."""
+    values = list(values)
+    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}–{max(values):.{digits}f})"
+
+
+def median(results, name, *path):
+    """The median over a proxy's runs of the figure at `path`; None when it was not measured."""
+    runs = results.get(name, {}).get("runs")
+    if not runs:
+        return None
+    values = []
+    for run in runs:
+        for key in path:
+            run = run[key]
+        values.append(run)
+    return statistics.median(values)
+
+
+def cpu(results, name):
+    return median(results, name, "cpu_us_per_request")
+
+
+def mib(count):
+    return f"{count / (1 << 20):.1f}"
+
+
+def load_table(results):
+    """One row a proxy."""
+    rows = [
+        "| proxy | CPU µs/request | user / system µs | foregate ÷ this | requests/s | p50 ms | p99 ms | RSS MiB | system calls/request |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    own = cpu(results, "foregate")
+    for name, result in results.items():
+        runs = result.get("runs")
+        if not runs:
+            continue
+        figure = cpu(results, name)
+        user = statistics.median(run["user_share"] for run in runs) * figure
+        rate = statistics.median(run["requests_per_second"] for run in runs)
+        latency = {
+            key: statistics.median(run["latency_us"][key] for run in runs) / 1000 for key in ("p50", "p99")
+        }
+        digits = 1 if figure < 1000 else 0
+        ratio = f"{own / figure:.2f}" if own and name != "foregate" else "–"
+        rows.append(
+            f"| {bold(name)} | {spread((run['cpu_us_per_request'] for run in runs), digits)} "
+            f"| {user:.{digits}f} / {figure - user:.{digits}f} | {ratio} | {rate:,.0f} | {latency['p50']:.2f} "
+            f"| {latency['p99']:.2f} | {mib(result['rss']) if 'rss' in result else '–'} "
+            f"| {calls(result.get('syscalls'))} |"
+        )
+    return rows
+
+
+def bold(name):
+    return f"**{name}**" if name == "foregate" else name
+
+
+def calls(by_name):
+    """The sum and the four most frequent."""
+    if not by_name:
+        return "–"
+    total = sum(by_name.values())
+    digits = 2 if total < 50 else 0
+    first = ", ".join(f"{name} {count:.{digits}f}" for name, count in list(by_name.items())[:4])
+    return f"{total:.{digits}f}: {first}"
+
+
+def churn(results):
+    """Proxies that opened many backend connections: their keep-alive did not work, the comparison would be unfair."""
+    found = []
+    for name, result in results.items():
+        requests = sum(run["requests"] for run in result.get("runs", []))
+        opened = sum(run.get("backend_connections_opened", 0) for run in result.get("runs", []))
+        if requests and opened > 0.02 * requests + 1200 * len(result["runs"]):
+            found.append(f"{name} opened {opened:,} backend connections for {requests:,} requests")
+    return found
+
+
+def idle_table(results):
+    rows = ["| proxy | bytes each | RSS MiB before | RSS MiB with all | connections |", "|---|---|---|---|---|"]
+    for name, result in results.items():
+        rows.append(
+            f"| {bold(name)} | {result['bytes_each']:,.0f} | {mib(result['rss_empty'])} | {mib(result['rss_full'])} "
+            f"| {result['connections']:,} |"
+        )
+    rows += [
+        "",
+        "The slope of anonymous memory between 1,000 and all held connections, one request made on each. nginx reserves its"
+        " connection table at its start, so that part is not in its slope but in its first column of memory.",
+    ]
+    return rows
+
+
+def workers_figures(results):
+    """Capacity is workers over CPU per request, as fast as it goes and with as many connections for each worker."""
+    one, two = (median(results, workers, "saturated", "cpu_us_per_request") for workers in ("1", "2"))
+    if not one or not two:
+        return None
+    return {"capacity": 2 * one / two}
+
+
+def workers_table(results):
+    figures = workers_figures(results)
+    if not figures:
+        return ["not measured"]
+    rows = [
+        "| workers | as fast as it goes: CPU µs/request | requests/s | at 10,000 requests/s for each worker: CPU µs/request |",
+        "|---|---|---|---|",
+    ]
+    for workers in ("1", "2"):
+        runs = results[workers]["runs"]
+        rows.append(
+            f"| {workers} | {spread(run['saturated']['cpu_us_per_request'] for run in runs)} "
+            f"| {statistics.median(run['saturated']['requests_per_second'] for run in runs):,.0f} "
+            f"| {spread(run['cpu_us_per_request'] for run in runs)} |"
+        )
+    rows += [
+        "",
+        f"Capacity is workers ÷ CPU per request: two workers have {figures['capacity']:.2f} × the capacity of one.",
+    ]
+    if not results.get("own_cores_for_load"):
+        rows[-1] += (
+            " The load shares the two cores here with the proxy, in both cases, so requests per second are what was left"
+            " for it, no capacity."
+        )
+    return rows
+
+
+def routes_figures(results):
+    one, many = cpu(results, "one"), cpu(results, "many")
+    if not one or not many:
+        return None
+    # Paired by round: what both have in common at that minute falls out.
+    pairs = zip(results["one"]["runs"], results["many"]["runs"])
+    extra = statistics.median(b["cpu_us_per_request"] - a["cpu_us_per_request"] for a, b in pairs)
+    return {"extra_us": extra, "reload_ms": results.get("reload_ms", [])}
+
+
+def routes_table(results):
+    figures = routes_figures(results)
+    if not figures:
+        return ["not measured"]
+    rows = ["| configuration | CPU µs/request | p99 ms |", "|---|---|---|"]
+    for name, label in (("one", "one route"), ("many", "10,000 routes, 1,000 hosts")):
+        runs = results[name]["runs"]
+        p99 = statistics.median(run["latency_us"]["p99"] for run in runs) / 1000
+        rows.append(f"| {label} | {spread((run['cpu_us_per_request'] for run in runs), 2)} | {p99:.2f} |")
+    rows += ["", f"The difference, paired by round: {figures['extra_us']:.2f} µs, the same 10,000 requests sent to both."]
+    if figures["reload_ms"]:
+        rows.append(f"From HUP to the first answer of the new configuration: {spread(figures['reload_ms'], 0)} ms.")
+    return rows
+
+
+def best(results, names=None, *path):
+    """The best peer of `names` (all peers by default) and its figure."""
+    path = path or ("cpu_us_per_request",)
+    names = names or [name for name in results if name not in NOT_PEERS]
+    figures = [(median(results, name, *path), name) for name in names if results.get(name, {}).get("runs")]
+    return min(figures) if figures else None
+
+
+def ratio_line(raw, workload, label, against, must, aim):
+    """A line of the verdict for CPU per request against the best of some peers."""
+    results = raw["workloads"].get(workload, {})
+    own, peer = cpu(results, "foregate"), best(results, against)
+    title = f"{workload}: CPU per request ÷ {label}"
+    if own is None or peer is None:
+        return (title, None, must, aim, "≤", "")
+    return (title, own / peer[0], must, aim, "≤", f"{own:.1f} ÷ {peer[0]:.1f} µs ({peer[1]})")
+
+
+def verdict_lines(raw):
+    """(what, figure, must, aim, relation, detail) of everything that is asked."""
+    lines = []
+    for workload in ("1k-64conn", "1k-64conn-log"):
+        lines.append(ratio_line(raw, workload, "nginx", FAMILIES["nginx"], 0.75, 0.65))
+        lines.append(ratio_line(raw, workload, "HAProxy", FAMILIES["HAProxy"], 0.65, 0.55))
+    lines.append(ratio_line(raw, "1k-64conn", "blind relay", ("relay",), 1.25, 1.10))
+    for workload in ("64k-32conn", "10m-4conn", "upload-1m-16conn"):
+        lines.append(ratio_line(raw, workload, "best peer", None, 0.95, 0.85))
+    for workload in ("1k-rate", "1k-64conn"):
+        results = raw["workloads"].get(workload, {})
+        own, peer = median(results, "foregate", "latency_us", "p99"), best(results, None, "latency_us", "p99")
+        figure = own / peer[0] if own and peer and peer[0] else None
+        detail = f"{own / 1000:.2f} ÷ {peer[0] / 1000:.2f} ms ({peer[1]})" if figure else ""
+        lines.append((f"{workload}: p99 ÷ best peer", figure, 1.0, None, "≤", detail))
+    workers = workers_figures(raw["workloads"].get("workers-2", {}))
+    lines.append(("two workers ÷ one (capacity)", workers and workers["capacity"], 1.9, 1.97, "≥", ""))
+    own = raw["workloads"].get("idle-10000", {}).get("foregate", {}).get("bytes_each")
+    lines.append(("idle connection: bytes of user memory", own, 1300, 600, "≤", ""))
+    routes = routes_figures(raw["workloads"].get("routes-10000", {}))
+    lines.append(("10,000 routes: µs over one route", routes and routes["extra_us"], 1.0, None, "≤", ""))
+    reload_ms = statistics.median(routes["reload_ms"]) if routes and routes["reload_ms"] else None
+    lines.append(("10,000 routes: reload ms", reload_ms, 500, None, "≤", ""))
+    try:
+        recorded = json.loads((places.BENCH / "instructions.json").read_text())["instructions_per_request"]
+    except (OSError, KeyError, ValueError):
+        recorded = None
+    lines.append(("user instructions per request (bench/instructions)", recorded, *ASKED_INSTRUCTIONS, "≤", ""))
+    return lines
+
+
+def verdict(raw):
+    rows = ["| asked | figure | must | aim | verdict | |", "|---|---|---|---|---|---|"]
+    for what, figure, must, aim, relation, detail in verdict_lines(raw):
+        def holds(bound):
+            return figure <= bound if relation == "≤" else figure >= bound
+        if figure is None:
+            word, shown = "not measured", "–"
+        else:
+            word = "aim met" if aim is not None and holds(aim) else "met" if holds(must) else "**missed**"
+            shown = f"{figure:,.2f}" if abs(figure) < 100 else f"{figure:,.0f}"
+        aim_shown = "" if aim is None else f"{relation} {aim:,}"
+        rows.append(f"| {what} | {shown} | {relation} {must:,} | {aim_shown} | {word} | {detail} |")
+    return rows
+
+
+def micro_table():
+    """The recorded instruction counts of single steps."""
+    try:
+        recorded = json.loads((places.BENCH / "micro.json").read_text())
+    except (OSError, ValueError):
+        return []
+    rows = [f"| {step} | {count:,} |" for step, count in recorded["instructions"].items()]
+    return [
+        "## Single steps", "",
+        f"User instructions of one turn, recorded by `bench/micro` on {recorded['date']} with {recorded['rustc']}.", "",
+        "| step | instructions |", "|---|---|", *rows, "",
+    ]
+
+
+def document(raw, workloads):
+    """The whole RESULTS.md."""
+    machine = raw["machine"]
+    lines = [
+        "# Side by side",
+        "",
+        f"Written by `bench/compare{' --quick' if raw['quick'] else ''}` on {raw['date']}: {raw['rounds']} interleaved rounds of"
+        f" {raw['seconds']} s, medians with (min–max). Machine: {machine['cores']} cores, {machine['cpu']}, kernel"
+        f" {machine['kernel']}, load average at the start {machine['load']}.",
+        "",
+        "The figure is CPU time per request: time on a core of all threads and processes of a proxy"
+        " (`/proc/PID/task/*/schedstat`) over the requests completed in the same window. The split into user and system is"
+        " that time divided by the ratio of clock ticks (`/proc/PID/stat`), which is coarse. Each proxy runs one worker on one"
+        " core; load and backend run on another. Every byte of the answers is compared with what the backend must have sent"
+        " (10 MB answers: every eighth). Peers keep connections to the backends alive and add no header of their own beyond"
+        " their defaults; Foregate runs its full road (routing, header law, `Via`, `Forwarded`, `X-Forwarded-*`, request"
+        " ids, metrics, all deadlines). Configurations: `bench/peers`.",
+        "",
+        "![CPU per request](results.svg)",
+        "",
+        "## Verdict",
+        "",
+        "Against a family (nginx, HAProxy) its fastest member here counts.",
+        "",
+        *verdict(raw),
+        "",
+    ]
+    tables = {"idle-10000": idle_table, "workers-2": workers_table, "routes-10000": routes_table}
+    for workload in workloads:
+        results = raw["workloads"].get(workload.name)
+        lines += [f"## {workload.name}: {workload.title}", ""]
+        lines += tables.get(workload.name, load_table)(results) if results else ["not measured"]
+        lines.append("")
+        for note in churn(results or {}) if workload.name not in tables else []:
+            lines += [f"Note: {note}.", ""]
+        for note in raw["failures"].get(workload.name, []):
+            lines += [f"Note: {note}", ""]
+    lines += micro_table()
+    lines += ["## Versions", ""]
+    lines += [f"- {name}: {about}" for name, about in raw["about"].items()]
+    lines += [f"- {name}: absent on this machine" for name in raw["absent"]]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,52 @@
+//! **Purpose:** the admin listener: metrics, health, status and reload for operators and their tools.
+//! **Never knows:** what it shows and what it sets in motion; both are behind [`View`] and [`Control`].
+//! **Next on the road:** nothing; requests of clients never come this way.
+//!
+//! | route | answers |
+//! |---|---|
+//! | `GET /metrics` | [`View::metrics`], in the Prometheus text format |
+//! | `GET /healthz` | 200 for as long as the process lives |
+//! | `GET /readyz` | 200, or 503 while it drains |
+//! | `GET /status` | [`View::status`], as JSON |
+//! | `POST /reload` | [`Control::reload`]: 200, 422 when the configuration was refused, 409 when one is under way |
+//!
+//! Everything else is 404 or 405. Answers but `/metrics` are JSON; errors have the members `error`, a stable name, and
+//! `detail`, a text for people.
+//!
+//! There is no authentication: the listener belongs on loopback or on a network of operators. What a browser on such a
+//! machine could be tricked into is refused by [`caller`]; what a broken peer could hold is bounded by [`serve()`].
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests fail by panicking"))]
+
+pub mod caller;
+mod routes;
+mod serve;
+mod stall;
+
+#[cfg(test)]
+mod tests;
+
+pub use serve::{CONNECTIONS_MAX, serve};
+
+use serde_json::Value;
+
+/// What operators are shown. Called on threads that may block.
+pub trait View: Send + Sync + 'static {
+    /// All metrics in the Prometheus text format ([`foregate_telemetry::metrics::CONTENT_TYPE`]).
+    fn metrics(&self) -> String;
+
+    /// Version, uptime, configuration, listeners, sites and their routes, upstreams and the states of their endpoints.
+    fn status(&self) -> Value;
+
+    /// Whether new work is welcome; false while the process drains. Must not block.
+    fn ready(&self) -> bool;
+}
+
+/// What operators set in motion. Called on threads that may block.
+pub trait Control: Send + Sync + 'static {
+    /// Reads the configuration again and takes it over, and says what changed.
+    ///
+    /// # Errors
+    /// Why the old configuration stays, for people; may have several lines.
+    fn reload(&self) -> Result<String, String>;
+}

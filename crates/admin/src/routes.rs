@@ -1,0 +1,157 @@
+//! What is asked and answered.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use foregate_telemetry::metrics::CONTENT_TYPE;
+use serde_json::json;
+use tokio::sync::Semaphore;
+
+use crate::{Control, View, caller};
+
+/// Bytes that a request's body may announce; no route reads one.
+const BODY_BYTES_MAX: u64 = 1024;
+
+#[derive(Clone)]
+struct Desk {
+    view: Arc<dyn View>,
+    control: Arc<dyn Control>,
+    /// One reload at a time.
+    reloading: Arc<Semaphore>,
+}
+
+/// The routes of the admin listener.
+pub(crate) fn router(view: Arc<dyn View>, control: Arc<dyn Control>) -> Router {
+    let desk = Desk {
+        view,
+        control,
+        reloading: Arc::new(Semaphore::new(1)),
+    };
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(health))
+        .route("/readyz", get(readiness))
+        .route("/status", get(status))
+        .route("/reload", post(reload))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn(refuse_bodies))
+        .layer(middleware::map_response(set_safe_fields))
+        .with_state(desk)
+}
+
+fn problem(status: StatusCode, error: &str, detail: &str) -> Response {
+    (status, Json(json!({ "error": error, "detail": detail }))).into_response()
+}
+
+/// Runs what may block, locks and files of `/proc`, on a thread of its own.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Response> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_| {
+        problem(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "panicked",
+            "answering this failed; the process log may say more",
+        )
+    })
+}
+
+async fn metrics(State(desk): State<Desk>) -> Result<Response, Response> {
+    let text = blocking(move || desk.view.metrics()).await?;
+    Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response())
+}
+
+async fn health() -> Response {
+    Json(json!({ "alive": true })).into_response()
+}
+
+async fn readiness(State(desk): State<Desk>) -> Response {
+    let is_ready = desk.view.ready();
+    let status = if is_ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (status, Json(json!({ "ready": is_ready }))).into_response()
+}
+
+async fn status(State(desk): State<Desk>, request: Request) -> Result<Response, Response> {
+    if !caller::addresses_us(request.headers()) {
+        return Ok(wrong_host());
+    }
+    let status = blocking(move || desk.view.status()).await?;
+    Ok(Json(status).into_response())
+}
+
+async fn reload(State(desk): State<Desk>, request: Request) -> Result<Response, Response> {
+    if !caller::addresses_us(request.headers()) {
+        return Ok(wrong_host());
+    }
+    if caller::is_cross_site(request.headers()) {
+        let detail = "a page of another origin asked a browser for this";
+        return Ok(problem(StatusCode::FORBIDDEN, "cross-site", detail));
+    }
+    let Ok(turn) = desk.reloading.try_acquire_owned() else {
+        let detail = "another reload is under way";
+        return Ok(problem(StatusCode::CONFLICT, "reloading", detail));
+    };
+    // The turn goes with the work: a client that leaves does not end the reload it began.
+    let result = blocking(move || {
+        let _turn = turn;
+        desk.control.reload()
+    })
+    .await?;
+    Ok(match result {
+        Ok(detail) => Json(json!({ "reloaded": true, "detail": detail })).into_response(),
+        Err(detail) => problem(StatusCode::UNPROCESSABLE_ENTITY, "config-refused", &detail),
+    })
+}
+
+fn wrong_host() -> Response {
+    let detail = "address the admin listener by localhost or an IP address";
+    problem(StatusCode::FORBIDDEN, "wrong-host", detail)
+}
+
+async fn not_found() -> Response {
+    let detail = "there are /metrics, /healthz, /readyz, /status and /reload";
+    problem(StatusCode::NOT_FOUND, "not-found", detail)
+}
+
+async fn method_not_allowed() -> Response {
+    let detail = "the Allow field says which methods this takes";
+    problem(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)
+}
+
+/// Bodies mean nothing here: small ones are ignored, large ones refused before they are sent.
+async fn refuse_bodies(request: Request, next: Next) -> Response {
+    let length = request.headers().get(header::CONTENT_LENGTH);
+    let length = length.and_then(|text| text.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|bytes| bytes > BODY_BYTES_MAX) {
+        let detail = "no body is expected";
+        return problem(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", detail);
+    }
+    next.run(request).await
+}
+
+/// Answers are of the moment, and are not to be shown or guessed at by browsers.
+async fn set_safe_fields(mut response: Response) -> Response {
+    let fields = response.headers_mut();
+    for (name, value) in [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; frame-ancestors 'none'",
+        ),
+    ] {
+        fields.insert(name, axum::http::HeaderValue::from_static(value));
+    }
+    response
+}

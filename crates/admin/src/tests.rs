@@ -1,0 +1,343 @@
+//! The admin listener over real sockets.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "these are clients on threads of their own"
+)]
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use crate::{CONNECTIONS_MAX, Control, View, serve};
+
+/// A gateway of which the test says what it is.
+#[derive(Default)]
+struct Gateway {
+    draining: AtomicBool,
+    refuses: AtomicBool,
+    reloads: AtomicUsize,
+    /// While true, a reload does not end.
+    held: Mutex<bool>,
+    released: Condvar,
+}
+
+impl View for Gateway {
+    fn metrics(&self) -> String {
+        "foregate_up 1\n".into()
+    }
+
+    fn status(&self) -> Value {
+        json!({ "version": "test" })
+    }
+
+    fn ready(&self) -> bool {
+        !self.draining.load(Ordering::SeqCst)
+    }
+}
+
+impl Control for Gateway {
+    fn reload(&self) -> Result<String, String> {
+        self.reloads.fetch_add(1, Ordering::SeqCst);
+        let mut held = self.held.lock().unwrap();
+        while *held {
+            held = self.released.wait(held).unwrap();
+        }
+        match self.refuses.load(Ordering::SeqCst) {
+            true => Err("line 3: no".into()),
+            false => Ok("2 routes changed".into()),
+        }
+    }
+}
+
+struct Admin {
+    gateway: Arc<Gateway>,
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Admin {
+    fn start() -> Self {
+        let gateway = Arc::new(Gateway::default());
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let (view, control) = (Arc::clone(&gateway), Arc::clone(&gateway));
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            let stop = async { stopped.await.unwrap_or(()) };
+            runtime
+                .block_on(serve(listener, view, control, stop))
+                .unwrap();
+        });
+        Self {
+            gateway,
+            address,
+            stop: Some(stop),
+            thread: Some(thread),
+        }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .unwrap();
+        stream
+    }
+
+    /// Sends a request on a connection of its own; status, head in lower case, body.
+    fn ask(&self, request: &str) -> (u16, String, String) {
+        let mut stream = self.connect();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let (head, body) = text
+            .split_once("\r\n\r\n")
+            .unwrap_or_else(|| panic!("no head: {text:?}"));
+        let status = head[9..12].parse().unwrap();
+        (status, head.to_ascii_lowercase(), body.to_owned())
+    }
+
+    fn get(&self, path: &str) -> (u16, String, String) {
+        self.ask(&format!(
+            "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+            self.address
+        ))
+    }
+
+    fn post(&self, path: &str, fields: &str) -> (u16, Value) {
+        let (status, _, body) = self.ask(&format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{fields}\r\n"
+        ));
+        (status, serde_json::from_str(&body).unwrap())
+    }
+}
+
+impl Drop for Admin {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+            && !std::thread::panicking()
+        {
+            panic!("the server panicked");
+        }
+    }
+}
+
+#[test]
+fn metrics_are_served_as_text() {
+    let (status, head, body) = Admin::start().get("/metrics");
+    assert_eq!((status, body.as_str()), (200, "foregate_up 1\n"));
+    assert!(
+        head.contains("content-type: text/plain; version=0.0.4; charset=utf-8"),
+        "{head}"
+    );
+    assert!(head.contains("cache-control: no-store"), "{head}");
+}
+
+#[test]
+fn metrics_are_for_scrapers_under_any_name() {
+    let request =
+        "GET /metrics HTTP/1.1\r\nHost: gateway.internal:9180\r\nConnection: close\r\n\r\n";
+    assert_eq!(Admin::start().ask(request).0, 200);
+}
+
+#[test]
+fn health_stays_while_readiness_goes() {
+    let admin = Admin::start();
+    assert_eq!(
+        (admin.get("/healthz").0, admin.get("/readyz").0),
+        (200, 200)
+    );
+    admin.gateway.draining.store(true, Ordering::SeqCst);
+    assert_eq!(
+        (admin.get("/healthz").0, admin.get("/readyz").0),
+        (200, 503)
+    );
+}
+
+#[test]
+fn status_is_json_and_only_for_own_names() {
+    let admin = Admin::start();
+    let (status, head, body) = admin.get("/status");
+    assert_eq!((status, body.as_str()), (200, r#"{"version":"test"}"#));
+    assert!(head.contains("content-type: application/json"), "{head}");
+    let (status, _, body) =
+        admin.ask("GET /status HTTP/1.1\r\nHost: rebound.example\r\nConnection: close\r\n\r\n");
+    assert_eq!(status, 403);
+    assert!(body.contains("wrong-host"), "{body}");
+}
+
+#[test]
+fn a_reload_tells_its_result() {
+    let admin = Admin::start();
+    assert_eq!(
+        admin.post("/reload", ""),
+        (
+            200,
+            json!({ "reloaded": true, "detail": "2 routes changed" })
+        )
+    );
+    admin.gateway.refuses.store(true, Ordering::SeqCst);
+    assert_eq!(
+        admin.post("/reload", "Content-Length: 0\r\n"),
+        (
+            422,
+            json!({ "error": "config-refused", "detail": "line 3: no" })
+        )
+    );
+}
+
+#[test]
+fn a_foreign_page_reloads_nothing() {
+    let admin = Admin::start();
+    for fields in [
+        "Origin: http://evil.example\r\n",
+        "Origin: null\r\n",
+        "Sec-Fetch-Site: cross-site\r\n",
+    ] {
+        let (status, body) = admin.post("/reload", fields);
+        assert_eq!(
+            (status, &body["error"]),
+            (403, &json!("cross-site")),
+            "{fields}"
+        );
+    }
+    for host in [
+        "Host: evil.example\r\n",
+        "Host: localhost\r\nHost: evil.example\r\n",
+        "",
+    ] {
+        let request = format!("POST /reload HTTP/1.1\r\n{host}Connection: close\r\n\r\n");
+        assert_eq!(admin.ask(&request).0, 403, "{host}");
+    }
+    assert_eq!(admin.gateway.reloads.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn one_reload_at_a_time() {
+    let admin = Admin::start();
+    *admin.gateway.held.lock().unwrap() = true;
+    let mut first = admin.connect();
+    first
+        .write_all(b"POST /reload HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    while admin.gateway.reloads.load(Ordering::SeqCst) == 0 {
+        std::thread::yield_now();
+    }
+    let (status, body) = admin.post("/reload", "");
+    assert_eq!((status, &body["error"]), (409, &json!("reloading")));
+    *admin.gateway.held.lock().unwrap() = false;
+    admin.gateway.released.notify_all();
+    let mut answer = String::new();
+    first.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(admin.post("/reload", "").0, 200);
+}
+
+#[test]
+fn wrong_paths_and_methods_are_told_in_json() {
+    let admin = Admin::start();
+    let (status, _, body) = admin.get("/");
+    assert_eq!(status, 404);
+    assert_eq!(
+        serde_json::from_str::<Value>(&body).unwrap()["error"],
+        "not-found"
+    );
+    let (status, head, body) = admin.get("/reload");
+    assert_eq!(status, 405);
+    assert!(head.contains("allow: post"), "{head}");
+    assert_eq!(
+        serde_json::from_str::<Value>(&body).unwrap()["error"],
+        "method-not-allowed"
+    );
+    assert_eq!(admin.post("/metrics", "").0, 405);
+    let (status, _, body) =
+        admin.ask("HEAD /status HTTP/1.1\r\nHost: [::1]:1\r\nConnection: close\r\n\r\n");
+    assert_eq!((status, body.as_str()), (200, ""));
+}
+
+#[test]
+fn large_heads_and_bodies_are_refused() {
+    let admin = Admin::start();
+    assert_eq!(admin.post("/reload", "Content-Length: 1000000\r\n").0, 413);
+    let mut stream = admin.connect();
+    let field = format!("X: {}\r\n", "x".repeat(32 * 1024));
+    // The server may answer and close before everything is written.
+    let _ = stream
+        .write_all(format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\n{field}\r\n").as_bytes());
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    assert!(
+        !answer.starts_with(b"HTTP/1.1 200"),
+        "{}",
+        String::from_utf8_lossy(&answer)
+    );
+    assert_eq!(admin.gateway.reloads.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn connections_beyond_the_bound_wait_their_turn() {
+    let admin = Admin::start();
+    let mut idle: Vec<TcpStream> = (0..CONNECTIONS_MAX).map(|_| admin.connect()).collect();
+    for stream in &mut idle {
+        stream
+            .write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .unwrap();
+        stream.read_exact(&mut [0; 12]).unwrap();
+    }
+    let mut late = admin.connect();
+    late.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    late.set_read_timeout(Some(Duration::from_millis(100)))
+        .unwrap();
+    assert!(
+        late.read(&mut [0; 1]).is_err(),
+        "it is served beyond the bound"
+    );
+    drop(idle.pop());
+    late.set_read_timeout(Some(Duration::from_secs(10)))
+        .unwrap();
+    let mut answer = String::new();
+    late.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[test]
+fn stopping_ends_idle_connections_and_lets_answers_finish() {
+    let mut admin = Admin::start();
+    let mut idle = admin.connect();
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .unwrap();
+    idle.read_exact(&mut [0; 12]).unwrap();
+    *admin.gateway.held.lock().unwrap() = true;
+    let mut busy = admin.connect();
+    busy.write_all(b"POST /reload HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .unwrap();
+    while admin.gateway.reloads.load(Ordering::SeqCst) == 0 {
+        std::thread::yield_now();
+    }
+    drop(admin.stop.take());
+    let mut rest = Vec::new();
+    idle.read_to_end(&mut rest).unwrap();
+    assert!(
+        TcpStream::connect(admin.address).is_err(),
+        "it still listens"
+    );
+    *admin.gateway.held.lock().unwrap() = false;
+    admin.gateway.released.notify_all();
+    let mut answer = String::new();
+    busy.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}

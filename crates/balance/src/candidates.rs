@@ -1,0 +1,212 @@
+//! Which endpoints of an upstream are fit for a request. Every algorithm and every explanation asks here.
+
+use std::sync::Arc;
+
+use crate::endpoint::{AdminState, Endpoint};
+
+/// Why an endpoint can or can't be picked at present.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It can be picked.
+    Available,
+    /// This request has tried it.
+    Tried,
+    /// It failed too often of late.
+    Ejected {
+        /// When that ends.
+        until_ms: u64,
+    },
+    /// It finishes what it has.
+    Draining,
+    /// It was taken out of service.
+    Disabled,
+    /// Its weight is zero.
+    Weightless,
+}
+
+impl Standing {
+    /// The stable name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Standing::Available => "available",
+            Standing::Tried => "tried",
+            Standing::Ejected { .. } => "ejected",
+            Standing::Draining => "draining",
+            Standing::Disabled => "disabled",
+            Standing::Weightless => "weightless",
+        }
+    }
+}
+
+/// The endpoints that a request has tried, by index. Holds the last sixteen.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tried {
+    indexes: [u32; Tried::MAX],
+    count: u32,
+}
+
+impl Tried {
+    /// How many tries are remembered; a seventeenth takes the first one's place.
+    pub const MAX: usize = 16;
+
+    /// None yet.
+    #[must_use]
+    pub const fn new() -> Tried {
+        Tried {
+            indexes: [0; Tried::MAX],
+            count: 0,
+        }
+    }
+
+    /// Remembers a try.
+    pub fn insert(&mut self, index: usize) {
+        self.indexes[self.count as usize % Tried::MAX] = index as u32;
+        self.count = self.count.saturating_add(1);
+    }
+
+    /// How many tries there were.
+    #[must_use]
+    pub const fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Whether an endpoint was tried.
+    #[must_use]
+    #[inline]
+    pub fn contains(&self, index: usize) -> bool {
+        let held = (self.count as usize).min(Tried::MAX);
+        self.indexes[..held].contains(&(index as u32))
+    }
+}
+
+/// The endpoints of an upstream as one pick sees them.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidates<'a> {
+    pub(crate) endpoints: &'a [Arc<Endpoint>],
+    /// The weights that the picker was built with.
+    pub(crate) weights: &'a [u32],
+    pub(crate) now_ms: u64,
+    pub(crate) tried: &'a Tried,
+    /// Nothing better is left: ejections don't count.
+    pub(crate) panic: bool,
+}
+
+impl Candidates<'_> {
+    pub(crate) fn count(&self) -> usize {
+        self.endpoints.len()
+    }
+
+    /// Why an endpoint can or can't be picked.
+    #[must_use]
+    #[inline]
+    pub fn standing(&self, index: usize) -> Standing {
+        let endpoint = &self.endpoints[index];
+        match endpoint.admin() {
+            AdminState::Enabled => {}
+            AdminState::Draining => return Standing::Draining,
+            AdminState::Disabled => return Standing::Disabled,
+        }
+        if self.weights[index] == 0 {
+            return Standing::Weightless;
+        }
+        if self.tried.contains(index) {
+            return Standing::Tried;
+        }
+        match endpoint.ejected_until_ms(self.now_ms) {
+            Some(until_ms) if !self.panic => Standing::Ejected { until_ms },
+            _ => Standing::Available,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_available(&self, index: usize) -> bool {
+        self.standing(index) == Standing::Available
+    }
+
+    /// Whether the first endpoint is less loaded than the second, each measured by its weight and with the request
+    /// in question counted in.
+    #[inline]
+    pub(crate) fn is_less_loaded(&self, first: usize, second: usize) -> bool {
+        let load = |index: usize| u64::from(self.endpoints[index].in_flight()) + 1;
+        // a/b < c/d is a·d < c·b; the products need more than 64 bits.
+        let left = u128::from(load(first)) * u128::from(self.weights[second]);
+        let right = u128::from(load(second)) * u128::from(self.weights[first]);
+        left < right
+    }
+
+    /// An available endpoint by weighted chance, found by looking at all of them: the last resort of algorithms
+    /// that guess, for times when few are available.
+    pub(crate) fn scan(&self, random: &mut Draws) -> Option<usize> {
+        let mut sum = 0_u64;
+        let mut picked = None;
+        for index in 0..self.count() {
+            if self.is_available(index) {
+                let weight = u64::from(self.weights[index]);
+                sum += weight;
+                // Each replaces the one before by its share of all so far.
+                if random.below(sum) < weight {
+                    picked = Some(index);
+                }
+            }
+        }
+        picked
+    }
+}
+
+/// Random numbers drawn from one given number (SplitMix64).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Draws(u64);
+
+impl Draws {
+    pub(crate) const fn new(random: u64) -> Draws {
+        Draws(random)
+    }
+
+    #[inline]
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number below `bound` (which is at least 1), each as likely as the next to within 2^-64 × `bound`.
+    #[inline]
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tries_are_remembered_up_to_sixteen() {
+        let mut tried = Tried::new();
+        assert!(!tried.contains(0));
+        for index in 0..16 {
+            tried.insert(index);
+        }
+        assert!((0..16).all(|index| tried.contains(index)));
+        tried.insert(99);
+        assert!(tried.contains(99) && !tried.contains(0) && tried.contains(1));
+        assert_eq!(tried.count(), 17);
+    }
+
+    #[test]
+    fn draws_stay_below_and_spread() {
+        let mut draws = Draws::new(1);
+        let mut counts = [0; 10];
+        for _ in 0..10_000 {
+            counts[draws.below(10) as usize] += 1;
+        }
+        assert!(
+            counts.iter().all(|count| (850..1_150).contains(count)),
+            "{counts:?}"
+        );
+        assert_eq!(draws.below(1), 0);
+    }
+}

@@ -1,0 +1,226 @@
+//! An endpoint's state, shared by all workers. All of it is atomics: nobody waits for anybody.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+
+/// What an operator wants of an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum AdminState {
+    /// It takes requests.
+    Enabled = 0,
+    /// It finishes what it has and takes nothing new.
+    Draining = 1,
+    /// It takes nothing.
+    Disabled = 2,
+}
+
+impl AdminState {
+    /// The stable name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            AdminState::Enabled => "enabled",
+            AdminState::Draining => "draining",
+            AdminState::Disabled => "disabled",
+        }
+    }
+}
+
+/// A count that every request changes, on a cache line of its own so that the state that every pick reads stays
+/// where it is.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct InFlightCount(AtomicU32);
+
+/// One address of an upstream. Lives as long as any configuration names it, so its state survives reloads.
+#[derive(Debug)]
+#[repr(align(64))]
+pub struct Endpoint {
+    label: Box<str>,
+    weight: AtomicU32,
+    admin: AtomicU8,
+    /// Failures since the last success.
+    pub(crate) failures: AtomicU32,
+    /// How many doublings the next ejection's time has had.
+    pub(crate) ejections: AtomicU32,
+    /// When the present or last ejection ends, 0 = there was none.
+    pub(crate) ejected_until_ms: AtomicU64,
+    in_flight: InFlightCount,
+}
+
+/// A copy of an endpoint's state at one time, for explanations and metrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointState {
+    /// Its address as configured.
+    pub label: Box<str>,
+    /// Its share relative to its siblings'.
+    pub weight: u32,
+    /// What the operator wants.
+    pub admin: AdminState,
+    /// Requests it works on.
+    pub in_flight: u32,
+    /// Failures since the last success.
+    pub consecutive_failures: u32,
+    /// When its ejection ends, if it is ejected.
+    pub ejected_until_ms: Option<u64>,
+    /// How many doublings the next ejection's time has had.
+    pub ejections: u32,
+}
+
+impl Endpoint {
+    /// An enabled endpoint. The label is its address as an operator wrote it.
+    #[must_use]
+    pub fn new(label: impl Into<Box<str>>, weight: u32) -> Endpoint {
+        Endpoint {
+            label: label.into(),
+            weight: AtomicU32::new(weight),
+            admin: AtomicU8::new(AdminState::Enabled as u8),
+            failures: AtomicU32::new(0),
+            ejections: AtomicU32::new(0),
+            ejected_until_ms: AtomicU64::new(0),
+            in_flight: InFlightCount::default(),
+        }
+    }
+
+    /// Its address as configured.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// Its share relative to its siblings'; 0 takes no requests.
+    #[must_use]
+    #[inline]
+    pub fn weight(&self) -> u32 {
+        self.weight.load(Ordering::Relaxed)
+    }
+
+    /// Changes its share. Pickers see it when they are built or refreshed.
+    pub fn set_weight(&self, weight: u32) {
+        self.weight.store(weight, Ordering::Relaxed);
+    }
+
+    /// What the operator wants of it.
+    #[must_use]
+    #[inline]
+    pub fn admin(&self) -> AdminState {
+        match self.admin.load(Ordering::Relaxed) {
+            0 => AdminState::Enabled,
+            1 => AdminState::Draining,
+            _ => AdminState::Disabled,
+        }
+    }
+
+    /// Changes what the operator wants of it.
+    pub fn set_admin(&self, admin: AdminState) {
+        self.admin.store(admin as u8, Ordering::Relaxed);
+    }
+
+    /// Requests it works on, of all workers.
+    #[must_use]
+    #[inline]
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.0.load(Ordering::Relaxed)
+    }
+
+    /// Counts a request that is being sent to it. For callers that hold the endpoint anyway and spare themselves the
+    /// guard of [`Endpoint::begin`]; each must be followed by one [`Endpoint::leave`].
+    #[inline]
+    pub fn enter(&self) {
+        self.in_flight.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Ends what [`Endpoint::enter`] began.
+    #[inline]
+    pub fn leave(&self) {
+        self.in_flight.0.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Counts a request that is being sent to it, until the guard is dropped.
+    #[must_use]
+    #[inline]
+    pub fn begin(self: &Arc<Endpoint>) -> InFlight {
+        self.enter();
+        InFlight {
+            endpoint: Arc::clone(self),
+        }
+    }
+
+    /// When its ejection ends, if it is ejected at `now_ms`.
+    #[must_use]
+    #[inline]
+    pub fn ejected_until_ms(&self, now_ms: u64) -> Option<u64> {
+        let until = self.ejected_until_ms.load(Ordering::Relaxed);
+        (until > now_ms).then_some(until)
+    }
+
+    /// A copy of its state at `now_ms`.
+    #[must_use]
+    pub fn state(&self, now_ms: u64) -> EndpointState {
+        EndpointState {
+            label: self.label.clone(),
+            weight: self.weight(),
+            admin: self.admin(),
+            in_flight: self.in_flight(),
+            consecutive_failures: self.failures.load(Ordering::Relaxed),
+            ejected_until_ms: self.ejected_until_ms(now_ms),
+            ejections: self.ejections.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// One request in flight to an endpoint; ends when dropped.
+#[derive(Debug)]
+pub struct InFlight {
+    endpoint: Arc<Endpoint>,
+}
+
+impl InFlight {
+    /// The endpoint that works on it.
+    #[must_use]
+    pub fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.endpoint
+    }
+}
+
+impl Drop for InFlight {
+    #[inline]
+    fn drop(&mut self) {
+        self.endpoint.leave();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_in_flight_are_counted_until_dropped() {
+        let endpoint = Arc::new(Endpoint::new("10.0.0.1:80", 3));
+        let first = endpoint.begin();
+        let second = endpoint.begin();
+        assert_eq!(endpoint.in_flight(), 2);
+        drop(first);
+        assert_eq!(second.endpoint().in_flight(), 1);
+        drop(second);
+        assert_eq!(endpoint.in_flight(), 0);
+    }
+
+    #[test]
+    fn a_state_is_a_copy() {
+        let endpoint = Endpoint::new("a", 3);
+        let before = endpoint.state(5);
+        endpoint.set_weight(7);
+        endpoint.set_admin(AdminState::Draining);
+        endpoint.ejected_until_ms.store(10, Ordering::Relaxed);
+        let after = endpoint.state(5);
+        assert_eq!((before.weight, before.admin), (3, AdminState::Enabled));
+        assert_eq!((after.weight, after.admin), (7, AdminState::Draining));
+        assert_eq!(before.ejected_until_ms, None);
+        assert_eq!(after.ejected_until_ms, Some(10));
+        assert_eq!(endpoint.state(10).ejected_until_ms, None);
+        endpoint.set_admin(AdminState::Disabled);
+        assert_eq!(endpoint.admin().name(), "disabled");
+    }
+}

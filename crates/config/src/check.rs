@@ -1,0 +1,29 @@
+//! What only the whole configuration can tell: duplicates across sections, ambiguous and unreachable routes.
+
+mod addresses;
+mod hosts;
+mod overlap;
+mod routes;
+
+use crate::diagnostic::{Code, Diagnostic, Report};
+use crate::sections::Faulty;
+use crate::settings::Settings;
+
+/// Reports everything that is wrong between the parts of a configuration.
+pub(crate) fn check(settings: &Settings, faulty: &Faulty, report: &mut Report) {
+    if settings.sites.is_empty() {
+        report.push(
+            Diagnostic::new(Code::NoSites, crate::Origin::NOWHERE, "there is no site")
+                .cause("every request would be answered with 404")
+                .help("for example: [sites.\"example.com\"] with upstream = \"app\""),
+        );
+    }
+    addresses::check(settings, report);
+    hosts::check(settings, report);
+    let mut budget = routes::Budget::new();
+    for (index, site) in settings.sites.iter().enumerate() {
+        let is_sound = |route: &usize| !faulty.contains(&(index, *route));
+        let sound: Vec<usize> = (0..site.routes.len()).filter(is_sound).collect();
+        routes::check(site, &sound, &mut budget, report);
+    }
+}

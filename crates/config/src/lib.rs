@@ -1,0 +1,150 @@
+//! **Purpose:** turns configuration text (TOML or JSON) into checked `Settings`, or into diagnostics that point at the text.
+//! **Never knows:** the rooms that settings are for, files, sockets, clocks; what it reads comes through [`Files`].
+//! **Next on the road:** `snapshot`, which compiles [`Settings`].
+//!
+//! The way of a text: [`load`] reads files into one spanned tree (imports followed, `${...}` replaced); the readers of the
+//! sections turn the tree into [`Settings`]; the checks look at the whole. Each stage reports all it finds. Every key is
+//! declared once, in its section: from there come its default, the JSON Schema ([`schema()`]) and the reference
+//! ([`reference()`]).
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests fail by panicking"))]
+
+mod check;
+mod diagnostic;
+mod fields;
+mod files;
+mod hosts;
+mod import;
+mod keys;
+mod load;
+mod names;
+mod origin;
+mod paths;
+mod reference;
+mod render;
+mod scalar;
+mod schema;
+mod sections;
+pub mod settings;
+mod source;
+mod substitute;
+mod tree;
+mod words;
+
+#[cfg(test)]
+mod tests;
+
+pub use diagnostic::{Code, Diagnostic, Severity};
+pub use files::{Files, MemoryFiles};
+pub use origin::Origin;
+pub use reference::reference;
+pub use render::{render, to_json};
+pub use schema::schema;
+pub use settings::Settings;
+pub use source::{Place, Source, Sources};
+pub use tree::Format;
+
+use diagnostic::Report;
+use load::Loaded;
+use std::collections::HashSet;
+use std::path::Path;
+
+/// What became of a configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// The settings; `None` if there is any error.
+    pub settings: Option<Settings>,
+    /// Everything that was found, in the order of the text.
+    pub diagnostics: Vec<Diagnostic>,
+    /// How many more problems there are than `diagnostics` tells; 0 but for hopeless texts.
+    pub omitted: usize,
+    /// The texts that diagnostics and settings point into.
+    pub sources: Sources,
+}
+
+impl Outcome {
+    /// True if the configuration cannot be used.
+    pub fn has_errors(&self) -> bool {
+        self.settings.is_none()
+    }
+}
+
+/// Loads the configuration file at `path`, with all that it imports. JSON if its name ends in `.json`, else TOML.
+pub fn load(path: &Path, files: &dyn Files) -> Outcome {
+    let mut report = Report::default();
+    let loaded = load::load(path, files, &mut report);
+    finish(loaded, report)
+}
+
+/// Loads a text as if it stood in a file called `name`; what it imports or refers to comes from `files`
+/// ([`MemoryFiles::default`] has nothing).
+pub fn parse_str(name: &str, text: &str, format: Format, files: &dyn Files) -> Outcome {
+    let mut report = Report::default();
+    let loaded = load::load_text(Path::new(name), text, format, files, &mut report);
+    finish(loaded, report)
+}
+
+fn finish(loaded: Loaded, mut report: Report) -> Outcome {
+    let Loaded {
+        tree,
+        sources,
+        broken,
+    } = loaded;
+    let directories: Vec<&Path> = sources
+        .iter()
+        .map(|source| Path::new(source.name()).parent().unwrap_or(Path::new("")))
+        .collect();
+    let syntax_errors = report.diagnostics.len();
+    let (settings, faulty) = sections::read(&tree, &directories, &mut report);
+    if broken {
+        keep_certain(&mut report, syntax_errors, &sources);
+    } else {
+        check::check(&settings, &faulty, &mut report);
+    }
+    let place = |diagnostic: &Diagnostic| (diagnostic.origin.file, diagnostic.origin.start);
+    report.diagnostics.sort_by_key(place);
+    Outcome {
+        settings: (!report.has_errors()).then_some(settings),
+        diagnostics: report.diagnostics,
+        omitted: report.omitted,
+        sources,
+    }
+}
+
+/// After errors of syntax, or with a file missing, only what is wrong for certain is told: values, not what seems to be
+/// missing and may stand in the part that could not be read.
+fn keep_certain(report: &mut Report, syntax_errors: usize, sources: &Sources) {
+    let line = |diagnostic: &Diagnostic| {
+        (
+            diagnostic.origin.file,
+            sources.place(diagnostic.origin).line,
+        )
+    };
+    let broken_lines: HashSet<(u32, usize)> = report
+        .diagnostics
+        .iter()
+        .take(syntax_errors)
+        .map(line)
+        .collect();
+    let mut index = 0;
+    report.diagnostics.retain(|diagnostic| {
+        index += 1;
+        index <= syntax_errors
+            || !broken_lines.contains(&line(diagnostic)) && !is_about_the_whole(diagnostic.code)
+    });
+}
+
+fn is_about_the_whole(code: Code) -> bool {
+    matches!(
+        code,
+        Code::MissingKey
+            | Code::NoAction
+            | Code::EmptySite
+            | Code::EmptyUpstream
+            | Code::UnknownUpstream
+            | Code::UnknownListener
+            | Code::UnusedUpstream
+            | Code::UnusedListener
+            | Code::ConflictingKeys
+    )
+}

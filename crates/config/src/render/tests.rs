@@ -1,0 +1,458 @@
+//! What people and editors read when something is wrong.
+
+use crate::tests::{APP, codes, load};
+use crate::{Format, MemoryFiles, parse_str, render, to_json};
+
+/// Compares the whole rendering, without the count at its end.
+fn check(text: &str, expected: &str) {
+    let found = render(&load(text), false);
+    let (found, _) = found.trim_end().rsplit_once("\n\n").unwrap_or((&found, ""));
+    assert_eq!(found, expected.trim(), "\n{found}\n");
+}
+
+/// Compares the codes of what is wrong beside a faultless site.
+fn check_codes(text: &str, expected: &[&str]) {
+    let outcome = load(&format!("{text}\n{APP}"));
+    assert_eq!(
+        codes(&outcome),
+        expected,
+        "{text}\n{}",
+        render(&outcome, false)
+    );
+}
+
+#[test]
+fn an_unknown_key_has_a_suggestion() {
+    check(
+        &format!("[client]\nhead_byte_max = \"8KiB\"\n{APP}"),
+        "
+error[unknown-key]: there is no key `head_byte_max` in `[client]`
+  --> foregate.toml:2:1
+2 | head_byte_max = \"8KiB\"
+  | ^^^^^^^^^^^^^ unknown key
+  = help: did you mean `head_bytes_max`?",
+    );
+}
+
+#[test]
+fn a_dangling_reference_has_a_suggestion() {
+    check(
+        "[sites.'*']\nupstream = 'ap'\n\n\n\n\n\n\n[upstreams.app]\nservers = ['127.0.0.1:1']",
+        "
+error[unknown-upstream]: there is no upstream `ap`
+  --> foregate.toml:2:12
+2 | upstream = 'ap'
+  |            ^^^^ not defined
+  = help: did you mean `app`?
+
+warning[unused-upstream]: no route uses the upstream `app`
+  --> foregate.toml:9:12
+9 | [upstreams.app]
+  |            ^^^ never used
+  = help: remove it, or send a route to it",
+    );
+}
+
+#[test]
+fn two_places_are_both_shown() {
+    check(
+        &format!(
+            "[sites.'a.example']
+hosts = ['b.example']
+upstream = 'app'
+
+[sites.'b.example']
+upstream = 'app'
+{APP}"
+        ),
+        "
+error[duplicate-host]: the host `b.example` is served by the sites `a.example` and `b.example`
+  --> foregate.toml:5:8
+5 | [sites.'b.example']
+  |        ^^^^^^^^^^^ served again
+  ::: foregate.toml:2:10
+2 | hosts = ['b.example']
+  |          ----------- first served here
+  = help: keep one of them, or serve them on different `listeners`",
+    );
+}
+
+#[test]
+fn a_missing_quote_and_a_missing_value() {
+    check(
+        "[sites.'*']\nupstream = app\n[upstreams.app]\nservers =\n",
+        "
+error[syntax]: not valid TOML: string values must be quoted
+  --> foregate.toml:2:12
+2 | upstream = app
+  |            ^^^
+  = help: put it in quotes: \"app\"
+
+error[syntax]: not valid TOML: string values must be quoted
+  --> foregate.toml:4:10
+4 | servers =
+  |          ^
+  = help: write a value after `=`",
+    );
+}
+
+#[test]
+fn a_place_inside_a_text() {
+    check(
+        &format!(
+            "[sites.'x.example']
+[[sites.'x.example'.routes]]
+path = {{ regex = '^/(a|b' }}
+redirect = {{ to = '/new{{quary}}' }}
+{APP}"
+        ),
+        "
+error[bad-regex]: `^/(a|b` is not a regular expression
+  --> foregate.toml:3:21
+3 | path = { regex = '^/(a|b' }
+  |                     ^ unclosed group
+
+error[bad-template]: there is no placeholder {quary} here
+  --> foregate.toml:4:24
+4 | redirect = { to = '/new{quary}' }
+  |                        ^^^^^^^ unknown placeholder
+  = help: did you mean {query}?",
+    );
+}
+
+#[test]
+fn syntax_errors_hide_nothing_that_is_certain_and_invent_nothing() {
+    // The unreadable line may have been the site's upstream: that it is missing is not told, the bad size is.
+    let outcome = load(
+        "[sites.'*']\nupstream 'app'\n[client]\nhead_bytes_max = '1'\n[upstreams.app]\nservers = ['127.0.0.1:1']",
+    );
+    assert_eq!(
+        codes(&outcome),
+        ["syntax", "bad-size"],
+        "{}",
+        render(&outcome, false)
+    );
+}
+
+#[test]
+fn everything_wrong_is_told_at_once() {
+    let text = "
+workers = 0
+drain_timeout = '3 minutes'
+[listeners.a]
+address = ':80'
+[listeners.b]
+addresses = []
+[log]
+level = 'warning'
+[forwarding]
+trusted_proxies = ['10.0.0.1/8', 'x']
+via = 'two words'
+request_id_header = 'Connection'
+[sites.'x.example:80']
+upstream = 'nobody'
+listeners = ['c']
+[[sites.'x.example:80'.routes]]
+path = 'api'
+methods = ['get']
+clients = [1]
+[upstreams.app]
+servers = []
+tries_max = 'many'
+[upstreams.b]
+servers = ['http://b', 'b:0', '[::1]', '::1', 'a b:1']
+";
+    let outcome = load(text);
+    let expected = [
+        "bad-value",
+        "bad-duration",
+        "bad-address",
+        "bad-value",
+        "bad-value",
+        "bad-range",
+        "bad-range",
+        "bad-value",
+        "bad-header",
+        "bad-host",
+        "unknown-upstream",
+        "unknown-listener",
+        "no-action",
+        "bad-path",
+        "bad-method",
+        "wrong-type",
+        "unused-upstream",
+        "empty-upstream",
+        "wrong-type",
+        "unused-upstream",
+        "bad-address",
+        "bad-address",
+        "bad-address",
+        "bad-address",
+        "bad-address",
+    ];
+    assert_eq!(codes(&outcome), expected, "{}", render(&outcome, false));
+    assert!(outcome.settings.is_none());
+}
+
+type Case<'c> = (&'c str, &'c [&'c str]);
+
+/// Checks routes by the rest of their table.
+fn check_routes(cases: &[Case<'_>]) {
+    for (body, expected) in cases {
+        let route = format!("[sites.'x.example']\n[[sites.'x.example'.routes]]\n{body}");
+        check_codes(&route, expected);
+    }
+}
+
+#[test]
+fn rewrites_fit_their_paths() {
+    check_routes(&[
+        (
+            "upstream = 'app'\npath = '/api'\nstrip_prefix = '/api'",
+            &[],
+        ),
+        (
+            "upstream = 'app'\npath = '/api/v1'\nstrip_prefix = '/api/'",
+            &[],
+        ),
+        (
+            "upstream = 'app'\npath = { glob = '/api/*' }\nstrip_prefix = '/api'",
+            &[],
+        ),
+        (
+            "upstream = 'app'\npath = '/apis'\nstrip_prefix = '/api'",
+            &["conflicting-keys"],
+        ),
+        (
+            "upstream = 'app'\npath = '/'\nstrip_prefix = '/api'",
+            &["conflicting-keys"],
+        ),
+        (
+            "upstream = 'app'\npath = { glob = '/v1/*' }\nstrip_prefix = '/api'",
+            &["conflicting-keys"],
+        ),
+        ("upstream = 'app'\nstrip_prefix = '/'", &["bad-path"]),
+        (
+            "upstream = 'app'\npath = '/a'\nstrip_prefix = '/a'\nreplace_path = '/b'",
+            &["conflicting-keys"],
+        ),
+        (
+            "upstream = 'app'\nreplace_path = { regex = '^/(a)', with = '/$1' }",
+            &[],
+        ),
+        (
+            "upstream = 'app'\nreplace_path = { regex = '^/(?<x>a)', with = '/${x}$$' }",
+            &[],
+        ),
+        (
+            "upstream = 'app'\nreplace_path = { regex = '^/(a)', with = '/$2' }",
+            &["bad-value"],
+        ),
+        (
+            "upstream = 'app'\nreplace_path = { regex = '^/(a)', with = '/$1a' }",
+            &["bad-value"],
+        ),
+    ]);
+}
+
+#[test]
+fn conditions_of_a_route() {
+    check_routes(&[
+        (
+            "upstream = 'app'\npath = { exact = '/a', prefix = '/b' }",
+            &["conflicting-keys"],
+        ),
+        ("upstream = 'app'\npath = {}", &["missing-key"]),
+        ("path = '/'", &["no-action"]),
+        (
+            "upstream = 'app'\nheaders = { 'X' = '~(?=a)' }",
+            &["bad-regex"],
+        ),
+        ("upstream = 'app'\npath = { glob = '/[ab]' }", &["bad-glob"]),
+        ("upstream = 'app'\npath = '/a?b=1'", &["bad-path"]),
+        ("upstream = 'app'\npath = '/a/../b'", &["bad-path"]),
+        ("upstream = 'app'\nname = 'a b'", &["bad-name"]),
+    ]);
+}
+
+#[test]
+fn answers_and_rules_of_a_route() {
+    check_routes(&[
+        (
+            "upstream = 'app'\nredirect = { to = '/' }",
+            &["several-actions"],
+        ),
+        (
+            "redirect = { to = '/' }\nhost = 'x'\ntimeouts = {}",
+            &["conflicting-keys", "conflicting-keys"],
+        ),
+        ("redirect = { to = 'x.example' }", &["bad-value"]),
+        ("redirect = { to = '/', status = 304 }", &["bad-value"]),
+        ("redirect = {}", &["missing-key"]),
+        (
+            "respond = { status = 204, body = 'x' }",
+            &["conflicting-keys"],
+        ),
+        (
+            "respond = { headers = { 'Content-Length' = '1' } }",
+            &["bad-header"],
+        ),
+        (
+            "respond = { headers = { 'X' = \"a\\nb\" } }",
+            &["bad-header"],
+        ),
+        (
+            "upstream = 'app'\nrequest_headers = { set = { Host = 'x' } }",
+            &["bad-header"],
+        ),
+        (
+            "upstream = 'app'\nrequest_headers = { set = { 'X-A' = '1', 'x-a' = '2' } }",
+            &["duplicate-key"],
+        ),
+        (
+            "upstream = 'app'\nrequest_headers = { set = { 'X-A' = '{user}' } }",
+            &["bad-template"],
+        ),
+        (
+            "upstream = 'app'\nresponse_headers = { set = { 'Report-To' = '{\"a\":{\"b\":1}}' } }",
+            &[],
+        ),
+        (
+            "upstream = 'app'\nresponse_headers = { remove = ['X A'] }",
+            &["bad-header"],
+        ),
+    ]);
+}
+
+#[test]
+fn conflicts_between_sections() {
+    for (text, expected) in [
+        (
+            "[listeners.a]\naddress = '127.0.0.1:80'\naddresses = []",
+            &["conflicting-keys"][..],
+        ),
+        (
+            "[listeners.a]\naddress = '127.0.0.1:80'\n[listeners.b]\naddress = '127.0.0.1:80'",
+            &["duplicate-address"],
+        ),
+        (
+            "[listeners.a]\naddress = '127.0.0.1:0'\n[listeners.b]\naddress = '127.0.0.1:0'",
+            &[],
+        ),
+        (
+            "[listeners.a]\naddress = '127.0.0.1:9180'",
+            &["duplicate-address"],
+        ),
+        (
+            "[listeners.a]\naddress = '127.0.0.1:9180'\n[admin]\nenabled = false",
+            &[],
+        ),
+        (
+            "[listeners.a]\naddress = '127.0.0.1:1'\nproxy_protocol = 'accept'",
+            &["conflicting-keys"],
+        ),
+        (
+            "[listeners.a]\n[listeners.b]\nadress = 'x'",
+            &["missing-key", "unknown-key"],
+        ),
+        ("[sites.'a.example']", &["empty-site"]),
+        ("[sites.'a.example']\nroutes = []", &["empty-site"]),
+        ("[sites.example.org]\nupstream = 'app'", &["unknown-key"]),
+        (
+            "[sites.'a.example']\nhosts = ['A.example.']\nupstream = 'app'",
+            &["duplicate-host"],
+        ),
+        (
+            "[sites.'APP.example']\nupstream = 'app'",
+            &["duplicate-host"],
+        ),
+        (
+            "[upstreams.b]\nservers = ['a:1', 'A:1']",
+            &["unused-upstream", "duplicate-server"],
+        ),
+        ("[upstreams.b]", &["missing-key", "unused-upstream"]),
+        ("[access_log]\nto = 'stout'", &["bad-value"]),
+        ("[access_log]\nformat = '{clint}'", &["bad-template"]),
+        ("[access_log]\nformat = 'jsn'", &["bad-template"]),
+        ("x = 1979-05-27", &["unknown-key"]),
+        ("workers = 1979-05-27", &["wrong-type"]),
+        ("workers = 99999999999999999999", &["syntax"]),
+        ("import = 5", &["wrong-type"]),
+    ] {
+        check_codes(text, expected);
+    }
+    let ejection = format!("{APP}[upstreams.app.ejection]\nbase_time = '10m'");
+    assert_eq!(codes(&load(&ejection)), ["conflicting-keys"]);
+    assert_eq!(codes(&load("")), ["no-sites"]);
+    let restricted = "
+        [listeners.a]\naddress = '127.0.0.1:1'\n[listeners.b]\naddress = '127.0.0.1:2'
+        [sites.'x.example']\nlisteners = ['a']\nupstream = 'app'\n[upstreams.app]\nservers = ['a:1']";
+    assert_eq!(codes(&load(restricted)), ["unused-listener"]);
+    let apart = format!("{restricted}\n[sites.'X.example']\nlisteners = ['b']\nupstream = 'app'");
+    assert_eq!(codes(&load(&apart)), [""; 0]);
+}
+
+#[test]
+fn colours_are_only_added() {
+    let outcome = load("x = 1");
+    let coloured = render(&outcome, true);
+    assert!(coloured.contains("\x1b[1;31m"));
+    let mut plain = coloured;
+    for code in ["1;31", "1;33", "34", "1", "0"] {
+        plain = plain.replace(&format!("\x1b[{code}m"), "");
+    }
+    assert_eq!(plain, render(&outcome, false));
+}
+
+#[test]
+fn long_lines_and_tabs_are_shown_around_the_fault() {
+    let outcome = load(&format!(
+        "[sites.'*']\nhosts = [{}\t'!']\nupstream = 'app'",
+        "'a.example', ".repeat(1000)
+    ));
+    let bad = outcome
+        .diagnostics
+        .iter()
+        .find(|d| d.code.name() == "bad-host")
+        .unwrap();
+    let only = crate::Outcome {
+        diagnostics: vec![bad.clone()],
+        ..outcome.clone()
+    };
+    let rendered = render(&only, false);
+    let lines: Vec<&str> = rendered.lines().collect();
+    let column = lines[3].find('^').unwrap();
+    assert_eq!(lines[3].chars().filter(|c| *c == '^').count(), 3);
+    assert!(
+        lines[2]
+            .chars()
+            .skip(column)
+            .collect::<String>()
+            .starts_with("'!'"),
+        "{rendered}"
+    );
+    assert!(lines[2].chars().count() < 200);
+}
+
+#[test]
+fn json_for_editors() {
+    let outcome = parse_str(
+        "a.toml",
+        "drain_timeout = 3",
+        Format::Toml,
+        &MemoryFiles::default(),
+    );
+    let json: serde_json::Value = serde_json::from_str(&to_json(&outcome)).unwrap();
+    let duration = json
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|d| d["code"] == "wrong-type")
+        .unwrap();
+    let expected = serde_json::json!({
+        "file": "a.toml", "line": 1, "column": 17, "end_line": 1, "end_column": 18,
+        "severity": "error", "code": "wrong-type", "message": "a duration needs a unit", "label": "this is an integer",
+        "cause": null, "help": "\"3s\" for seconds, \"3ms\" for milliseconds", "related": [],
+    });
+    assert_eq!(*duration, expected);
+}

@@ -1,0 +1,179 @@
+//! The sections of the configuration: for each, the declaration of its keys and the reader that turns what is written
+//! into settings.
+
+mod access_log;
+mod admin;
+mod client;
+mod forwarding;
+mod header_rules;
+mod listeners;
+mod log;
+mod matching;
+mod paths;
+mod proxying;
+mod responses;
+mod routes;
+mod servers;
+mod sites;
+mod upstreams;
+
+pub(crate) use matching::literal_prefix;
+pub(crate) use sites::{Faulty, plain_route, plain_site, proxy_to};
+pub(crate) use upstreams::{absent as absent_upstream, read_one as read_upstream};
+
+use crate::diagnostic::Report;
+use crate::fields::Fields;
+use crate::keys::{self, Default, Key, Kind, Section, key};
+use crate::names::Names;
+use crate::settings::{Settings, Workers};
+use crate::tree::Node;
+use std::num::NonZeroU16;
+use std::path::Path;
+
+/// The top of the configuration.
+pub(crate) static ROOT: Section = Section {
+    heading: "",
+    doc: "Keys at the top of the file, before any table.",
+    keys: &[
+        key(
+            "import",
+            Kind::List(&Kind::Text(&keys::FILE_PATTERN)),
+            Default::Empty,
+            "Further files, relative to this one; `*` and `?` stand for characters of a file or directory name. \
+             Their tables are united with those here; a key that is written twice is an error. Imported files may import.",
+        ),
+        WORKERS,
+        key(
+            "drain_timeout",
+            Kind::Duration {
+                min_ms: 0,
+                off: false,
+            },
+            Default::Text("30s"),
+            "How long running requests may finish after TERM or QUIT, or after a reload removed their listener.",
+        ),
+        key(
+            "listeners",
+            Kind::Map(&keys::NAME, &Kind::Table(&listeners::SECTION)),
+            LISTENERS_ABSENT,
+            "Where clients connect.",
+        ),
+        key(
+            "admin",
+            Kind::Table(&admin::SECTION),
+            Default::Empty,
+            "Metrics and health for operators.",
+        ),
+        key(
+            "access_log",
+            Kind::Table(&access_log::SECTION),
+            Default::Empty,
+            "One line per request.",
+        ),
+        key(
+            "log",
+            Kind::Table(&log::SECTION),
+            Default::Empty,
+            "The process' own log.",
+        ),
+        key(
+            "client",
+            Kind::Table(&client::SECTION),
+            Default::Empty,
+            "What clients may do.",
+        ),
+        key(
+            "paths",
+            Kind::Table(&paths::SECTION),
+            Default::Empty,
+            "How odd paths are treated.",
+        ),
+        key(
+            "forwarding",
+            Kind::Table(&forwarding::SECTION),
+            Default::Empty,
+            "What is told about the way a message took.",
+        ),
+        key(
+            "sites",
+            Kind::Map(&keys::HOST_PATTERN, &Kind::Table(&sites::SECTION)),
+            Default::Required,
+            "What is served for which hosts.",
+        ),
+        key(
+            "upstreams",
+            Kind::Map(&keys::NAME, &Kind::Table(&upstreams::SECTION)),
+            Default::Empty,
+            "The backends.",
+        ),
+    ],
+};
+
+const LISTENERS_ABSENT: Default =
+    Default::Absent("one listener `public` on `0.0.0.0:80` and `[::]:80`");
+
+const WORKERS: Key = key(
+    "workers",
+    Kind::Either(&[
+        Kind::Choice(&[("auto", "")]),
+        Kind::Integer { min: 1, max: 256 },
+    ]),
+    Default::Text("auto"),
+    "Threads that serve requests: `\"auto\"` for one per core that the process may use, or a number.",
+);
+
+/// Reads the whole tree. `directories` tells where relative paths start, by index of the file that wrote them.
+pub(crate) fn read(tree: &Node, directories: &[&Path], report: &mut Report) -> (Settings, Faulty) {
+    let fields = Fields::open(&ROOT, tree, tree.origin, report);
+    // Imports were followed when the tree was loaded.
+    fields.entry("import");
+    let workers = workers(&fields, report);
+    let drain_timeout = fields.duration("drain_timeout", report);
+    let listeners = listeners::read(fields.entries("listeners", report), report);
+    let client = client::read(fields.table("client", report), report);
+    let upstreams = upstreams::read(fields.entries("upstreams", report), report);
+    let mut names = Names::new(&listeners, &upstreams);
+    let (sites, faulty) = sites::read(
+        fields.entries("sites", report),
+        &upstreams,
+        &client,
+        &mut names,
+        report,
+    );
+    names.report_unused(&listeners, &upstreams, &sites, report);
+    let settings = Settings {
+        workers,
+        drain_timeout,
+        admin: admin::read(fields.table("admin", report), report),
+        access_log: access_log::read(fields.table("access_log", report), directories, report),
+        log: log::read(fields.table("log", report), report),
+        paths: paths::read(fields.table("paths", report), report),
+        forwarding: forwarding::read(fields.table("forwarding", report), report),
+        client,
+        listeners,
+        sites,
+        upstreams,
+    };
+    fields.finish();
+    (settings, faulty)
+}
+
+fn workers(fields: &Fields<'_>, report: &mut Report) -> Workers {
+    use crate::tree::Value;
+    let Some(entry) = fields.entry("workers") else {
+        return Workers::Auto;
+    };
+    match &entry.node.value {
+        Value::Text(text) if text.text == "auto" => Workers::Auto,
+        Value::Text(text) if !text.substituted => {
+            report.push(
+                crate::scalar::unknown_word(&text.text, entry.node.origin, &["auto"])
+                    .label("\"auto\", or a number from 1 to 256"),
+            );
+            Workers::Auto
+        }
+        _ => crate::scalar::integer(&entry.node, 1, 256, false, report)
+            .and_then(|count| NonZeroU16::new(u16::try_from(count).ok()?))
+            .map_or(Workers::Auto, Workers::Count),
+    }
+}

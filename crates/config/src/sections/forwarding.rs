@@ -1,0 +1,88 @@
+//! `[forwarding]`
+
+use crate::diagnostic::Report;
+use crate::fields::Fields;
+use crate::keys::{self, Default, Kind, Section, Syntax, key, syntax};
+use crate::settings::{Forwarding, ServerHeader};
+use crate::words;
+
+static PSEUDONYM: Syntax = syntax("token", "foregate", "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$");
+
+pub(super) static SECTION: Section = Section {
+    heading: "[forwarding]",
+    doc: "What backends and clients are told about the way a message took. What a client that is no trusted proxy claims \
+          about itself is replaced, never appended to.",
+    keys: &[
+        key(
+            "trusted_proxies",
+            Kind::List(&Kind::Text(&keys::RANGE)),
+            Default::Empty,
+            "Address ranges of proxies in front, whose `X-Forwarded-*`, `Forwarded`, request id and PROXY protocol are believed.",
+        ),
+        key(
+            "x_forwarded",
+            Kind::Boolean,
+            Default::Boolean(true),
+            "Whether backends are sent `X-Forwarded-For`, `-Proto`, `-Host` and `-Port`.",
+        ),
+        key(
+            "forwarded",
+            Kind::Boolean,
+            Default::Boolean(true),
+            "Whether backends are sent `Forwarded` (RFC 7239).",
+        ),
+        key(
+            "via",
+            Kind::Either(&[Kind::Choice(&[("off", "no `Via`")]), Kind::Text(&PSEUDONYM)]),
+            Default::Text("foregate"),
+            "The gateway's pseudonym in `Via` (RFC 9110 section 7.6.3).",
+        ),
+        key(
+            "request_id_header",
+            Kind::Either(&[
+                Kind::Choice(&[("off", "no request id header")]),
+                Kind::Text(&keys::FIELD_NAME),
+            ]),
+            Default::Text("X-Request-Id"),
+            "The header that carries the request id to the backend and to the client. An incoming one is believed only from \
+             trusted proxies.",
+        ),
+        key(
+            "server_header",
+            Kind::Either(&[
+                Kind::Choice(&[
+                    ("off", "the backend's is removed"),
+                    ("pass", "the backend's is passed on"),
+                ]),
+                Kind::Text(&keys::FIELD_VALUE),
+            ]),
+            Default::Text("off"),
+            "What clients see in `Server`; any other text is sent as it is.",
+        ),
+    ],
+};
+
+pub(super) fn read(fields: Fields<'_>, report: &mut Report) -> Forwarding {
+    let forwarding = Forwarding {
+        trusted_proxies: fields.list("trusted_proxies", report, words::range),
+        x_forwarded: fields.boolean("x_forwarded", report),
+        forwarded: fields.boolean("forwarded", report),
+        via: fields.text("via", report, |text, origin, report| match text {
+            "off" => Some(None),
+            text => words::token(text, "a pseudonym", origin, report).map(Some),
+        }),
+        request_id_header: fields.text("request_id_header", report, |text, origin, report| {
+            match text {
+                "off" => Some(None),
+                text => words::writable_field_name(text, origin, report).map(Some),
+            }
+        }),
+        server_header: fields.text("server_header", report, |text, origin, report| match text {
+            "off" => Some(ServerHeader::Remove),
+            "pass" => Some(ServerHeader::Pass),
+            text => words::field_value(text, origin, report).map(ServerHeader::Fixed),
+        }),
+    };
+    fields.finish();
+    forwarding
+}

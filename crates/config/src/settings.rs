@@ -1,0 +1,87 @@
+//! The configuration as meant: every value checked, every default filled in, every reference known to exist.
+//!
+//! Conventions: `None` in an `Option` means the limit or feature is off; sizes are bytes; durations are
+//! [`std::time::Duration`]; a list of conditions that is empty allows everything.
+
+mod access_log;
+mod action;
+mod admin;
+mod client;
+mod forwarding;
+mod listener;
+mod log;
+mod matching;
+mod paths;
+mod proxy;
+mod rules;
+mod site;
+mod template;
+mod upstream;
+
+pub use access_log::{AccessLog, LogField, LogFormat, LogTarget};
+pub use action::{Action, HostHeader, Proxy, Redirect, Respond, Rewrite, Timeouts};
+pub use admin::Admin;
+pub use client::{BodyRate, Client};
+pub use forwarding::{Forwarding, ServerHeader};
+pub use listener::Listener;
+pub use log::{Log, LogLevel};
+pub use matching::{HostPattern, PathMatch, Rank, ValueMatch};
+pub use paths::{Backslash, DotSegments, DuplicateSlashes, EncodedSlash, Paths};
+pub use rules::{FieldRules, FieldValue, ValuePlaceholder};
+pub use site::{FieldMatch, Route, Site, SiteHost};
+pub use template::{Piece, Placeholder, Template, UrlPlaceholder};
+pub use upstream::{
+    Balance, Ejection, ProxyProtocolVersion, ResponseLimits, Server, ServerAddress,
+    ServerAddressError, ServerHost, Upstream,
+};
+
+use std::num::NonZeroU16;
+use std::time::Duration;
+
+/// A whole configuration as meant.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// How many worker threads serve requests.
+    pub workers: Workers,
+    /// How long running requests may finish after TERM, QUIT or the removal of their listener.
+    pub drain_timeout: Duration,
+    /// Where clients connect; names are unique, never empty.
+    pub listeners: Vec<Listener>,
+    /// The admin listener, if there is one.
+    pub admin: Option<Admin>,
+    /// The log of requests, if it is on.
+    pub access_log: Option<AccessLog>,
+    /// The process' own log.
+    pub log: Log,
+    /// What clients may do.
+    pub client: Client,
+    /// How odd paths are treated.
+    pub paths: Paths,
+    /// What is told to backends and clients about the way a message took.
+    pub forwarding: Forwarding,
+    /// The sites, in the order they were written (which means nothing).
+    pub sites: Vec<Site>,
+    /// The upstreams; names are unique.
+    pub upstreams: Vec<Upstream>,
+}
+
+/// How many worker threads serve requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Workers {
+    /// One per core that the process may use.
+    Auto,
+    /// This many, 1 to 256.
+    Count(NonZeroU16),
+}
+
+impl Settings {
+    /// The upstream of this name. Linear in the number of upstreams: meant for start-up and tools.
+    pub fn upstream(&self, name: &str) -> Option<&Upstream> {
+        self.upstreams.iter().find(|upstream| upstream.name == name)
+    }
+
+    /// The listener of this name. Linear in the number of listeners.
+    pub fn listener(&self, name: &str) -> Option<&Listener> {
+        self.listeners.iter().find(|listener| listener.name == name)
+    }
+}

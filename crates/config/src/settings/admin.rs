@@ -1,0 +1,13 @@
+//! `[admin]`: metrics and health for operators.
+
+use crate::Origin;
+use std::net::SocketAddr;
+
+/// The admin listener.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Admin {
+    /// Where its address was written.
+    pub origin: Origin,
+    /// The address it listens on.
+    pub address: SocketAddr,
+}

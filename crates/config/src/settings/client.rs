@@ -1,0 +1,43 @@
+//! `[client]`: what clients may do.
+
+use std::time::Duration;
+
+/// Limits and timeouts towards clients, for all listeners.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Client {
+    /// Bytes of a request head (request line and fields).
+    pub head_bytes_max: u32,
+    /// Fields in a request head or trailer section.
+    pub fields_max: u32,
+    /// Bytes of a request target.
+    pub target_bytes_max: u32,
+    /// Bytes of a request body; already merged into every [`Route`](super::Route).
+    pub body_bytes_max: Option<u64>,
+    /// Bytes of chunk extensions in one body.
+    pub chunk_extension_bytes_max: u32,
+    /// Bytes of a trailer section.
+    pub trailer_bytes_max: u32,
+    /// Requests on one connection; the last is answered with `Connection: close`.
+    pub requests_per_connection_max: Option<u32>,
+    /// From the first byte of a head (or from accepting the connection) to the complete head.
+    pub head_timeout: Duration,
+    /// Between two requests of a connection.
+    pub idle_timeout: Duration,
+    /// The slowest body upload that is tolerated.
+    pub body_rate_min: Option<BodyRate>,
+    /// How long writing an answer may make no progress.
+    pub write_timeout: Duration,
+    /// How long an answer may still take after the client shut its sending side while waiting.
+    pub half_close_timeout: Duration,
+    /// How long an upgraded connection may be silent in both directions.
+    pub tunnel_idle_timeout: Option<Duration>,
+}
+
+/// The slowest upload that is tolerated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BodyRate {
+    /// Bytes per second, averaged over `grace`.
+    pub bytes_per_second: u32,
+    /// The window of the average; also how long a body may be silent.
+    pub grace: Duration,
+}

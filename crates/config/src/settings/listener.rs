@@ -1,0 +1,27 @@
+//! `[listeners.<name>]`: where clients connect.
+
+use crate::Origin;
+use std::net::SocketAddr;
+
+/// A named set of addresses that clients connect to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listener {
+    /// The listener's name, unique.
+    pub name: String,
+    /// Where its table was written.
+    pub origin: Origin,
+    /// The addresses to listen on, at least one. An IPv6 address takes IPv6 only: `0.0.0.0` and `[::]` stand side by side.
+    pub addresses: Vec<SocketAddr>,
+    /// True if no listener was written and this is the default one (`0.0.0.0:80` and `[::]:80`): an address family
+    /// that the machine lacks may then be left out.
+    pub implied: bool,
+    /// Whether connections must begin with a PROXY protocol head (v1 or v2), accepted from
+    /// [`Forwarding::trusted_proxies`](super::Forwarding::trusted_proxies) only.
+    pub accept_proxy_protocol: bool,
+    /// Open connections over all workers; more are refused.
+    pub connections_max: u32,
+    /// Open connections of one client address over all workers.
+    pub connections_per_client_max: Option<u32>,
+    /// Connections that the system may queue before they are accepted.
+    pub backlog: u32,
+}

@@ -1,0 +1,197 @@
+//! `[upstreams.<name>]`: the backends.
+
+use super::{HostHeader, Timeouts};
+use crate::Origin;
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::str::FromStr;
+use std::time::Duration;
+
+/// A named set of backends that serve the same thing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Upstream {
+    /// The upstream's name, unique.
+    pub name: String,
+    /// Where its name was written.
+    pub origin: Origin,
+    /// Its backends, at least one.
+    pub servers: Vec<Server>,
+    /// How a backend is chosen.
+    pub balance: Balance,
+    /// The `Host` that backends see, where a route says nothing; already merged into every [`Proxy`](super::Proxy).
+    pub host: HostHeader,
+    /// The PROXY protocol head that backends are sent; connections are then never shared between clients.
+    pub proxy_protocol: Option<ProxyProtocolVersion>,
+    /// Pooled idle connections per worker and endpoint.
+    pub connections_idle_max: u32,
+    /// Open connections per worker and endpoint.
+    pub connections_max: Option<u32>,
+    /// Requests of a worker that may wait for a connection; more are refused with 503.
+    pub requests_pending_max: u32,
+    /// How long a pooled connection may be idle.
+    pub idle_timeout: Duration,
+    /// Requests on one connection.
+    pub requests_per_connection_max: Option<u32>,
+    /// Endpoints tried per request: connect failover and safe resends. At least 1.
+    pub tries_max: u32,
+    /// How long backends may take, where a route says nothing; already merged into every [`Proxy`](super::Proxy).
+    pub timeouts: Timeouts,
+    /// What a backend may send.
+    pub response: ResponseLimits,
+    /// When a failing backend is left out, if ever.
+    pub ejection: Option<Ejection>,
+}
+
+/// One backend of an upstream.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Server {
+    /// Its address; names are resolved when the configuration is loaded.
+    pub address: ServerAddress,
+    /// Its share of requests relative to its siblings, 1 to 65,535.
+    pub weight: u32,
+    /// Where it was written.
+    pub origin: Origin,
+}
+
+/// Host and port of a backend.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ServerAddress {
+    /// An IP address, or a name to resolve.
+    pub host: ServerHost,
+    /// The TCP port, never 0.
+    pub port: u16,
+}
+
+/// An IP address, or a name to resolve.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ServerHost {
+    /// An IP address.
+    Ip(IpAddr),
+    /// A host name in lower case.
+    Name(String),
+}
+
+impl From<SocketAddr> for ServerAddress {
+    fn from(address: SocketAddr) -> Self {
+        Self {
+            host: ServerHost::Ip(address.ip()),
+            port: address.port(),
+        }
+    }
+}
+
+impl fmt::Display for ServerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            ServerHost::Ip(ip) => write!(f, "{}", SocketAddr::new(*ip, self.port)),
+            ServerHost::Name(name) => write!(f, "{name}:{}", self.port),
+        }
+    }
+}
+
+/// Why a text is not a backend's address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServerAddressError {
+    /// There is no `:port`.
+    MissingPort,
+    /// The port is not a number from 1 to 65535.
+    BadPort,
+    /// The host is neither an IP address nor a host name.
+    BadHost,
+    /// It is a URL, not `host:port`.
+    Url,
+}
+
+impl fmt::Display for ServerAddressError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::MissingPort => "the port is missing",
+            Self::BadPort => "the port must be a number from 1 to 65535",
+            Self::BadHost => "the host is neither an IP address nor a host name",
+            Self::Url => "this is a URL, not `host:port`",
+        })
+    }
+}
+
+impl std::error::Error for ServerAddressError {}
+
+impl FromStr for ServerAddress {
+    type Err = ServerAddressError;
+
+    /// Reads `ip:port`, `[ipv6]:port` or `name:port`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.contains("://") || text.contains('/') {
+            return Err(ServerAddressError::Url);
+        }
+        if text.parse::<Ipv6Addr>().is_ok() {
+            return Err(ServerAddressError::MissingPort);
+        }
+        let (host, port) = text
+            .rsplit_once(':')
+            .ok_or(ServerAddressError::MissingPort)?;
+        if host.starts_with('[') && !host.ends_with(']') {
+            return Err(ServerAddressError::MissingPort);
+        }
+        let port = match port.parse::<u16>() {
+            Ok(number) if number > 0 && port.bytes().all(|b| b.is_ascii_digit()) => number,
+            _ => return Err(ServerAddressError::BadPort),
+        };
+        let host = if let Some(inner) = host.strip_prefix('[') {
+            let inner = inner.strip_suffix(']').unwrap_or(inner);
+            ServerHost::Ip(IpAddr::V6(
+                inner.parse().map_err(|_| ServerAddressError::BadHost)?,
+            ))
+        } else if let Ok(ip) = host.parse::<IpAddr>() {
+            ServerHost::Ip(ip)
+        } else if crate::hosts::is_host_name(host) {
+            ServerHost::Name(host.to_ascii_lowercase())
+        } else {
+            return Err(ServerAddressError::BadHost);
+        };
+        Ok(Self { host, port })
+    }
+}
+
+/// How a backend is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Balance {
+    /// Smooth weighted round robin.
+    RoundRobin,
+    /// The fewest running requests relative to the weight.
+    LeastRequests,
+    /// The better of two drawn at random.
+    PowerOfTwo,
+    /// Drawn at random by weight.
+    Random,
+}
+
+/// The version of the PROXY protocol that backends are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyProtocolVersion {
+    /// The line of text.
+    V1,
+    /// The binary head.
+    V2,
+}
+
+/// What a backend may send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResponseLimits {
+    /// Bytes of a response head.
+    pub head_bytes_max: u32,
+    /// Fields in a response head or trailer section.
+    pub fields_max: u32,
+}
+
+/// When a failing backend is left out. Failures are connect errors, timeouts, broken responses and 502, 503, 504.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ejection {
+    /// Failures in a row that eject an endpoint.
+    pub consecutive_failures: u32,
+    /// How long the first ejection lasts; every further one lasts twice as long.
+    pub base_time: Duration,
+    /// The longest ejection.
+    pub time_max: Duration,
+    /// Percent of the endpoints that may be ejected at once.
+    pub share_max_percent: u8,
+}

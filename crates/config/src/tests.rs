@@ -1,0 +1,172 @@
+//! Whole configurations: what the tests of other files load them with; and large, hostile and random texts.
+
+use crate::{Format, MemoryFiles, Outcome, Settings, parse_str, render, to_json};
+use proptest::prelude::*;
+use std::fmt::Write;
+
+/// Loads a TOML text that may reach nothing outside.
+pub(crate) fn load(text: &str) -> Outcome {
+    parse_str("foregate.toml", text, Format::Toml, &MemoryFiles::default())
+}
+
+/// Loads a TOML text that must be faultless.
+pub(crate) fn settings(text: &str) -> Settings {
+    let outcome = load(text);
+    assert!(
+        outcome.diagnostics.is_empty(),
+        "{}",
+        render(&outcome, false)
+    );
+    outcome.settings.unwrap()
+}
+
+/// The codes of what is wrong with a text, in order of their places.
+pub(crate) fn codes(outcome: &Outcome) -> Vec<&'static str> {
+    outcome
+        .diagnostics
+        .iter()
+        .map(|diagnostic| diagnostic.code.name())
+        .collect()
+}
+
+/// A faultless site and its upstream, to stand beside what is tested.
+pub(crate) const APP: &str = "
+[sites.'app.example']
+upstream = 'app'
+[upstreams.app]
+servers = ['127.0.0.1:1']
+";
+
+#[test]
+fn a_text_that_is_too_large_is_refused() {
+    let outcome = load(&format!("{APP}#{}", " ".repeat(16 << 20)));
+    assert_eq!(codes(&outcome), ["too-large"]);
+}
+
+#[test]
+fn too_many_files_are_refused() {
+    let files = (0..10_050).fold(MemoryFiles::default(), |files, n| {
+        files.file(format!("d/{n}.toml"), "")
+    });
+    let files = files.file("f.toml", format!("import = ['d/*.toml']\n{APP}"));
+    let outcome = crate::load(std::path::Path::new("f.toml"), &files);
+    assert_eq!(codes(&outcome), ["too-large"]);
+}
+
+#[test]
+fn deep_nesting_is_refused() {
+    for text in [
+        format!("x = {}", "[".repeat(100_000)),
+        format!("x = {}", "{a=".repeat(100_000)),
+        format!("{}a = 1", "a.".repeat(100_000)),
+        format!("[{}a]", "a.".repeat(100_000)),
+    ] {
+        let outcome = load(&text);
+        assert!(
+            codes(&outcome).contains(&"too-large"),
+            "{}",
+            render(&outcome, false)
+        );
+    }
+    let outcome = parse_str(
+        "x.json",
+        &"{\"a\":".repeat(100_000),
+        Format::Json,
+        &MemoryFiles::default(),
+    );
+    assert_eq!(codes(&outcome), ["too-large"]);
+}
+
+#[test]
+fn the_number_of_diagnostics_is_limited() {
+    let mut text = String::new();
+    for n in 0..5000 {
+        writeln!(text, "unknown-{n} = {n}").unwrap();
+    }
+    let outcome = load(&format!("{text}{APP}"));
+    assert_eq!((outcome.diagnostics.len(), outcome.omitted), (1000, 4000));
+    assert!(outcome.settings.is_none());
+    assert!(render(&outcome, false).ends_with("1000 errors, 0 warnings, and 4000 more\n"));
+}
+
+/// Routes of one site that differ by `condition`.
+fn many(count: usize, condition: impl Fn(usize) -> String) -> String {
+    let mut text = format!("{APP}[sites.'x.example']\n");
+    for n in 0..count {
+        writeln!(
+            text,
+            "[[sites.'x.example'.routes]]\nupstream = 'app'\n{}",
+            condition(n)
+        )
+        .unwrap();
+    }
+    text
+}
+
+#[test]
+fn many_routes_that_differ_are_compared_without_comparing_every_pair() {
+    // 4,000 routes have 8 million pairs, far beyond the budget: if these were compared, a warning would tell.
+    settings(&many(4000, |n| format!("path = '/r{n}'")));
+    settings(&many(4000, |n| format!("path = {{ glob = '/r{n}/*' }}")));
+    settings(&many(4000, |n| {
+        format!("path = {{ regex = '^/r{n}/[0-9]+$' }}")
+    }));
+    settings(&many(4000, |n| {
+        format!("headers = {{ 'X-Tenant' = '{n}' }}")
+    }));
+    settings(&many(4000, |n| {
+        format!("headers = {{ 'X-A' = '*' }}\nquery = {{ tenant = '{n}' }}")
+    }));
+}
+
+#[test]
+fn routes_that_are_too_similar_exhaust_the_budget_and_a_warning_tells() {
+    let outcome = load(&many(4000, |n| format!("path = {{ glob = '/*/{n:04}' }}")));
+    assert_eq!(codes(&outcome), ["unchecked-routes"]);
+    assert!(outcome.settings.is_some());
+}
+
+fn no_panic(text: &str, format: Format) -> Result<(), TestCaseError> {
+    let outcome = parse_str(
+        "f",
+        text,
+        format,
+        &MemoryFiles::default().variable("A", "1"),
+    );
+    let errors = outcome
+        .diagnostics
+        .iter()
+        .any(|d| d.severity() == crate::Severity::Error);
+    prop_assert_eq!(outcome.settings.is_none(), errors);
+    prop_assert!(outcome.diagnostics.is_empty() || !render(&outcome, true).is_empty());
+    serde_json::from_str::<serde_json::Value>(&to_json(&outcome)).unwrap();
+    Ok(())
+}
+
+const FULL: &str = include_str!("../../../examples/full.toml");
+const GATEWAY: &str = include_str!("../../../examples/api-gateway.toml");
+
+proptest! {
+    #[test]
+    fn any_text_has_an_outcome(text in any::<String>()) {
+        no_panic(&text, Format::Toml)?;
+        no_panic(&text, Format::Json)?;
+    }
+
+    #[test]
+    fn any_change_of_an_example_has_an_outcome(
+        is_full in any::<bool>(),
+        start in any::<prop::sample::Index>(),
+        length in 0_usize..40,
+        put_in in prop::sample::select(vec![
+            "", "=", "\"", "'", "[", "]]", "{", "}", "é", "\n", "${ENV:A}", "${", "~(", "*", "0", "off", ".", "\u{0}", "/", "%2", "[[a.b]]",
+        ]),
+    ) {
+        let example = if is_full { FULL } else { GATEWAY };
+        let start = start.index(example.len());
+        let end = (start + length).min(example.len());
+        if let (Some(before), Some(after)) = (example.get(..start), example.get(end..)) {
+            no_panic(&format!("{before}{put_in}{after}"), Format::Toml)?;
+        }
+    }
+}

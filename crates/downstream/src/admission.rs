@@ -1,0 +1,175 @@
+//! How many connections a listener and a client address may have, counted over all workers.
+
+use foldhash::fast::FixedState;
+use std::collections::HashMap;
+use std::hash::BuildHasher;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Locks are taken once when a connection opens and once when it closes, never for a request.
+const SHARDS: usize = 16;
+
+/// The limits of one listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AdmissionLimits {
+    /// Open connections of all clients.
+    pub connections_max: usize,
+    /// Open connections of one client address; `None` for no limit.
+    pub connections_per_client_max: Option<usize>,
+}
+
+/// Why a connection was turned away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The listener has as many as it may.
+    Listener,
+    /// The client has as many as it may.
+    Client,
+}
+
+/// The connections of one listener. Outlives configurations: only its limits change.
+#[derive(Debug)]
+pub struct Admission {
+    open: AtomicUsize,
+    connections_max: AtomicUsize,
+    per_client_max: AtomicUsize,
+    clients: [Mutex<HashMap<IpAddr, usize, foldhash::fast::RandomState>>; SHARDS],
+}
+
+impl Admission {
+    /// A listener without connections.
+    pub fn new(limits: AdmissionLimits) -> Arc<Admission> {
+        let admission = Arc::new(Admission {
+            open: AtomicUsize::new(0),
+            connections_max: AtomicUsize::new(0),
+            per_client_max: AtomicUsize::new(0),
+            clients: std::array::from_fn(|_| Mutex::default()),
+        });
+        admission.set_limits(limits);
+        admission
+    }
+
+    /// Takes new limits; connections that are open stay.
+    pub fn set_limits(&self, limits: AdmissionLimits) {
+        let per_client = limits.connections_per_client_max.unwrap_or(usize::MAX);
+        self.connections_max
+            .store(limits.connections_max, Ordering::Relaxed);
+        self.per_client_max.store(per_client, Ordering::Relaxed);
+    }
+
+    /// How many connections are open.
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Counts a connection in.
+    ///
+    /// # Errors
+    /// The limit that it would break.
+    pub fn admit(self: &Arc<Admission>, client: IpAddr) -> Result<Admitted, Refused> {
+        let client = client.to_canonical();
+        if self.open.fetch_add(1, Ordering::Relaxed) >= self.connections_max.load(Ordering::Relaxed)
+        {
+            self.open.fetch_sub(1, Ordering::Relaxed);
+            return Err(Refused::Listener);
+        }
+        let mut counts = self.shard(client);
+        let count = counts.entry(client).or_insert(0);
+        if *count >= self.per_client_max.load(Ordering::Relaxed) {
+            if *count == 0 {
+                counts.remove(&client);
+            }
+            self.open.fetch_sub(1, Ordering::Relaxed);
+            return Err(Refused::Client);
+        }
+        *count += 1;
+        drop(counts);
+        Ok(Admitted {
+            admission: Arc::clone(self),
+            client,
+        })
+    }
+
+    fn shard(
+        &self,
+        client: IpAddr,
+    ) -> std::sync::MutexGuard<'_, HashMap<IpAddr, usize, foldhash::fast::RandomState>> {
+        let at = FixedState::default().hash_one(client) as usize % SHARDS;
+        // The counts are right at every point where a panic could strike, so a poisoned lock is still good.
+        self.clients[at]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A counted connection; dropping it counts it out.
+#[derive(Debug)]
+pub struct Admitted {
+    admission: Arc<Admission>,
+    client: IpAddr,
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        self.admission.open.fetch_sub(1, Ordering::Relaxed);
+        let mut counts = self.admission.shard(self.client);
+        if let Some(count) = counts.get_mut(&self.client) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.client);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admission(connections_max: usize, per_client: Option<usize>) -> Arc<Admission> {
+        Admission::new(AdmissionLimits {
+            connections_max,
+            connections_per_client_max: per_client,
+        })
+    }
+
+    #[test]
+    fn each_client_has_its_share_and_gives_it_back() {
+        let admission = admission(3, Some(2));
+        let client: IpAddr = "192.0.2.1".parse().unwrap();
+        let mapped: IpAddr = "::ffff:192.0.2.1".parse().unwrap();
+        let first = admission.admit(client).unwrap();
+        let second = admission.admit(mapped).unwrap();
+        assert_eq!(admission.admit(client).unwrap_err(), Refused::Client);
+        let other = admission.admit("192.0.2.2".parse().unwrap()).unwrap();
+        assert_eq!(
+            admission.admit("192.0.2.3".parse().unwrap()).unwrap_err(),
+            Refused::Listener
+        );
+        drop((first, other));
+        assert_eq!(admission.open(), 1);
+        drop(admission.admit(client).unwrap());
+        drop(second);
+        assert_eq!(admission.open(), 0);
+        assert!(
+            admission
+                .clients
+                .iter()
+                .all(|s| s.lock().unwrap().is_empty())
+        );
+    }
+
+    #[test]
+    fn new_limits_hold_for_the_next_connection() {
+        let admission = admission(1, None);
+        let client = "192.0.2.1".parse().unwrap();
+        let _first = admission.admit(client).unwrap();
+        assert!(admission.admit(client).is_err());
+        admission.set_limits(AdmissionLimits {
+            connections_max: 2,
+            connections_per_client_max: None,
+        });
+        assert!(admission.admit(client).is_ok());
+    }
+}

@@ -1,0 +1,333 @@
+//! One HTTP/1 connection: waiting, reading heads, serving, closing.
+//!
+//! ```text
+//!        ┌────────────── kept ◄───────────────┐
+//!        ▼                                    │
+//!  idle (a few words) ── bytes ──► active (boxed): head → handler → head → …
+//!        │                                    │
+//!     timeout, end, drain                end, fault, close
+//!        ▼                                    ▼
+//!      closed ◄──────────── linger ◄──────────┘
+//! ```
+
+use crate::admission::Admitted;
+use crate::handler::{Arrival, Handler};
+use crate::http1::{After, Http1};
+use crate::worker::{ClientLimits, ConnectionCount, Worker};
+use foregate_message::{Chunk, Fault, Peer, Reason, RequestHead};
+use foregate_telemetry::clock::{Deadline, now, recent};
+use foregate_telemetry::metrics::{ListenerId, Shard};
+use foregate_wire::h1;
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+
+/// What an open connection is while nothing happens on it.
+pub(crate) struct Connection {
+    pub(crate) stream: TcpStream,
+    pub(crate) peer: Peer,
+    pub(crate) worker: Rc<Worker>,
+    pub(crate) shard: Arc<Shard>,
+    pub(crate) listener: ListenerId,
+    /// The listener takes no more connections: this one ends after its answer, or now if it waits.
+    pub(crate) closing: Rc<Cell<bool>>,
+    /// Bytes received and not yet read; borrows no buffer while there are none.
+    pub(crate) input: Chunk,
+    /// Whether the client has closed its sending side.
+    pub(crate) eof: bool,
+    /// Which message may come or go now.
+    pub(crate) machine: h1::ServerConnection,
+    pub(crate) deadline: Deadline,
+    /// Whether the deadline is a head's, not the wait's.
+    deadline_is_for_head: bool,
+    _admitted: Admitted,
+    _count: ConnectionCount,
+}
+
+/// How long a connection without a request yet is kept once the gateway drains.
+const FIRST_REQUEST_WHILE_DRAINING: Duration = Duration::from_millis(500);
+
+/// How long a connection between two requests keeps its state ready.
+const ACTIVE_PAUSE: Duration = Duration::from_millis(50);
+
+/// How a burst of requests ended.
+enum End {
+    /// Nothing more to read for now.
+    Keep,
+    /// Close at once.
+    Close,
+    /// Let the client take its answer, then close.
+    Linger,
+}
+
+/// What reading a head came to.
+enum Heading {
+    Complete(Result<h1::RequestFraming, Reason>),
+    /// No byte of a request is here.
+    Idle,
+    /// The client closed between requests.
+    Closed,
+}
+
+impl Connection {
+    pub(crate) fn new(
+        stream: TcpStream,
+        peer: Peer,
+        worker: Rc<Worker>,
+        shard: Arc<Shard>,
+        listener: ListenerId,
+        closing: Rc<Cell<bool>>,
+        admitted: Admitted,
+    ) -> Box<Connection> {
+        shard.listener(listener).active.up();
+        let requests_max = worker.limits().requests_per_connection_max.unwrap_or(0);
+        Box::new(Connection {
+            stream,
+            peer,
+            _count: worker.connection(),
+            worker,
+            shard,
+            listener,
+            closing,
+            input: Chunk::default(),
+            eof: false,
+            machine: h1::ServerConnection::new(requests_max),
+            deadline: Deadline::new(),
+            deadline_is_for_head: false,
+            _admitted: admitted,
+        })
+    }
+
+    /// Serves the connection to its end.
+    ///
+    /// Boxed, so that the task of a connection that waits is a few words and not as many copies of it as it has states.
+    pub(crate) async fn run<H: Handler>(mut self: Box<Self>, handler: Rc<H>) {
+        loop {
+            self.peer.rest();
+            if self.input.is_empty() && !self.wait().await {
+                return;
+            }
+            // The state of a request is large; a connection that waits for one does not carry it.
+            let active = Box::pin(active(&mut self, &*handler));
+            match caught(active).await {
+                Some(End::Keep) => {}
+                Some(End::Linger) => return self.linger().await,
+                Some(End::Close) => return,
+                None => {
+                    self.worker.panicked();
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Waits for the next request's first byte; false when the connection is to be closed instead.
+    async fn wait(&mut self) -> bool {
+        let limits = self.worker.limits();
+        let timeout = if self.machine.requests() == 0 {
+            limits.head_timeout
+        } else {
+            limits.idle_timeout
+        };
+        drop(limits);
+        self.deadline_is_for_head = false;
+        self.deadline.set(recent().plus(timeout));
+        let mut hurried = false;
+        poll_fn(|cx| {
+            if self.stream.poll_read_ready(cx).is_ready() {
+                return Poll::Ready(true);
+            }
+            if self.closing.get() && !hurried {
+                if self.machine.requests() > 0 {
+                    return Poll::Ready(false);
+                }
+                // The first request of a connection that was just made may be on its way.
+                hurried = true;
+                self.deadline.set(now().plus(FIRST_REQUEST_WHILE_DRAINING));
+            }
+            self.deadline.poll_expired(cx).map(|()| false)
+        })
+        .await
+    }
+
+    /// Waits a moment for another request: a busy connection is not put to rest, and its state freed, between any
+    /// two. False when none came, or the connection is to be closed.
+    async fn stay_ready(&mut self) -> bool {
+        self.deadline_is_for_head = false;
+        self.deadline.set(recent().plus(ACTIVE_PAUSE));
+        poll_fn(|cx| {
+            if self.stream.poll_read_ready(cx).is_ready() {
+                return Poll::Ready(true);
+            }
+            if self.closing.get() {
+                return Poll::Ready(false);
+            }
+            self.deadline.poll_expired(cx).map(|()| false)
+        })
+        .await
+    }
+
+    /// One read into the free room of the input, which borrows a buffer only while there is something to hold.
+    /// Zero bytes are the end.
+    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.poll_fill_with(false, cx)
+    }
+
+    /// [`Connection::poll_fill`], for a body that is `long`.
+    pub(crate) fn poll_fill_with(
+        &mut self,
+        long: bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        if self.eof {
+            return Poll::Ready(Ok(0));
+        }
+        if !self.input.is_lent() {
+            self.input = if long {
+                Chunk::lend_large()
+            } else {
+                Chunk::lend()
+            };
+        } else if self.input.room().is_empty() {
+            self.input.compact();
+        }
+        let mut buffer = ReadBuf::new(self.input.room());
+        let read = Pin::new(&mut self.stream).poll_read(cx, &mut buffer);
+        let bytes = buffer.filled().len();
+        self.input.filled(bytes);
+        if self.input.is_empty() {
+            self.input = Chunk::default();
+        }
+        ready!(read)?;
+        self.eof = bytes == 0;
+        let cells = self.shard.listener(self.listener);
+        cells.bytes_in.add(bytes as u64);
+        Poll::Ready(Ok(bytes))
+    }
+
+    /// Reads the next head.
+    async fn read_head(&mut self, limits: &ClientLimits, head: &mut RequestHead) -> Heading {
+        let mut progress = h1::HeadProgress::default();
+        let mut incomplete = false;
+        poll_fn(|cx| {
+            loop {
+                if !self.input.is_empty() {
+                    match progress.parse_request(self.input.as_slice(), &limits.head, head) {
+                        Ok(Some(length)) => {
+                            self.input.consume(length);
+                            let framing = h1::request_framing(head).map_err(Reason::Request);
+                            return Poll::Ready(Heading::Complete(framing));
+                        }
+                        Ok(None) => incomplete = true,
+                        Err(fault) => return bad(head, Reason::Request(fault)),
+                    }
+                }
+                match self.poll_fill(cx) {
+                    Poll::Ready(Ok(0)) if self.input.is_empty() => {
+                        return Poll::Ready(Heading::Closed);
+                    }
+                    Poll::Ready(Ok(0)) => return bad(head, Reason::Request(Fault::Truncated)),
+                    Poll::Ready(Ok(_)) => {}
+                    Poll::Ready(Err(_)) => return Poll::Ready(Heading::Closed),
+                    Poll::Pending if self.input.is_empty() => return Poll::Ready(Heading::Idle),
+                    Poll::Pending if incomplete && self.head_is_late(cx, limits) => {
+                        return bad(head, Reason::HeadTimeout);
+                    }
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        })
+        .await
+    }
+
+    /// Whether an incomplete head's time is over; its first call starts the time.
+    fn head_is_late(&mut self, cx: &mut Context<'_>, limits: &ClientLimits) -> bool {
+        if !self.deadline_is_for_head {
+            self.deadline_is_for_head = true;
+            self.deadline.set(now().plus(limits.head_timeout));
+        }
+        self.deadline.poll_expired(cx).is_ready()
+    }
+
+    /// Closes the sending side and takes what the client still sends, so that the kernel does not answer it with a
+    /// reset that would destroy the answer on its way (RFC 9112 §9.6).
+    async fn linger(mut self: Box<Self>) {
+        if self.stream.shutdown().await.is_err() {
+            return;
+        }
+        let timeout = self.worker.limits().linger_timeout;
+        self.deadline.set(now().plus(timeout));
+        poll_fn(|cx| {
+            loop {
+                self.input = Chunk::default();
+                match self.poll_fill(cx) {
+                    Poll::Ready(Ok(1..)) => {}
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Pending => return self.deadline.poll_expired(cx),
+                }
+            }
+        })
+        .await;
+    }
+}
+
+/// A head that never became one; what the one before it left there must not be taken for it.
+fn bad(head: &mut RequestHead, reason: Reason) -> Poll<Heading> {
+    head.clear();
+    Poll::Ready(Heading::Complete(Err(reason)))
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.shard.listener(self.listener).active.down();
+    }
+}
+
+/// Serves requests until the client pauses or the connection ends.
+async fn active<H: Handler>(connection: &mut Connection, handler: &H) -> End {
+    let mut head = RequestHead::new();
+    loop {
+        let limits = connection.worker.limits();
+        let outcome = match connection.read_head(&limits, &mut head).await {
+            Heading::Complete(outcome) => outcome,
+            Heading::Idle if connection.stay_ready().await => continue,
+            Heading::Idle => return End::Keep,
+            Heading::Closed => return End::Close,
+        };
+        let mut client = Http1::new(connection, limits, &head, &outcome);
+        let arrival = Arrival {
+            head: &mut head,
+            upgrade: outcome.is_ok_and(|framing| framing.upgrade),
+            expects_continue: outcome.is_ok_and(|framing| framing.expects_continue),
+            outcome: outcome.map(|framing| framing.length),
+            at: now(),
+        };
+        handler.serve(&mut client, arrival).await;
+        match client.after() {
+            After::Next => {}
+            After::Close => return End::Close,
+            After::Linger => return End::Linger,
+        }
+    }
+}
+
+/// Runs a burst; `None` when it panicked, which harms no other connection.
+async fn caught<F: Future>(burst: F) -> Option<F::Output> {
+    let mut burst = pin!(burst);
+    poll_fn(|cx| {
+        // The connection is dropped after a panic, so nobody sees a state that the panic left half done.
+        match catch_unwind(AssertUnwindSafe(|| burst.as_mut().poll(cx))) {
+            Ok(poll) => poll.map(Some),
+            Err(_) => Poll::Ready(None),
+        }
+    })
+    .await
+}

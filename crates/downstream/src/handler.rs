@@ -1,0 +1,25 @@
+//! The one door from here to the road.
+
+use foregate_message::{BodyLength, Client, Reason, RequestHead};
+use foregate_telemetry::clock::Moment;
+
+/// A request as it came in.
+#[derive(Debug)]
+pub struct Arrival<'a> {
+    /// Its head; when `outcome` is an error it may be empty or half read.
+    pub head: &'a mut RequestHead,
+    /// How much body follows, or why the request is refused before anybody looked at what it asks for.
+    pub outcome: Result<BodyLength, Reason>,
+    /// Whether the client asks for another protocol, in a way that may be passed on.
+    pub upgrade: bool,
+    /// Whether the client waits for `100 Continue` before it sends its body.
+    pub expects_continue: bool,
+    /// When its head was complete.
+    pub at: Moment,
+}
+
+/// Serves requests: entered once for each, well-formed or not.
+pub trait Handler: 'static {
+    /// Answers `arrival` through `client`. The exchange is over when the future is; dropping the future abandons it.
+    fn serve<C: Client>(&self, client: &mut C, arrival: Arrival<'_>) -> impl Future<Output = ()>;
+}

@@ -1,0 +1,380 @@
+//! The client's half of one exchange over HTTP/1.
+
+use crate::connection::Connection;
+use crate::pace::Pace;
+use crate::worker::ClientLimits;
+use foregate_message::{
+    BodyLength, Chunk, Client, FieldId, Fields, Frame, Method, Peer, Reason, RequestHead,
+    ResponseHead, Version,
+};
+use foregate_telemetry::clock::{Deadline, now};
+use foregate_wire::h1::{self, BodyDecoder, BodyEncoder, BodyReader, Next, Outbox, ResponseOut};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::AsyncWrite;
+
+/// How often a client that can't be read from is looked at.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What becomes of the connection after an exchange.
+pub(crate) enum After {
+    /// The next request.
+    Next,
+    /// The end, at once.
+    Close,
+    /// The end, once the client has had time to take its answer.
+    Linger,
+}
+
+/// One exchange on a connection.
+pub(crate) struct Http1<'c> {
+    connection: &'c mut Connection,
+    limits: Rc<ClientLimits>,
+    version: Version,
+    is_head: bool,
+    /// Refused, but the client may be sending tunnel bytes already, which must not be read as a request.
+    is_connect: bool,
+    /// The request never became one; where it ends is unknown.
+    refused: bool,
+    reader: BodyReader,
+    body_asked: bool,
+    body_ended: bool,
+    pace: Option<Pace>,
+    read_deadline: Option<Deadline>,
+    /// By when an answer must begin for a client that has closed its sending side.
+    half_closed: Option<Deadline>,
+    out: Outbox,
+    encoder: BodyEncoder,
+    write_deadline: Option<Deadline>,
+    /// When to look again whether the connection is broken.
+    look: Option<Deadline>,
+    responded: bool,
+    tunnel: bool,
+    shutdown_owed: bool,
+    broken: Option<Reason>,
+    bytes_in: u64,
+    bytes_out: u64,
+}
+
+impl<'c> Http1<'c> {
+    pub(crate) fn new(
+        connection: &'c mut Connection,
+        limits: Rc<ClientLimits>,
+        head: &RequestHead,
+        framing: &Result<h1::RequestFraming, Reason>,
+    ) -> Http1<'c> {
+        let decoder = match framing {
+            Ok(framing) => {
+                connection.machine.head(framing);
+                BodyDecoder::for_request(head, framing)
+            }
+            Err(_) => {
+                connection.machine.fail();
+                BodyDecoder::empty()
+            }
+        };
+        let body_ended = decoder.is_done();
+        if body_ended && framing.is_ok() {
+            connection.machine.request_ended();
+        }
+        Http1 {
+            version: head.version,
+            is_head: head.method == Method::Head,
+            is_connect: head.method == Method::Connect,
+            refused: framing.is_err(),
+            reader: BodyReader::new(decoder, limits.body),
+            body_asked: false,
+            body_ended,
+            pace: None,
+            read_deadline: None,
+            half_closed: None,
+            out: Outbox::new(),
+            encoder: BodyEncoder::empty(),
+            write_deadline: None,
+            look: None,
+            responded: false,
+            tunnel: false,
+            shutdown_owed: false,
+            broken: None,
+            bytes_in: 0,
+            bytes_out: 0,
+            connection,
+            limits,
+        }
+    }
+
+    /// What becomes of the connection.
+    pub(crate) fn after(&mut self) -> After {
+        if self.broken.is_some() || !self.responded || !self.out.is_empty() {
+            return After::Close;
+        }
+        match self.connection.machine.settle() {
+            Next::Head => After::Next,
+            _ if self.connection.eof => After::Close,
+            Next::Close { unread } if unread || self.refused || self.has_unread() => After::Linger,
+            Next::Drain => After::Linger,
+            Next::Close { .. } | Next::Exchange => After::Close,
+        }
+    }
+
+    /// Whether bytes came that nobody will read, which would make the kernel reset the connection.
+    fn has_unread(&self) -> bool {
+        !self.connection.input.is_empty()
+    }
+
+    /// Whether the connection can carry another request after this answer, as far as is known now.
+    fn can_keep_alive(&mut self) -> bool {
+        let more = !self.connection.eof || !self.connection.input.is_empty();
+        self.connection.machine.may_keep()
+            && more
+            && !self.is_connect
+            && !self.connection.closing.get()
+            && self.body_is_here()
+    }
+
+    /// Whether the request's body has been read, or could be dropped without waiting for any of it.
+    fn body_is_here(&mut self) -> bool {
+        while !self.body_ended {
+            if self.body_asked {
+                return false;
+            }
+            match self.reader.next(&mut self.connection.input) {
+                Ok(Some(Frame::Data(_))) => {}
+                Ok(Some(Frame::End | Frame::Trailers(_))) => self.end_body(),
+                Ok(None) | Err(_) => return false,
+            }
+        }
+        true
+    }
+
+    fn end_body(&mut self) {
+        self.body_ended = true;
+        if !self.tunnel {
+            self.connection.machine.request_ended();
+        }
+    }
+
+    /// Counts and judges a wait for the client's body.
+    fn wait_for_body(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
+        if self.tunnel {
+            return Poll::Pending;
+        }
+        let Some(rate) = self.limits.body_rate_min else {
+            return Poll::Pending;
+        };
+        let grace = self.limits.body_rate_grace;
+        let pace = self.pace.get_or_insert_with(|| Pace::new(rate, grace));
+        let at = now();
+        if pace.is_too_slow(at) {
+            return Poll::Ready(Reason::BodyTooSlow);
+        }
+        let until = pace.wait(at);
+        let deadline = self.read_deadline.get_or_insert_with(Deadline::new);
+        deadline.set(until);
+        deadline.poll_expired(cx).map(|()| Reason::BodyTooSlow)
+    }
+
+    /// Looks now and then whether the connection is broken, without reading: the event that would tell wakes nobody
+    /// while bytes that must wait are still unread.
+    fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
+        let look = self.look.get_or_insert_with(|| starting(LOOK_INTERVAL));
+        while look.poll_expired(cx).is_ready() {
+            if !matches!(self.connection.stream.take_error(), Ok(None)) {
+                return Poll::Ready(self.broke(Reason::ClientGone));
+            }
+            look.set(now().plus(LOOK_INTERVAL));
+        }
+        Poll::Pending
+    }
+
+    fn broke(&mut self, reason: Reason) -> Reason {
+        self.connection.machine.fail();
+        *self.broken.get_or_insert(reason)
+    }
+}
+
+impl Client for Http1<'_> {
+    fn peer(&self) -> &Peer {
+        &self.connection.peer
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame, Reason>> {
+        self.body_asked = true;
+        if self.connection.machine.owes_continue() {
+            self.connection.machine.continued();
+            if self.connection.input.is_empty() {
+                let text = self.out.text();
+                text.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+                let _ = self.poll_flush(cx)?;
+            }
+        }
+        loop {
+            match self.reader.next(&mut self.connection.input) {
+                Ok(Some(frame)) => {
+                    match &frame {
+                        Frame::Data(data) => self.bytes_in += data.len() as u64,
+                        _ => self.end_body(),
+                    }
+                    return Poll::Ready(Ok(frame));
+                }
+                Ok(None) => {}
+                Err(fault) => return Poll::Ready(Err(self.broke(Reason::Request(fault)))),
+            }
+            let long = self.reader.is_long();
+            match self.connection.poll_fill_with(long, cx) {
+                Poll::Ready(Ok(0)) => {
+                    let end = self.reader.at_eof();
+                    if end.is_ok() {
+                        self.end_body();
+                    }
+                    return Poll::Ready(end.map_err(|fault| self.broke(Reason::Request(fault))));
+                }
+                Poll::Ready(Ok(bytes)) => {
+                    if let Some(pace) = &mut self.pace {
+                        pace.received(bytes as u64, now());
+                    }
+                }
+                Poll::Ready(Err(_)) => {
+                    return Poll::Ready(Err(self.broke(Reason::ClientGone)));
+                }
+                Poll::Pending => {
+                    let late = ready!(self.wait_for_body(cx));
+                    return Poll::Ready(Err(self.broke(late)));
+                }
+            }
+        }
+    }
+
+    fn limit_body(&mut self, bytes_max: Option<u64>) {
+        self.reader.limit(bytes_max);
+    }
+
+    fn inform(&mut self, head: &ResponseHead) {
+        // HTTP/1.0 knows no interim answers (RFC 9110 §15.2).
+        if self.version >= Version::Http11 && !self.responded {
+            h1::write_interim(head, self.out.text());
+        }
+    }
+
+    fn respond(&mut self, head: &ResponseHead, length: BodyLength) {
+        debug_assert!(!self.responded, "an exchange has one final answer");
+        self.responded = true;
+        self.tunnel = length == BodyLength::Tunnel;
+        let framing = ResponseOut {
+            version: self.version,
+            request_method_is_head: self.is_head,
+            keep_alive: !self.tunnel && self.can_keep_alive(),
+            upgrade: head.fields.get(FieldId::Upgrade),
+        };
+        let (encoder, keep_alive) = h1::write_response(head, length, framing, self.out.text());
+        self.encoder = encoder;
+        self.connection.machine.response_began(keep_alive);
+        if self.tunnel {
+            self.reader = BodyReader::new(BodyDecoder::tunnel(), self.limits.body);
+            self.body_ended = false;
+        }
+    }
+
+    #[inline]
+    fn send(&mut self, data: Chunk) {
+        self.bytes_out += data.len() as u64;
+        if self.out.push(data, &mut self.encoder).is_err() {
+            self.abort();
+        }
+    }
+
+    #[inline]
+    fn finish(&mut self, trailers: Option<&Fields>) {
+        if self.tunnel {
+            self.shutdown_owed = true;
+        } else if self.out.finish(trailers, &mut self.encoder).is_err() {
+            return self.abort();
+        }
+        self.connection.machine.response_ended();
+    }
+
+    #[inline]
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Reason>> {
+        while !self.out.is_empty() {
+            let (slices, count) = self.out.slices();
+            let stream = Pin::new(&mut self.connection.stream);
+            let written = match count {
+                1 => stream.poll_write(cx, &slices[0]),
+                _ => stream.poll_write_vectored(cx, &slices[..count]),
+            };
+            match written {
+                Poll::Ready(Ok(bytes)) if bytes > 0 => {
+                    self.out.wrote(bytes);
+                    let cells = self.connection.shard.listener(self.connection.listener);
+                    cells.bytes_out.add(bytes as u64);
+                    if let Some(deadline) = &mut self.write_deadline {
+                        deadline.set(now().plus(self.limits.write_timeout));
+                    }
+                }
+                Poll::Ready(_) => {
+                    self.out.clear();
+                    return Poll::Ready(Err(self.broke(Reason::ClientGone)));
+                }
+                Poll::Pending => {
+                    let timeout = self.limits.write_timeout;
+                    let deadline = self.write_deadline.get_or_insert_with(|| starting(timeout));
+                    ready!(deadline.poll_expired(cx));
+                    return Poll::Ready(Err(self.broke(Reason::WriteTimeout)));
+                }
+            }
+        }
+        self.write_deadline = None;
+        if self.shutdown_owed {
+            let _ = ready!(Pin::new(&mut self.connection.stream).poll_shutdown(cx));
+            self.shutdown_owed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
+        let full = self.connection.input.len() >= self.limits.head.head_bytes_max;
+        if !self.body_ended || full {
+            return self.poll_reset(cx);
+        }
+        // Pipelined requests wait in the input; once it is full, nobody reads on.
+        while !self.connection.eof && self.connection.input.len() < self.limits.head.head_bytes_max
+        {
+            // Asked first, as it is cheap and the usual answer is no.
+            let _ = ready!(self.connection.stream.poll_read_ready(cx));
+            match ready!(self.connection.poll_fill(cx)) {
+                Ok(_) => {}
+                Err(_) => return Poll::Ready(self.broke(Reason::ClientGone)),
+            }
+        }
+        // Once an answer has begun, writing it shows whether the client is still there.
+        if !self.connection.eof || self.responded {
+            return Poll::Pending;
+        }
+        let timeout = self.limits.half_close_timeout;
+        let deadline = self.half_closed.get_or_insert_with(|| starting(timeout));
+        ready!(deadline.poll_expired(cx));
+        Poll::Ready(self.broke(Reason::ClientGone))
+    }
+
+    fn abort(&mut self) {
+        self.broke(Reason::ClientGone);
+        self.out.clear();
+        if self.responded && self.encoder.ends_by_closing() {
+            // A reset instead of an orderly end: a body that lasts until close must not look complete.
+            let socket = socket2::SockRef::from(&self.connection.stream);
+            let _ = socket.set_linger(Some(Duration::ZERO));
+        }
+    }
+
+    fn transferred(&self) -> (u64, u64) {
+        (self.bytes_in, self.bytes_out)
+    }
+}
+
+fn starting(timeout: Duration) -> Deadline {
+    let mut deadline = Deadline::new();
+    deadline.set(now().plus(timeout));
+    deadline
+}

@@ -1,0 +1,135 @@
+//! Accepting connections.
+
+use crate::admission::{Admission, Refused};
+use crate::connection::Connection;
+use crate::handler::Handler;
+use crate::preface;
+use crate::worker::Worker;
+use foregate_message::Peer;
+use foregate_telemetry::clock::{Deadline, now};
+use foregate_telemetry::log::process;
+use foregate_telemetry::metrics::{ListenerId, Refusal, Shard};
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::spawn_local;
+
+/// How long to wait when the system has no descriptor or memory left for a connection.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a listener does with its connections. Replaced at reload.
+pub struct ListenerRules {
+    /// The listener's number in the snapshot.
+    pub number: u32,
+    /// Whether connections begin with a PROXY protocol header.
+    pub proxy_protocol: bool,
+    /// Whether an address is a trusted proxy's.
+    pub trusts: Box<dyn Fn(IpAddr) -> bool>,
+}
+
+/// One worker's share of a listener.
+pub struct Listener<H> {
+    /// What to do with connections.
+    pub rules: Rc<RefCell<ListenerRules>>,
+    /// How many there may be.
+    pub admission: Arc<Admission>,
+    /// The worker that serves them.
+    pub worker: Rc<Worker>,
+    /// Its cells.
+    pub shard: Arc<Shard>,
+    /// The listener's number in the cells.
+    pub id: ListenerId,
+    /// Set to take no more connections and to end those that wait; the worker's deadlines must be woken then
+    /// (`deadlines::wake_all`).
+    pub closing: Rc<Cell<bool>>,
+    /// Who answers.
+    pub handler: Rc<H>,
+}
+
+impl<H: Handler> Listener<H> {
+    /// Accepts connections until `closing` is set; what the kernel has queued by then is still taken, so that nobody
+    /// who was let in is dropped.
+    ///
+    /// # Errors
+    /// The socket can't be used at all.
+    pub async fn accept(&self, socket: std::net::TcpListener) -> io::Result<()> {
+        let socket = TcpListener::from_std(socket)?;
+        // Never expires: it is what `deadlines::wake_all` reaches this task by.
+        let mut deadline = Deadline::new();
+        loop {
+            let accepted = poll_fn(|cx| match socket.poll_accept(cx) {
+                Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
+                Poll::Pending if self.closing.get() => Poll::Ready(None),
+                Poll::Pending => deadline.poll_expired(cx).map(|()| None),
+            });
+            match accepted.await {
+                Some(Ok((stream, address))) => self.admit(stream, address),
+                Some(Err(error)) => self.pause_after(&error).await,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    async fn pause_after(&self, error: &io::Error) {
+        self.shard.listener(self.id).refused(Refusal::AcceptError);
+        // Errors of the one connection that was to be accepted are nobody else's business (accept(2)).
+        if matches!(error.raw_os_error(), Some(12 | 23 | 24 | 105)) {
+            process::warn(
+                "accepting pauses: the system is out of room",
+                &[("error", error)],
+            );
+            let mut deadline = Deadline::new();
+            deadline.set(now().plus(EXHAUSTED_PAUSE));
+            deadline.expired().await;
+        }
+    }
+
+    fn admit(&self, stream: TcpStream, address: SocketAddr) {
+        let cells = self.shard.listener(self.id);
+        let admitted = match self.admission.admit(address.ip()) {
+            Ok(admitted) => admitted,
+            Err(Refused::Listener) => return cells.refused(Refusal::ConnectionsMax),
+            Err(Refused::Client) => return cells.refused(Refusal::ConnectionsPerClientMax),
+        };
+        let Ok(local) = stream.local_addr() else {
+            return cells.refused(Refusal::AcceptError);
+        };
+        let rules = self.rules.borrow();
+        let trusted = (rules.trusts)(address.ip().to_canonical());
+        let proxy_protocol = rules.proxy_protocol;
+        if proxy_protocol && !trusted {
+            return cells.refused(Refusal::ProxyProtocol);
+        }
+        cells.accepted.one();
+        let peer = Peer::new(address, local, rules.number, trusted);
+        let connection = Connection::new(
+            stream,
+            peer,
+            Rc::clone(&self.worker),
+            Arc::clone(&self.shard),
+            self.id,
+            Rc::clone(&self.closing),
+            admitted,
+        );
+        let handler = Rc::clone(&self.handler);
+        if proxy_protocol {
+            let (shard, id) = (Arc::clone(&self.shard), self.id);
+            spawn_local(async move {
+                let mut connection = connection;
+                if preface::read(&mut connection).await {
+                    connection.run(handler).await;
+                } else {
+                    shard.listener(id).refused(Refusal::ProxyProtocol);
+                }
+            });
+        } else {
+            spawn_local(connection.run(handler));
+        }
+    }
+}

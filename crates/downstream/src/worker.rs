@@ -1,0 +1,110 @@
+//! What the connections of one worker share.
+
+use foregate_telemetry::metrics::Registry;
+use foregate_wire::h1::{BodyLimits, HeadLimits};
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+/// What clients may do.
+#[derive(Clone, Debug)]
+pub struct ClientLimits {
+    /// Of each request's head.
+    pub head: HeadLimits,
+    /// Of each request's body, unless its route says otherwise.
+    pub body: BodyLimits,
+    /// After how many requests a connection is closed; `None` for no limit.
+    pub requests_per_connection_max: Option<u32>,
+    /// From a request's first byte to its complete head, and from a connection's start to its first request's.
+    pub head_timeout: Duration,
+    /// Between requests.
+    pub idle_timeout: Duration,
+    /// Bytes of body a second that a client must keep up, averaged over `body_rate_grace`; `None` for any rate.
+    pub body_rate_min: Option<u64>,
+    /// Over how long the rate is averaged.
+    pub body_rate_grace: Duration,
+    /// How long a client may leave an answer unread.
+    pub write_timeout: Duration,
+    /// How long a client that has closed its sending side still waits for an answer to begin.
+    pub half_close_timeout: Duration,
+    /// How long a client whose request was not read to its end has to take the answer and close.
+    pub linger_timeout: Duration,
+}
+
+/// The state that all connections of one worker share. Settings are replaced at reload; a connection takes them up
+/// with its next request.
+pub struct Worker {
+    limits: RefCell<Rc<ClientLimits>>,
+    connections: Cell<usize>,
+    /// Who waits for the last connection to close.
+    empty_waker: RefCell<Option<Waker>>,
+    registry: Arc<Registry>,
+}
+
+impl Worker {
+    /// A worker without connections.
+    pub fn new(limits: ClientLimits, registry: Arc<Registry>) -> Rc<Worker> {
+        Rc::new(Worker {
+            limits: RefCell::new(Rc::new(limits)),
+            connections: Cell::new(0),
+            empty_waker: RefCell::default(),
+            registry,
+        })
+    }
+
+    /// The limits in force.
+    #[inline]
+    pub fn limits(&self) -> Rc<ClientLimits> {
+        Rc::clone(&self.limits.borrow())
+    }
+
+    /// Takes new limits.
+    pub fn set_limits(&self, limits: ClientLimits) {
+        *self.limits.borrow_mut() = Rc::new(limits);
+    }
+
+    /// Waits until no client connection is open.
+    pub async fn emptied(&self) {
+        poll_fn(|cx| {
+            if self.connections.get() == 0 {
+                return Poll::Ready(());
+            }
+            *self.empty_waker.borrow_mut() = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// How many client connections are open.
+    pub fn connections(&self) -> usize {
+        self.connections.get()
+    }
+
+    /// Counts a panic, which ended one connection and nothing else.
+    pub(crate) fn panicked(&self) {
+        self.registry.panic_caught();
+    }
+
+    /// Counts a connection for as long as the answer lives.
+    pub(crate) fn connection(self: &Rc<Worker>) -> ConnectionCount {
+        self.connections.set(self.connections.get() + 1);
+        ConnectionCount(Rc::clone(self))
+    }
+}
+
+/// One connection of [`Worker::connections`].
+pub(crate) struct ConnectionCount(Rc<Worker>);
+
+impl Drop for ConnectionCount {
+    fn drop(&mut self) {
+        self.0.connections.set(self.0.connections.get() - 1);
+        if self.0.connections.get() == 0
+            && let Some(waker) = self.0.empty_waker.take()
+        {
+            waker.wake();
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Apology: what a client is told when its request could not be served.
+
+use crate::exchange::Exchange;
+use foregate_message::{
+    BodyLength, Chunk, Client, FieldId, Method, Reason, RequestHead, ResponseHead,
+};
+use foregate_telemetry::clock;
+use std::future::poll_fn;
+
+/// Answers with the reason's status and a page that names it and the request's id, and nothing of what lies behind
+/// the gateway. When the answer had begun already, it is broken off so that nobody takes it as whole.
+pub(crate) async fn send<C: Client>(
+    exchange: &mut Exchange,
+    client: &mut C,
+    request: &RequestHead,
+    reason: Reason,
+) -> Reason {
+    if exchange.status != 0 {
+        client.abort();
+        return reason;
+    }
+    exchange.status = reason.status().code();
+    // Nobody is there to read it.
+    if matches!(reason, Reason::ClientGone | Reason::WriteTimeout) {
+        client.abort();
+        return reason;
+    }
+    let (head, body) = page(exchange, request, reason);
+    client.respond(&head, BodyLength::Known(body.len() as u64));
+    if request.method != Method::Head {
+        client.send(Chunk::copy_of(&body));
+    }
+    client.finish(None);
+    // The reason stays the first one, even when the client does not take the answer.
+    let _ = poll_fn(|cx| client.poll_flush(cx)).await;
+    reason
+}
+
+fn page(exchange: &Exchange, request: &RequestHead, reason: Reason) -> (ResponseHead, Vec<u8>) {
+    let status = reason.status();
+    let mut head = ResponseHead::new(status);
+    let fields = &mut head.fields;
+    fields.append(FieldId::Date, clock::http_date().as_bytes());
+    if matches!(reason, Reason::ConnectRefused | Reason::TraceRefused) {
+        // RFC 9110 §15.5.6 asks for the list.
+        fields.append_line(b"Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+    }
+    if let Some(name) = &exchange.plan.snapshot.request_id {
+        fields.append_named(name, exchange.request_id.as_bytes());
+    }
+    fields.append(FieldId::CacheControl, b"no-store");
+    let (code, phrase, id) = (status.code(), status.phrase(), exchange.request_id.as_str());
+    let wants_html = request.fields.all(FieldId::Accept).any(|accept| {
+        accept
+            .windows(9)
+            .any(|part| part.eq_ignore_ascii_case(b"text/html"))
+    });
+    let body = if wants_html {
+        fields.append(FieldId::ContentType, b"text/html; charset=utf-8");
+        format!(
+            "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>{code} {phrase}</title>\n\
+             <body style=\"font:1rem/1.5 system-ui,sans-serif;margin:4rem auto;max-width:32rem;padding:0 1rem\">\n\
+             <h1 style=\"font-size:1.5rem\">{code} {phrase}</h1>\n<p>Request <code>{id}</code></p>\n</body></html>\n"
+        )
+    } else {
+        fields.append(FieldId::ContentType, b"text/plain; charset=utf-8");
+        format!("{code} {phrase}\nrequest {id}\n")
+    };
+    (head, body.into_bytes())
+}

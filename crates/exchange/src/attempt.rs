@@ -1,0 +1,282 @@
+//! One attempt at one endpoint: get a connection, send the request, wait for the head of its answer.
+
+use crate::exchange::Exchange;
+use crate::forward;
+use crate::patience::Patience;
+use crate::plan::Upstream;
+use crate::upload::Upload;
+use foregate_message::{BodyLength, Client, Reason, RequestHead, ResponseHead, Status};
+use foregate_telemetry::clock::recent;
+use foregate_telemetry::metrics::EndpointFailure;
+use foregate_upstream::{Call, Checkout, ConnectFault, Connection, Pool, Ticket};
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+/// An answer's head.
+pub(crate) struct Heard {
+    pub(crate) call: Box<Call>,
+    pub(crate) head: ResponseHead,
+    pub(crate) length: BodyLength,
+    pub(crate) upload: Upload,
+}
+
+/// What may be done after a failure.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Give {
+    /// Another endpoint may be asked.
+    Over,
+    /// The request may have had an effect, or the client is the one who failed.
+    Up,
+}
+
+/// Why there was no answer.
+pub(crate) struct Failure {
+    pub(crate) reason: Reason,
+    pub(crate) give: Give,
+    /// What the endpoint is to blame for, if it is.
+    pub(crate) kind: Option<EndpointFailure>,
+}
+
+/// Asks one endpoint. A kept connection that turns out to be stale is replaced by a new one to the same endpoint.
+pub(crate) async fn run<C: Client>(
+    exchange: &Exchange,
+    client: &mut C,
+    head: &mut RequestHead,
+    pool: &Rc<Pool>,
+    upstream: &Upstream,
+    patience: &mut Patience,
+) -> Result<Heard, Failure> {
+    let proxy = exchange.proxy(&exchange.plan);
+    proxy.host.apply(&mut head.fields, pool.endpoint.label());
+    let has_body = exchange.outcome.is_ok_and(|length| !length.is_empty());
+    // What can't be sent twice is sent only where the kernel, too, thinks that somebody listens.
+    let repeatable = head.method.is_idempotent() && !has_body;
+    let mut connection = obtain(client, pool, patience, !repeatable).await?;
+    loop {
+        let stale = connection.is_reused();
+        match ask(exchange, client, head, connection, upstream, patience).await {
+            Err(failure) if failure.is_stale() && stale && repeatable => {
+                let ticket = pool.fresh().ok_or(full())?;
+                connection = dial(client, ticket, patience).await?;
+            }
+            Err(failure) => return Err(failure.verdict(repeatable)),
+            Ok(heard) => return Ok(heard),
+        }
+    }
+}
+
+fn full() -> Failure {
+    Failure {
+        reason: Reason::PendingFull,
+        give: Give::Over,
+        kind: Some(EndpointFailure::PendingFull),
+    }
+}
+
+/// A connection, kept or new.
+async fn obtain<C: Client>(
+    client: &mut C,
+    pool: &Rc<Pool>,
+    patience: &mut Patience,
+    verify: bool,
+) -> Result<Connection, Failure> {
+    let mut waited = false;
+    loop {
+        match pool.checkout(verify) {
+            Checkout::Reused(connection) => return Ok(connection),
+            Checkout::Connect(ticket) => return dial(client, ticket, patience).await,
+            Checkout::Full => {
+                if !waited {
+                    waited = true;
+                    patience.queue();
+                }
+                let mut turn = pin!(pool.wait());
+                let turned = poll_fn(|cx| {
+                    if let Poll::Ready(turned) = turn.as_mut().poll(cx) {
+                        return Poll::Ready(turned);
+                    }
+                    if let Poll::Ready(reason) = client.poll_gone(cx) {
+                        return Poll::Ready(Err(reason));
+                    }
+                    patience.poll_connection(cx).map(Err)
+                });
+                turned.await.map_err(|reason| Failure {
+                    reason,
+                    give: match reason {
+                        Reason::PendingFull => Give::Over,
+                        _ => Give::Up,
+                    },
+                    kind: (reason == Reason::PendingFull).then_some(EndpointFailure::PendingFull),
+                })?;
+            }
+        }
+    }
+}
+
+/// A new connection.
+async fn dial<C: Client>(
+    client: &mut C,
+    ticket: Ticket,
+    patience: &mut Patience,
+) -> Result<Connection, Failure> {
+    patience.connect();
+    let peer = client.peer();
+    let mut connecting = pin!(Pool::connect(ticket, peer.address, peer.local));
+    poll_fn(|cx| {
+        if let Poll::Ready(connected) = connecting.as_mut().poll(cx) {
+            return Poll::Ready(connected.map_err(refused));
+        }
+        if let Poll::Ready(reason) = client.poll_gone(cx) {
+            let (give, kind) = (Give::Up, None);
+            return Poll::Ready(Err(Failure { reason, give, kind }));
+        }
+        patience.poll_connection(cx).map(|reason| {
+            Err(Failure {
+                reason,
+                give: match reason {
+                    Reason::ConnectTimeout => Give::Over,
+                    _ => Give::Up,
+                },
+                kind: Some(EndpointFailure::ConnectTimeout),
+            })
+        })
+    })
+    .await
+}
+
+fn refused(fault: ConnectFault) -> Failure {
+    Failure {
+        reason: fault.reason(),
+        give: Give::Over,
+        kind: fault.blames_endpoint().then_some(EndpointFailure::Connect),
+    }
+}
+
+/// An attempt that failed after it had a connection.
+struct Unheard {
+    reason: Reason,
+    /// The backend has said nothing, and nothing of the body was taken from the client.
+    untouched: bool,
+}
+
+impl Unheard {
+    /// Whether a connection that was kept may just have been closed before the request came.
+    fn is_stale(&self) -> bool {
+        self.untouched && self.reason == Reason::UpstreamClosed
+    }
+
+    fn verdict(self, repeatable: bool) -> Failure {
+        // A backend that closes a new connection without a word has not served the request.
+        let again = self.is_stale() && repeatable;
+        Failure {
+            reason: self.reason,
+            give: if again { Give::Over } else { Give::Up },
+            kind: forward::failure(self.reason),
+        }
+    }
+}
+
+/// Sends the request and waits for the head of the answer; interim answers are passed on.
+async fn ask<C: Client>(
+    exchange: &Exchange,
+    client: &mut C,
+    request: &RequestHead,
+    connection: Connection,
+    upstream: &Upstream,
+    patience: &mut Patience,
+) -> Result<Heard, Unheard> {
+    let length = exchange.outcome.unwrap_or(BodyLength::Empty);
+    let target = exchange.target.as_deref().unwrap_or(request.target());
+    let upgrade = exchange.upgrade.as_ref().map(|at| request.fields.at(at));
+    let limits = upstream.call_limits;
+    let call = Call::start(connection, request, target, length, upgrade, limits);
+    // Handed from stage to stage, and too large to be copied each time.
+    let mut call = Box::new(call);
+    let upload = if length.is_empty() {
+        call.end(None);
+        Upload::none()
+    } else if exchange.expects_continue {
+        Upload::held()
+    } else {
+        Upload::default()
+    };
+    let head = ResponseHead::default();
+    let mut asked = Heard {
+        call,
+        head,
+        length,
+        upload,
+    };
+    patience.answer(recent());
+    match poll_fn(|cx| asked.poll(client, patience, cx)).await {
+        Ok(length) => {
+            asked.length = length;
+            asked.upload.answered();
+            Ok(asked)
+        }
+        Err(reason) => Err(Unheard {
+            reason,
+            untouched: !asked.call.has_received() && !asked.upload.begun,
+        }),
+    }
+}
+
+impl Heard {
+    /// Sends the request on and reads the answer, up to its final head.
+    fn poll<C: Client>(
+        &mut self,
+        client: &mut C,
+        patience: &mut Patience,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<BodyLength, Reason>> {
+        let Heard {
+            call, head, upload, ..
+        } = self;
+        loop {
+            // Interim answers leave before more is read, so that a backend that sends nothing else fills no memory.
+            let flushed = match client.poll_flush(cx) {
+                Poll::Ready(Err(reason)) => return Poll::Ready(Err(reason)),
+                flushed => flushed.is_ready(),
+            };
+            let before = upload.moved;
+            if let Poll::Ready(Err(reason)) = upload.poll(client, call, cx) {
+                return Poll::Ready(Err(reason));
+            }
+            if before != upload.moved {
+                patience.renew();
+            }
+            let polled = if flushed {
+                call.poll_head(cx, head)
+            } else {
+                Poll::Pending
+            };
+            let interim = match polled {
+                Poll::Ready(Ok(_)) if head.status.is_interim() => true,
+                Poll::Ready(heard) => return Poll::Ready(heard),
+                Poll::Pending => false,
+            };
+            if interim {
+                take_interim(client, upload, head);
+            } else if let Poll::Ready(reason) = client.poll_gone(cx) {
+                return Poll::Ready(Err(reason));
+            }
+            match patience.poll(cx, call, upload) {
+                Poll::Ready(reason) => return Poll::Ready(Err(reason)),
+                Poll::Pending if interim => {}
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+}
+
+/// Passes 1xx on. A 100 releases the body, and the client hears it when its body is first read.
+fn take_interim<C: Client>(client: &mut C, upload: &mut Upload, head: &mut ResponseHead) {
+    if head.status == Status::CONTINUE {
+        upload.release();
+    } else {
+        foregate_message::hop::strip(&mut head.fields);
+        client.inform(head);
+    }
+}

@@ -1,0 +1,105 @@
+//! Describe: what the backend will see of the request.
+
+use crate::Road;
+use crate::exchange::Exchange;
+use crate::plan::Plan;
+use foregate_message::path::Normal;
+use foregate_message::{FieldId, Fields, Peer, Reason, RequestHead, Target, TargetForm};
+use foregate_message::{forwarded, hop};
+use foregate_policy::client_address;
+use foregate_policy::request_id::RequestId;
+use foregate_policy::rewrite::Rewritten;
+use std::net::IpAddr;
+
+/// Room for every Host that passes the codec's check: a name of 253 bytes, a colon and a port.
+const HOST_BYTES: usize = 264;
+
+/// The id that a trusted peer gave the request, else a new one.
+pub(crate) fn request_id(plan: &Plan, road: &Road, peer: &Peer, fields: &Fields) -> RequestId {
+    let incoming = match &plan.snapshot.request_id {
+        Some(name) if peer.trusted => fields.all_named(name).next(),
+        _ => None,
+    };
+    RequestId::choose(incoming, peer.trusted, road.random.next_wide())
+}
+
+/// The client, as far as trusted proxies say.
+pub(crate) fn client(plan: &Plan, peer: &Peer, fields: &Fields) -> IpAddr {
+    let trusted = &plan.snapshot.trusted;
+    client_address::client(peer.address.ip(), peer.trusted, fields, trusted)
+}
+
+/// Turns the client's head into the one that backends get, up to what depends on the endpoint.
+pub(crate) fn describe(
+    exchange: &mut Exchange,
+    peer: &Peer,
+    head: &mut RequestHead,
+) -> Result<(), Reason> {
+    exchange.target = outgoing_target(exchange, head)?;
+    let plan = &exchange.plan;
+    let snapshot = &plan.snapshot;
+    let proxy = exchange.proxy(plan);
+    let takes_trailers = hop::takes_trailers(&head.fields);
+    // Facts are read before the fields change under them.
+    let facts = (!proxy.request_rules.is_empty()).then(|| exchange.facts(peer, head));
+    hop::strip(&mut head.fields);
+    if exchange.expects_continue {
+        // Consent is the backend's to give (RFC 9110 §10.1.1).
+        head.fields.append(FieldId::Expect, b"100-continue");
+    }
+    if takes_trailers {
+        head.fields.append(FieldId::Te, b"trailers");
+    }
+    let (mut room, host) = ([0; HOST_BYTES], head.fields.at(&exchange.host));
+    let length = host.len().min(HOST_BYTES);
+    room[..length].copy_from_slice(&host[..length]);
+    let host = &room[..length];
+    let fields = &mut head.fields;
+    forwarded::describe(fields, &snapshot.forwarding, peer, host, head.version);
+    if let Some(name) = &snapshot.request_id {
+        head.fields.set_named(name, exchange.request_id.as_bytes());
+    }
+    if let Some(facts) = facts {
+        let mut scratch = Vec::new();
+        let facts = facts.of(exchange.request_id.as_bytes());
+        proxy
+            .request_rules
+            .apply(&mut head.fields, &facts, &mut scratch);
+    }
+    Ok(())
+}
+
+/// What goes into the request line, when it isn't what came: the rewritten path, or the normal form where a backend
+/// could read the received one differently, and never an authority.
+fn outgoing_target(exchange: &Exchange, head: &RequestHead) -> Result<Option<Vec<u8>>, Reason> {
+    let proxy = exchange.proxy(&exchange.plan);
+    if exchange.normal == Normal::Verbatim
+        && proxy.rewrite.is_keep()
+        && matches!(head.target().first(), Some(b'/' | b'*'))
+    {
+        return Ok(None);
+    }
+    let target = Target::parse(&head.method, head.target()).map_err(Reason::Request)?;
+    let matched = match exchange.normal {
+        Normal::Verbatim => target.path,
+        Normal::Equivalent | Normal::Changed => &exchange.path,
+    };
+    let mut out = Vec::with_capacity(head.target().len() + 16);
+    let path = match proxy.rewrite.apply(matched, &mut out)? {
+        Rewritten::Changed => None,
+        Rewritten::Unchanged if exchange.normal == Normal::Changed => Some(matched),
+        Rewritten::Unchanged => Some(target.path),
+    };
+    if let Some(path) = path {
+        out.clear();
+        out.extend_from_slice(path);
+    }
+    if target.form == TargetForm::Asterisk && out.is_empty() {
+        out.push(b'*');
+    }
+    if let Some(query) = target.query {
+        out.push(b'?');
+        out.extend_from_slice(query);
+    }
+    Ok(Some(out))
+}

@@ -1,0 +1,94 @@
+//! What is known of one exchange, from its first step to its log line.
+
+use crate::plan::Plan;
+use crate::{Road, describe};
+use foregate_message::{BodyLength, FieldId, Fields, Peer, Reason, RequestHead, path::Normal};
+use foregate_policy::request_id::RequestId;
+use foregate_telemetry::clock::Moment;
+use foregate_upstream::Pool;
+use std::net::IpAddr;
+use std::ops::Range;
+use std::rc::Rc;
+
+/// A request as its protocol handed it over.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// The head; may be empty or half read when `outcome` is an error.
+    pub head: &'a mut RequestHead,
+    /// How much body follows, or why the request was refused before it came here.
+    pub outcome: Result<BodyLength, Reason>,
+    /// Whether the client asks for another protocol in a way that may be passed on.
+    pub upgrade: bool,
+    /// Whether the client waits for consent before it sends the body.
+    pub expects_continue: bool,
+    /// When the head was complete.
+    pub at: Moment,
+}
+
+/// One exchange.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    /// The configuration that it began with and ends with.
+    pub(crate) plan: Rc<Plan>,
+    pub(crate) at: Moment,
+    pub(crate) outcome: Result<BodyLength, Reason>,
+    /// The protocol asked for, by its place in the head.
+    pub(crate) upgrade: Option<Range<u32>>,
+    pub(crate) expects_continue: bool,
+    pub(crate) request_id: RequestId,
+    /// The client, as far as trusted proxies say.
+    pub(crate) client: IpAddr,
+    /// Host as the client sent it, by its place in the head.
+    pub(crate) host: Range<u32>,
+    pub(crate) referer: Range<u32>,
+    pub(crate) user_agent: Range<u32>,
+    /// How the path's normal form relates to what was received; the form itself is `path` unless it is verbatim.
+    pub(crate) normal: Normal,
+    pub(crate) path: Vec<u8>,
+    /// What goes into the backend's request line, when it isn't what came.
+    pub(crate) target: Option<Vec<u8>>,
+    /// The route's number in the plan.
+    pub(crate) route: Option<u32>,
+    /// The endpoint that answered or failed last.
+    pub(crate) endpoint: Option<Rc<Pool>>,
+    pub(crate) tries: u32,
+    pub(crate) upstream_micros: Option<u64>,
+    /// The status that the client was sent; 0 until then.
+    pub(crate) status: u16,
+}
+
+impl Exchange {
+    pub(crate) fn open(
+        road: &Road,
+        plan: Rc<Plan>,
+        peer: &Peer,
+        request: &Request<'_>,
+    ) -> Exchange {
+        let fields = &request.head.fields;
+        Exchange {
+            at: request.at,
+            outcome: request.outcome,
+            upgrade: request.upgrade.then(|| fields.place(FieldId::Upgrade)),
+            expects_continue: request.expects_continue,
+            request_id: describe::request_id(&plan, road, peer, fields),
+            client: describe::client(&plan, peer, fields),
+            host: fields.place(FieldId::Host),
+            referer: fields.place(FieldId::Referer),
+            user_agent: fields.place(FieldId::UserAgent),
+            normal: Normal::Verbatim,
+            path: Vec::new(),
+            target: None,
+            route: None,
+            endpoint: None,
+            tries: 0,
+            upstream_micros: None,
+            status: 0,
+            plan,
+        }
+    }
+
+    /// Host as the client sent it; empty when it sent none.
+    pub(crate) fn host<'a>(&self, fields: &'a Fields) -> &'a [u8] {
+        fields.at(&self.host)
+    }
+}

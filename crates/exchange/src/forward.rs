@@ -1,0 +1,161 @@
+//! Forward: an endpoint is chosen, asked, and its answer's head awaited; again elsewhere if that fails and may be
+//! done again.
+
+use crate::Road;
+use crate::attempt::{self, Failure, Give};
+use crate::exchange::Exchange;
+use crate::patience::Patience;
+use crate::plan::Upstream;
+use crate::upload::Upload;
+use foregate_balance::{InFlight, NoEndpoint, Outcome, Tried, Verdict, observe};
+use foregate_message::{Blame, BodyLength, Client, Reason, RequestHead, ResponseHead};
+use foregate_telemetry::clock::{now, recent};
+use foregate_telemetry::log::process;
+use foregate_telemetry::metrics::EndpointFailure;
+use foregate_upstream::{Call, Pool};
+use std::rc::Rc;
+
+/// A backend's answer, of which the head is here.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) call: Box<Call>,
+    pub(crate) head: ResponseHead,
+    pub(crate) length: BodyLength,
+    /// The rest of the request, which may still be on its way.
+    pub(crate) upload: Upload,
+    pub(crate) patience: Patience,
+    /// The endpoint's count of requests in flight.
+    pub(crate) borrowed: InFlight,
+}
+
+/// Asks endpoints until one answers.
+///
+/// A failed attempt is followed by another only if nothing of the request can have had an effect: the connection was
+/// never made, or it was a kept one that the backend closed before it said anything and the request is idempotent
+/// (RFC 9110 §9.2.2), and no byte of the body has been taken from the client.
+pub(crate) async fn forward<C: Client>(
+    exchange: &mut Exchange,
+    road: &Road,
+    client: &mut C,
+    head: &mut RequestHead,
+) -> Result<Answer, Reason> {
+    let plan = Rc::clone(&exchange.plan);
+    let proxy = exchange.proxy(&plan);
+    let upstream = &plan.upstreams[proxy.upstream as usize];
+    let mut patience = Patience::new(plan.time_limits(proxy), exchange.at, &road.cut);
+    let mut tried = Tried::default();
+    let mut last = Reason::NoEndpoint;
+    while exchange.tries < upstream.tries_max {
+        let Ok(index) = pick(upstream, road, &tried) else {
+            break;
+        };
+        tried.insert(index);
+        exchange.tries += 1;
+        let pool = &upstream.pools[index];
+        exchange.endpoint = Some(Rc::clone(pool));
+        let borrowed = pool.endpoint.begin();
+        pool.cells().requests.one();
+        if exchange.tries > 1 {
+            pool.cells().retries.one();
+        }
+        let asked = recent();
+        match attempt::run(exchange, client, head, pool, upstream, &mut patience).await {
+            Ok(attempt::Heard {
+                call,
+                head,
+                length,
+                upload,
+            }) => {
+                let heard = now();
+                exchange.upstream_micros = Some(heard.micros_since(asked));
+                pool.cells().answered(heard.micros_since(asked));
+                patience.body(heard);
+                return Ok(Answer {
+                    call,
+                    head,
+                    length,
+                    upload,
+                    patience,
+                    borrowed,
+                });
+            }
+            Err(Failure { reason, give, kind }) => {
+                if let Some(kind) = kind {
+                    fail(upstream, pool, kind);
+                }
+                last = reason;
+                if give == Give::Up {
+                    return Err(reason);
+                }
+            }
+        }
+    }
+    Err(last)
+}
+
+fn pick(upstream: &Upstream, road: &Road, tried: &Tried) -> Result<usize, NoEndpoint> {
+    let now_ms = recent().millis();
+    let mut picker = upstream.picker.borrow_mut();
+    let pick = picker.pick(now_ms, road.random.next(), tried)?;
+    Ok(pick.index)
+}
+
+/// What an endpoint is to blame for when an attempt or its answer ended with `reason`, if it is.
+pub(crate) fn failure(reason: Reason) -> Option<EndpointFailure> {
+    Some(match reason {
+        Reason::UpstreamClosed | Reason::UpstreamTruncated => EndpointFailure::Closed,
+        Reason::FirstByteTimeout | Reason::UpstreamWriteTimeout | Reason::BetweenBytesTimeout => {
+            EndpointFailure::Timeout
+        }
+        Reason::Response(_) | Reason::UpgradeUnasked => EndpointFailure::BrokenResponse,
+        _ => return None,
+    })
+}
+
+/// Takes note of how an answer ended. A gateway error of the backend's own counts against it, and so does an answer
+/// that broke off.
+pub(crate) fn judge(exchange: &Exchange, outcome: Result<(), Reason>) {
+    let (Some(pool), plan) = (&exchange.endpoint, &exchange.plan) else {
+        return;
+    };
+    let upstream = &plan.upstreams[exchange.proxy(plan).upstream as usize];
+    let failed = match outcome {
+        Ok(()) if matches!(exchange.status, 502..=504) => Some(EndpointFailure::Status),
+        Ok(()) => None,
+        Err(reason) if reason.blame() != Blame::Upstream => return,
+        Err(reason) => failure(reason),
+    };
+    if let Some(kind) = failed {
+        return fail(upstream, pool, kind);
+    }
+    let at = recent().millis();
+    let (endpoint, siblings) = (&pool.endpoint, &upstream.endpoints);
+    let _ = observe(endpoint, siblings, Outcome::Success, at, &upstream.ejection);
+}
+
+/// Takes note of a failure.
+fn fail(upstream: &Upstream, pool: &Pool, kind: EndpointFailure) {
+    pool.cells().failed(kind);
+    if kind == EndpointFailure::PendingFull {
+        return;
+    }
+    let at = now().millis();
+    let verdict = observe(
+        &pool.endpoint,
+        &upstream.endpoints,
+        Outcome::Failure,
+        at,
+        &upstream.ejection,
+    );
+    if let Verdict::Ejected { until_ms } = verdict {
+        process::warn(
+            "endpoint ejected",
+            &[
+                ("upstream", &upstream.name),
+                ("endpoint", &pool.endpoint.label()),
+                ("failure", &kind.name()),
+                ("for_ms", &until_ms.saturating_sub(at)),
+            ],
+        );
+    }
+}

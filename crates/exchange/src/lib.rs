@@ -1,0 +1,116 @@
+//! **Purpose:** the road: one request's whole life, from its head to its log line.
+//! **Never knows:** sockets, which protocol a client speaks, configuration text.
+//! **Next on the road:** `upstream`, for the requests that go to a backend.
+//!
+//! ```text
+//! admit → route → policies → describe → forward (balance, connect, send, await) → shape → relay → settle
+//! ```
+//!
+//! [`Road::serve`] is that line as code. A stage that ends the request early returns its [`Reason`] as an error; the
+//! answer to each is decided in one place, `apology`.
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests fail by panicking"))]
+
+mod admit;
+mod apology;
+mod attempt;
+mod describe;
+mod download;
+mod exchange;
+mod forward;
+mod patience;
+mod plan;
+mod policies;
+mod random;
+mod relay;
+mod route;
+mod settle;
+mod shape;
+mod upload;
+
+pub use exchange::Request;
+pub use plan::{EndpointPart, Plan, PlanParts, Pools};
+
+use exchange::Exchange;
+use foregate_message::{Client, Reason, RequestHead};
+use foregate_telemetry::log::LogWriter;
+use foregate_telemetry::metrics::Shard;
+use random::Random;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// One worker's road: what all of its exchanges share.
+#[derive(Debug)]
+pub struct Road {
+    plan: RefCell<Rc<Plan>>,
+    shard: Arc<Shard>,
+    log: RefCell<LogWriter>,
+    random: Random,
+    /// Set when nothing is waited for any more.
+    cut: Rc<Cell<bool>>,
+}
+
+impl Road {
+    /// A road on which `plan` is in force. `seed` makes its random choices differ from other workers'.
+    pub fn new(plan: Rc<Plan>, shard: Arc<Shard>, log: LogWriter, seed: u64) -> Road {
+        Road {
+            plan: RefCell::new(plan),
+            shard,
+            log: RefCell::new(log),
+            random: Random::new(seed),
+            cut: Rc::default(),
+        }
+    }
+
+    /// Puts a new plan in force. Exchanges under way finish on the one they began with.
+    pub fn set_plan(&self, plan: Rc<Plan>) {
+        *self.plan.borrow_mut() = plan;
+    }
+
+    /// Writes the log elsewhere from now on.
+    pub fn set_log(&self, log: LogWriter) {
+        *self.log.borrow_mut() = log;
+    }
+
+    /// Breaks off every exchange that waits for a backend or in a tunnel, as soon as its task is woken.
+    pub fn cut(&self) {
+        self.cut.set(true);
+    }
+
+    /// Hands the log's lines over to its writer, for quiet times.
+    pub fn flush_log(&self) {
+        self.log.borrow_mut().flush();
+    }
+
+    /// Serves one request, whatever protocol it came by: the table of contents of its life.
+    pub async fn serve<C: Client>(&self, client: &mut C, request: Request<'_>) {
+        let plan = Rc::clone(&self.plan.borrow());
+        let mut exchange = Exchange::open(self, plan, client.peer(), &request);
+        let head = request.head;
+        let outcome = match exchange.travel(self, client, head).await {
+            Ok(reason) => reason,
+            Err(reason) => apology::send(&mut exchange, client, head, reason).await,
+        };
+        settle::settle(self, &exchange, client, head, outcome);
+    }
+}
+
+impl Exchange {
+    async fn travel<C: Client>(
+        &mut self,
+        road: &Road,
+        client: &mut C,
+        head: &mut RequestHead,
+    ) -> Result<Reason, Reason> {
+        admit::admit(self, head)?;
+        route::find(self, client.peer(), head)?;
+        if let Some(answer) = policies::decide(self, client, head)? {
+            return relay::respond(self, client, head, *answer).await;
+        }
+        describe::describe(self, client.peer(), head)?;
+        let mut answer = forward::forward(self, road, client, head).await?;
+        shape::shape(self, client.peer(), head, &mut answer);
+        relay::relay(self, client, answer).await
+    }
+}

@@ -1,0 +1,167 @@
+//! How long a backend is waited for.
+
+use crate::upload::Upload;
+use foregate_message::Reason;
+use foregate_telemetry::clock::{Deadline, Moment, now};
+use foregate_upstream::Call;
+use std::cell::Cell;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// What is waited for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Wait {
+    Connection,
+    Free,
+    FirstByte,
+    NextByte,
+    Tunnel,
+}
+
+/// The time limits of one route, as they apply to the exchange.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TimeLimits {
+    pub(crate) connect: Duration,
+    pub(crate) first_byte: Option<Duration>,
+    pub(crate) between_bytes: Option<Duration>,
+    pub(crate) request: Option<Duration>,
+    pub(crate) tunnel_idle: Option<Duration>,
+}
+
+/// One deadline for the whole exchange, moved from phase to phase.
+#[derive(Debug)]
+pub(crate) struct Patience {
+    limits: TimeLimits,
+    deadline: Deadline,
+    /// By when the present wait must be over; the deadline is only set once something is really waited for.
+    until: Moment,
+    set: bool,
+    wait: Wait,
+    /// The road's: nothing is waited for any more.
+    cut: Rc<Cell<bool>>,
+    /// By when the whole exchange must be over.
+    end: Moment,
+}
+
+impl Patience {
+    pub(crate) fn new(limits: TimeLimits, began: Moment, cut: &Rc<Cell<bool>>) -> Patience {
+        Patience {
+            limits,
+            deadline: Deadline::new(),
+            until: Moment::NEVER,
+            set: false,
+            wait: Wait::Connection,
+            cut: Rc::clone(cut),
+            end: limits
+                .request
+                .map_or(Moment::NEVER, |span| began.plus(span)),
+        }
+    }
+
+    /// A connection is being opened.
+    pub(crate) fn connect(&mut self) {
+        self.wait = Wait::Connection;
+        self.set(Some(self.limits.connect), now());
+    }
+
+    /// A free connection is waited for.
+    pub(crate) fn queue(&mut self) {
+        self.wait = Wait::Free;
+        self.set(Some(self.limits.connect), now());
+    }
+
+    /// The request is being sent, at `at`, and its answer waited for.
+    pub(crate) fn answer(&mut self, at: Moment) {
+        self.wait = Wait::FirstByte;
+        self.set(self.limits.first_byte, at);
+    }
+
+    /// The answer has begun.
+    pub(crate) fn body(&mut self, at: Moment) {
+        self.wait = Wait::NextByte;
+        self.set(self.limits.between_bytes, at);
+    }
+
+    /// The connection has become a tunnel.
+    pub(crate) fn tunnel(&mut self) {
+        self.wait = Wait::Tunnel;
+        self.end = Moment::NEVER;
+        self.renew();
+    }
+
+    /// Something moved: the present wait begins anew.
+    pub(crate) fn renew(&mut self) {
+        let span = self.span();
+        self.set(span, now());
+    }
+
+    fn span(&self) -> Option<Duration> {
+        match self.wait {
+            Wait::Connection | Wait::Free => Some(self.limits.connect),
+            Wait::FirstByte => self.limits.first_byte,
+            Wait::NextByte => self.limits.between_bytes,
+            Wait::Tunnel => self.limits.tunnel_idle,
+        }
+    }
+
+    #[inline]
+    fn set(&mut self, span: Option<Duration>, at: Moment) {
+        let until = span.map_or(Moment::NEVER, |span| at.plus(span));
+        self.until = until.min(self.end);
+        self.set = false;
+    }
+
+    #[inline]
+    fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.set {
+            self.deadline.set(self.until);
+            self.set = true;
+        }
+        if self.cut.get() {
+            return Poll::Ready(());
+        }
+        self.deadline.poll_expired(cx)
+    }
+
+    /// Ready with the reason once the wait for a connection is over.
+    pub(crate) fn poll_connection(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
+        self.poll_expired(cx).map(|()| match self.wait {
+            _ if self.cut.get() => Reason::Draining,
+            _ if now() >= self.end => Reason::RequestTimeout,
+            Wait::Free => Reason::PendingTimeout,
+            _ => Reason::ConnectTimeout,
+        })
+    }
+
+    /// Ready with the reason once the wait is over. While the client is the one who keeps everybody waiting, with a
+    /// body that comes slowly, the backend's time does not run out.
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        call: &Call,
+        upload: &Upload,
+    ) -> Poll<Reason> {
+        loop {
+            if self.poll_expired(cx).is_pending() {
+                return Poll::Pending;
+            }
+            if self.cut.get() {
+                return Poll::Ready(Reason::Draining);
+            }
+            if now() >= self.end {
+                return Poll::Ready(Reason::RequestTimeout);
+            }
+            return Poll::Ready(match self.wait {
+                Wait::Tunnel => Reason::TunnelIdle,
+                _ if call.is_sending() => Reason::UpstreamWriteTimeout,
+                _ if !upload.is_ended() => {
+                    self.renew();
+                    continue;
+                }
+                Wait::NextByte => Reason::BetweenBytesTimeout,
+                _ => Reason::FirstByteTimeout,
+            });
+        }
+    }
+}

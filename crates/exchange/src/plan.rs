@@ -1,0 +1,261 @@
+//! A snapshot as one worker uses it: with its own pools, pickers and numbers of cells.
+
+use crate::exchange::Exchange;
+use crate::patience::TimeLimits;
+use foregate_balance::{EjectionPolicy, Endpoint, Picker};
+use foregate_message::path::Normal;
+use foregate_message::{Peer, RequestHead, Scheme, Target, host_without_port};
+use foregate_policy::Facts;
+use foregate_snapshot::{Action, ProxyPlan, RoutePlan, Snapshot, UpstreamPlan};
+use foregate_telemetry::clock::Moment;
+use foregate_telemetry::metrics::{EndpointId, RouteId, Shard};
+use foregate_upstream::{BodyLimits, CallLimits, HeadLimits, Pool, PoolLimits};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// What all workers' plans are made from: prepared once a reload, away from the workers.
+#[derive(Clone, Debug)]
+pub struct PlanParts {
+    /// The configuration.
+    pub snapshot: Arc<Snapshot>,
+    /// The cells of each route, by its number.
+    pub routes: Arc<[RouteId]>,
+    /// The endpoints of each upstream, by its number.
+    pub upstreams: Arc<[Vec<EndpointPart>]>,
+}
+
+/// An endpoint with the state that survives reloads.
+#[derive(Clone, Debug)]
+pub struct EndpointPart {
+    /// Its state.
+    pub endpoint: Arc<Endpoint>,
+    /// Where it listens; `None` while its name does not resolve.
+    pub address: Option<SocketAddr>,
+    /// Its cells.
+    pub id: EndpointId,
+}
+
+/// One worker's pools, which survive reloads: by upstream and address as configured.
+#[derive(Debug, Default)]
+pub struct Pools(Kept);
+
+/// Pools by upstream, address as configured, and address as resolved.
+type Kept = HashMap<(Arc<str>, Box<str>, Option<SocketAddr>), Rc<Pool>>;
+
+impl Pools {
+    /// Closes idle connections that are too old or were closed by their backends.
+    pub fn sweep(&self, at: Moment) {
+        for pool in self.0.values() {
+            pool.sweep(at);
+        }
+    }
+}
+
+/// A snapshot in force on one worker.
+#[derive(Debug)]
+pub struct Plan {
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) upstreams: Box<[Upstream]>,
+    routes: Arc<[RouteId]>,
+}
+
+/// An upstream of one worker.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    pub(crate) name: Arc<str>,
+    pub(crate) endpoints: Box<[Arc<Endpoint>]>,
+    /// By the same index.
+    pub(crate) pools: Box<[Rc<Pool>]>,
+    pub(crate) picker: RefCell<Picker>,
+    pub(crate) ejection: EjectionPolicy,
+    pub(crate) call_limits: CallLimits,
+    pub(crate) tries_max: u32,
+}
+
+impl Plan {
+    /// Builds a worker's plan. `pools` keeps what is still used and lets go of the rest; `seed` is the worker's, so
+    /// that workers do not all begin with the same endpoint.
+    pub fn build(parts: &PlanParts, pools: &mut Pools, shard: &Arc<Shard>, seed: u64) -> Rc<Plan> {
+        let snapshot = &parts.snapshot;
+        let mut kept = HashMap::new();
+        let upstreams = snapshot
+            .upstreams
+            .iter()
+            .zip(parts.upstreams.iter())
+            .map(|(plan, endpoints)| {
+                upstream(
+                    snapshot,
+                    plan,
+                    endpoints,
+                    (&pools.0, &mut kept),
+                    shard,
+                    seed,
+                )
+            })
+            .collect();
+        for (key, pool) in &pools.0 {
+            if !kept.contains_key(key) {
+                pool.close_idle();
+            }
+        }
+        pools.0 = kept;
+        Rc::new(Plan {
+            snapshot: Arc::clone(snapshot),
+            upstreams,
+            routes: Arc::clone(&parts.routes),
+        })
+    }
+
+    /// The route of this number.
+    #[inline]
+    pub(crate) fn route(&self, number: u32) -> &RoutePlan {
+        &self.snapshot.routes[number as usize]
+    }
+
+    /// The cells of a route; those of requests without one when there is none.
+    pub(crate) fn route_id(&self, number: Option<u32>) -> RouteId {
+        number.map_or(RouteId::OTHER, |number| self.routes[number as usize])
+    }
+
+    /// The time limits of a route.
+    pub(crate) fn time_limits(&self, proxy: &ProxyPlan) -> TimeLimits {
+        TimeLimits {
+            connect: proxy.timeouts.connect,
+            first_byte: proxy.timeouts.first_byte,
+            between_bytes: proxy.timeouts.between_bytes,
+            request: proxy.timeouts.request,
+            tunnel_idle: self.snapshot.client.tunnel_idle_timeout,
+        }
+    }
+}
+
+fn upstream(
+    snapshot: &Snapshot,
+    plan: &UpstreamPlan,
+    parts: &[EndpointPart],
+    (old, kept): (&Kept, &mut Kept),
+    shard: &Arc<Shard>,
+    seed: u64,
+) -> Upstream {
+    let limits = pool_limits(plan);
+    let pools = parts
+        .iter()
+        .map(|part| {
+            let label = part.endpoint.label().into();
+            let key = (Arc::clone(&plan.name), label, part.address);
+            let pool = kept.entry(key.clone()).or_insert_with(|| {
+                old.get(&key).cloned().unwrap_or_else(|| {
+                    let endpoint = Arc::clone(&part.endpoint);
+                    Pool::new(endpoint, part.address, part.id, Arc::clone(shard), limits)
+                })
+            });
+            pool.set_limits(limits);
+            Rc::clone(pool)
+        })
+        .collect();
+    let endpoints: Box<[_]> = parts
+        .iter()
+        .map(|part| Arc::clone(&part.endpoint))
+        .collect();
+    Upstream {
+        name: Arc::clone(&plan.name),
+        picker: RefCell::new(Picker::new(plan.algorithm, &endpoints, seed)),
+        endpoints,
+        pools,
+        ejection: plan.ejection,
+        call_limits: CallLimits {
+            head: HeadLimits {
+                head_bytes_max: plan.response_head_bytes_max,
+                fields_max: plan.response_fields_max,
+                target_bytes_max: 0,
+            },
+            body: BodyLimits {
+                body_bytes_max: None,
+                chunk_extension_bytes_max: snapshot.client.chunk_extension_bytes_max,
+                trailer_bytes_max: snapshot.client.trailer_bytes_max,
+                trailer_fields_max: plan.response_fields_max,
+            },
+        },
+        tries_max: plan.tries_max,
+    }
+}
+
+fn pool_limits(plan: &UpstreamPlan) -> PoolLimits {
+    PoolLimits {
+        idle_max: plan.connections_idle_max,
+        open_max: plan.connections_max,
+        pending_max: plan.requests_pending_max,
+        idle_timeout: plan.idle_timeout,
+        requests_max: plan.requests_per_connection_max,
+        proxy_protocol: plan.proxy_protocol,
+    }
+}
+
+impl Exchange {
+    /// The plan of the route that was found.
+    #[inline]
+    pub(crate) fn route_plan<'p>(&self, plan: &'p Plan) -> &'p RoutePlan {
+        let number = self
+            .route
+            .expect("stages behind `route` run only once a route is found");
+        plan.route(number)
+    }
+
+    /// How the request goes to a backend.
+    #[inline]
+    pub(crate) fn proxy<'p>(&self, plan: &'p Plan) -> &'p ProxyPlan {
+        match &self.route_plan(plan).action {
+            Action::Proxy(proxy) => proxy,
+            Action::Redirect(_) | Action::Respond(_) => {
+                unreachable!("`policies` answers the routes that go to no backend")
+            }
+        }
+    }
+
+    /// What header rules and redirects may name. Copies, as rules change the fields that they are read from.
+    pub(crate) fn facts(&self, peer: &Peer, head: &RequestHead) -> OwnFacts {
+        let target = Target::parse(&head.method, head.target()).ok();
+        let received = target.map_or(&b""[..], |target| target.path);
+        let path = match self.normal {
+            Normal::Verbatim => received,
+            Normal::Equivalent | Normal::Changed => &self.path,
+        };
+        OwnFacts {
+            client: if self.client == peer.address.ip() {
+                peer.description().client.clone()
+            } else {
+                self.client.to_string().into()
+            },
+            host: host_without_port(self.host(&head.fields)).into(),
+            scheme: peer.scheme,
+            path: path.into(),
+            query: target.and_then(|target| target.query).map(Into::into),
+        }
+    }
+}
+
+/// [`Facts`] of one request, but for its id.
+#[derive(Debug)]
+pub(crate) struct OwnFacts {
+    client: Box<str>,
+    host: Box<[u8]>,
+    scheme: Scheme,
+    path: Box<[u8]>,
+    query: Option<Box<[u8]>>,
+}
+
+impl OwnFacts {
+    pub(crate) fn of<'a>(&'a self, request_id: &'a [u8]) -> Facts<'a> {
+        Facts {
+            client: self.client.as_bytes(),
+            host: &self.host,
+            request_id,
+            scheme: self.scheme,
+            path: &self.path,
+            query: self.query.as_deref(),
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Policies: whether the route lets the request pass, or answers it itself.
+
+use crate::exchange::Exchange;
+use foregate_message::{Client, Reason, RequestHead};
+use foregate_policy::body_limit::BodyLimit;
+use foregate_policy::{self as policy, Verdict};
+use foregate_snapshot::Action;
+
+/// Asks the route's policies in their order.
+pub(crate) fn decide<C: Client>(
+    exchange: &Exchange,
+    client: &mut C,
+    head: &RequestHead,
+) -> Result<Option<Box<policy::Answer>>, Reason> {
+    let route = exchange.route_plan(&exchange.plan);
+    let limit = BodyLimit::new(route.body_bytes_max);
+    if let Verdict::Refuse(reason) = limit.admit(exchange.outcome?) {
+        return Err(reason);
+    }
+    client.limit_body(route.body_bytes_max);
+    let verdict = match &route.action {
+        Action::Proxy(_) => Verdict::Continue,
+        Action::Respond(respond) => respond.apply(),
+        Action::Redirect(redirect) => {
+            let facts = exchange.facts(client.peer(), head);
+            redirect.apply(&facts.of(exchange.request_id.as_bytes()))
+        }
+    };
+    match verdict {
+        Verdict::Continue => Ok(None),
+        Verdict::Respond(answer) => Ok(Some(answer)),
+        Verdict::Refuse(reason) => Err(reason),
+    }
+}

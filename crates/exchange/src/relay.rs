@@ -1,0 +1,111 @@
+//! Relay: the answer, to the client.
+
+use crate::download::Download;
+use crate::exchange::Exchange;
+use crate::forward::{self, Answer};
+use foregate_message::{BodyLength, Client, FieldId, Method, Reason, RequestHead};
+use foregate_policy as policy;
+use foregate_telemetry::clock;
+use std::future::poll_fn;
+use std::task::Poll;
+
+/// Sends an answer of the gateway's own.
+pub(crate) async fn respond<C: Client>(
+    exchange: &mut Exchange,
+    client: &mut C,
+    request: &RequestHead,
+    answer: policy::Answer,
+) -> Result<Reason, Reason> {
+    let policy::Answer {
+        reason,
+        mut head,
+        body,
+    } = answer;
+    let fields = &mut head.fields;
+    fields.append(FieldId::Date, clock::http_date().as_bytes());
+    if let Some(name) = &exchange.plan.snapshot.request_id {
+        fields.set_named(name, exchange.request_id.as_bytes());
+    }
+    let rules = &exchange.route_plan(&exchange.plan).response_rules;
+    if !rules.is_empty() {
+        let facts = exchange.facts(client.peer(), request);
+        let mut scratch = Vec::new();
+        rules.apply(
+            fields,
+            &facts.of(exchange.request_id.as_bytes()),
+            &mut scratch,
+        );
+    }
+    exchange.status = head.status.code();
+    let length = if head.status.is_bodiless() {
+        BodyLength::Empty
+    } else {
+        BodyLength::Known(body.len() as u64)
+    };
+    client.respond(&head, length);
+    if request.method != Method::Head && !body.is_empty() {
+        client.send(body);
+    }
+    client.finish(None);
+    poll_fn(|cx| client.poll_flush(cx)).await?;
+    Ok(reason)
+}
+
+/// Passes a backend's answer on, while the rest of the request may still be on its way.
+pub(crate) async fn relay<C: Client>(
+    exchange: &mut Exchange,
+    client: &mut C,
+    answer: Answer,
+) -> Result<Reason, Reason> {
+    let Answer {
+        mut call,
+        head,
+        length,
+        mut upload,
+        mut patience,
+        borrowed,
+    } = answer;
+    let tunnel = length == BodyLength::Tunnel;
+    exchange.status = head.status.code();
+    client.respond(&head, length);
+    drop(head);
+    if tunnel {
+        upload.become_tunnel();
+        patience.tunnel();
+    }
+    let mut download = Download::default();
+    let outcome = poll_fn(|cx| {
+        let before = (upload.moved, download.moved);
+        if !download.is_flushed()
+            && let Poll::Ready(Err(reason)) = download.poll(client, &mut call, cx)
+        {
+            return Poll::Ready(Err(reason));
+        }
+        if !upload.is_ended()
+            && let Poll::Ready(Err(reason)) = upload.poll(client, &mut call, cx)
+        {
+            return Poll::Ready(Err(reason));
+        }
+        // A tunnel ends when both directions have; an answer ends the exchange, whatever is left of the request.
+        if download.is_flushed() && (!tunnel || upload.is_ended()) {
+            return Poll::Ready(Ok(()));
+        }
+        if let Poll::Ready(reason) = client.poll_gone(cx) {
+            return Poll::Ready(Err(reason));
+        }
+        if before != (upload.moved, download.moved) || download.waits_for_client {
+            patience.renew();
+        }
+        patience.poll(cx, &call, &upload).map(Err)
+    })
+    .await;
+    drop(borrowed);
+    forward::judge(exchange, outcome);
+    outcome?;
+    call.finish();
+    Ok(if tunnel {
+        Reason::Upgraded
+    } else {
+        Reason::Proxied
+    })
+}

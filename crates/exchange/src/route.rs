@@ -1,0 +1,36 @@
+//! Route: which site and route take the request.
+
+use crate::exchange::Exchange;
+use foregate_message::path::{self, Normal};
+use foregate_message::{Fault, Peer, Reason, RequestHead, Target, TargetForm, host_without_port};
+use foregate_route::Question;
+
+/// Normalises the path once, and finds the route for it.
+pub(crate) fn find(exchange: &mut Exchange, peer: &Peer, head: &RequestHead) -> Result<(), Reason> {
+    let snapshot = &exchange.plan.snapshot;
+    let target = Target::parse(&head.method, head.target()).map_err(Reason::Request)?;
+    exchange.normal = match target.form {
+        TargetForm::Origin | TargetForm::Absolute => {
+            path::normalize(target.path, &snapshot.paths, &mut exchange.path)
+                .map_err(|_| Reason::PathRefused)?
+        }
+        TargetForm::Asterisk => Normal::Verbatim,
+        TargetForm::Authority => return Err(Reason::Request(Fault::Target)),
+    };
+    let question = Question {
+        listener: peer.listener,
+        host: host_without_port(exchange.host(&head.fields)),
+        path: match exchange.normal {
+            Normal::Verbatim => target.path,
+            Normal::Equivalent | Normal::Changed => &exchange.path,
+        },
+        query: target.query,
+        head,
+        client: exchange.client,
+    };
+    let (route, _) = snapshot
+        .find(&question, None)
+        .map_err(|miss| miss.reason())?;
+    exchange.route = Some(route);
+    Ok(())
+}

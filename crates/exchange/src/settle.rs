@@ -1,0 +1,70 @@
+//! Settle: the figures and the log line of an exchange that is over.
+
+use crate::Road;
+use crate::exchange::Exchange;
+use foregate_message::{Client, Reason, RequestHead};
+use foregate_snapshot::Action;
+use foregate_telemetry::clock::{now, unix_at};
+use foregate_telemetry::log::Record;
+use foregate_telemetry::metrics::RequestFigures;
+
+/// Counts the exchange and writes its line.
+pub(crate) fn settle<C: Client>(
+    road: &Road,
+    exchange: &Exchange,
+    client: &C,
+    head: &RequestHead,
+    outcome: Reason,
+) {
+    let (bytes_in, bytes_out) = client.transferred();
+    let end = now();
+    let duration_micros = end.micros_since(exchange.at);
+    let figures = RequestFigures {
+        status: exchange.status,
+        reason: outcome.index() as u16,
+        bytes_in,
+        bytes_out,
+        duration_micros,
+    };
+    let plan = &exchange.plan;
+    road.shard.request(plan.route_id(exchange.route), &figures);
+    let mut log = road.log.borrow_mut();
+    if !log.is_on() {
+        return;
+    }
+    let fields = &head.fields;
+    let target = head.target();
+    let question = target.iter().position(|&byte| byte == b'?');
+    let route = exchange.route.map(|number| plan.route(number));
+    let upstream = match (&exchange.endpoint, route.map(|route| &route.action)) {
+        (Some(_), Some(Action::Proxy(proxy))) => Some(proxy.upstream),
+        _ => None,
+    };
+    log.record(&Record {
+        time: unix_at(end),
+        client: exchange.client,
+        method: head.method_name(),
+        target,
+        path: &target[..question.unwrap_or(target.len())],
+        query: question.map_or(b"", |at| &target[at + 1..]),
+        host: exchange.host(fields),
+        protocol: head.version.as_str(),
+        status: exchange.status,
+        bytes_out,
+        bytes_in,
+        duration_micros,
+        upstream_micros: exchange.upstream_micros,
+        site: route.map_or("", |route| &route.site),
+        route: route.map_or("", |route| &route.name),
+        upstream: upstream.map_or("", |number| &plan.upstreams[number as usize].name),
+        endpoint: exchange
+            .endpoint
+            .as_ref()
+            .map_or("", |pool| pool.endpoint.label()),
+        tries: exchange.tries,
+        reason: outcome.name(),
+        request_id: exchange.request_id.as_bytes(),
+        referer: fields.at(&exchange.referer),
+        user_agent: fields.at(&exchange.user_agent),
+    });
+}

@@ -1,0 +1,39 @@
+//! Shape: what the client will see of the answer.
+
+use crate::exchange::Exchange;
+use crate::forward::Answer;
+use foregate_message::{BodyLength, FieldId, Peer, RequestHead, hop};
+use foregate_telemetry::clock;
+
+/// Turns the backend's head into the one that the client gets.
+pub(crate) fn shape(exchange: &Exchange, peer: &Peer, request: &RequestHead, answer: &mut Answer) {
+    let snapshot = &exchange.plan.snapshot;
+    let fields = &mut answer.head.fields;
+    if answer.length == BodyLength::Tunnel {
+        let protocol = fields.get(FieldId::Upgrade).map(<[u8]>::to_vec);
+        hop::strip(fields);
+        if let Some(protocol) = protocol {
+            fields.append(FieldId::Upgrade, &protocol);
+        }
+    } else {
+        hop::strip(fields);
+    }
+    snapshot.server_header.apply(fields);
+    if !fields.has(FieldId::Date) {
+        // RFC 9110 §6.6.1: who has a clock dates what came without.
+        fields.append(FieldId::Date, clock::http_date().as_bytes());
+    }
+    if let Some(name) = &snapshot.request_id {
+        fields.set_named(name, exchange.request_id.as_bytes());
+    }
+    let rules = &exchange.route_plan(&exchange.plan).response_rules;
+    if !rules.is_empty() {
+        let facts = exchange.facts(peer, request);
+        let mut scratch = Vec::new();
+        rules.apply(
+            fields,
+            &facts.of(exchange.request_id.as_bytes()),
+            &mut scratch,
+        );
+    }
+}

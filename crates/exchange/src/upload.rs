@@ -1,0 +1,124 @@
+//! The request's body, from the client to the backend.
+
+use foregate_message::{Client, Frame, Reason};
+use foregate_telemetry::clock::{Deadline, now};
+use foregate_upstream::{Call, SendOutcome};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+/// How long a body is held back for a backend that does not say whether it wants it.
+const HOLD_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How far the request's body has come.
+#[derive(Debug, Default)]
+pub(crate) struct Upload {
+    /// The client has sent all of it, or the backend takes no more.
+    ended: bool,
+    /// A tunnel's backend is still to be told that the client has finished.
+    shutdown_owed: bool,
+    tunnel: bool,
+    /// By when the body is sent even though the backend has not said that it wants it.
+    hold: Option<Deadline>,
+    /// Whether any of it was taken from the client, after which the request can't be sent again.
+    pub(crate) begun: bool,
+    /// Frames moved so far: a change means progress.
+    pub(crate) moved: u64,
+}
+
+impl Upload {
+    /// A request without body, which is complete with its head.
+    pub(crate) fn none() -> Upload {
+        Upload {
+            ended: true,
+            ..Upload::default()
+        }
+    }
+
+    /// A body that is sent once the backend says that it wants it, or has said nothing for a while: a client that
+    /// waits must not wait for ever for a backend that knows no `100 Continue` (RFC 9110 §10.1.1).
+    pub(crate) fn held() -> Upload {
+        let mut deadline = Deadline::new();
+        deadline.set(now().plus(HOLD_TIMEOUT));
+        Upload {
+            hold: Some(deadline),
+            ..Upload::default()
+        }
+    }
+
+    /// The backend wants the body.
+    pub(crate) fn release(&mut self) {
+        self.hold = None;
+    }
+
+    /// The backend has answered without it: a body that was held is not sent any more.
+    pub(crate) fn answered(&mut self) {
+        if self.hold.take().is_some() {
+            self.ended = true;
+        }
+    }
+
+    /// Whether nothing more will go to the backend.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended && !self.shutdown_owed
+    }
+
+    /// From here on the frames are a tunnel's.
+    pub(crate) fn become_tunnel(&mut self) {
+        self.ended = false;
+        self.tunnel = true;
+    }
+
+    /// Moves what there is. Ready once all has left; pending on either side otherwise.
+    ///
+    /// # Errors
+    /// The client's body is broken, or the client has gone.
+    pub(crate) fn poll<C: Client>(
+        &mut self,
+        client: &mut C,
+        call: &mut Call,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Reason>> {
+        loop {
+            if ready!(call.poll_flush(cx)) == SendOutcome::Refused {
+                self.ended = true;
+                self.shutdown_owed = false;
+                return Poll::Ready(Ok(()));
+            }
+            if self.shutdown_owed {
+                ready!(call.poll_shutdown(cx));
+                self.shutdown_owed = false;
+            }
+            if self.ended {
+                return Poll::Ready(Ok(()));
+            }
+            if let Some(hold) = &mut self.hold {
+                ready!(hold.poll_expired(cx));
+                self.hold = None;
+            }
+            self.begun = true;
+            let frame = match client.poll_frame(cx) {
+                Poll::Ready(frame) => frame?,
+                Poll::Pending => {
+                    // `100 Continue` may be waiting to be sent.
+                    let _ = client.poll_flush(cx)?;
+                    return Poll::Pending;
+                }
+            };
+            self.moved += 1;
+            match frame {
+                Frame::Data(data) => call.send(data),
+                Frame::Trailers(trailers) => {
+                    call.end(Some(&trailers));
+                    self.ended = true;
+                }
+                Frame::End => {
+                    self.ended = true;
+                    if self.tunnel {
+                        self.shutdown_owed = true;
+                    }
+                    call.end(None);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! **Purpose:** the command line: what an operator says becomes a configuration source and a running server, or an answer.
+//! **Never knows:** how requests are served; it starts `server` and asks `config` and `snapshot`.
+//! **Next on the road:** `server`, which boots what was asked for.
+//!
+//! One file a subcommand. Exit codes: 0 it did what it was asked, 1 it failed, 2 the command line or the configuration is wrong.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests fail by panicking"))]
+
+mod check;
+mod demo;
+mod explain;
+mod failure;
+mod files;
+mod proxy;
+mod reference;
+mod reload;
+mod run;
+mod schema;
+mod source;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use failure::Failure;
+
+/// A reverse proxy and load balancer for HTTP
+#[derive(Debug, Parser)]
+#[command(name = "foregate", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Run),
+    Proxy(proxy::Proxy),
+    Demo(demo::Demo),
+    Check(check::Check),
+    Explain(explain::Explain),
+    Reload(reload::Reload),
+    Schema(schema::Schema),
+    #[command(hide = true)]
+    Reference(reference::Reference),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Run(command) => command.execute(),
+        Command::Proxy(command) => command.execute(),
+        Command::Demo(command) => command.execute(),
+        Command::Check(command) => command.execute(),
+        Command::Explain(command) => command.execute(),
+        Command::Reload(command) => command.execute(),
+        Command::Schema(command) => command.execute(),
+        Command::Reference(command) => command.execute(),
+    };
+    done.unwrap_or_else(Failure::report)
+}

@@ -1,0 +1,366 @@
+//! Path normalisation: the one reading of a path that routes are matched against and backends are sent.
+//!
+//! A path is read once (RFC 3986 §6.2.2): percent-encodings of unreserved characters are decoded and dot segments
+//! resolved; encoded slashes, backslashes and empty segments go by [`PathPolicy`]. Nothing is ever decoded twice.
+//! When that changes the path, the backend is sent the changed one, so that it can't read another path than the one
+//! that was matched; otherwise the path is forwarded byte for byte.
+
+/// What is done about one odd form.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Treatment {
+    /// Refuse the request.
+    Reject,
+    /// Turn it into the plain form, for matching and for the backend.
+    Normalize,
+    /// Leave it as it is, for matching and for the backend.
+    Keep,
+}
+
+/// What is done about each odd form.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PathPolicy {
+    /// `%2F`: `Normalize` makes it a slash.
+    pub encoded_slash: Treatment,
+    /// `\` and `%5C`: `Normalize` makes it a slash.
+    pub backslash: Treatment,
+    /// `//`: `Normalize` makes it one slash.
+    pub duplicate_slashes: Treatment,
+    /// `.` and `..` segments: `Keep` is treated as `Reject`.
+    pub dot_segments: Treatment,
+}
+
+impl Default for PathPolicy {
+    fn default() -> PathPolicy {
+        PathPolicy {
+            encoded_slash: Treatment::Keep,
+            backslash: Treatment::Reject,
+            duplicate_slashes: Treatment::Keep,
+            dot_segments: Treatment::Normalize,
+        }
+    }
+}
+
+/// Why a path was refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PathFault {
+    /// `%` without two hexadecimal digits behind it.
+    BadEncoding,
+    /// An encoded control character or NUL.
+    Control,
+    /// An encoded slash, where the policy refuses it.
+    EncodedSlash,
+    /// A backslash, where the policy refuses it.
+    Backslash,
+    /// An empty segment, where the policy refuses it.
+    DuplicateSlashes,
+    /// A dot segment, where the policy refuses it.
+    DotSegment,
+    /// A `..` that climbs out of the root.
+    AboveRoot,
+    /// `..;x`: a segment that some servers read as `..` and others as a name.
+    DotParameters,
+}
+
+impl PathFault {
+    /// The stable name, for logs and explanations.
+    pub const fn name(self) -> &'static str {
+        match self {
+            PathFault::BadEncoding => "bad-encoding",
+            PathFault::Control => "control-character",
+            PathFault::EncodedSlash => "encoded-slash",
+            PathFault::Backslash => "backslash",
+            PathFault::DuplicateSlashes => "duplicate-slashes",
+            PathFault::DotSegment => "dot-segment",
+            PathFault::AboveRoot => "above-root",
+            PathFault::DotParameters => "dot-segment-parameters",
+        }
+    }
+}
+
+/// How the normal form relates to what was received.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Normal {
+    /// The path was in normal form; the scratch buffer was not touched.
+    Verbatim,
+    /// The scratch buffer has the form to match; a backend can't read the received form differently.
+    Equivalent,
+    /// The scratch buffer has the form to match and to forward.
+    Changed,
+}
+
+/// Bytes that the quick look stops at.
+const fn is_odd(byte: u8) -> bool {
+    matches!(byte, b'%' | b'\\')
+}
+
+/// Brings `path`, which starts with a slash, into normal form.
+///
+/// # Errors
+/// The form that the policy refuses.
+#[inline]
+pub fn normalize(
+    path: &[u8],
+    policy: &PathPolicy,
+    scratch: &mut Vec<u8>,
+) -> Result<Normal, PathFault> {
+    let mut previous = 0;
+    let mut plain = true;
+    for &byte in path {
+        plain &= !(is_odd(byte) || previous == b'/' && matches!(byte, b'/' | b'.'));
+        previous = byte;
+    }
+    if plain {
+        return Ok(Normal::Verbatim);
+    }
+    scratch.clear();
+    let decoded = decode(path, policy, scratch)?;
+    let resolved = resolve(policy, scratch)?;
+    Ok(if decoded == Normal::Changed || resolved {
+        Normal::Changed
+    } else {
+        decoded
+    })
+}
+
+/// Undoes encodings into `out`; says whether a backend could have read the received form differently.
+fn decode(path: &[u8], policy: &PathPolicy, out: &mut Vec<u8>) -> Result<Normal, PathFault> {
+    let mut normal = Normal::Verbatim;
+    let mut rest = path;
+    while let [byte, tail @ ..] = rest {
+        rest = tail;
+        match *byte {
+            b'%' => {
+                let (code, tail) = encoded(rest)?;
+                let raw = [b'%', rest[0], rest[1]];
+                rest = tail;
+                let change = decode_one(code, raw, policy, out)?;
+                if normal != Normal::Changed && change != Normal::Verbatim {
+                    normal = change;
+                }
+            }
+            b'\\' => match policy.backslash {
+                Treatment::Reject => return Err(PathFault::Backslash),
+                Treatment::Normalize => {
+                    out.push(b'/');
+                    normal = Normal::Changed;
+                }
+                Treatment::Keep => out.push(b'\\'),
+            },
+            plain => out.push(plain),
+        }
+    }
+    Ok(normal)
+}
+
+fn decode_one(
+    code: u8,
+    raw: [u8; 3],
+    policy: &PathPolicy,
+    out: &mut Vec<u8>,
+) -> Result<Normal, PathFault> {
+    let odd = match code {
+        0..=0x1f | 0x7f => return Err(PathFault::Control),
+        b'/' => Some((policy.encoded_slash, PathFault::EncodedSlash)),
+        b'\\' => Some((policy.backslash, PathFault::Backslash)),
+        _ => None,
+    };
+    match odd {
+        Some((Treatment::Reject, fault)) => return Err(fault),
+        Some((Treatment::Normalize, _)) => {
+            out.push(b'/');
+            return Ok(Normal::Changed);
+        }
+        _ => {}
+    }
+    if code.is_ascii_alphanumeric() || matches!(code, b'-' | b'.' | b'_' | b'~') {
+        out.push(code);
+        return Ok(Normal::Changed);
+    }
+    // Reserved characters stay encoded; only the digits' case is made one (RFC 3986 §6.2.2.1).
+    let upper = raw.map(|byte| byte.to_ascii_uppercase());
+    out.extend_from_slice(&upper);
+    Ok(if upper == raw {
+        Normal::Verbatim
+    } else {
+        Normal::Equivalent
+    })
+}
+
+fn encoded(rest: &[u8]) -> Result<(u8, &[u8]), PathFault> {
+    let digit = |byte: u8| (byte as char).to_digit(16).map(|value| value as u8);
+    match rest {
+        [high, low, tail @ ..] => match (digit(*high), digit(*low)) {
+            (Some(high), Some(low)) => Ok((high << 4 | low, tail)),
+            _ => Err(PathFault::BadEncoding),
+        },
+        _ => Err(PathFault::BadEncoding),
+    }
+}
+
+/// Resolves dot segments and empty segments in place (RFC 3986 §5.2.4); says whether anything changed.
+fn resolve(policy: &PathPolicy, path: &mut Vec<u8>) -> Result<bool, PathFault> {
+    let length = path.len();
+    let mut read = 0;
+    let mut write = 0;
+    while read < length {
+        let start = read + 1;
+        let end = path[start..]
+            .iter()
+            .position(|&byte| byte == b'/')
+            .map_or(length, |at| start + at);
+        let last = end == length;
+        match segment(&path[start..end]) {
+            Segment::Parameters => return Err(PathFault::DotParameters),
+            Segment::Dot | Segment::DotDot if policy.dot_segments != Treatment::Normalize => {
+                return Err(PathFault::DotSegment);
+            }
+            Segment::Dot => {
+                if last {
+                    path[write] = b'/';
+                    write += 1;
+                }
+            }
+            Segment::DotDot => {
+                if write == 0 {
+                    return Err(PathFault::AboveRoot);
+                }
+                while write > 0 {
+                    write -= 1;
+                    if path[write] == b'/' {
+                        break;
+                    }
+                }
+                if last {
+                    path[write] = b'/';
+                    write += 1;
+                }
+            }
+            Segment::Empty if !last && policy.duplicate_slashes == Treatment::Reject => {
+                return Err(PathFault::DuplicateSlashes);
+            }
+            Segment::Empty if !last && policy.duplicate_slashes == Treatment::Normalize => {}
+            Segment::Empty | Segment::Name => {
+                path.copy_within(read..end, write);
+                write += end - read;
+            }
+        }
+        read = end;
+    }
+    path.truncate(write);
+    Ok(write != length)
+}
+
+enum Segment {
+    Name,
+    Empty,
+    Dot,
+    DotDot,
+    Parameters,
+}
+
+fn segment(text: &[u8]) -> Segment {
+    match text {
+        b"" => Segment::Empty,
+        b"." => Segment::Dot,
+        b".." => Segment::DotDot,
+        [b'.', b';', ..] | [b'.', b'.', b';', ..] => Segment::Parameters,
+        _ => Segment::Name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn run(path: &str, policy: &PathPolicy) -> Result<(Normal, String), PathFault> {
+        let mut scratch = Vec::new();
+        let normal = normalize(path.as_bytes(), policy, &mut scratch)?;
+        let text = match normal {
+            Normal::Verbatim => path.to_owned(),
+            _ => String::from_utf8(scratch).unwrap(),
+        };
+        Ok((normal, text))
+    }
+
+    fn check(path: &str, expected: Result<(Normal, &str), PathFault>) {
+        let expected = expected.map(|(normal, text)| (normal, text.to_owned()));
+        assert_eq!(run(path, &PathPolicy::default()), expected, "{path}");
+    }
+
+    #[test]
+    fn the_default_policy() {
+        use Normal::*;
+        check("/", Ok((Verbatim, "/")));
+        check("/a/b.c", Ok((Verbatim, "/a/b.c")));
+        check("/a//b", Ok((Verbatim, "/a//b")));
+        check("/%61dmin", Ok((Changed, "/admin")));
+        check("/a%2fb", Ok((Equivalent, "/a%2Fb")));
+        check("/a%2Fb", Ok((Verbatim, "/a%2Fb")));
+        check("/a%252e", Ok((Verbatim, "/a%252e")));
+        check("/a/./b/../c", Ok((Changed, "/a/c")));
+        check("/a/..", Ok((Changed, "/")));
+        check("/a/.", Ok((Changed, "/a/")));
+        check("/a/b/..", Ok((Changed, "/a/")));
+        check("/a//..", Ok((Changed, "/a/")));
+        check("/a/%2e%2E/b", Ok((Changed, "/b")));
+        check("/.well-known", Ok((Verbatim, "/.well-known")));
+        check("/..", Err(PathFault::AboveRoot));
+        check("/a/../../b", Err(PathFault::AboveRoot));
+        check("/%00", Err(PathFault::Control));
+        check("/%0d%0a", Err(PathFault::Control));
+        check("/%7f", Err(PathFault::Control));
+        check("/%", Err(PathFault::BadEncoding));
+        check("/%4", Err(PathFault::BadEncoding));
+        check("/%g0", Err(PathFault::BadEncoding));
+        check("/a\\b", Err(PathFault::Backslash));
+        check("/a%5cb", Err(PathFault::Backslash));
+        check("/a/..;/b", Err(PathFault::DotParameters));
+        check("/a/..;x", Err(PathFault::DotParameters));
+    }
+
+    #[test]
+    fn other_policies() {
+        let all = |treatment| PathPolicy {
+            encoded_slash: treatment,
+            backslash: treatment,
+            duplicate_slashes: treatment,
+            dot_segments: treatment,
+        };
+        let normal = all(Treatment::Normalize);
+        assert_eq!(
+            run("/a%2f..%5c/b", &normal),
+            Ok((Normal::Changed, "/b".into()))
+        );
+        assert_eq!(
+            run("/a//b///", &normal),
+            Ok((Normal::Changed, "/a/b/".into()))
+        );
+        let reject = all(Treatment::Reject);
+        assert_eq!(run("/a%2fb", &reject), Err(PathFault::EncodedSlash));
+        assert_eq!(run("/a//b", &reject), Err(PathFault::DuplicateSlashes));
+        assert_eq!(run("/a/./b", &reject), Err(PathFault::DotSegment));
+        let keep = all(Treatment::Keep);
+        assert_eq!(
+            run("/a\\b%5C", &keep),
+            Ok((Normal::Verbatim, "/a\\b%5C".into()))
+        );
+    }
+
+    proptest! {
+        /// Normalising what was normalised changes nothing, and no dot segment survives.
+        #[test]
+        fn is_idempotent(path in "/([a.;/%\\\\]|%2[eEfF]|%5c|%61|%25){0,12}", merge: bool) {
+            let policy = PathPolicy {
+                duplicate_slashes: if merge { Treatment::Normalize } else { Treatment::Keep },
+                backslash: Treatment::Keep,
+                ..PathPolicy::default()
+            };
+            if let Ok((_, once)) = run(&path, &policy) {
+                prop_assert!(once.starts_with('/'));
+                prop_assert!(!once.split('/').any(|s| s == "." || s == ".."));
+                prop_assert_eq!(run(&once, &policy), Ok((Normal::Verbatim, once.clone())));
+            }
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! Why an exchange ended as it did: one stable name each, shared by logs, metrics, error pages and tests.
+
+use crate::Status;
+
+/// Who is to blame for an outcome.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Blame {
+    /// Nobody: it went as it should.
+    Nobody,
+    /// The client.
+    Client,
+    /// The backend.
+    Upstream,
+    /// The gateway, its configuration, or its limits.
+    Gateway,
+}
+
+macro_rules! faults {
+    ($($(#[$doc:meta])* $variant:ident $name:literal $status:literal,)*) => {
+        /// What is wrong with received bytes. The same law holds for requests and responses; a request's fault is
+        /// answered with its own status, a response's becomes 502.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+        #[repr(u8)]
+        pub enum Fault { $($(#[$doc])* $variant,)* }
+
+        impl Fault {
+            /// Every fault, in the order of its number.
+            pub const ALL: &[Fault] = &[$(Fault::$variant,)*];
+
+            /// The stable name without the side it came from.
+            pub const fn name(self) -> &'static str {
+                match self { $(Fault::$variant => $name,)* }
+            }
+
+            const fn request_name(self) -> &'static str {
+                match self { $(Fault::$variant => concat!("request-", $name),)* }
+            }
+
+            const fn response_name(self) -> &'static str {
+                match self { $(Fault::$variant => concat!("response-", $name),)* }
+            }
+
+            /// The status that answers a request with this fault.
+            pub const fn status(self) -> Status {
+                match self { $(Fault::$variant => status($status),)* }
+            }
+        }
+    };
+}
+
+const fn status(code: u16) -> Status {
+    match Status::new(code) {
+        Some(status) => status,
+        None => panic!("a status in the reason table is out of range"),
+    }
+}
+
+faults! {
+    /// The request line or status line is not one (RFC 9112 §3, §4).
+    StartLine "bad-start-line" 400,
+    /// The method is not a token.
+    Method "bad-method" 400,
+    /// The request target has a form or a character that it may not have (RFC 9112 §3.2).
+    Target "bad-target" 400,
+    /// The version is malformed.
+    Version "bad-version" 400,
+    /// The version is well formed and not spoken here.
+    VersionUnsupported "version-unsupported" 505,
+    /// The status code is malformed or out of range.
+    StatusCode "bad-status" 400,
+    /// A CR without LF behind it.
+    BareCr "bare-cr" 400,
+    /// An LF without CR before it.
+    BareLf "bare-lf" 400,
+    /// A NUL or another control character.
+    Control "control-character" 400,
+    /// A line that continues the one before (RFC 9112 §5.2).
+    ObsFold "obs-fold" 400,
+    /// White space between a field name and its colon (RFC 9112 §5.1).
+    SpaceBeforeColon "space-before-colon" 400,
+    /// A field name that is empty or not a token.
+    FieldName "bad-field-name" 400,
+    /// A field value with a character that it may not have.
+    FieldValue "bad-field-value" 400,
+    /// HTTP/1.1 without Host (RFC 9112 §3.2).
+    HostMissing "host-missing" 400,
+    /// More than one Host.
+    HostSeveral "host-several" 400,
+    /// A Host that is not a host and an optional port.
+    Host "bad-host" 400,
+    /// Host and the target's authority differ.
+    HostMismatch "host-mismatch" 400,
+    /// Both Content-Length and Transfer-Encoding (RFC 9112 §6.1).
+    LengthAndCoding "length-and-coding" 400,
+    /// A Content-Length that is not one plain decimal number.
+    Length "bad-length" 400,
+    /// Content-Length lines that differ.
+    LengthsDiffer "lengths-differ" 400,
+    /// A Transfer-Encoding that does not end in one single `chunked`.
+    CodingNotLast "chunked-not-last" 400,
+    /// A transfer coding other than chunked.
+    CodingUnknown "coding-unknown" 501,
+    /// Transfer-Encoding in an HTTP/1.0 message (RFC 9112 §6.1).
+    CodingInHttp10 "coding-in-http10" 400,
+    /// A chunk size that is not hexadecimal digits, or does not fit.
+    ChunkSize "bad-chunk-size" 400,
+    /// A chunk extension that is not `;name[=value]` (RFC 9112 §7.1.1).
+    ChunkExtension "bad-chunk-extension" 400,
+    /// No CRLF where a chunk or its size line ends.
+    ChunkEnd "bad-chunk-end" 400,
+    /// A trailer field that may not be one (RFC 9110 §6.5.1).
+    Trailer "bad-trailer" 400,
+    /// The target is longer than its limit.
+    TargetTooLong "target-too-long" 414,
+    /// The head is larger than its limit.
+    HeadTooLarge "head-too-large" 431,
+    /// There are more fields than the limit.
+    TooManyFields "too-many-fields" 431,
+    /// The body is larger than its limit.
+    BodyTooLarge "body-too-large" 413,
+    /// The chunk extensions of a body are larger than their limit.
+    ChunkExtensionsTooLarge "chunk-extensions-too-large" 400,
+    /// The trailer section is larger than its limit.
+    TrailersTooLarge "trailers-too-large" 431,
+    /// The sender closed before the message was complete.
+    Truncated "truncated" 400,
+    /// An expectation other than 100-continue (RFC 9110 §10.1.1).
+    Expectation "bad-expectation" 417,
+    /// A malformed PROXY protocol header.
+    ProxyHeader "bad-proxy-header" 400,
+}
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $variant:ident $name:literal $status:literal $blame:ident,)*) => {
+        /// The outcome of an exchange.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+        pub enum Reason {
+            $($(#[$doc])* $variant,)*
+            /// The request was malformed or over a limit.
+            Request(Fault),
+            /// The backend's response was malformed or over a limit.
+            Response(Fault),
+        }
+
+        const PLAIN: &[Reason] = &[$(Reason::$variant,)*];
+
+        impl Reason {
+            /// How many reasons there are.
+            pub const COUNT: usize = PLAIN.len() + 2 * Fault::ALL.len();
+
+            /// A number below [`Reason::COUNT`], for tables of counters.
+            #[inline]
+            pub fn index(self) -> usize {
+                match self {
+                    Reason::Request(fault) => PLAIN.len() + fault as usize,
+                    Reason::Response(fault) => PLAIN.len() + Fault::ALL.len() + fault as usize,
+                    $(Reason::$variant => Plain::$variant as usize,)*
+                }
+            }
+
+            /// The stable kebab-case name.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    Reason::Request(fault) => fault.request_name(),
+                    Reason::Response(fault) => fault.response_name(),
+                    $(Reason::$variant => $name,)*
+                }
+            }
+
+            /// Who is to blame.
+            pub const fn blame(self) -> Blame {
+                match self {
+                    Reason::Request(_) => Blame::Client,
+                    Reason::Response(_) => Blame::Upstream,
+                    $(Reason::$variant => Blame::$blame,)*
+                }
+            }
+
+            /// The one table from outcomes to the status that the gateway answers with. For outcomes that leave
+            /// nothing to answer (the client has gone) it is what the log shows.
+            pub const fn status(self) -> Status {
+                match self {
+                    Reason::Request(fault) => fault.status(),
+                    Reason::Response(_) => status(502),
+                    $(Reason::$variant => status($status),)*
+                }
+            }
+        }
+
+        #[allow(dead_code, reason = "only the numbers of the variants are used")]
+        enum Plain { $($variant,)* }
+    };
+}
+
+reasons! {
+    /// A backend answered, and its answer was passed on whole.
+    Proxied "proxied" 200 Nobody,
+    /// The route answered with a redirect.
+    Redirected "redirected" 308 Nobody,
+    /// The route answered with its fixed response.
+    Responded "responded" 200 Nobody,
+    /// The connection was handed over to another protocol and that ended in order.
+    Upgraded "upgraded" 101 Nobody,
+    /// The client closed or reset the connection before its answer was complete.
+    ClientGone "client-gone" 499 Client,
+    /// The client did not complete its head in time.
+    HeadTimeout "head-timeout" 408 Client,
+    /// The client sent its body slower than the minimum rate.
+    BodyTooSlow "body-too-slow" 408 Client,
+    /// The client did not read its answer in time.
+    WriteTimeout "write-timeout" 499 Client,
+    /// CONNECT, which is not a gateway's to serve.
+    ConnectRefused "connect-refused" 405 Client,
+    /// TRACE, which would show a client its own credentials' way.
+    TraceRefused "trace-refused" 405 Client,
+    /// The path has a form that the path policy refuses.
+    PathRefused "path-refused" 400 Client,
+    /// No site has the requested host.
+    NoSite "no-site" 404 Client,
+    /// The site has no route for the request.
+    NoRoute "no-route" 404 Client,
+    /// No endpoint of the upstream can be used.
+    NoEndpoint "no-endpoint" 503 Upstream,
+    /// Too many requests wait for a connection to the upstream.
+    PendingFull "pending-full" 503 Gateway,
+    /// A wait for a free connection to the upstream took too long.
+    PendingTimeout "pending-timeout" 504 Gateway,
+    /// The backend refused the connection or could not be reached.
+    ConnectFailed "connect-failed" 502 Upstream,
+    /// The backend did not accept the connection in time.
+    ConnectTimeout "connect-timeout" 504 Upstream,
+    /// The backend closed or reset before it had answered at all.
+    UpstreamClosed "upstream-closed" 502 Upstream,
+    /// The backend closed or reset in the middle of its answer.
+    UpstreamTruncated "upstream-truncated" 502 Upstream,
+    /// The first byte of the answer did not come in time.
+    FirstByteTimeout "first-byte-timeout" 504 Upstream,
+    /// The answer stopped for longer than allowed between two reads.
+    BetweenBytesTimeout "between-bytes-timeout" 504 Upstream,
+    /// The backend did not take the request in time.
+    UpstreamWriteTimeout "upstream-write-timeout" 504 Upstream,
+    /// The whole exchange took longer than the route allows.
+    RequestTimeout "request-timeout" 504 Upstream,
+    /// The backend switched protocols without being asked to.
+    UpgradeUnasked "upgrade-unasked" 502 Upstream,
+    /// The tunnel carried nothing for its idle timeout.
+    TunnelIdle "tunnel-idle" 101 Nobody,
+    /// The gateway was told to end and could not wait for the exchange any longer.
+    Draining "draining" 503 Gateway,
+    /// A defect in the gateway, caught at the connection.
+    Panicked "internal-error" 500 Gateway,
+}
+
+impl Reason {
+    /// Every reason, in the order of [`Reason::index`].
+    pub fn all() -> impl Iterator<Item = Reason> {
+        let requests = Fault::ALL.iter().map(|&fault| Reason::Request(fault));
+        let responses = Fault::ALL.iter().map(|&fault| Reason::Response(fault));
+        PLAIN.iter().copied().chain(requests).chain(responses)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn indexes_count_up_and_names_are_unique_kebab_case() {
+        let mut names = HashSet::new();
+        for (at, reason) in Reason::all().enumerate() {
+            assert_eq!(reason.index(), at);
+            let name = reason.name();
+            assert!(names.insert(name), "{name} twice");
+            assert!(
+                name.bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            );
+        }
+        assert_eq!(names.len(), Reason::COUNT);
+    }
+
+    #[test]
+    fn a_backends_fault_is_a_bad_gateway() {
+        assert_eq!(Reason::Response(Fault::BareLf).status().code(), 502);
+        assert_eq!(Reason::Request(Fault::CodingUnknown).status().code(), 501);
+    }
+}

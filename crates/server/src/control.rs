@@ -1,0 +1,401 @@
+//! Control: the one thread that changes anything. Commands come from signals, the admin API and workers.
+//!
+//! ```text
+//! serving ── reload ──► (load, compile, bind, resolve; then hand to workers; or keep the old) ──► serving
+//!    │
+//!    └── drain ──► draining ── all workers ended, or the deadline, or a second signal ──► ended
+//! ```
+
+use crate::fleet::{self, Addresses, Fleet};
+use crate::sockets::{self, Listening};
+use crate::start::{Loaded, Source, open_log, share_out};
+use crate::view::Facts;
+use crate::worker::{Opened, Order, Running, Update};
+use foregate_snapshot::{Snapshot, diff};
+use foregate_telemetry::clock::{self, Moment, now};
+use foregate_telemetry::log::{AccessLog, LogWriter, process};
+use foregate_telemetry::metrics::Registry;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
+
+/// How often names of backends are looked up again.
+const RESOLVE_INTERVAL: Duration = Duration::from_secs(30);
+/// How long workers may take to end once they were told, and how often that is looked at.
+const END_TIMEOUT: Duration = Duration::from_secs(2);
+const END_POLL: Duration = Duration::from_millis(5);
+/// How long the last log lines may take to be written at the end.
+const LOG_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What control is told.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Load the configuration anew; the answer says what came of it.
+    Reload(Option<SyncSender<Result<String, String>>>),
+    /// Open log files anew.
+    Reopen,
+    /// Finish what runs and end; told a second time: end now.
+    Drain,
+    /// End now.
+    Stop,
+    /// A worker's thread is over.
+    WorkerEnded,
+    /// Names were looked up again.
+    Resolved(Addresses),
+}
+
+/// A handle to a running server.
+#[derive(Clone, Debug)]
+pub struct Controller {
+    commands: SyncSender<Command>,
+}
+
+impl Controller {
+    pub(crate) fn new(commands: SyncSender<Command>) -> Controller {
+        Controller { commands }
+    }
+
+    /// Loads the configuration anew and puts it in force; the one in force stays if the new one is not good.
+    ///
+    /// # Errors
+    /// What is wrong with the new one.
+    pub fn reload(&self) -> Result<String, String> {
+        let (answer, outcome) = sync_channel(1);
+        let gone = || "the server is ending".to_owned();
+        self.commands
+            .send(Command::Reload(Some(answer)))
+            .map_err(|_| gone())?;
+        outcome.recv().map_err(|_| gone())?
+    }
+
+    /// Takes no more connections, finishes what runs within the drain timeout, and ends; the second time, ends now.
+    pub fn drain(&self) {
+        self.tell(Command::Drain);
+    }
+
+    /// Ends now, whatever runs.
+    pub fn stop_now(&self) {
+        self.tell(Command::Stop);
+    }
+
+    pub(crate) fn tell(&self, command: Command) {
+        // When control is gone the server has ended, which is all that any command could still ask for.
+        let _ = self.commands.send(command);
+    }
+}
+
+/// How the server ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Exit {
+    /// Everything that ran was finished.
+    Drained,
+    /// It was told to end at once, or the drain timeout passed with something still running.
+    Cut,
+    /// No worker is left though nobody asked them to end.
+    Failed,
+}
+
+impl Exit {
+    /// The process' exit code: 0 for an end that was asked for, 1 otherwise.
+    pub fn code(self) -> u8 {
+        u8::from(self == Exit::Failed)
+    }
+}
+
+/// What control holds.
+pub(crate) struct Inner {
+    pub(crate) source: Box<dyn Source>,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) listening: Vec<Listening>,
+    pub(crate) addresses: Addresses,
+    pub(crate) fleet: Arc<Fleet>,
+    pub(crate) log: AccessLog,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) facts: Arc<Facts>,
+    pub(crate) workers: Vec<Running>,
+    pub(crate) controller: Controller,
+}
+
+/// The state machine above.
+pub(crate) struct Control {
+    inner: Inner,
+    alive: usize,
+    /// Set while draining: by when it must be over.
+    draining_until: Option<Moment>,
+    resolve_at: Moment,
+}
+
+impl Control {
+    pub(crate) fn new(inner: Inner) -> Control {
+        Control {
+            alive: inner.workers.len(),
+            inner,
+            draining_until: None,
+            resolve_at: now().plus(RESOLVE_INTERVAL),
+        }
+    }
+
+    pub(crate) fn registry(&self) -> Arc<Registry> {
+        Arc::clone(&self.inner.registry)
+    }
+
+    pub(crate) fn controller(&self) -> Controller {
+        self.inner.controller.clone()
+    }
+
+    /// Takes commands until the end.
+    pub(crate) fn run(mut self, commands: &Receiver<Command>) -> Exit {
+        let exit = loop {
+            let at = now();
+            let until = self.draining_until.unwrap_or(self.resolve_at);
+            match commands.recv_timeout(until.since(at)) {
+                Ok(command) => {
+                    if let Some(exit) = self.take(command) {
+                        break exit;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) if self.draining_until.is_some() => {
+                    process::warn(
+                        "the drain timeout has passed: what still runs is cut off",
+                        &[],
+                    );
+                    break Exit::Cut;
+                }
+                Err(RecvTimeoutError::Timeout) => self.look_up_again(),
+                Err(RecvTimeoutError::Disconnected) => break Exit::Failed,
+            }
+        };
+        self.end(exit);
+        exit
+    }
+
+    fn take(&mut self, command: Command) -> Option<Exit> {
+        match command {
+            Command::Reload(answer) => {
+                let outcome = self.reload();
+                if let Some(answer) = answer {
+                    // Who asked may have gone; the outcome stands in the log as well.
+                    let _ = answer.send(outcome);
+                }
+            }
+            Command::Reopen => {
+                self.inner.log.reopen();
+                process::info("log files are opened anew", &[]);
+            }
+            Command::Drain if self.draining_until.is_some() => return Some(Exit::Cut),
+            Command::Drain => self.drain(),
+            Command::Stop => return Some(Exit::Cut),
+            Command::WorkerEnded => {
+                self.alive -= 1;
+                if self.alive == 0 {
+                    let asked = self.draining_until.is_some();
+                    return Some(if asked { Exit::Drained } else { Exit::Failed });
+                }
+            }
+            Command::Resolved(addresses) => self.resolved(addresses),
+        }
+        None
+    }
+
+    fn drain(&mut self) {
+        process::info("draining: no more connections are taken", &[]);
+        self.inner.facts.set_draining();
+        self.draining_until = Some(now().plus(self.inner.snapshot.drain_timeout));
+        self.order(|_| Order::Drain);
+    }
+
+    /// Gives every worker an order; one that has ended needs none.
+    fn order(&mut self, mut order: impl FnMut(usize) -> Order) {
+        for (number, worker) in self.inner.workers.iter().enumerate() {
+            let _ = worker.orders.blocking_send(order(number));
+        }
+    }
+
+    fn end(mut self, exit: Exit) {
+        if exit != Exit::Drained {
+            for worker in &self.inner.workers {
+                // A worker that does not even take orders any more ends with the process.
+                let _ = worker.orders.try_send(Order::Stop);
+            }
+        }
+        let until = now().plus(END_TIMEOUT);
+        for worker in self.inner.workers.drain(..) {
+            // A worker that hangs is not waited for; it ends with the process.
+            while !worker.thread.is_finished() && now() < until {
+                std::thread::park_timeout(END_POLL);
+            }
+            if worker.thread.is_finished() {
+                let _ = worker.thread.join();
+            }
+        }
+        if !self.inner.log.shutdown(LOG_TIMEOUT) {
+            process::warn(
+                "the last access log lines could not be written in time",
+                &[],
+            );
+        }
+    }
+
+    fn reload(&mut self) -> Result<String, String> {
+        if self.draining_until.is_some() {
+            return Err("the server is draining".to_owned());
+        }
+        let began = now();
+        let outcome = self.try_reload();
+        match &outcome {
+            Ok(origin) => {
+                self.inner.registry.config_loaded(clock::unix_now());
+                let millis = now().since(began).as_millis();
+                process::info(
+                    "configuration reloaded",
+                    &[("from", origin), ("ms", &millis)],
+                );
+            }
+            Err(problem) => {
+                self.inner.registry.reload_failed();
+                process::error("reload refused, the configuration in force stays", &[]);
+                // The diagnostics are a page of their own, with source lines.
+                eprintln!("{problem}");
+            }
+        }
+        outcome
+    }
+
+    /// Prepares everything that can fail, then changes everything.
+    fn try_reload(&mut self) -> Result<String, String> {
+        let inner = &mut self.inner;
+        let Loaded {
+            snapshot,
+            warnings,
+            origin,
+        } = inner.source.load(Some(&inner.snapshot))?;
+        let snapshot = Arc::new(snapshot);
+        let count = inner.workers.len();
+        let mut opened: Vec<Vec<Opened>> = (0..count).map(|_| Vec::new()).collect();
+        let mut listening = Vec::new();
+        for plan in &snapshot.listeners {
+            let kept = inner
+                .listening
+                .iter()
+                .find(|one| one.plan.number == plan.number && one.plan.addresses == plan.addresses);
+            if let Some(kept) = kept {
+                listening.push(Listening {
+                    plan: plan.clone(),
+                    admission: Arc::clone(&kept.admission),
+                    id: kept.id,
+                    bound: kept.bound.clone(),
+                });
+                continue;
+            }
+            let (one, sockets) =
+                sockets::open(plan, count, &inner.registry).map_err(|error| error.to_string())?;
+            share_out(&one, sockets, &mut opened);
+            listening.push(one);
+        }
+        let change = diff(&inner.snapshot, &snapshot);
+        let log = match change.access_log {
+            true => Some(open_log(&snapshot)?),
+            false => None,
+        };
+        for warning in &warnings {
+            process::warn(warning, &[]);
+        }
+        let admin = change.admin.then_some("admin.address");
+        for setting in change.restart_needed.iter().copied().chain(admin) {
+            let values: &[process::Value<'_>] = &[("setting", &setting)];
+            process::warn("this change takes effect at the next start", values);
+        }
+        process::info("the configuration changes", &[("changes", &change)]);
+        let addresses = fleet::look_up(&snapshot);
+        self.put_in_force(snapshot, listening, opened, addresses, log);
+        self.inner
+            .facts
+            .reloaded(&self.inner.snapshot, origin.clone(), &self.inner.listening);
+        Ok(origin)
+    }
+
+    fn put_in_force(
+        &mut self,
+        snapshot: Arc<Snapshot>,
+        listening: Vec<Listening>,
+        mut opened: Vec<Vec<Opened>>,
+        addresses: Addresses,
+        log: Option<AccessLog>,
+    ) {
+        let inner = &mut self.inner;
+        process::set_level(level(&snapshot));
+        for one in &listening {
+            one.admission.set_limits(sockets::limits(&one.plan));
+        }
+        let parts = inner.fleet.parts(&snapshot, &addresses, &inner.registry);
+        inner.addresses = addresses;
+        inner.snapshot = snapshot;
+        inner.listening = listening;
+        let writers: Vec<Option<LogWriter>> = (0..inner.workers.len())
+            .map(|_| log.as_ref().map(AccessLog::writer))
+            .collect();
+        let old_log = log.map(|log| {
+            inner.registry.register("access-log", Arc::new(log.clone()));
+            std::mem::replace(&mut inner.log, log)
+        });
+        let mut writers = writers.into_iter();
+        let mut opened = opened.drain(..);
+        self.order(|_| {
+            Order::Apply(Box::new(Update {
+                parts: parts.clone(),
+                log: writers.next().flatten(),
+                opened: opened.next().unwrap_or_default(),
+            }))
+        });
+        if let Some(old) = old_log {
+            // Its thread ends by itself once the workers have let go of their writers; nobody waits for that.
+            std::thread::spawn(move || old.shutdown(LOG_TIMEOUT));
+        }
+    }
+
+    /// Looks names of backends up again, on a thread of its own.
+    fn look_up_again(&mut self) {
+        self.resolve_at = now().plus(RESOLVE_INTERVAL);
+        if !fleet::has_names(&self.inner.snapshot) {
+            return;
+        }
+        let snapshot = Arc::clone(&self.inner.snapshot);
+        let controller = self.inner.controller.clone();
+        std::thread::spawn(move || {
+            controller.tell(Command::Resolved(fleet::look_up(&snapshot)));
+        });
+    }
+
+    /// Takes new addresses up; a name that has just stopped resolving keeps its last ones.
+    fn resolved(&mut self, found: Addresses) {
+        let mut addresses = self.inner.addresses.clone();
+        addresses.extend(found);
+        if addresses == self.inner.addresses || self.draining_until.is_some() {
+            return;
+        }
+        process::info("addresses of backends have changed", &[]);
+        let inner = &mut self.inner;
+        let parts = inner
+            .fleet
+            .parts(&inner.snapshot, &addresses, &inner.registry);
+        inner.addresses = addresses;
+        self.order(|_| {
+            Order::Apply(Box::new(Update {
+                parts: parts.clone(),
+                log: None,
+                opened: Vec::new(),
+            }))
+        });
+    }
+}
+
+/// The level of the process' own log.
+pub(crate) fn level(snapshot: &Snapshot) -> process::Level {
+    use foregate_snapshot::LogLevel;
+    match snapshot.log_level {
+        LogLevel::Error => process::Level::Error,
+        LogLevel::Warn => process::Level::Warn,
+        LogLevel::Info => process::Level::Info,
+        LogLevel::Debug => process::Level::Debug,
+    }
+}

@@ -1,0 +1,27 @@
+//! **Purpose:** boot, workers, reload, drain, signals: everything that lives as long as the process.
+//! **Never knows:** HTTP: it hands connections to `downstream` and its requests to `exchange`.
+//! **Next on the road:** `downstream`, on each worker it starts.
+//!
+//! ```text
+//! main thread: control (loads, compiles, swaps)    one thread per worker: a current-thread runtime,
+//! front thread: signals, admin API                 its own sockets, pools, timers, metric shard
+//! log thread: writes access log lines
+//! ```
+//!
+//! A change is prepared whole by the control thread and then handed to every worker, which swaps one pointer. What
+//! outlives configurations (endpoint states, pools, admission counts, metrics, sockets) is kept here by name.
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests fail by panicking"))]
+
+mod control;
+mod fleet;
+mod front;
+mod gate;
+mod reasons;
+mod sockets;
+mod start;
+mod view;
+mod worker;
+
+pub use control::{Controller, Exit};
+pub use start::{Loaded, Server, Source, StartError};

@@ -1,0 +1,117 @@
+//! Listening sockets: all bound before anything is started or changed.
+
+use foregate_downstream::{Admission, AdmissionLimits, bind};
+use foregate_snapshot::ListenerPlan;
+use foregate_telemetry::metrics::{ListenerId, Registry};
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+/// A listener with what outlives configurations.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    pub(crate) plan: ListenerPlan,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) id: ListenerId,
+    /// The addresses really bound: with the port that the system chose where 0 was asked for.
+    pub(crate) bound: Vec<SocketAddr>,
+}
+
+/// An address could not be listened on.
+#[derive(Debug)]
+pub struct BindError {
+    listener: Box<str>,
+    address: SocketAddr,
+    error: io::Error,
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let BindError {
+            listener,
+            address,
+            error,
+        } = self;
+        write!(
+            f,
+            "listener `{listener}` can't listen on {address}: {error}"
+        )?;
+        match error.kind() {
+            io::ErrorKind::AddrInUse => write!(
+                f,
+                "\n  another process listens there: stop it, or give this listener another address"
+            ),
+            io::ErrorKind::PermissionDenied => write!(
+                f,
+                "\n  ports below 1024 need the capability CAP_NET_BIND_SERVICE, or an address with a higher port"
+            ),
+            io::ErrorKind::AddrNotAvailable => {
+                write!(f, "\n  no interface of this machine has that address")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for BindError {}
+
+/// Binds every address of a listener once per worker; the result holds each worker's sockets.
+pub(crate) fn open(
+    plan: &ListenerPlan,
+    workers: usize,
+    registry: &Registry,
+) -> Result<(Listening, Vec<Vec<TcpListener>>), BindError> {
+    let mut sockets: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
+    let mut bound = Vec::new();
+    for &address in &plan.addresses {
+        match bind_shared(address, plan, &mut sockets) {
+            Ok(real) => bound.push(real),
+            // A default that this machine has no family for is not missed.
+            Err(error) if plan.implied && is_family_missing(&error) && plan.addresses.len() > 1 => {
+            }
+            Err(error) => {
+                return Err(BindError {
+                    listener: plan.name.clone(),
+                    address,
+                    error,
+                });
+            }
+        }
+    }
+    let listening = Listening {
+        admission: Admission::new(limits(plan)),
+        id: registry.listener(&plan.name),
+        plan: plan.clone(),
+        bound,
+    };
+    Ok((listening, sockets))
+}
+
+/// The connection limits of a listener.
+pub(crate) fn limits(plan: &ListenerPlan) -> AdmissionLimits {
+    AdmissionLimits {
+        connections_max: plan.connections_max,
+        connections_per_client_max: plan.connections_per_client_max,
+    }
+}
+
+fn bind_shared(
+    address: SocketAddr,
+    plan: &ListenerPlan,
+    sockets: &mut [Vec<TcpListener>],
+) -> io::Result<SocketAddr> {
+    let backlog = i32::try_from(plan.backlog).unwrap_or(i32::MAX);
+    let mut real = address;
+    for of_worker in sockets {
+        let socket = bind(real, backlog)?;
+        real = socket.local_addr()?;
+        of_worker.push(socket);
+    }
+    Ok(real)
+}
+
+fn is_family_missing(error: &io::Error) -> bool {
+    // EAFNOSUPPORT and EADDRNOTAVAIL.
+    matches!(error.raw_os_error(), Some(97 | 99))
+}

@@ -1,0 +1,248 @@
+//! Start: load, bind, resolve, spawn; either all of it or nothing.
+
+use crate::control::{Command, Control, Controller, Exit, Inner};
+use crate::fleet::{self, Fleet};
+use crate::front;
+use crate::reasons;
+use crate::sockets::{self, BindError, Listening};
+use crate::view::Facts;
+use crate::worker::{self, Opened, Running, Update};
+use foregate_exchange::PlanParts;
+use foregate_snapshot::{LogTarget, Snapshot};
+use foregate_telemetry::clock;
+use foregate_telemetry::log::{AccessLog, Destination, Format, process};
+use foregate_telemetry::metrics::Registry;
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+/// Where configurations come from.
+pub trait Source: Send + 'static {
+    /// Reads and compiles the configuration. `previous` is the one in force, whose listeners keep their numbers.
+    ///
+    /// # Errors
+    /// What is wrong with it, ready to be shown to people.
+    fn load(&mut self, previous: Option<&Snapshot>) -> Result<Loaded, String>;
+}
+
+/// A configuration that is ready to be put in force.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub snapshot: Snapshot,
+    /// What is odd about it, ready to be shown to people.
+    pub warnings: Vec<String>,
+    /// Its file's name, or another name for where it came from.
+    pub origin: String,
+}
+
+/// Why the server could not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// The configuration is not good; the text says why.
+    Config(String),
+    /// An address can't be listened on.
+    Bind(BindError),
+    /// The admin address can't be listened on.
+    Admin(SocketAddr, io::Error),
+    /// The access log can't be opened.
+    Log(String),
+    /// The system refused a thread or a runtime.
+    System(io::Error),
+}
+
+impl StartError {
+    /// Whether the configuration itself is at fault.
+    pub fn is_config(&self) -> bool {
+        matches!(self, StartError::Config(_))
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Config(text) | StartError::Log(text) => f.write_str(text),
+            StartError::Bind(error) => error.fmt(f),
+            StartError::Admin(address, error) => {
+                write!(f, "the admin API can't listen on {address}: {error}")
+            }
+            StartError::System(error) => write!(f, "the system refused to start a worker: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// A running gateway.
+pub struct Server {
+    control: Control,
+    commands: Receiver<Command>,
+    listeners: Vec<(String, SocketAddr)>,
+    admin: Option<SocketAddr>,
+}
+
+impl Server {
+    /// Loads the configuration, binds every address, and starts serving. When this returns, connections are taken.
+    ///
+    /// # Errors
+    /// What is in the way; nothing runs then.
+    pub fn start(mut source: Box<dyn Source>) -> Result<Server, StartError> {
+        let loaded = source.load(None).map_err(StartError::Config)?;
+        let snapshot = Arc::new(loaded.snapshot);
+        process::set_level(crate::control::level(&snapshot));
+        for warning in &loaded.warnings {
+            process::warn(warning, &[]);
+        }
+        let registry = Registry::new(reasons::names());
+        let workers = worker_count(&snapshot);
+        let mut listening = Vec::new();
+        let mut opened: Vec<Vec<Opened>> = (0..workers).map(|_| Vec::new()).collect();
+        for plan in &snapshot.listeners {
+            let (one, sockets) =
+                sockets::open(plan, workers, &registry).map_err(StartError::Bind)?;
+            share_out(&one, sockets, &mut opened);
+            listening.push(one);
+        }
+        let admin = bind_admin(&snapshot)?;
+        let log = open_log(&snapshot).map_err(StartError::Log)?;
+        let fleet = Arc::new(Fleet::default());
+        let addresses = fleet::look_up(&snapshot);
+        let parts = fleet.parts(&snapshot, &addresses, &registry);
+        registry.register("endpoints", Arc::clone(&fleet) as _);
+        registry.register("access-log", Arc::new(log.clone()));
+        registry.config_loaded(clock::unix_now());
+        let (sender, commands) = sync_channel(64);
+        let running = spawn_workers(opened, &parts, &log, &registry, &sender)?;
+        let listeners = listening
+            .iter()
+            .flat_map(|one| one.bound.iter().map(|at| (one.plan.name.to_string(), *at)))
+            .collect();
+        let facts = Arc::new(Facts::new(
+            Arc::clone(&registry),
+            Arc::clone(&fleet),
+            Arc::clone(&snapshot),
+            loaded.origin,
+            &listening,
+        ));
+        let controller = Controller::new(sender);
+        let address = admin.as_ref().and_then(|socket| socket.local_addr().ok());
+        front::start(admin, Arc::clone(&facts), controller.clone()).map_err(StartError::System)?;
+        let control = Control::new(Inner {
+            source,
+            snapshot,
+            listening,
+            addresses,
+            fleet,
+            log,
+            registry,
+            facts,
+            workers: running,
+            controller,
+        });
+        Ok(Server {
+            control,
+            commands,
+            listeners,
+            admin: address,
+        })
+    }
+
+    /// Names and addresses that are listened on, with the ports that the system chose where 0 was asked for.
+    pub fn listeners(&self) -> &[(String, SocketAddr)] {
+        &self.listeners
+    }
+
+    /// Where the admin API listens, if it does.
+    pub fn admin(&self) -> Option<SocketAddr> {
+        self.admin
+    }
+
+    /// The metrics.
+    pub fn registry(&self) -> Arc<Registry> {
+        Arc::clone(&self.control.registry())
+    }
+
+    /// A handle to reload, drain and stop it from other threads.
+    pub fn controller(&self) -> Controller {
+        self.control.controller()
+    }
+
+    /// Runs until it is told to stop, by a signal or a controller.
+    pub fn run(self) -> Exit {
+        self.control.run(&self.commands)
+    }
+}
+
+fn spawn_workers(
+    opened: Vec<Vec<Opened>>,
+    parts: &PlanParts,
+    log: &AccessLog,
+    registry: &Arc<Registry>,
+    sender: &SyncSender<Command>,
+) -> Result<Vec<Running>, StartError> {
+    let spawn = |(number, opened)| {
+        let update = Update {
+            parts: parts.clone(),
+            log: Some(log.writer()),
+            opened,
+        };
+        let ended = sender.clone();
+        let ended = move || drop(ended.send(Command::WorkerEnded));
+        worker::start(number, update, Arc::clone(registry), ended).map_err(StartError::System)
+    };
+    opened.into_iter().enumerate().map(spawn).collect()
+}
+
+/// Gives each worker its sockets of a listener.
+pub(crate) fn share_out(
+    listening: &Listening,
+    sockets: Vec<Vec<TcpListener>>,
+    opened: &mut [Vec<Opened>],
+) {
+    for (sockets, opened) in sockets.into_iter().zip(opened) {
+        opened.push(Opened {
+            number: listening.plan.number,
+            id: listening.id,
+            admission: Arc::clone(&listening.admission),
+            sockets,
+        });
+    }
+}
+
+fn worker_count(snapshot: &Snapshot) -> usize {
+    match snapshot.workers {
+        Some(count) => usize::from(count.get()),
+        None => std::thread::available_parallelism().map_or(1, usize::from),
+    }
+}
+
+fn bind_admin(snapshot: &Snapshot) -> Result<Option<TcpListener>, StartError> {
+    let Some(address) = snapshot.admin else {
+        return Ok(None);
+    };
+    let bound = TcpListener::bind(address).and_then(|socket| {
+        socket.set_nonblocking(true)?;
+        Ok(socket)
+    });
+    bound
+        .map(Some)
+        .map_err(|error| StartError::Admin(address, error))
+}
+
+/// Opens the access log that a configuration asks for.
+pub(crate) fn open_log(snapshot: &Snapshot) -> Result<AccessLog, String> {
+    let Some(plan) = &snapshot.access_log else {
+        return AccessLog::open(&Destination::Off, Format::combined(), 0)
+            .map_err(|e| e.to_string());
+    };
+    let destination = match &plan.to {
+        LogTarget::Stdout => Destination::Stdout,
+        LogTarget::File(path) => Destination::File(path.clone()),
+    };
+    let format =
+        Format::parse(&plan.format).map_err(|error| format!("access_log.format: {error}"))?;
+    AccessLog::open(&destination, format, plan.queue_bytes_max)
+        .map_err(|error| format!("the access log can't be opened at {destination:?}: {error}"))
+}

@@ -1,0 +1,293 @@
+//! One worker: a thread with a runtime, sockets, pools, timers and cells of its own. A request never leaves it.
+
+use crate::gate::Gate;
+use foregate_downstream::{Admission, ClientLimits, Listener, ListenerRules, Worker};
+use foregate_exchange::{Plan, PlanParts, Pools, Road};
+use foregate_snapshot::{ClientPlan, Snapshot};
+use foregate_telemetry::clock::{Deadline, deadlines, now};
+use foregate_telemetry::log::{LogWriter, process};
+use foregate_telemetry::metrics::{ListenerId, Registry, Shard};
+use foregate_upstream::{BodyLimits, HeadLimits};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::task::spawn_local;
+
+/// How often log lines of quiet times are handed over.
+const TICK: Duration = Duration::from_millis(100);
+/// How many ticks pass between two looks at idle backend connections.
+const SWEEP_TICKS: u32 = 10;
+/// Orders that may wait for a worker.
+const ORDERS_MAX: usize = 16;
+/// How long exchanges that are broken off have to end.
+const CUT_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long a client whose request was not read to its end has to take its answer.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What the control thread tells a worker.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Put a configuration in force.
+    Apply(Box<Update>),
+    /// Take no more connections, finish what runs, and end.
+    Drain,
+    /// End, whatever runs.
+    Stop,
+}
+
+/// A configuration, as one worker takes it.
+#[derive(Debug)]
+pub(crate) struct Update {
+    pub(crate) parts: PlanParts,
+    /// Where log lines go from now on, if that changed.
+    pub(crate) log: Option<LogWriter>,
+    /// Listeners that are new, with this worker's sockets.
+    pub(crate) opened: Vec<Opened>,
+}
+
+/// A listener that a worker is to serve.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) number: u32,
+    pub(crate) id: ListenerId,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) sockets: Vec<TcpListener>,
+}
+
+/// A running worker as the control thread sees it.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) orders: Sender<Order>,
+    pub(crate) thread: JoinHandle<()>,
+}
+
+/// Starts a worker. `number` tells it from its siblings; `ended` is called when it ends, for whatever reason.
+///
+/// # Errors
+/// The thread could not be made.
+pub(crate) fn start(
+    number: usize,
+    update: Update,
+    registry: Arc<Registry>,
+    ended: impl FnOnce() + Send + 'static,
+) -> io::Result<Running> {
+    struct Ended<F: FnOnce()>(Option<F>);
+    impl<F: FnOnce()> Drop for Ended<F> {
+        fn drop(&mut self) {
+            if let Some(ended) = self.0.take() {
+                ended();
+            }
+        }
+    }
+    let (orders, receiver) = channel(ORDERS_MAX);
+    let thread = std::thread::Builder::new()
+        .name(format!("worker-{number}"))
+        .spawn(move || {
+            let _ended = Ended(Some(ended));
+            let runtime = Builder::new_current_thread()
+                .enable_io()
+                .enable_time()
+                .event_interval(EVENT_INTERVAL)
+                .build_local(LocalOptions::default());
+            match runtime {
+                Ok(runtime) => runtime.block_on(run(number, update, registry, receiver)),
+                Err(error) => process::error("a worker can't start", &[("error", &error)]),
+            }
+        })?;
+    Ok(Running { orders, thread })
+}
+
+/// Tasks that run before sockets are looked at again: large enough that a burst of ready connections is served in
+/// one round.
+const EVENT_INTERVAL: u32 = 61;
+
+/// What can be changed of a listener that is open.
+struct Open {
+    rules: Rc<RefCell<ListenerRules>>,
+    closing: Rc<Cell<bool>>,
+}
+
+/// What a worker has.
+struct Shop {
+    worker: Rc<Worker>,
+    road: Rc<Road>,
+    shard: Arc<Shard>,
+    pools: RefCell<Pools>,
+    listeners: RefCell<HashMap<u32, Open>>,
+    seed: u64,
+}
+
+async fn run(number: usize, update: Update, registry: Arc<Registry>, mut orders: Receiver<Order>) {
+    spawn_local(deadlines::drive());
+    let Update { parts, log, opened } = update;
+    let shard = registry.shard();
+    let mut pools = Pools::default();
+    let seed = number as u64;
+    let plan = Plan::build(&parts, &mut pools, &shard, seed);
+    let random = RandomState::new().build_hasher().finish();
+    let log = log.expect("the first update names the log");
+    let shop = Rc::new(Shop {
+        worker: Worker::new(client_limits(&parts.snapshot.client), registry),
+        road: Rc::new(Road::new(plan, Arc::clone(&shard), log, random)),
+        shard,
+        pools: RefCell::new(pools),
+        listeners: RefCell::default(),
+        seed,
+    });
+    shop.listen(opened, &parts.snapshot);
+    spawn_local(keep_house(Rc::clone(&shop)));
+    loop {
+        match orders.recv().await {
+            Some(Order::Apply(update)) => shop.apply(*update),
+            Some(Order::Drain) => break,
+            Some(Order::Stop) | None => return shop.cut().await,
+        }
+    }
+    shop.close_listeners(|_| true);
+    tokio::select! {
+        () = shop.worker.emptied() => shop.road.flush_log(),
+        () = stop_order(&mut orders) => shop.cut().await,
+    }
+}
+
+/// Waits until the worker is told to stop; what else it is told while it drains has no more meaning.
+async fn stop_order(orders: &mut Receiver<Order>) {
+    while !matches!(orders.recv().await, Some(Order::Stop) | None) {}
+}
+
+/// Hands over log lines and closes old connections, for as long as the worker lives.
+async fn keep_house(shop: Rc<Shop>) {
+    let mut deadline = Deadline::new();
+    let mut tick = 0u32;
+    loop {
+        deadline.set(now().plus(TICK));
+        deadline.expired().await;
+        shop.road.flush_log();
+        tick = tick.wrapping_add(1);
+        if tick.is_multiple_of(SWEEP_TICKS) {
+            shop.pools.borrow().sweep(now());
+        }
+    }
+}
+
+impl Shop {
+    /// Breaks off what runs; it is given a moment to tell its clients and to be logged.
+    async fn cut(&self) {
+        self.road.cut();
+        self.close_listeners(|_| true);
+        let mut deadline = Deadline::new();
+        deadline.set(now().plus(CUT_TIMEOUT));
+        tokio::select! {
+            () = self.worker.emptied() => {}
+            () = deadline.expired() => {}
+        }
+        self.road.flush_log();
+    }
+
+    /// Puts a configuration in force: plan first, so that no connection of a new listener meets the old one.
+    fn apply(&self, update: Update) {
+        let Update { parts, log, opened } = update;
+        let snapshot = &parts.snapshot;
+        let plan = Plan::build(&parts, &mut self.pools.borrow_mut(), &self.shard, self.seed);
+        self.road.set_plan(plan);
+        self.worker.set_limits(client_limits(&snapshot.client));
+        if let Some(log) = log {
+            self.road.set_log(log);
+        }
+        // A listener whose addresses changed comes with new sockets, and its old ones go.
+        let reopened = |number| opened.iter().any(|new: &Opened| new.number == number);
+        self.close_listeners(|number| snapshot.listener(number).is_none() || reopened(number));
+        for (&number, open) in self.listeners.borrow().iter() {
+            if let Some(new) = rules_of(number, snapshot) {
+                *open.rules.borrow_mut() = new;
+            }
+        }
+        self.listen(opened, snapshot);
+    }
+
+    fn listen(&self, opened: Vec<Opened>, snapshot: &Arc<Snapshot>) {
+        for opened in opened {
+            let Some(rules) = rules_of(opened.number, snapshot) else {
+                continue;
+            };
+            let rules = Rc::new(RefCell::new(rules));
+            let closing = Rc::new(Cell::new(false));
+            self.listeners.borrow_mut().insert(
+                opened.number,
+                Open {
+                    rules: Rc::clone(&rules),
+                    closing: Rc::clone(&closing),
+                },
+            );
+            for socket in opened.sockets {
+                let listener = Listener {
+                    rules: Rc::clone(&rules),
+                    admission: Arc::clone(&opened.admission),
+                    worker: Rc::clone(&self.worker),
+                    shard: Arc::clone(&self.shard),
+                    id: opened.id,
+                    closing: Rc::clone(&closing),
+                    handler: Rc::new(Gate(Rc::clone(&self.road))),
+                };
+                spawn_local(async move {
+                    if let Err(error) = listener.accept(socket).await {
+                        process::error("a listening socket can't be used", &[("error", &error)]);
+                    }
+                });
+            }
+        }
+    }
+
+    /// Closes the listeners that `which` names, and their connections as these come to rest.
+    fn close_listeners(&self, which: impl Fn(u32) -> bool) {
+        self.listeners.borrow_mut().retain(|&number, open| {
+            if which(number) {
+                open.closing.set(true);
+            }
+            !open.closing.get()
+        });
+        deadlines::wake_all();
+    }
+}
+
+fn rules_of(number: u32, snapshot: &Arc<Snapshot>) -> Option<ListenerRules> {
+    let plan = snapshot.listener(number)?;
+    let trusting = Arc::clone(snapshot);
+    Some(ListenerRules {
+        number,
+        proxy_protocol: plan.proxy_protocol,
+        trusts: Box::new(move |address| trusting.trusted.contains(address)),
+    })
+}
+
+fn client_limits(plan: &ClientPlan) -> ClientLimits {
+    ClientLimits {
+        head: HeadLimits {
+            head_bytes_max: plan.head_bytes_max,
+            fields_max: plan.fields_max,
+            target_bytes_max: plan.target_bytes_max,
+        },
+        body: BodyLimits {
+            body_bytes_max: plan.body_bytes_max,
+            chunk_extension_bytes_max: plan.chunk_extension_bytes_max,
+            trailer_bytes_max: plan.trailer_bytes_max,
+            trailer_fields_max: plan.fields_max,
+        },
+        requests_per_connection_max: plan.requests_per_connection_max,
+        head_timeout: plan.head_timeout,
+        idle_timeout: plan.idle_timeout,
+        body_rate_min: plan.body_rate_min,
+        body_rate_grace: plan.body_rate_grace,
+        write_timeout: plan.write_timeout,
+        half_close_timeout: plan.half_close_timeout,
+        linger_timeout: LINGER_TIMEOUT,
+    }
+}

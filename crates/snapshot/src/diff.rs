@@ -1,0 +1,255 @@
+//! What a reload changes of all that lives longer than a snapshot.
+
+use crate::plan::{ListenerPlan, Snapshot, UpstreamPlan};
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::hash::Hash;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// What an endpoint's state is kept by.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct EndpointKey {
+    /// The upstream's name.
+    pub upstream: Arc<str>,
+    /// The endpoint's `host:port`.
+    pub authority: Arc<str>,
+}
+
+/// What changes about a listener that stays.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ListenerChange {
+    /// Its number.
+    pub number: u32,
+    /// Addresses to open.
+    pub addresses_added: Vec<SocketAddr>,
+    /// Addresses to close.
+    pub addresses_removed: Vec<SocketAddr>,
+    /// Connection limits.
+    pub limits: bool,
+    /// Whether connections begin with a PROXY protocol header.
+    pub proxy_protocol: bool,
+    /// The system's queue, which only a new socket takes.
+    pub backlog: bool,
+}
+
+/// The difference of two snapshots, as far as anything beside the snapshot must follow it. Lists are sorted.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct Change {
+    /// Numbers of listeners to open, in the new snapshot.
+    pub listeners_added: Vec<u32>,
+    /// Numbers of listeners to drain, in the old snapshot.
+    pub listeners_removed: Vec<u32>,
+    /// Listeners that stay and differ.
+    pub listeners_changed: Vec<ListenerChange>,
+    /// Names of upstreams that are new.
+    pub upstreams_added: Vec<Arc<str>>,
+    /// Names of upstreams that are gone.
+    pub upstreams_removed: Vec<Arc<str>>,
+    /// Names of upstreams that stay and whose limits, algorithm or ejection differ.
+    pub upstreams_changed: Vec<Arc<str>>,
+    /// Endpoints that are new.
+    pub endpoints_added: Vec<EndpointKey>,
+    /// Endpoints that are gone.
+    pub endpoints_removed: Vec<EndpointKey>,
+    /// Endpoints whose weight differs.
+    pub weights_changed: Vec<EndpointKey>,
+    /// Keys of routes that are new.
+    pub routes_added: Vec<Arc<str>>,
+    /// Keys of routes that are gone.
+    pub routes_removed: Vec<Arc<str>>,
+    /// Whether the access log's target, format or queue differs.
+    pub access_log: bool,
+    /// Whether the process' own log's level differs.
+    pub log_level: bool,
+    /// Whether the admin listener's address differs.
+    pub admin: bool,
+    /// Settings that differ and take effect at the next start only.
+    pub restart_needed: Vec<&'static str>,
+}
+
+/// Compares two snapshots, the newer one compiled after the older.
+pub fn diff(old: &Snapshot, new: &Snapshot) -> Change {
+    let mut change = Change {
+        access_log: old.access_log != new.access_log,
+        log_level: old.log_level != new.log_level,
+        admin: old.admin != new.admin,
+        ..Change::default()
+    };
+    if old.workers != new.workers {
+        change.restart_needed.push("workers");
+    }
+    let route_keys = |snapshot: &Snapshot| {
+        snapshot
+            .routes
+            .iter()
+            .map(|route| Arc::clone(&route.key))
+            .collect()
+    };
+    (change.routes_added, change.routes_removed) = compare_keys(route_keys(old), route_keys(new));
+    diff_listeners(old, new, &mut change);
+    diff_upstreams(old, new, &mut change);
+    change
+}
+
+/// What only the new set has, and what only the old one has.
+fn compare_keys<K: Eq + Hash + Ord + Clone>(old: HashSet<K>, new: HashSet<K>) -> (Vec<K>, Vec<K>) {
+    let only = |one: &HashSet<K>, other: &HashSet<K>| {
+        let mut keys: Vec<K> = one.difference(other).cloned().collect();
+        keys.sort();
+        keys
+    };
+    (only(&new, &old), only(&old, &new))
+}
+
+fn diff_listeners(old: &Snapshot, new: &Snapshot, change: &mut Change) {
+    let numbers = |snapshot: &Snapshot| {
+        snapshot
+            .listeners
+            .iter()
+            .map(|listener| listener.number)
+            .collect()
+    };
+    (change.listeners_added, change.listeners_removed) = compare_keys(numbers(old), numbers(new));
+    for listener in &new.listeners {
+        if let Some(before) = old.listener(listener.number)
+            && before != listener
+        {
+            change
+                .listeners_changed
+                .push(listener_change(before, listener));
+        }
+    }
+    change
+        .listeners_changed
+        .sort_by_key(|listener| listener.number);
+}
+
+fn listener_change(old: &ListenerPlan, new: &ListenerPlan) -> ListenerChange {
+    let set = |listener: &ListenerPlan| listener.addresses.iter().copied().collect();
+    let (addresses_added, addresses_removed) = compare_keys(set(old), set(new));
+    ListenerChange {
+        number: new.number,
+        addresses_added,
+        addresses_removed,
+        limits: (old.connections_max, old.connections_per_client_max)
+            != (new.connections_max, new.connections_per_client_max),
+        proxy_protocol: old.proxy_protocol != new.proxy_protocol,
+        backlog: old.backlog != new.backlog,
+    }
+}
+
+fn diff_upstreams(old: &Snapshot, new: &Snapshot, change: &mut Change) {
+    let names = |snapshot: &Snapshot| {
+        snapshot
+            .upstreams
+            .iter()
+            .map(|upstream| Arc::clone(&upstream.name))
+            .collect()
+    };
+    (change.upstreams_added, change.upstreams_removed) = compare_keys(names(old), names(new));
+    let (weights_before, weights_after) = (weights(old), weights(new));
+    let keys = |weights: &HashMap<EndpointKey, u32>| weights.keys().cloned().collect();
+    (change.endpoints_added, change.endpoints_removed) =
+        compare_keys(keys(&weights_before), keys(&weights_after));
+    let differs = |(key, weight): &(EndpointKey, u32)| {
+        weights_before
+            .get(key)
+            .is_some_and(|before| before != weight)
+    };
+    change.weights_changed = weights_after
+        .into_iter()
+        .filter(differs)
+        .map(|(key, _)| key)
+        .collect();
+    change.weights_changed.sort();
+    let before: HashMap<&str, &UpstreamPlan> = old
+        .upstreams
+        .iter()
+        .map(|upstream| (&*upstream.name, upstream))
+        .collect();
+    for upstream in &new.upstreams {
+        if before
+            .get(&*upstream.name)
+            .is_some_and(|before| differs_beside_endpoints(before, upstream))
+        {
+            change.upstreams_changed.push(Arc::clone(&upstream.name));
+        }
+    }
+    change.upstreams_changed.sort();
+}
+
+fn weights(snapshot: &Snapshot) -> HashMap<EndpointKey, u32> {
+    let of_upstream = |upstream: &UpstreamPlan| {
+        let name = Arc::clone(&upstream.name);
+        let key = move |authority: &Arc<str>| EndpointKey {
+            upstream: Arc::clone(&name),
+            authority: Arc::clone(authority),
+        };
+        upstream
+            .endpoints
+            .iter()
+            .map(|endpoint| (key(&endpoint.authority), endpoint.weight))
+            .collect::<Vec<_>>()
+    };
+    snapshot.upstreams.iter().flat_map(of_upstream).collect()
+}
+
+fn differs_beside_endpoints(old: &UpstreamPlan, new: &UpstreamPlan) -> bool {
+    let same_endpoints = UpstreamPlan {
+        endpoints: new.endpoints.clone(),
+        ..old.clone()
+    };
+    same_endpoints != *new
+}
+
+impl Change {
+    /// Whether nothing beside the snapshot has to follow.
+    pub fn is_empty(&self) -> bool {
+        *self == Change::default()
+    }
+}
+
+impl fmt::Display for Change {
+    /// One line for the log: `2 routes added, 1 endpoint removed`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut words = Vec::new();
+        for (count, what, verb) in [
+            (self.listeners_added.len(), "listener", "added"),
+            (self.listeners_removed.len(), "listener", "removed"),
+            (self.listeners_changed.len(), "listener", "changed"),
+            (self.upstreams_added.len(), "upstream", "added"),
+            (self.upstreams_removed.len(), "upstream", "removed"),
+            (self.upstreams_changed.len(), "upstream", "changed"),
+            (self.endpoints_added.len(), "endpoint", "added"),
+            (self.endpoints_removed.len(), "endpoint", "removed"),
+            (self.weights_changed.len(), "weight", "changed"),
+            (self.routes_added.len(), "route", "added"),
+            (self.routes_removed.len(), "route", "removed"),
+        ] {
+            match count {
+                0 => {}
+                1 => words.push(format!("1 {what} {verb}")),
+                many => words.push(format!("{many} {what}s {verb}")),
+            }
+        }
+        for (changed, what) in [
+            (self.access_log, "access log changed"),
+            (self.log_level, "log level changed"),
+            (self.admin, "admin address changed"),
+        ] {
+            if changed {
+                words.push(what.to_owned());
+            }
+        }
+        words.extend(
+            self.restart_needed
+                .iter()
+                .map(|what| format!("{what} changed, which needs a restart")),
+        );
+        if words.is_empty() {
+            return f.write_str("nothing added or removed");
+        }
+        f.write_str(&words.join(", "))
+    }
+}

@@ -1,0 +1,533 @@
+//! What becomes of a request, and why: asked of the very code that serves.
+
+use crate::plan::{Action, ListenerPlan, ProxyPlan, RoutePlan, Snapshot};
+use foregate_balance::{Endpoint, Picker, Tried};
+use foregate_message::path::{Normal, normalize};
+use foregate_message::{
+    FieldId, FieldName, Method, RequestHead, Scheme, Target, host_without_port, split_authority,
+};
+use foregate_policy::request_id::RequestId;
+use foregate_policy::rewrite::Rewritten;
+use foregate_policy::{Facts, Verdict, client_address, method};
+use foregate_route::{Match, Miss, Question, Trace};
+use serde::Serialize;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A request to explain, as an operator writes it.
+#[derive(Clone, Debug)]
+pub struct Inquiry {
+    /// The method.
+    pub method: String,
+    /// `http://host[:port]/path?query`
+    pub url: String,
+    /// Its fields beside Host, which the URL gives unless it is written here.
+    pub headers: Vec<(String, String)>,
+    /// The address that the connection comes from.
+    pub client: IpAddr,
+    /// The listener's name; `None` for the one that listens on the URL's port.
+    pub listener: Option<String>,
+    /// The time in the unit and from the start that endpoints count by, for ejections.
+    pub now_ms: u64,
+    /// A random number, for algorithms that draw.
+    pub random: u64,
+}
+
+/// Why there is nothing to explain.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum InquiryError {
+    /// The URL is not an http or https URL.
+    Url(String),
+    /// The method is not a token.
+    Method(String),
+    /// A field that could not be sent.
+    Header(String),
+    /// There is no listener of this name.
+    Listener(String),
+}
+
+impl fmt::Display for InquiryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            InquiryError::Url(text) => write!(f, "`{text}` is not an http or https URL"),
+            InquiryError::Method(text) => write!(f, "`{text}` is not a method"),
+            InquiryError::Header(text) => write!(f, "`{text}` is not a header that can be sent"),
+            InquiryError::Listener(text) => write!(f, "there is no listener `{text}`"),
+        }
+    }
+}
+
+impl std::error::Error for InquiryError {}
+
+/// What becomes of a request, and why.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct Explanation {
+    /// The request's method and URL.
+    pub request: String,
+    /// The name of the listener.
+    pub listener: String,
+    /// No listener listens on the URL's port: the first one was taken.
+    pub listener_assumed: bool,
+    /// The client's address.
+    pub client: IpAddr,
+    /// The address is not the peer's: a trusted proxy named it.
+    pub client_claimed: bool,
+    /// How the path was read; `None` when the request was refused before.
+    pub path: Option<PathNote>,
+    /// The name of the site.
+    pub site: Option<String>,
+    /// The name of the route.
+    pub route: Option<String>,
+    /// What the route asks of a request.
+    pub conditions: Option<String>,
+    /// What ranks better and did not match.
+    pub skipped: Vec<SkippedNote>,
+    /// Bytes that the body may have.
+    pub body_bytes_max: Option<u64>,
+    /// Rules for the fields of the answer.
+    pub response_rules: Vec<String>,
+    /// What becomes of it.
+    pub outcome: Outcome,
+}
+
+/// How a path was read.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct PathNote {
+    /// As it was sent.
+    pub received: String,
+    /// As routes are matched with it.
+    pub matched: String,
+    /// Whether a backend is sent the matched form, since it could read the received one otherwise.
+    pub changed: bool,
+}
+
+/// A site or a route that ranks better and did not match.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct SkippedNote {
+    /// The site's name.
+    pub site: String,
+    /// The route's name; `None` for the whole site.
+    pub route: Option<String>,
+    /// The condition that did not hold, by its stable name: `header(X-Beta)`.
+    pub cause: String,
+    /// What the site or route asks of a request.
+    pub conditions: String,
+}
+
+/// What becomes of a request.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+#[serde(tag = "outcome", rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It is refused.
+    Refused {
+        /// The stable name of the reason.
+        reason: &'static str,
+        /// The answer's status.
+        status: u16,
+        /// What exactly is wrong, where more is known.
+        detail: Option<&'static str>,
+    },
+    /// The client is sent elsewhere.
+    Redirected {
+        /// The answer's status.
+        status: u16,
+        /// Where to.
+        location: String,
+    },
+    /// It is answered with a fixed answer.
+    Responded {
+        /// The answer's status.
+        status: u16,
+        /// Bytes of its body.
+        body_bytes: usize,
+    },
+    /// It goes to a backend.
+    Proxied(Box<ProxyNote>),
+}
+
+/// How a request goes to a backend.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct ProxyNote {
+    /// The target that the backend is sent.
+    pub target: String,
+    /// Whether the route rewrote the path.
+    pub rewritten: bool,
+    /// The Host that the backend is sent; empty when there is no endpoint whose name it would be.
+    pub host: String,
+    /// Rules for the request's fields.
+    pub request_rules: Vec<String>,
+    /// The upstream's name.
+    pub upstream: String,
+    /// How it chooses.
+    pub algorithm: &'static str,
+    /// What it chooses from.
+    pub candidates: Vec<CandidateNote>,
+    /// Why nothing can be chosen.
+    pub no_endpoint: Option<&'static str>,
+    /// Until a connection stands.
+    pub connect_timeout_ms: u64,
+    /// Until the answer begins.
+    pub first_byte_timeout_ms: Option<u64>,
+    /// Between two reads of the answer.
+    pub between_bytes_timeout_ms: Option<u64>,
+    /// The whole exchange.
+    pub request_timeout_ms: Option<u64>,
+}
+
+/// An endpoint that could be chosen.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct CandidateNote {
+    /// Its `host:port`.
+    pub endpoint: String,
+    /// Its share relative to its siblings'.
+    pub weight: u32,
+    /// Whether it can be chosen, by the stable name of its standing.
+    pub standing: &'static str,
+    /// Requests it works on.
+    pub in_flight: u32,
+    /// A worker that begins now would choose it.
+    pub picked: bool,
+}
+
+/// Endpoints by the name of their upstream and their `host:port`.
+type Endpoints<'a> = &'a dyn Fn(&str, &str) -> Option<Arc<Endpoint>>;
+
+/// Explains a request. `endpoints` knows the states of endpoints; those it does not know are taken for healthy.
+///
+/// # Errors
+/// The request could not be sent at all.
+pub fn explain(
+    snapshot: &Snapshot,
+    inquiry: &Inquiry,
+    endpoints: Endpoints<'_>,
+) -> Result<Explanation, InquiryError> {
+    let request = Request::read(inquiry)?;
+    let (listener, listener_assumed) = request.listener(snapshot, inquiry)?;
+    let is_trusted = snapshot.trusted.contains(inquiry.client);
+    let peer = inquiry.client.to_canonical();
+    let client = client_address::client(peer, is_trusted, &request.head.fields, &snapshot.trusted);
+    let mut explanation = Explanation {
+        request: format!("{} {}", inquiry.method, inquiry.url),
+        listener: listener.name.to_string(),
+        listener_assumed,
+        client,
+        client_claimed: client != peer,
+        path: None,
+        site: None,
+        route: None,
+        conditions: None,
+        skipped: Vec::new(),
+        body_bytes_max: snapshot.client.body_bytes_max,
+        response_rules: Vec::new(),
+        outcome: Outcome::Refused {
+            reason: "",
+            status: 0,
+            detail: None,
+        },
+    };
+    let road = Road {
+        snapshot,
+        request: &request,
+        listener,
+        client,
+        is_trusted,
+        inquiry,
+        endpoints,
+    };
+    explanation.outcome = road.travel(&mut explanation);
+    Ok(explanation)
+}
+
+/// A request that could be sent.
+struct Request {
+    head: RequestHead,
+    scheme: Scheme,
+    host: Vec<u8>,
+    port: Option<u16>,
+    path: Vec<u8>,
+    query: Option<Vec<u8>>,
+}
+
+impl Request {
+    fn read(inquiry: &Inquiry) -> Result<Request, InquiryError> {
+        let bad_url = || InquiryError::Url(inquiry.url.clone());
+        let url = Target::parse(&Method::Get, inquiry.url.as_bytes()).map_err(|_| bad_url())?;
+        let authority = url.authority.ok_or_else(bad_url)?;
+        if FieldName::new(&inquiry.method).is_none() {
+            return Err(InquiryError::Method(inquiry.method.clone()));
+        }
+        let path = url.path.to_vec();
+        let query = url.query.map(<[u8]>::to_vec);
+        let mut head = RequestHead::with(&inquiry.method, &target(&path, query.as_deref()));
+        let own_host = inquiry
+            .headers
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case("host"));
+        let host = own_host.map_or(authority, |(_, value)| value.as_bytes());
+        split_authority(host).ok_or_else(|| InquiryError::Header("Host".into()))?;
+        head.fields.append(FieldId::Host, host);
+        for (name, value) in &inquiry.headers {
+            let is_text = value
+                .bytes()
+                .all(|byte| byte >= b' ' && byte != 0x7f || byte == b'\t');
+            match FieldName::new(name) {
+                Some(name) if name.id() == FieldId::Host => {}
+                Some(name) if is_text => head
+                    .fields
+                    .append_named(&name, value.trim_ascii().as_bytes()),
+                _ => return Err(InquiryError::Header(name.clone())),
+            }
+        }
+        let is_tls = inquiry
+            .url
+            .as_bytes()
+            .get(4)
+            .is_some_and(|byte| byte.eq_ignore_ascii_case(&b's'));
+        Ok(Request {
+            scheme: if is_tls { Scheme::Https } else { Scheme::Http },
+            port: split_authority(authority).and_then(|(_, port)| port),
+            host: host_without_port(host).to_vec(),
+            path,
+            query,
+            head,
+        })
+    }
+
+    /// The listener, and whether it is a guess.
+    fn listener<'a>(
+        &self,
+        snapshot: &'a Snapshot,
+        inquiry: &Inquiry,
+    ) -> Result<(&'a ListenerPlan, bool), InquiryError> {
+        if let Some(name) = &inquiry.listener {
+            let found = snapshot
+                .listeners
+                .iter()
+                .find(|listener| *listener.name == **name);
+            return found
+                .map(|listener| (listener, false))
+                .ok_or_else(|| InquiryError::Listener(name.clone()));
+        }
+        let port = self.port.unwrap_or(match self.scheme {
+            Scheme::Http => 80,
+            Scheme::Https => 443,
+        });
+        let listens = |listener: &&ListenerPlan| {
+            listener
+                .addresses
+                .iter()
+                .any(|address| address.port() == port)
+        };
+        match (
+            snapshot.listeners.iter().find(listens),
+            snapshot.listeners.first(),
+        ) {
+            (Some(listener), _) => Ok((listener, false)),
+            (None, Some(first)) => Ok((first, true)),
+            (None, None) => Err(InquiryError::Listener(format!("port {port}"))),
+        }
+    }
+}
+
+fn target(path: &[u8], query: Option<&[u8]>) -> Vec<u8> {
+    match query {
+        Some(query) => [path, b"?", query].concat(),
+        None => path.to_vec(),
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn refused(reason: foregate_message::Reason) -> Outcome {
+    Outcome::Refused {
+        reason: reason.name(),
+        status: reason.status().code(),
+        detail: None,
+    }
+}
+
+/// One request on its way.
+struct Road<'a> {
+    snapshot: &'a Snapshot,
+    request: &'a Request,
+    listener: &'a ListenerPlan,
+    client: IpAddr,
+    is_trusted: bool,
+    inquiry: &'a Inquiry,
+    endpoints: Endpoints<'a>,
+}
+
+impl Road<'_> {
+    fn travel(&self, explanation: &mut Explanation) -> Outcome {
+        if let Verdict::Refuse(reason) = method::admit(&self.request.head.method) {
+            return refused(reason);
+        }
+        let mut scratch = Vec::new();
+        let (path, changed) =
+            match normalize(&self.request.path, &self.snapshot.paths, &mut scratch) {
+                Ok(Normal::Verbatim) => (self.request.path.as_slice(), false),
+                Ok(normal) => (scratch.as_slice(), normal == Normal::Changed),
+                Err(fault) => {
+                    let reason = foregate_message::Reason::PathRefused;
+                    let detail = Some(fault.name());
+                    return Outcome::Refused {
+                        reason: reason.name(),
+                        status: reason.status().code(),
+                        detail,
+                    };
+                }
+            };
+        explanation.path = Some(PathNote {
+            received: text(&self.request.path),
+            matched: text(path),
+            changed,
+        });
+        match self.find(path, explanation) {
+            Ok(route) => self.act(path, changed, route, explanation),
+            Err(miss) => refused(miss.reason()),
+        }
+    }
+
+    fn find(&self, path: &[u8], explanation: &mut Explanation) -> Result<&RoutePlan, Miss> {
+        let question = Question {
+            listener: self.listener.number,
+            host: &self.request.host,
+            path,
+            query: self.request.query.as_deref(),
+            head: &self.request.head,
+            client: self.client,
+        };
+        let mut trace = Trace::default();
+        let found = self.snapshot.router.find(&question, Some(&mut trace));
+        let site_name = |site: u32| self.snapshot.sites[site as usize].name.to_string();
+        explanation.skipped = trace
+            .skipped
+            .iter()
+            .map(|skipped| SkippedNote {
+                site: site_name(skipped.site),
+                route: skipped.route.map(|route| {
+                    let number = self.snapshot.number(Match {
+                        site: skipped.site,
+                        route,
+                    });
+                    self.snapshot.routes[number as usize].name.to_string()
+                }),
+                cause: skipped.cause.to_string(),
+                conditions: crate::render::conditions(
+                    &self.snapshot.specs[skipped.site as usize],
+                    skipped.route,
+                ),
+            })
+            .collect();
+        explanation.site = match found {
+            Ok(Match { site, .. }) | Err(Miss::NoRoute { site }) => Some(site_name(site)),
+            Err(Miss::NoSite) => None,
+        };
+        let found = found?;
+        let plan = &self.snapshot.routes[self.snapshot.number(found) as usize];
+        explanation.route = Some(plan.name.to_string());
+        let spec = &self.snapshot.specs[found.site as usize];
+        explanation.conditions = Some(crate::render::conditions(spec, Some(found.route)));
+        Ok(plan)
+    }
+
+    fn act(
+        &self,
+        path: &[u8],
+        changed: bool,
+        route: &RoutePlan,
+        explanation: &mut Explanation,
+    ) -> Outcome {
+        let client = self.client.to_string();
+        let named = self
+            .snapshot
+            .request_id
+            .as_ref()
+            .and_then(|name| self.request.head.fields.all_named(name).next());
+        let request_id = RequestId::choose(named, self.is_trusted, u128::from(self.inquiry.random));
+        let facts = Facts {
+            client: client.as_bytes(),
+            host: &self.request.host,
+            request_id: request_id.as_bytes(),
+            scheme: self.request.scheme,
+            path,
+            query: self.request.query.as_deref(),
+        };
+        explanation.body_bytes_max = route.body_bytes_max;
+        explanation.response_rules = route.response_rules.describe(&facts);
+        match &route.action {
+            Action::Redirect(redirect) => match redirect.apply(&facts) {
+                Verdict::Refuse(reason) => refused(reason),
+                _ => Outcome::Redirected {
+                    status: redirect.status().code(),
+                    location: text(&redirect.location(&facts)),
+                },
+            },
+            Action::Respond(respond) => Outcome::Responded {
+                status: respond.status().code(),
+                body_bytes: respond.body_bytes(),
+            },
+            Action::Proxy(proxy) => self.proxy(path, changed, proxy, &facts),
+        }
+    }
+
+    fn proxy(&self, path: &[u8], changed: bool, proxy: &ProxyPlan, facts: &Facts<'_>) -> Outcome {
+        let mut rewritten = Vec::new();
+        let (sent, is_rewritten) = match proxy.rewrite.apply(path, &mut rewritten) {
+            Ok(Rewritten::Changed) => (rewritten.as_slice(), true),
+            Ok(Rewritten::Unchanged) if changed => (path, false),
+            Ok(Rewritten::Unchanged) => (self.request.path.as_slice(), false),
+            Err(reason) => return refused(reason),
+        };
+        let upstream = &self.snapshot.upstreams[proxy.upstream as usize];
+        let known: Vec<Arc<Endpoint>> = upstream
+            .endpoints
+            .iter()
+            .map(|plan| {
+                (self.endpoints)(&upstream.name, &plan.authority)
+                    .unwrap_or_else(|| Arc::new(Endpoint::new(&*plan.authority, plan.weight)))
+            })
+            .collect();
+        let mut notes = Vec::new();
+        let mut picker = Picker::new(upstream.algorithm, &known, 0);
+        let picked = picker.pick_noting(
+            self.inquiry.now_ms,
+            self.inquiry.random,
+            &Tried::new(),
+            &mut notes,
+        );
+        let mut fields = self.request.head.fields.clone();
+        let authority = picked
+            .ok()
+            .map_or("", |pick| &upstream.endpoints[pick.index].authority);
+        proxy.host.apply(&mut fields, authority);
+        let ms = |timeout: Duration| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        Outcome::Proxied(Box::new(ProxyNote {
+            target: text(&target(sent, self.request.query.as_deref())),
+            rewritten: is_rewritten,
+            host: text(fields.get(FieldId::Host).unwrap_or_default()),
+            request_rules: proxy.request_rules.describe(facts),
+            upstream: upstream.name.to_string(),
+            algorithm: upstream.algorithm.name(),
+            candidates: notes
+                .iter()
+                .map(|note| CandidateNote {
+                    endpoint: upstream.endpoints[note.index].authority.to_string(),
+                    weight: note.weight,
+                    standing: note.standing.name(),
+                    in_flight: note.in_flight,
+                    picked: note.picked,
+                })
+                .collect(),
+            no_endpoint: picked.err().map(|none| none.name()),
+            connect_timeout_ms: ms(proxy.timeouts.connect),
+            first_byte_timeout_ms: proxy.timeouts.first_byte.map(ms),
+            between_bytes_timeout_ms: proxy.timeouts.between_bytes.map(ms),
+            request_timeout_ms: proxy.timeouts.request.map(ms),
+        }))
+    }
+}

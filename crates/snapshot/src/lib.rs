@@ -1,0 +1,36 @@
+//! **Purpose:** compiles `Settings` into a `Snapshot`, tells what a reload changes, and explains what becomes of a request.
+//! **Never knows:** configuration text, sockets, clocks, the state of endpoints.
+//! **Next on the road:** `exchange`, which serves every request by the snapshot it began with.
+//!
+//! A [`Snapshot`] is immutable and complete: names are numbers, patterns are compiled, defaults are merged, so that
+//! nothing is left to do while a request waits. What must survive a reload (endpoint health, pools, counters) lives
+//! elsewhere, keyed by the names that plans carry; [`diff`] says which of it to add and which to let go.
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests fail by panicking"))]
+
+mod access_log;
+mod compile;
+mod diff;
+mod explain;
+mod listeners;
+mod plan;
+mod render;
+mod routes;
+mod upstreams;
+
+#[cfg(test)]
+mod tests;
+
+pub use compile::{compile, compile_after};
+pub use diff::{Change, EndpointKey, ListenerChange, diff};
+pub use explain::{
+    CandidateNote, Explanation, Inquiry, InquiryError, Outcome, PathNote, ProxyNote, SkippedNote,
+    explain,
+};
+pub use plan::{
+    AccessLogPlan, Action, ClientPlan, EndpointPlan, ListenerPlan, LogTarget, ProxyPlan, RoutePlan,
+    SitePlan, Snapshot, TimeoutPlan, UpstreamPlan,
+};
+
+/// The levels of the process' own log, as [`Snapshot::log_level`] has them.
+pub use foregate_config::settings::LogLevel;

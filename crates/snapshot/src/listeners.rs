@@ -1,0 +1,38 @@
+//! Listeners and the numbers that stay with them.
+
+use crate::compile::size;
+use crate::plan::{ListenerPlan, Snapshot};
+use foregate_config::settings::Listener;
+
+/// The plans, and the number that the next new listener gets.
+pub(crate) fn compile(
+    listeners: &[Listener],
+    previous: Option<&Snapshot>,
+) -> (Box<[ListenerPlan]>, u32) {
+    let mut next = previous.map_or(0, |snapshot| snapshot.next_listener);
+    let plans = listeners
+        .iter()
+        .map(|listener| ListenerPlan {
+            number: known_number(&listener.name, previous).unwrap_or_else(|| {
+                next += 1;
+                next - 1
+            }),
+            name: listener.name.as_str().into(),
+            addresses: listener.addresses.as_slice().into(),
+            implied: listener.implied,
+            proxy_protocol: listener.accept_proxy_protocol,
+            connections_max: size(listener.connections_max),
+            connections_per_client_max: listener.connections_per_client_max.map(size),
+            backlog: listener.backlog,
+        })
+        .collect();
+    (plans, next)
+}
+
+fn known_number(name: &str, previous: Option<&Snapshot>) -> Option<u32> {
+    let listeners = &previous?.listeners;
+    listeners
+        .iter()
+        .find(|listener| *listener.name == *name)
+        .map(|listener| listener.number)
+}

@@ -1,0 +1,274 @@
+//! What a configuration compiles to.
+
+use foregate_balance::{Algorithm, EjectionPolicy};
+use foregate_config::settings::LogLevel;
+use foregate_message::FieldName;
+use foregate_message::forwarded::ForwardingPolicy;
+use foregate_message::path::PathPolicy;
+use foregate_policy::anonymise::ServerHeader;
+use foregate_policy::client_address::Networks;
+use foregate_policy::header_rules::HeaderRules;
+use foregate_policy::host_header::HostRule;
+use foregate_policy::redirect::Redirect;
+use foregate_policy::respond::Respond;
+use foregate_policy::rewrite::Rewrite;
+use foregate_route::{Match, Miss, Question, Router, SiteSpec, Trace};
+use std::net::SocketAddr;
+use std::num::NonZeroU16;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A whole configuration, compiled and immutable. Requests hold the one they began with.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Where clients connect.
+    pub listeners: Box<[ListenerPlan]>,
+    /// The sites, in the order of the configuration.
+    pub sites: Box<[SitePlan]>,
+    /// The routes of all sites, site by site; a route's number is its place here.
+    pub routes: Box<[RoutePlan]>,
+    /// The upstreams; an upstream's number is its place here.
+    pub upstreams: Box<[UpstreamPlan]>,
+    /// What clients may do.
+    pub client: ClientPlan,
+    /// How odd paths are treated.
+    pub paths: PathPolicy,
+    /// What backends are told about the client.
+    pub forwarding: ForwardingPolicy,
+    /// Peers whose claims are believed.
+    pub trusted: Networks,
+    /// The field that carries the request id to backends and clients; `None` to carry it nowhere.
+    pub request_id: Option<FieldName>,
+    /// What clients see in Server.
+    pub server_header: ServerHeader,
+    /// The log of requests, if it is on.
+    pub access_log: Option<AccessLogPlan>,
+    /// The least severe messages of the process' own log.
+    pub log_level: LogLevel,
+    /// Where the admin listener listens, if there is one.
+    pub admin: Option<SocketAddr>,
+    /// How many workers serve requests; `None` for one per available core.
+    pub workers: Option<NonZeroU16>,
+    /// How long running requests may finish after TERM, QUIT or the removal of their listener.
+    pub drain_timeout: Duration,
+    pub(crate) router: Router,
+    /// What the router was built from: explanations name conditions by it.
+    pub(crate) specs: Box<[SiteSpec]>,
+    /// The number that the next new listener gets.
+    pub(crate) next_listener: u32,
+}
+
+impl Snapshot {
+    /// The number and the plan of the route that takes a request.
+    ///
+    /// # Errors
+    /// No site, or no route of the site, takes it.
+    #[inline]
+    pub fn find(
+        &self,
+        question: &Question<'_>,
+        trace: Option<&mut Trace>,
+    ) -> Result<(u32, &RoutePlan), Miss> {
+        let number = self.number(self.router.find(question, trace)?);
+        Ok((number, &self.routes[number as usize]))
+    }
+
+    /// The number of a route that the router found.
+    #[inline]
+    pub(crate) fn number(&self, found: Match) -> u32 {
+        self.sites[found.site as usize].first_route + found.route
+    }
+
+    /// The listener of this number. Numbers are not places: they stay with a name through reloads.
+    pub fn listener(&self, number: u32) -> Option<&ListenerPlan> {
+        self.listeners
+            .iter()
+            .find(|listener| listener.number == number)
+    }
+}
+
+/// A named set of addresses that clients connect to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ListenerPlan {
+    /// The number that connections and routes know it by. A name keeps its number through reloads and no other name
+    /// ever gets it, so that a connection that outlives a reload still means the same listener.
+    pub number: u32,
+    /// Its name.
+    pub name: Box<str>,
+    /// The addresses to listen on.
+    pub addresses: Box<[SocketAddr]>,
+    /// Nobody wrote it, it is the default: addresses of a family that the machine lacks are left out.
+    pub implied: bool,
+    /// Whether connections begin with a PROXY protocol header.
+    pub proxy_protocol: bool,
+    /// Open connections over all workers.
+    pub connections_max: usize,
+    /// Open connections of one client address; `None` for no limit.
+    pub connections_per_client_max: Option<usize>,
+    /// Connections that the system may queue before they are accepted.
+    pub backlog: u32,
+}
+
+/// A site.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SitePlan {
+    /// Its first host.
+    pub name: Arc<str>,
+    /// The number of its first route; its others follow.
+    pub first_route: u32,
+}
+
+/// What is done with the requests of a route.
+#[derive(Debug)]
+pub struct RoutePlan {
+    /// The site's name.
+    pub site: Arc<str>,
+    /// The route's name, unique in its site.
+    pub name: Arc<str>,
+    /// `site/route`: what metrics and counters are kept by.
+    pub key: Arc<str>,
+    /// What is done.
+    pub action: Action,
+    /// Rules for the fields of the answer.
+    pub response_rules: HeaderRules,
+    /// Bytes that a request's body may have; `None` for no limit.
+    pub body_bytes_max: Option<u64>,
+}
+
+/// What is done with a request.
+#[derive(Debug)]
+pub enum Action {
+    /// It goes to a backend.
+    Proxy(Box<ProxyPlan>),
+    /// The client is sent elsewhere.
+    Redirect(Redirect),
+    /// It is answered with a fixed answer.
+    Respond(Respond),
+}
+
+/// How a request goes to a backend.
+#[derive(Debug)]
+pub struct ProxyPlan {
+    /// The upstream's number.
+    pub upstream: u32,
+    /// What happens to the path.
+    pub rewrite: Rewrite,
+    /// The Host that the backend sees.
+    pub host: HostRule,
+    /// Rules for the request's fields.
+    pub request_rules: HeaderRules,
+    /// How long the backend may take.
+    pub timeouts: TimeoutPlan,
+}
+
+/// How long a backend may take; `None` is for ever.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TimeoutPlan {
+    /// Until a connection stands.
+    pub connect: Duration,
+    /// From the end of the request to the first byte of the answer.
+    pub first_byte: Option<Duration>,
+    /// Between two reads of the answer, and without progress in sending the request.
+    pub between_bytes: Option<Duration>,
+    /// The whole exchange, retries included.
+    pub request: Option<Duration>,
+}
+
+/// A named set of backends.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UpstreamPlan {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its endpoints.
+    pub endpoints: Box<[EndpointPlan]>,
+    /// How one is chosen.
+    pub algorithm: Algorithm,
+    /// When one is left out.
+    pub ejection: EjectionPolicy,
+    /// Pooled idle connections per worker and endpoint.
+    pub connections_idle_max: usize,
+    /// Open connections per worker and endpoint; `None` for no limit.
+    pub connections_max: Option<usize>,
+    /// Requests of a worker that may wait for a connection.
+    pub requests_pending_max: usize,
+    /// How long a pooled connection may be idle.
+    pub idle_timeout: Duration,
+    /// Requests on one connection; `None` for no limit.
+    pub requests_per_connection_max: Option<u64>,
+    /// The version of the PROXY protocol that connections begin with.
+    pub proxy_protocol: Option<u8>,
+    /// Endpoints tried per request, at least 1.
+    pub tries_max: u32,
+    /// Bytes of a response's head.
+    pub response_head_bytes_max: usize,
+    /// Fields of a response's head or trailers.
+    pub response_fields_max: usize,
+}
+
+/// One backend.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct EndpointPlan {
+    /// A name to resolve or an address, IPv6 without brackets.
+    pub host: Box<str>,
+    /// The TCP port.
+    pub port: u16,
+    /// `host:port` as it is written and sent as Host, IPv6 in brackets; with the upstream's name it is what state
+    /// that survives reloads is kept by.
+    pub authority: Arc<str>,
+    /// Its share relative to its siblings'.
+    pub weight: u32,
+}
+
+/// What clients may do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ClientPlan {
+    /// Bytes of a request's head.
+    pub head_bytes_max: usize,
+    /// Fields of a request's head or trailers.
+    pub fields_max: usize,
+    /// Bytes of a request's target.
+    pub target_bytes_max: usize,
+    /// Bytes of a request's body where no route is known; a route's own limit stands in [`RoutePlan`].
+    pub body_bytes_max: Option<u64>,
+    /// Bytes of chunk extensions in one body.
+    pub chunk_extension_bytes_max: usize,
+    /// Bytes of a trailer section.
+    pub trailer_bytes_max: usize,
+    /// Requests on one connection; `None` for no limit.
+    pub requests_per_connection_max: Option<u32>,
+    /// From a request's first byte to its complete head, and from a connection's start to its first request's.
+    pub head_timeout: Duration,
+    /// Between two requests.
+    pub idle_timeout: Duration,
+    /// Bytes of body per second, averaged over `body_rate_grace`; `None` for any rate.
+    pub body_rate_min: Option<u64>,
+    /// Over how long the rate is averaged.
+    pub body_rate_grace: Duration,
+    /// How long an answer may make no progress.
+    pub write_timeout: Duration,
+    /// How long an answer may still take for a client that has shut its sending side.
+    pub half_close_timeout: Duration,
+    /// How long a tunnel may be silent; `None` for ever.
+    pub tunnel_idle_timeout: Option<Duration>,
+}
+
+/// The log of requests.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AccessLogPlan {
+    /// Where lines go.
+    pub to: LogTarget,
+    /// `combined`, `json`, or a template: placeholders in braces, and literal braces doubled.
+    pub format: Box<str>,
+    /// Bytes of lines that may wait; beyond it lines are dropped and counted.
+    pub queue_bytes_max: usize,
+}
+
+/// Where access log lines go.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum LogTarget {
+    /// Standard output.
+    Stdout,
+    /// A file, appended to.
+    File(PathBuf),
+}

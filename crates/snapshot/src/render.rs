@@ -1,0 +1,198 @@
+//! Explanations for people.
+
+use crate::explain::{Explanation, Outcome, ProxyNote};
+use foregate_route::{HostMatch, PathMatch, RouteSpec, SiteSpec, ValueMatch};
+use std::fmt;
+
+/// More sites that serve other hosts are not listed one by one.
+const SITES_SHOWN_MAX: usize = 10;
+
+/// What a site, or one of its routes, asks of a request.
+pub(crate) fn conditions(site: &SiteSpec, route: Option<u32>) -> String {
+    match route.and_then(|route| site.routes.get(route as usize)) {
+        Some(route) => route_conditions(route),
+        None => {
+            let hosts: Vec<String> = site.hosts.iter().map(host).collect();
+            format!("host {}", hosts.join(" or "))
+        }
+    }
+}
+
+fn host(host: &HostMatch) -> String {
+    match host {
+        HostMatch::Exact(host) => host.clone(),
+        HostMatch::Wildcard(suffix) => format!("*.{suffix}"),
+        HostMatch::Any => "*".to_owned(),
+    }
+}
+
+fn route_conditions(route: &RouteSpec) -> String {
+    let mut parts = vec![match &route.path {
+        PathMatch::Exact(path) => format!("path exactly {path}"),
+        PathMatch::Prefix(path) => format!("path prefix {path}"),
+        PathMatch::Glob(path) => format!("path glob {path}"),
+        PathMatch::Regex(path) => format!("path regex {path}"),
+    }];
+    if !route.methods.is_empty() {
+        parts.push(format!("method {}", route.methods.join(" or ")));
+    }
+    for (name, test) in &route.headers {
+        parts.push(format!("header {}", value(name.as_str(), test)));
+    }
+    for (name, test) in &route.query {
+        parts.push(format!("query {}", value(name, test)));
+    }
+    if !route.clients.is_empty() {
+        let ranges: Vec<String> = route.clients.iter().map(ToString::to_string).collect();
+        parts.push(format!("client in {}", ranges.join(" or ")));
+    }
+    if route.priority != 0 {
+        parts.push(format!("priority {}", route.priority));
+    }
+    parts.join(", ")
+}
+
+fn value(name: &str, test: &ValueMatch) -> String {
+    match test {
+        ValueMatch::Exact(text) => format!("{name} = {text}"),
+        ValueMatch::Present => format!("{name} present"),
+        ValueMatch::Absent => format!("{name} absent"),
+        ValueMatch::Regex(pattern) => format!("{name} ~ {pattern}"),
+    }
+}
+
+/// One line: a name in a column of its own, and what is to be said.
+fn line(f: &mut fmt::Formatter<'_>, name: &str, said: &str) -> fmt::Result {
+    writeln!(f, "{name:<12}{said}")
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        line(f, "request", &self.request)?;
+        let guess = if self.listener_assumed {
+            " (assumed: none listens on that port)"
+        } else {
+            ""
+        };
+        line(f, "listener", &format!("{}{guess}", self.listener))?;
+        let claimed = if self.client_claimed {
+            " (named by a trusted proxy)"
+        } else {
+            ""
+        };
+        line(f, "client", &format!("{}{claimed}", self.client))?;
+        if let Some(path) = &self.path {
+            let note = match (path.changed, path.matched == path.received) {
+                (true, _) => format!(
+                    " (received as {}; backends are sent this form)",
+                    path.received
+                ),
+                (false, false) => format!(" (received and forwarded as {})", path.received),
+                (false, true) => String::new(),
+            };
+            line(f, "path", &format!("{}{note}", path.matched))?;
+        }
+        self.fmt_skipped(f)?;
+        if let Some(site) = &self.site {
+            line(f, "site", site)?;
+        }
+        if let (Some(route), Some(conditions)) = (&self.route, &self.conditions) {
+            line(f, "route", &format!("{route} ({conditions})"))?;
+        }
+        self.fmt_outcome(f)
+    }
+}
+
+impl Explanation {
+    fn fmt_skipped(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut sites = 0;
+        for skipped in &self.skipped {
+            sites += usize::from(skipped.route.is_none());
+            if skipped.route.is_none() && sites > SITES_SHOWN_MAX {
+                continue;
+            }
+            let what = match &skipped.route {
+                Some(route) => format!("route {route}"),
+                None => format!("site {}", skipped.site),
+            };
+            line(
+                f,
+                "not",
+                &format!("{what}: {} (wants {})", skipped.cause, skipped.conditions),
+            )?;
+        }
+        if sites > SITES_SHOWN_MAX {
+            line(f, "not", &format!("{} more sites", sites - SITES_SHOWN_MAX))?;
+        }
+        Ok(())
+    }
+
+    fn fmt_outcome(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.outcome {
+            Outcome::Refused {
+                reason,
+                status,
+                detail,
+            } => {
+                let detail = detail.map_or_else(String::new, |detail| format!(" ({detail})"));
+                return line(f, "refused", &format!("{status}, {reason}{detail}"));
+            }
+            Outcome::Redirected { status, location } => {
+                line(f, "redirect", &format!("{status} to {location}"))?
+            }
+            Outcome::Responded { status, body_bytes } => {
+                line(
+                    f,
+                    "answer",
+                    &format!("{status} with a body of {body_bytes} bytes"),
+                )?;
+            }
+            Outcome::Proxied(proxy) => fmt_proxy(proxy, f)?,
+        }
+        for rule in &self.response_rules {
+            line(f, "response", rule)?;
+        }
+        match self.body_bytes_max {
+            Some(bytes) => line(f, "body", &format!("at most {bytes} bytes")),
+            None => Ok(()),
+        }
+    }
+}
+
+fn fmt_proxy(proxy: &ProxyNote, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let rewritten = if proxy.rewritten { " (rewritten)" } else { "" };
+    line(f, "forwards", &format!("{}{rewritten}", proxy.target))?;
+    line(f, "host", &proxy.host)?;
+    for rule in &proxy.request_rules {
+        line(f, "rule", rule)?;
+    }
+    line(
+        f,
+        "upstream",
+        &format!("{}, {}", proxy.upstream, proxy.algorithm),
+    )?;
+    for candidate in &proxy.candidates {
+        let mark = if candidate.picked {
+            "  <- a fresh worker's choice"
+        } else {
+            ""
+        };
+        let said = format!(
+            "{}  weight {}  {}  {} in flight{mark}",
+            candidate.endpoint, candidate.weight, candidate.standing, candidate.in_flight
+        );
+        line(f, "", &said)?;
+    }
+    if let Some(reason) = proxy.no_endpoint {
+        line(f, "", &format!("no endpoint: {reason}"))?;
+    }
+    let time = |ms: Option<u64>| ms.map_or_else(|| "off".to_owned(), |ms| format!("{ms} ms"));
+    let said = format!(
+        "connect {}, first byte {}, between bytes {}, request {}",
+        time(Some(proxy.connect_timeout_ms)),
+        time(proxy.first_byte_timeout_ms),
+        time(proxy.between_bytes_timeout_ms),
+        time(proxy.request_timeout_ms)
+    );
+    line(f, "timeouts", &said)
+}

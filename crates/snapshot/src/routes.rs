@@ -1,0 +1,286 @@
+//! Sites and routes: what the router matches, and what is done with what it found.
+
+use crate::plan::{Action, ListenerPlan, ProxyPlan, RoutePlan, SitePlan};
+use crate::upstreams;
+use foregate_config::settings::{
+    self, FieldRules, FieldValue, HostHeader, HostPattern, Route, Site, Template,
+};
+use foregate_config::{Code, Diagnostic, Origin, Settings};
+use foregate_message::FieldName;
+use foregate_policy::header_rules::{self, HeaderRules, RulesSpec};
+use foregate_policy::host_header::HostRule;
+use foregate_policy::redirect::{self, Redirect};
+use foregate_policy::respond::Respond;
+use foregate_policy::rewrite::{Rewrite, RewriteSpec};
+use foregate_policy::{Piece, Problem};
+use foregate_route::{HostMatch, PathMatch, RouteSpec, Router, SiteSpec, ValueMatch};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// All that sites compile to.
+pub(crate) struct Routes {
+    pub(crate) sites: Box<[SitePlan]>,
+    pub(crate) plans: Box<[RoutePlan]>,
+    pub(crate) router: Router,
+    pub(crate) specs: Box<[SiteSpec]>,
+}
+
+/// Compiles all sites; `None` after diagnostics.
+pub(crate) fn compile(
+    settings: &Settings,
+    listeners: &[ListenerPlan],
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<Routes> {
+    let upstreams: HashMap<&str, u32> = (0..)
+        .zip(&settings.upstreams)
+        .map(|(number, upstream)| (upstream.name.as_str(), number))
+        .collect();
+    let mut sites = Vec::with_capacity(settings.sites.len());
+    let mut plans = Vec::new();
+    let mut specs = Vec::with_capacity(settings.sites.len());
+    for site in &settings.sites {
+        let name: Arc<str> = site.name.as_str().into();
+        let first_route = u32::try_from(plans.len()).unwrap_or(u32::MAX);
+        for route in &site.routes {
+            match plan(&name, route, &upstreams) {
+                Ok(plan) => plans.push(plan),
+                Err(diagnostic) => diagnostics.push(*diagnostic),
+            }
+        }
+        sites.push(SitePlan { name, first_route });
+        match spec(site, listeners) {
+            Ok(spec) => specs.push(spec),
+            Err(diagnostic) => diagnostics.push(*diagnostic),
+        }
+    }
+    if !diagnostics.is_empty() {
+        return None;
+    }
+    match Router::compile(&specs) {
+        Ok(router) => Some(Routes {
+            sites: sites.into(),
+            plans: plans.into(),
+            router,
+            specs: specs.into(),
+        }),
+        Err(errors) => {
+            diagnostics.extend(errors.into_iter().map(|error| {
+                let route = settings
+                    .sites
+                    .get(error.site as usize)
+                    .and_then(|site| site.routes.get(error.route as usize));
+                router_problem(&error.problem, route)
+            }));
+            None
+        }
+    }
+}
+
+fn router_problem(problem: &foregate_route::Problem, route: Option<&Route>) -> Diagnostic {
+    use foregate_route::Problem;
+    let origin = route.map_or(Origin::NOWHERE, |route| match problem {
+        Problem::PathNotAbsolute | Problem::PathPattern(_) => route.path_origin,
+        Problem::HeaderPattern(name, _) => origin_of(&route.headers, name, route.origin),
+        Problem::QueryPattern(name, _) => origin_of(&route.query, name, route.origin),
+    });
+    let code = match problem {
+        Problem::PathNotAbsolute => Code::BadPath,
+        _ => Code::BadRegex,
+    };
+    Diagnostic::new(code, origin, problem.to_string())
+}
+
+fn origin_of(conditions: &[settings::FieldMatch], name: &str, otherwise: Origin) -> Origin {
+    let found = conditions.iter().find(|condition| condition.name == name);
+    found.map_or(otherwise, |condition| condition.origin)
+}
+
+fn spec(site: &Site, listeners: &[ListenerPlan]) -> Result<SiteSpec, Box<Diagnostic>> {
+    Ok(SiteSpec {
+        hosts: site
+            .hosts
+            .iter()
+            .map(|host| match &host.pattern {
+                HostPattern::Exact(host) => HostMatch::Exact(host.clone()),
+                HostPattern::Wildcard(suffix) => HostMatch::Wildcard(suffix.clone()),
+                HostPattern::Default => HostMatch::Any,
+            })
+            .collect(),
+        listeners: site
+            .listeners
+            .iter()
+            .map(|name| {
+                let found = listeners.iter().find(|listener| *listener.name == **name);
+                found.map(|listener| listener.number).ok_or_else(|| {
+                    let message = format!("there is no listener `{name}`");
+                    Box::new(Diagnostic::new(Code::UnknownListener, site.origin, message))
+                })
+            })
+            .collect::<Result<_, _>>()?,
+        routes: site
+            .routes
+            .iter()
+            .map(route_spec)
+            .collect::<Result<_, _>>()?,
+    })
+}
+
+fn route_spec(route: &Route) -> Result<RouteSpec, Box<Diagnostic>> {
+    Ok(RouteSpec {
+        name: route.name.clone(),
+        priority: route.priority,
+        path: match &route.path {
+            settings::PathMatch::Exact(path) => PathMatch::Exact(path.clone()),
+            settings::PathMatch::Prefix(path) => PathMatch::Prefix(path.clone()),
+            settings::PathMatch::Glob(path) => PathMatch::Glob(path.clone()),
+            settings::PathMatch::Regex(path) => PathMatch::Regex(path.clone()),
+        },
+        methods: route.methods.clone(),
+        headers: route
+            .headers
+            .iter()
+            .map(|condition| {
+                let name = FieldName::new(&condition.name).ok_or_else(|| {
+                    let message = format!("`{}` is not a field name", condition.name);
+                    Box::new(Diagnostic::new(Code::BadHeader, condition.origin, message))
+                })?;
+                Ok((name, value(&condition.value)))
+            })
+            .collect::<Result<_, Box<Diagnostic>>>()?,
+        query: route
+            .query
+            .iter()
+            .map(|condition| (condition.name.clone(), value(&condition.value)))
+            .collect(),
+        clients: route.clients.clone(),
+    })
+}
+
+fn value(value: &settings::ValueMatch) -> ValueMatch {
+    match value {
+        settings::ValueMatch::Exact(text) => ValueMatch::Exact(text.clone()),
+        settings::ValueMatch::Present => ValueMatch::Present,
+        settings::ValueMatch::Absent => ValueMatch::Absent,
+        settings::ValueMatch::Regex(pattern) => ValueMatch::Regex(pattern.clone()),
+    }
+}
+
+fn plan(
+    site: &Arc<str>,
+    route: &Route,
+    upstreams: &HashMap<&str, u32>,
+) -> Result<RoutePlan, Box<Diagnostic>> {
+    let at_route = |problem: Problem| Box::new(policy_problem(&problem, route.origin));
+    let action = match &route.action {
+        settings::Action::Proxy(proxy) => Action::Proxy(Box::new(ProxyPlan {
+            upstream: *upstreams.get(proxy.upstream.as_str()).ok_or_else(|| {
+                let message = format!("there is no upstream `{}`", proxy.upstream);
+                Box::new(Diagnostic::new(
+                    Code::UnknownUpstream,
+                    route.origin,
+                    message,
+                ))
+            })?,
+            rewrite: Rewrite::compile(&rewrite(&proxy.rewrite)).map_err(at_route)?,
+            host: match &proxy.host {
+                HostHeader::Pass => HostRule::Pass,
+                HostHeader::Upstream => HostRule::Upstream,
+                HostHeader::Fixed(host) => HostRule::Fixed(host.as_str().into()),
+            },
+            request_rules: header_rules(&route.request_headers).map_err(at_route)?,
+            timeouts: upstreams::timeouts(proxy.timeouts),
+        })),
+        settings::Action::Redirect(redirect) => {
+            let to = template(&redirect.to, url_placeholder);
+            Action::Redirect(Redirect::compile(to, redirect.status).map_err(at_route)?)
+        }
+        settings::Action::Respond(respond) => {
+            let compiled = Respond::compile(respond.status, &respond.body, &respond.headers);
+            Action::Respond(compiled.map_err(at_route)?)
+        }
+    };
+    Ok(RoutePlan {
+        site: Arc::clone(site),
+        name: route.name.as_str().into(),
+        key: format!("{site}/{}", route.name).into(),
+        action,
+        response_rules: header_rules(&route.response_headers).map_err(at_route)?,
+        body_bytes_max: route.body_bytes_max,
+    })
+}
+
+fn policy_problem(problem: &Problem, origin: Origin) -> Diagnostic {
+    let code = match problem {
+        Problem::ReservedField(_) | Problem::FieldName(_) | Problem::FieldValue(_) => {
+            Code::BadHeader
+        }
+        Problem::PathNotAbsolute | Problem::PathCharacter => Code::BadPath,
+        Problem::Pattern(_) => Code::BadRegex,
+        Problem::UnknownGroup(_) | Problem::RedirectTarget | Problem::Status(_) => Code::BadValue,
+    };
+    Diagnostic::new(code, origin, problem.to_string()).label("in this route")
+}
+
+fn rewrite(rewrite: &settings::Rewrite) -> RewriteSpec {
+    match rewrite {
+        settings::Rewrite::Keep => RewriteSpec::Keep,
+        settings::Rewrite::StripPrefix(prefix) => RewriteSpec::StripPrefix(prefix.clone()),
+        settings::Rewrite::Replace(path) => RewriteSpec::Replace(path.clone()),
+        settings::Rewrite::ReplaceRegex { regex, with } => RewriteSpec::ReplaceRegex {
+            regex: regex.clone(),
+            with: with.clone(),
+        },
+    }
+}
+
+fn header_rules(rules: &FieldRules) -> Result<HeaderRules, Problem> {
+    if rules.is_empty() {
+        return Ok(HeaderRules::default());
+    }
+    let values = |values: &[FieldValue]| {
+        values
+            .iter()
+            .map(|field| {
+                (
+                    field.name.clone(),
+                    template(&field.value, value_placeholder),
+                )
+            })
+            .collect()
+    };
+    HeaderRules::compile(RulesSpec {
+        remove: rules.remove.clone(),
+        set: values(&rules.set),
+        add: values(&rules.add),
+    })
+}
+
+fn template<P: Copy, Q: Copy>(
+    template: &Template<P>,
+    placeholder: impl Fn(P) -> Q,
+) -> foregate_policy::Template<Q> {
+    let pieces = template.pieces.iter().map(|piece| match piece {
+        settings::Piece::Literal(text) => Piece::Text(text.clone()),
+        settings::Piece::Placeholder(what) => Piece::Of(placeholder(*what)),
+    });
+    foregate_policy::Template::new(pieces.collect())
+}
+
+fn value_placeholder(placeholder: settings::ValuePlaceholder) -> header_rules::Placeholder {
+    match placeholder {
+        settings::ValuePlaceholder::Client => header_rules::Placeholder::Client,
+        settings::ValuePlaceholder::Host => header_rules::Placeholder::Host,
+        settings::ValuePlaceholder::RequestId => header_rules::Placeholder::RequestId,
+        settings::ValuePlaceholder::Scheme => header_rules::Placeholder::Scheme,
+        settings::ValuePlaceholder::Path => header_rules::Placeholder::Path,
+    }
+}
+
+fn url_placeholder(placeholder: settings::UrlPlaceholder) -> redirect::Placeholder {
+    match placeholder {
+        settings::UrlPlaceholder::Scheme => redirect::Placeholder::Scheme,
+        settings::UrlPlaceholder::Host => redirect::Placeholder::Host,
+        settings::UrlPlaceholder::Path => redirect::Placeholder::Path,
+        settings::UrlPlaceholder::Query => redirect::Placeholder::Query,
+    }
+}

@@ -1,0 +1,73 @@
+//! Cells by slot number, allocated a page at a time when first touched.
+//!
+//! A hot access is an index, a page pointer, a cell: no lock and no hash. Slot 0 stands for "other" in every table;
+//! a number beyond the table falls there too.
+
+use std::sync::OnceLock;
+
+/// Slots of a page.
+const PAGE: usize = 16;
+
+/// A growable table of `T` that readers may walk while its writer grows it.
+#[derive(Debug)]
+pub(super) struct Pages<T> {
+    pages: Box<[OnceLock<Box<[T]>>]>,
+}
+
+impl<T: Default> Pages<T> {
+    /// A table for slots 0 to `slots_max`, both included, without any page yet.
+    pub(super) fn new(slots_max: u32) -> Pages<T> {
+        let pages = slots_max as usize / PAGE + 1;
+        Pages {
+            pages: (0..pages).map(|_| OnceLock::new()).collect(),
+        }
+    }
+
+    /// The cells of a slot; makes their page on first touch.
+    #[inline]
+    pub(super) fn touch(&self, slot: u32) -> &T {
+        let slot = if slot as usize / PAGE < self.pages.len() {
+            slot as usize
+        } else {
+            0
+        };
+        let page = self.pages[slot / PAGE].get_or_init(new_page);
+        &page[slot % PAGE]
+    }
+
+    /// The cells of a slot if its page was ever touched.
+    pub(super) fn peek(&self, slot: u32) -> Option<&T> {
+        let page = self.pages.get(slot as usize / PAGE)?.get()?;
+        page.get(slot as usize % PAGE)
+    }
+}
+
+#[cold]
+fn new_page<T: Default>() -> Box<[T]> {
+    (0..PAGE).map(|_| T::default()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::cell::Counter;
+    use super::*;
+
+    #[test]
+    fn pages_come_with_the_first_touch() {
+        let pages: Pages<Counter> = Pages::new(40);
+        assert!(pages.peek(33).is_none());
+        pages.touch(33).add(7);
+        assert_eq!(pages.peek(33).unwrap().read(), 7);
+        assert_eq!(pages.peek(34).unwrap().read(), 0);
+        assert!(pages.peek(0).is_none());
+    }
+
+    #[test]
+    fn slots_beyond_the_table_are_other() {
+        let pages: Pages<Counter> = Pages::new(15);
+        pages.touch(16).one();
+        pages.touch(u32::MAX).one();
+        assert_eq!(pages.peek(0).unwrap().read(), 2);
+        assert!(pages.peek(16).is_none());
+    }
+}

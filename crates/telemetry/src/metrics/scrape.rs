@@ -1,0 +1,335 @@
+//! From the shards' cells to families of samples.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::cell::{Counter, Level};
+use super::exposition::{Exposition, Kind};
+use super::histogram::HistogramSnapshot;
+use super::names::Pair;
+use super::shard::{
+    CLASSES, EndpointCells, EndpointFailure, ListenerCells, Refusal, RouteCells, Shard,
+};
+use super::{Registry, lock, process};
+use crate::clock;
+
+impl Registry {
+    /// Adds all of this registry's metrics and those of the registered [`super::Gauges`].
+    pub fn scrape(&self, out: &mut Exposition) {
+        let shards = lock(&self.shards).clone();
+        self.scrape_process(out);
+        scrape_workers(out, &shards);
+        scrape_outcomes(out, &shards, &self.reason_names);
+        scrape_routes(out, &shards, &lock(&self.routes).list());
+        scrape_route_outcomes(out, &shards, &lock(&self.routes).list(), &self.reason_names);
+        scrape_endpoints(out, &shards, &lock(&self.endpoints).list());
+        scrape_listeners(out, &shards, &lock(&self.listeners).list());
+        // Cloned, so that a collector may itself use the registry.
+        let gauges = lock(&self.gauges).clone();
+        for (_, gauges) in gauges {
+            gauges.collect(out);
+        }
+    }
+
+    fn scrape_process(&self, out: &mut Exposition) {
+        let build = out.family(
+            "foregate_build_info",
+            Kind::Gauge,
+            "Always 1; the labels say which build runs.",
+        );
+        let version = [("version", env!("CARGO_PKG_VERSION"))];
+        out.count(build, &version, 1);
+        let level = |out: &mut Exposition, name, help, value: f64| {
+            let family = out.family(name, Kind::Gauge, help);
+            out.value(family, &[], value);
+        };
+        let started = self.started.micros() as f64 / 1e6;
+        let help = "When the process began, in seconds since 1970.";
+        level(out, "process_start_time_seconds", help, started);
+        let uptime = clock::unix_now().micros() as f64 / 1e6 - started;
+        let help = "How long the process has been running.";
+        level(out, "foregate_uptime_seconds", help, uptime.max(0.0));
+        if let Some(bytes) = process::resident_bytes() {
+            let help = "Resident memory in bytes.";
+            level(out, "process_resident_memory_bytes", help, bytes as f64);
+        }
+        let loaded = self.config_loaded.load(Ordering::Relaxed) as f64;
+        let help = "When the running configuration was loaded, in seconds since 1970.";
+        level(
+            out,
+            "foregate_config_loaded_timestamp_seconds",
+            help,
+            loaded,
+        );
+        let reloads = out.family(
+            "foregate_config_reloads_total",
+            Kind::Counter,
+            "Reloads of the configuration by result; a failed one changed nothing.",
+        );
+        let ok = self.reloads_ok.load(Ordering::Relaxed);
+        out.count(reloads, &[("result", "ok")], ok);
+        let failed = self.reloads_failed.load(Ordering::Relaxed);
+        out.count(reloads, &[("result", "failed")], failed);
+        let panics = out.family(
+            "foregate_panics_total",
+            Kind::Counter,
+            "Panics caught; each ended one connection.",
+        );
+        out.count(panics, &[], self.panics.load(Ordering::Relaxed));
+        let refused = out.family(
+            "foregate_metric_names_refused_total",
+            Kind::Counter,
+            "Names that found their table full and share the slot \"other\".",
+        );
+        for (table, names) in [
+            ("routes", &self.routes),
+            ("endpoints", &self.endpoints),
+            ("listeners", &self.listeners),
+        ] {
+            out.count(refused, &[("table", table)], lock(names).refused());
+        }
+    }
+}
+
+/// Sums one counter over the shards.
+fn sum<T>(cells: &[&T], counter: impl Fn(&T) -> &Counter) -> u64 {
+    cells.iter().map(|cells| counter(cells).read()).sum()
+}
+
+/// Sums one level over the shards.
+fn level_sum<T>(cells: &[&T], level: impl Fn(&T) -> &Level) -> u64 {
+    cells.iter().map(|cells| level(cells).read()).sum()
+}
+
+fn scrape_workers(out: &mut Exposition, shards: &[Arc<Shard>]) {
+    let family = out.family(
+        "foregate_worker_connections",
+        Kind::Gauge,
+        "Client connections open, by worker.",
+    );
+    for (worker, shard) in shards.iter().enumerate() {
+        let worker = worker.to_string();
+        out.count(family, &[("worker", &worker)], shard.connections.read());
+    }
+}
+
+fn scrape_outcomes(out: &mut Exposition, shards: &[Arc<Shard>], reasons: &[&str]) {
+    let family = out.family(
+        "foregate_outcomes_total",
+        Kind::Counter,
+        "Finished requests by outcome.",
+    );
+    for (number, reason) in reasons.iter().enumerate() {
+        let count = shards
+            .iter()
+            .map(|shard| shard.outcomes[number].read())
+            .sum();
+        out.count(family, &[("reason", reason)], count);
+    }
+}
+
+fn scrape_routes(out: &mut Exposition, shards: &[Arc<Shard>], names: &[Pair]) {
+    let requests = out.family(
+        "foregate_requests_total",
+        Kind::Counter,
+        "Finished requests by route and status class.",
+    );
+    let bytes_in = out.family(
+        "foregate_request_body_bytes_total",
+        Kind::Counter,
+        "Body bytes received from clients.",
+    );
+    let bytes_out = out.family(
+        "foregate_response_body_bytes_total",
+        Kind::Counter,
+        "Body bytes sent to clients.",
+    );
+    let seconds = out.family(
+        "foregate_request_seconds",
+        Kind::Histogram,
+        "From a request's complete head to its end.",
+    );
+    for (slot, [site, route]) in (0..).zip(names) {
+        let cells: Vec<&RouteCells> = shards
+            .iter()
+            .filter_map(|shard| shard.routes.peek(slot))
+            .collect();
+        let mut latency = HistogramSnapshot::default();
+        cells.iter().for_each(|cells| latency.add(&cells.latency));
+        if latency.count() == 0 {
+            continue;
+        }
+        let labels = [("site", &**site), ("route", &**route)];
+        for (class, name) in CLASSES.iter().enumerate() {
+            let count = sum(&cells, |cells| &cells.classes[class]);
+            // Answers without a status or with 1xx as the last are rare; the others are always there, so that a
+            // rate has a beginning.
+            if count > 0 || class > 1 {
+                out.count(requests, &[labels[0], labels[1], ("class", name)], count);
+            }
+        }
+        out.count(bytes_in, &labels, sum(&cells, |cells| &cells.bytes_in));
+        out.count(bytes_out, &labels, sum(&cells, |cells| &cells.bytes_out));
+        out.histogram(seconds, &labels, &latency);
+    }
+}
+
+fn scrape_route_outcomes(
+    out: &mut Exposition,
+    shards: &[Arc<Shard>],
+    names: &[Pair],
+    reasons: &[&str],
+) {
+    let family = out.family(
+        "foregate_route_outcomes_total",
+        Kind::Counter,
+        "Finished requests by route and outcome, the ordinary outcome left out.",
+    );
+    for (slot, [site, route]) in (0..).zip(names) {
+        let kept: Vec<_> = shards
+            .iter()
+            .filter_map(|shard| shard.route_outcomes(slot))
+            .collect();
+        if kept.is_empty() {
+            continue;
+        }
+        for (number, reason) in reasons.iter().enumerate() {
+            let count = kept.iter().map(|kept| kept[number].read()).sum();
+            if count > 0 {
+                let labels = [("site", &**site), ("route", &**route), ("reason", reason)];
+                out.count(family, &labels, count);
+            }
+        }
+    }
+}
+
+/// A counter of an endpoint: metric name, help, cell.
+type EndpointCounter = (&'static str, &'static str, fn(&EndpointCells) -> &Counter);
+
+const ENDPOINT_COUNTERS: [EndpointCounter; 5] = [
+    (
+        "foregate_endpoint_requests_total",
+        "Attempts sent to an endpoint.",
+        |cells| &cells.requests,
+    ),
+    (
+        "foregate_endpoint_retries_total",
+        "Attempts that were a request's second or later try.",
+        |cells| &cells.retries,
+    ),
+    (
+        "foregate_endpoint_connects_total",
+        "Connections dialled, successfully or not.",
+        |cells| &cells.connects,
+    ),
+    (
+        "foregate_endpoint_pool_hits_total",
+        "Attempts that found an idle connection.",
+        |cells| &cells.pool_hits,
+    ),
+    (
+        "foregate_endpoint_pool_misses_total",
+        "Attempts that had to dial or wait.",
+        |cells| &cells.pool_misses,
+    ),
+];
+
+fn scrape_endpoints(out: &mut Exposition, shards: &[Arc<Shard>], names: &[Pair]) {
+    let counters = ENDPOINT_COUNTERS.map(|(name, help, _)| out.family(name, Kind::Counter, help));
+    let failures = out.family(
+        "foregate_endpoint_failures_total",
+        Kind::Counter,
+        "Failed attempts by kind.",
+    );
+    let connections = out.family(
+        "foregate_endpoint_connections",
+        Kind::Gauge,
+        "Connections open to an endpoint, idle and busy.",
+    );
+    let seconds = out.family(
+        "foregate_endpoint_response_seconds",
+        Kind::Summary,
+        "From sending an attempt to the head of its answer.",
+    );
+    for (slot, [upstream, address]) in (0..).zip(names) {
+        let cells: Vec<&EndpointCells> = shards
+            .iter()
+            .filter_map(|shard| shard.endpoints.peek(slot))
+            .collect();
+        let used = cells
+            .iter()
+            .any(|cells| cells.requests.read() > 0 || cells.connects.read() > 0);
+        if !used {
+            continue;
+        }
+        let labels = [("upstream", &**upstream), ("endpoint", &**address)];
+        for (family, (_, _, counter)) in counters.into_iter().zip(ENDPOINT_COUNTERS) {
+            out.count(family, &labels, sum(&cells, counter));
+        }
+        for kind in EndpointFailure::ALL {
+            let count = sum(&cells, |cells| &cells.failures[kind as usize]);
+            if count > 0 {
+                let labels = [labels[0], labels[1], ("kind", kind.name())];
+                out.count(failures, &labels, count);
+            }
+        }
+        let open = level_sum(&cells, |cells| &cells.connections);
+        out.count(connections, &labels, open);
+        let micros = sum(&cells, |cells| &cells.answer_micros);
+        let answers = sum(&cells, |cells| &cells.answers);
+        out.summary(seconds, &labels, micros, answers);
+    }
+}
+
+fn scrape_listeners(out: &mut Exposition, shards: &[Arc<Shard>], names: &[Pair]) {
+    let accepted = out.family(
+        "foregate_connections_accepted_total",
+        Kind::Counter,
+        "Connections taken.",
+    );
+    let active = out.family(
+        "foregate_connections",
+        Kind::Gauge,
+        "Client connections open.",
+    );
+    let refused = out.family(
+        "foregate_connections_refused_total",
+        Kind::Counter,
+        "Connections turned away by reason.",
+    );
+    let bytes_in = out.family(
+        "foregate_received_bytes_total",
+        Kind::Counter,
+        "Bytes read from clients, heads and framing included.",
+    );
+    let bytes_out = out.family(
+        "foregate_sent_bytes_total",
+        Kind::Counter,
+        "Bytes written to clients, heads and framing included.",
+    );
+    for (slot, [name, _]) in (0..).zip(names) {
+        let cells: Vec<&ListenerCells> = shards
+            .iter()
+            .filter_map(|shard| shard.listeners.peek(slot))
+            .collect();
+        let taken = sum(&cells, |cells| &cells.accepted);
+        let turned_away: u64 = Refusal::ALL
+            .iter()
+            .map(|reason| sum(&cells, |cells| &cells.refused[*reason as usize]))
+            .sum();
+        // The slot "other" has no name and appears only when it was used.
+        if slot == 0 && taken + turned_away == 0 {
+            continue;
+        }
+        let name = if slot == 0 { "other" } else { name };
+        let labels = [("listener", name)];
+        out.count(accepted, &labels, taken);
+        out.count(active, &labels, level_sum(&cells, |cells| &cells.active));
+        for reason in Refusal::ALL {
+            let count = sum(&cells, |cells| &cells.refused[reason as usize]);
+            out.count(refused, &[labels[0], ("reason", reason.name())], count);
+        }
+        out.count(bytes_in, &labels, sum(&cells, |cells| &cells.bytes_in));
+        out.count(bytes_out, &labels, sum(&cells, |cells| &cells.bytes_out));
+    }
+}

@@ -1,0 +1,289 @@
+//! One worker's cells. Only that worker writes them; scrapes read them from elsewhere.
+
+use std::sync::OnceLock;
+
+use super::cell::{Counter, Level};
+use super::histogram::Histogram;
+use super::pages::Pages;
+use super::{EndpointId, Limits, ListenerId, RouteId};
+
+/// Status classes: none (no answer was sent), 1xx, 2xx, 3xx, 4xx, 5xx.
+pub const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// Why an attempt at an endpoint failed. Names are stable: metrics carry them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum EndpointFailure {
+    /// The connection was refused, unreachable or reset while connecting.
+    Connect,
+    /// The connection was not there in time.
+    ConnectTimeout,
+    /// The connection broke while the request was being sent or its answer read.
+    Closed,
+    /// The answer's head or its next bytes did not come in time.
+    Timeout,
+    /// The answer broke the protocol or a limit.
+    BrokenResponse,
+    /// The answer was a status that counts as failure: 502, 503, 504.
+    Status,
+    /// No connection could be had: too many requests were waiting already.
+    PendingFull,
+}
+
+impl EndpointFailure {
+    /// Every kind, in the order of their cells.
+    pub const ALL: [EndpointFailure; 7] = [
+        EndpointFailure::Connect,
+        EndpointFailure::ConnectTimeout,
+        EndpointFailure::Closed,
+        EndpointFailure::Timeout,
+        EndpointFailure::BrokenResponse,
+        EndpointFailure::Status,
+        EndpointFailure::PendingFull,
+    ];
+
+    /// The stable name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            EndpointFailure::Connect => "connect",
+            EndpointFailure::ConnectTimeout => "connect-timeout",
+            EndpointFailure::Closed => "closed",
+            EndpointFailure::Timeout => "timeout",
+            EndpointFailure::BrokenResponse => "broken-response",
+            EndpointFailure::Status => "status",
+            EndpointFailure::PendingFull => "pending-full",
+        }
+    }
+}
+
+/// Why a listener turned a connection away. Names are stable: metrics carry them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Refusal {
+    /// The listener has as many connections as it may.
+    ConnectionsMax,
+    /// The client has as many connections as it may.
+    ConnectionsPerClientMax,
+    /// The PROXY protocol head was missing, malformed or from an untrusted address.
+    ProxyProtocol,
+    /// The process is draining.
+    Draining,
+    /// The system could not hand the connection over (out of descriptors or memory).
+    AcceptError,
+}
+
+impl Refusal {
+    /// Every reason, in the order of their cells.
+    pub const ALL: [Refusal; 5] = [
+        Refusal::ConnectionsMax,
+        Refusal::ConnectionsPerClientMax,
+        Refusal::ProxyProtocol,
+        Refusal::Draining,
+        Refusal::AcceptError,
+    ];
+
+    /// The stable name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Refusal::ConnectionsMax => "connections-max",
+            Refusal::ConnectionsPerClientMax => "connections-per-client-max",
+            Refusal::ProxyProtocol => "proxy-protocol",
+            Refusal::Draining => "draining",
+            Refusal::AcceptError => "accept-error",
+        }
+    }
+}
+
+/// What is counted for a route.
+#[derive(Debug, Default)]
+pub(super) struct RouteCells {
+    pub(super) classes: [Counter; CLASSES.len()],
+    pub(super) bytes_in: Counter,
+    pub(super) bytes_out: Counter,
+    pub(super) latency: Histogram,
+}
+
+/// What is counted for an endpoint of an upstream.
+#[derive(Debug, Default)]
+pub struct EndpointCells {
+    /// Attempts sent to it, first and later tries alike.
+    pub requests: Counter,
+    /// Attempts that were a request's second or later try.
+    pub retries: Counter,
+    /// Connections dialled, successfully or not.
+    pub connects: Counter,
+    /// Attempts that found an idle connection.
+    pub pool_hits: Counter,
+    /// Attempts that had to dial or wait.
+    pub pool_misses: Counter,
+    /// Connections open, idle and busy.
+    pub connections: Level,
+    pub(super) failures: [Counter; EndpointFailure::ALL.len()],
+    pub(super) answers: Counter,
+    pub(super) answer_micros: Counter,
+}
+
+impl EndpointCells {
+    /// Counts a failed attempt.
+    #[inline]
+    pub fn failed(&self, failure: EndpointFailure) {
+        self.failures[failure as usize].one();
+    }
+
+    /// Counts an answer whose head came `micros` after the request was sent.
+    #[inline]
+    pub fn answered(&self, micros: u64) {
+        self.answers.one();
+        self.answer_micros.add(micros);
+    }
+}
+
+/// What is counted for a listener.
+#[derive(Debug, Default)]
+pub struct ListenerCells {
+    /// Connections taken.
+    pub accepted: Counter,
+    /// Connections open.
+    pub active: Level,
+    /// Bytes read from clients, heads and framing included.
+    pub bytes_in: Counter,
+    /// Bytes written to clients, heads and framing included.
+    pub bytes_out: Counter,
+    pub(super) refused: [Counter; Refusal::ALL.len()],
+}
+
+impl ListenerCells {
+    /// Counts a connection turned away.
+    #[inline]
+    pub fn refused(&self, refusal: Refusal) {
+        self.refused[refusal as usize].one();
+    }
+}
+
+/// The figures of one finished request.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RequestFigures {
+    /// The status sent, 0 when none was.
+    pub status: u16,
+    /// The outcome's number: an index into the registry's reason names; 0 is the ordinary one.
+    pub reason: u16,
+    /// Body bytes received from the client.
+    pub bytes_in: u64,
+    /// Body bytes sent to the client.
+    pub bytes_out: u64,
+    /// From the request's complete head to its end, in µs.
+    pub duration_micros: u64,
+}
+
+/// One worker's cells.
+#[derive(Debug)]
+pub struct Shard {
+    /// Connections this worker serves.
+    pub connections: Level,
+    pub(super) outcomes: Box<[Counter]>,
+    pub(super) routes: Pages<RouteCells>,
+    pub(super) endpoints: Pages<EndpointCells>,
+    pub(super) listeners: Pages<ListenerCells>,
+    /// Outcomes by route, for slots that keep them; slot 0 gathers all others.
+    route_outcomes: Box<[OnceLock<Box<[Counter]>>]>,
+}
+
+impl Shard {
+    pub(super) fn new(limits: Limits, reasons: usize) -> Shard {
+        let kept = limits.routes_with_reasons_max.min(limits.routes_max) as usize + 1;
+        Shard {
+            connections: Level::default(),
+            outcomes: counters(reasons),
+            routes: Pages::new(limits.routes_max),
+            endpoints: Pages::new(limits.endpoints_max),
+            listeners: Pages::new(limits.listeners_max),
+            route_outcomes: (0..kept).map(|_| OnceLock::new()).collect(),
+        }
+    }
+
+    /// Counts a finished request.
+    #[inline]
+    pub fn request(&self, route: RouteId, figures: &RequestFigures) {
+        let class = match figures.status / 100 {
+            class @ 1..=5 => class as usize,
+            _ => 0,
+        };
+        let cells = self.routes.touch(route.0);
+        cells.classes[class].one();
+        cells.bytes_in.add(figures.bytes_in);
+        cells.bytes_out.add(figures.bytes_out);
+        cells.latency.observe(figures.duration_micros);
+        // A number beyond the names would be a mistake of the caller's; it is counted as the last name.
+        let reason = usize::from(figures.reason).min(self.outcomes.len() - 1);
+        self.outcomes[reason].one();
+        if reason != 0 {
+            self.route_outcome(route, reason);
+        }
+    }
+
+    #[cold]
+    fn route_outcome(&self, route: RouteId, reason: usize) {
+        let kept = self
+            .route_outcomes
+            .get(route.0 as usize)
+            .unwrap_or(&self.route_outcomes[0]);
+        kept.get_or_init(|| counters(self.outcomes.len()))[reason].one();
+    }
+
+    /// An endpoint's cells.
+    #[inline]
+    #[must_use]
+    pub fn endpoint(&self, endpoint: EndpointId) -> &EndpointCells {
+        self.endpoints.touch(endpoint.0)
+    }
+
+    /// A listener's cells.
+    #[inline]
+    #[must_use]
+    pub fn listener(&self, listener: ListenerId) -> &ListenerCells {
+        self.listeners.touch(listener.0)
+    }
+
+    /// A route's outcomes other than the ordinary one, if any happened.
+    pub(super) fn route_outcomes(&self, route: u32) -> Option<&[Counter]> {
+        let kept = self.route_outcomes.get(route as usize)?.get()?;
+        Some(kept)
+    }
+}
+
+fn counters(count: usize) -> Box<[Counter]> {
+    (0..count.max(1)).map(|_| Counter::default()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_and_refusals_stand_at_their_numbers() {
+        for (number, failure) in EndpointFailure::ALL.iter().enumerate() {
+            assert_eq!(*failure as usize, number);
+        }
+        for (number, refusal) in Refusal::ALL.iter().enumerate() {
+            assert_eq!(*refusal as usize, number);
+        }
+    }
+
+    #[test]
+    fn odd_figures_are_counted_somewhere() {
+        let shard = Shard::new(Limits::default(), 2);
+        shard.request(
+            RouteId(u32::MAX),
+            &RequestFigures {
+                status: 999,
+                reason: 77,
+                ..RequestFigures::default()
+            },
+        );
+        assert_eq!(shard.routes.touch(0).classes[0].read(), 1);
+        assert_eq!(shard.outcomes[1].read(), 1);
+        assert_eq!(shard.route_outcomes(0).unwrap()[1].read(), 1);
+    }
+}

@@ -1,0 +1,48 @@
+//! **Purpose:** the peers of the end-to-end stories: the real gateway as a process, scripted backends and raw clients, well-behaved and not.
+//! **Never knows:** how the gateway works inside; it sees sockets, signals, files and `/proc`, as an operator does.
+//! **Next on the road:** nothing; the stories under `tests/` stand on it.
+//!
+//! Everything here is blocking and threaded, binds `127.0.0.1:0`, and waits with a deadline: a story that hangs is a story
+//! that fails. The HTTP parser in [`strict`] is written a second time on purpose, so that what the gateway forwards is read
+//! by code that shares no mistake with it.
+//!
+//! Failures panic with what was expected and what was seen, because the only callers are tests.
+
+mod access_log;
+mod backend;
+mod binary;
+mod client;
+mod connection;
+mod fields;
+mod gateway;
+mod metrics;
+mod patience;
+mod peers;
+mod process;
+mod random;
+mod scratch;
+pub mod strict;
+
+pub use access_log::LogLine;
+pub use backend::{Answer, Answers, Backend, Echo, Raw, RawThenCloses, Request, Script, Visit};
+pub use binary::{Process, Run, Signal, foregate, foregate_path};
+pub use client::{RawClient, Response};
+pub use connection::{Connection, Trouble};
+pub use fields::Fields;
+pub use gateway::{Gateway, GatewayConfig};
+pub use metrics::Metrics;
+pub use patience::{PATIENCE, eventually, holds_for};
+pub use peers::backends::{
+    AnswersBeforeAsked, AnswersEarlyAndCloses, BadChunks, BlackHole, BothLengths, ClosesIdle,
+    DiesMidBody, Hints103, HttpOneZero, HugeHeadBackend, LiesAboutLengthLong, LiesAboutLengthShort,
+    NeverReads, ObsFolder, ResetAfterHead, SendsTrailers, SlowHead, TalksGarbage, Trickler,
+    UpgradeEcho,
+};
+pub use peers::clients::{
+    HalfCloser, HugeHead, NeverReader, PipelinesAndLeaves, Resetter, SlowBody, SlowLoris,
+};
+pub use peers::ports::{NeverAccepts, Refuser};
+pub use process::SocketState;
+pub use random::Random;
+pub use scratch::Scratch;
+pub use strict::{Framing, fingerprint};

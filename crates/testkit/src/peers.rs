@@ -1,0 +1,5 @@
+//! The named misbehaving peers.
+
+pub(crate) mod backends;
+pub(crate) mod clients;
+pub(crate) mod ports;

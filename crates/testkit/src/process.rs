@@ -1,0 +1,118 @@
+//! What `/proc` tells about a running process.
+
+use std::collections::HashSet;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+
+/// A TCP socket of a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocketState {
+    /// This side.
+    pub local: SocketAddr,
+    /// The other side; port 0 for a listener.
+    pub remote: SocketAddr,
+    /// The kernel's state number: 1 established, 8 close-wait, 10 listening.
+    pub state: u8,
+}
+
+impl SocketState {
+    /// Whether it listens.
+    pub fn listens(&self) -> bool {
+        self.state == 10
+    }
+}
+
+/// What the file descriptors of process `pid` stand for.
+fn fd_targets(pid: u32) -> Vec<String> {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd"));
+    let links = entries
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| fs::read_link(entry.path()));
+    links
+        .flatten()
+        .map(|target| target.to_string_lossy().into_owned())
+        .collect()
+}
+
+/// How many sockets, pipes and files process `pid` has open. What the kernel made for its threads' event loops is left
+/// out: it comes with the threads, not with requests.
+pub(crate) fn open_fds(pid: u32) -> usize {
+    let targets = fd_targets(pid);
+    targets
+        .iter()
+        .filter(|target| !target.starts_with("anon_inode:"))
+        .count()
+}
+
+/// Resident memory of process `pid` in KiB.
+pub(crate) fn rss_kib(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .and_then(|rest| rest.split_ascii_whitespace().next())
+        .and_then(|kib| kib.parse().ok())
+        .unwrap_or(0)
+}
+
+/// The IPv4 TCP sockets of process `pid`.
+pub(crate) fn sockets(pid: u32) -> Vec<SocketState> {
+    let inode = |target: String| {
+        let inside = target.strip_prefix("socket:[")?.strip_suffix(']')?;
+        Some(inside.to_owned())
+    };
+    let inodes: HashSet<String> = fd_targets(pid).into_iter().filter_map(inode).collect();
+    let table = fs::read_to_string(format!("/proc/{pid}/net/tcp")).unwrap_or_default();
+    table
+        .lines()
+        .skip(1)
+        .filter_map(|line| socket(line, &inodes))
+        .collect()
+}
+
+fn socket(line: &str, inodes: &HashSet<String>) -> Option<SocketState> {
+    let columns: Vec<&str> = line.split_ascii_whitespace().collect();
+    if !inodes.contains(*columns.get(9)?) {
+        return None;
+    }
+    Some(SocketState {
+        local: address(columns[1])?,
+        remote: address(columns[2])?,
+        state: u8::from_str_radix(columns[3], 16).ok()?,
+    })
+}
+
+/// `0100007F:1F90` as the kernel writes it: the address in host order, the port in hexadecimal.
+fn address(text: &str) -> Option<SocketAddr> {
+    let (address, port) = text.split_once(':')?;
+    let address = u32::from_str_radix(address, 16).ok()?.to_ne_bytes();
+    Some(SocketAddr::from((
+        Ipv4Addr::from(address),
+        u16::from_str_radix(port, 16).ok()?,
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{address, sockets};
+    use std::net::TcpListener;
+
+    #[test]
+    fn an_own_listener_is_found() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+        let local = listener.local_addr().expect("bound");
+        assert!(
+            sockets(std::process::id())
+                .iter()
+                .any(|socket| socket.local == local && socket.listens())
+        );
+    }
+
+    #[test]
+    fn addresses_are_read_as_the_kernel_writes_them() {
+        assert_eq!(address("0100007F:1F90"), "127.0.0.1:8080".parse().ok());
+        assert_eq!(address("nonsense"), None);
+    }
+}

@@ -1,0 +1,77 @@
+//! Dialling.
+
+use foregate_message::Reason;
+use foregate_wire::proxy;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+/// Why no connection came about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ConnectFault {
+    /// The endpoint's name has no address.
+    Unresolved,
+    /// The endpoint refused, or its host or network answered that it can't be reached.
+    Refused,
+    /// No descriptor or port was free here: the endpoint is not to blame.
+    Exhausted,
+    /// Anything else that the kernel said.
+    Failed,
+}
+
+impl ConnectFault {
+    /// The outcome that a request ends with when this was its last try.
+    pub fn reason(self) -> Reason {
+        Reason::ConnectFailed
+    }
+
+    /// Whether the endpoint is to blame, and its health with it.
+    pub fn blames_endpoint(self) -> bool {
+        self != ConnectFault::Exhausted
+    }
+
+    /// The stable name, for logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            ConnectFault::Unresolved => "unresolved",
+            ConnectFault::Refused => "refused",
+            ConnectFault::Exhausted => "exhausted",
+            ConnectFault::Failed => "failed",
+        }
+    }
+}
+
+/// Opens a connection, and says who it speaks for if asked to. The caller keeps the time.
+pub(crate) async fn connect(
+    address: SocketAddr,
+    proxy_protocol: Option<u8>,
+    client: SocketAddr,
+    local: SocketAddr,
+) -> Result<TcpStream, ConnectFault> {
+    let mut stream = TcpStream::connect(address)
+        .await
+        .map_err(|error| match error.kind() {
+            ErrorKind::ConnectionRefused
+            | ErrorKind::ConnectionReset
+            | ErrorKind::HostUnreachable
+            | ErrorKind::NetworkUnreachable => ConnectFault::Refused,
+            ErrorKind::AddrNotAvailable | ErrorKind::AddrInUse => ConnectFault::Exhausted,
+            _ if matches!(error.raw_os_error(), Some(23 | 24)) => ConnectFault::Exhausted,
+            _ => ConnectFault::Failed,
+        })?;
+    // Heads and small bodies leave in one write; waiting for more would only delay them.
+    let _ = stream.set_nodelay(true);
+    if let Some(version) = proxy_protocol {
+        let mut header = Vec::with_capacity(128);
+        match version {
+            1 => proxy::write_v1(client, local, &mut header),
+            _ => proxy::write_v2(client, local, &mut header),
+        }
+        stream
+            .write_all(&header)
+            .await
+            .map_err(|_| ConnectFault::Failed)?;
+    }
+    Ok(stream)
+}

@@ -1,0 +1,41 @@
+//! HTTP/1.1 (RFC 9112) for both sides of a gateway, without I/O.
+//!
+//! ```text
+//! bytes ─► parse_request ─► request_framing ─► BodyDecoder ─► frames      ServerConnection says what may follow
+//! bytes ◄─ write_response ◄─ … ◄─ BodyEncoder ◄─ frames
+//!
+//! bytes ◄─ write_request ◄─ … ◄─ BodyEncoder ◄─ frames                    ClientConnection says what may follow
+//! bytes ─► parse_response ─► response_framing ─► BodyDecoder ─► frames
+//! ```
+
+mod chunked;
+mod client;
+mod decode;
+mod encode;
+mod framing;
+mod head;
+mod host;
+mod lines;
+mod outbox;
+mod progress;
+mod reader;
+mod refusal;
+mod server;
+mod trailers;
+mod write;
+
+pub use client::ClientConnection;
+pub use decode::{BodyDecoder, BodyLimits, Decoded, Gathered, Last};
+pub use encode::{BodyEncoder, BodyMismatch};
+pub use framing::{RequestFraming, ResponseFraming, request_framing, response_framing};
+pub use head::{HeadLimits, parse_request, parse_response};
+pub use outbox::Outbox;
+pub use progress::HeadProgress;
+pub use reader::BodyReader;
+pub use server::{Next, ServerConnection};
+pub use write::{RequestOut, ResponseOut, write_interim, write_request, write_response};
+
+#[cfg(test)]
+mod oracle;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,54 @@
+//! The Host law (RFC 9112 §3.2, RFC 9110 §7.2).
+
+use foregate_message::{Fault, FieldId, RequestHead, Target, TargetForm, Version, split_authority};
+
+/// Checks the target and the Host of a request against each other.
+///
+/// # Errors
+/// The rule that is broken.
+#[inline]
+pub(super) fn check(head: &RequestHead) -> Result<(), Fault> {
+    let target = Target::parse(&head.method, head.target())?;
+    let mut hosts = head.fields.all(FieldId::Host);
+    let Some(host) = hosts.next() else {
+        // HTTP/1.0 knew no Host.
+        return if head.version == Version::Http10 {
+            Ok(())
+        } else {
+            Err(Fault::HostMissing)
+        };
+    };
+    if hosts.next().is_some() {
+        return Err(Fault::HostSeveral);
+    }
+    let host = split_authority(host).ok_or(Fault::Host)?;
+    match target.authority {
+        None => Ok(()),
+        Some(authority) => agree(host, authority, default_port(&target, head.target())),
+    }
+}
+
+/// The target's authority is what counts, and a recipient that looks at Host instead must see the same.
+#[cold]
+fn agree(
+    (name, port): (&[u8], Option<u16>),
+    authority: &[u8],
+    default_port: Option<u16>,
+) -> Result<(), Fault> {
+    let (wanted, wanted_port) = split_authority(authority).ok_or(Fault::Target)?;
+    // CONNECT always names its port and has no default one: a Host without port agrees.
+    let default_port = default_port.or(wanted_port);
+    if wanted.eq_ignore_ascii_case(name) && wanted_port.or(default_port) == port.or(default_port) {
+        Ok(())
+    } else {
+        Err(Fault::HostMismatch)
+    }
+}
+
+fn default_port(target: &Target<'_>, raw: &[u8]) -> Option<u16> {
+    match (target.form, raw.get(4)) {
+        (TargetForm::Absolute, Some(b's' | b'S')) => Some(443),
+        (TargetForm::Absolute, _) => Some(80),
+        _ => None,
+    }
+}

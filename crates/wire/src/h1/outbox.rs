@@ -1,0 +1,212 @@
+//! What is queued towards a peer: text (heads, framing), one piece of body, and the framing behind it.
+
+use super::{BodyEncoder, BodyMismatch};
+use foregate_message::{Chunk, Fields};
+use std::cell::RefCell;
+use std::io::IoSlice;
+
+/// Bodies up to this size are copied behind their head, which lets both leave in one plain write.
+const COPY_BYTES_MAX: usize = 8 * 1024;
+
+/// Text buffers that a thread keeps for the next exchanges, and how large they may be.
+const STOCK_MAX: usize = 256;
+const TEXT_BYTES: usize = 2 * 1024;
+const KEPT_BYTES_MAX: usize = 16 * 1024;
+
+thread_local! {
+    static STOCK: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Bytes waiting to be written, in order: text, data, tail.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    text: Vec<u8>,
+    /// How much of `text` has been written.
+    text_written: usize,
+    data: Chunk,
+    tail: Vec<u8>,
+}
+
+impl Outbox {
+    /// An empty one, with room for a usual head in a buffer that an earlier one of this thread has left.
+    pub fn new() -> Outbox {
+        let kept = STOCK.try_with(|stock| stock.borrow_mut().pop());
+        Outbox {
+            text: kept
+                .ok()
+                .flatten()
+                .unwrap_or_else(|| Vec::with_capacity(TEXT_BYTES)),
+            text_written: 0,
+            data: Chunk::default(),
+            tail: Vec::new(),
+        }
+    }
+
+    /// Whether nothing waits.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.text.is_empty() && self.data.is_empty() && self.tail.is_empty()
+    }
+
+    /// Whether a piece of body waits, which must leave before the next one is queued.
+    #[inline]
+    pub fn holds_data(&self) -> bool {
+        !self.data.is_empty()
+    }
+
+    /// Where the next text goes.
+    #[inline]
+    pub fn text(&mut self) -> &mut Vec<u8> {
+        if self.data.is_empty() {
+            &mut self.text
+        } else {
+            &mut self.tail
+        }
+    }
+
+    /// Queues a piece of body in the encoder's framing.
+    ///
+    /// # Errors
+    /// The body would be longer than announced; nothing is queued then.
+    #[inline]
+    pub fn push(&mut self, chunk: Chunk, encoder: &mut BodyEncoder) -> Result<(), BodyMismatch> {
+        encoder.prefix(chunk.len(), self.text())?;
+        let text_waits = !self.text.is_empty();
+        if self.holds_data() || text_waits && chunk.len() <= COPY_BYTES_MAX {
+            self.text().extend_from_slice(chunk.as_slice());
+        } else {
+            self.data = chunk;
+        }
+        encoder.suffix(self.text());
+        Ok(())
+    }
+
+    /// Queues the end of the body.
+    ///
+    /// # Errors
+    /// The body is shorter than announced: the connection must be closed to tell the peer.
+    #[inline]
+    pub fn finish(
+        &mut self,
+        trailers: Option<&Fields>,
+        encoder: &mut BodyEncoder,
+    ) -> Result<(), BodyMismatch> {
+        encoder.finish(trailers, self.text())
+    }
+
+    /// What to write next: the slices and how many of them are used.
+    #[inline]
+    pub fn slices(&self) -> ([IoSlice<'_>; 3], usize) {
+        let mut slices = [IoSlice::new(&[]); 3];
+        let mut count = 0;
+        let text = &self.text[self.text_written..];
+        for part in [text, self.data.as_slice(), &self.tail] {
+            if !part.is_empty() {
+                slices[count] = IoSlice::new(part);
+                count += 1;
+            }
+        }
+        (slices, count)
+    }
+
+    /// Takes `bytes` off the front: they were written.
+    #[inline]
+    pub fn wrote(&mut self, bytes: usize) {
+        let mut left = bytes;
+        let text = (self.text.len() - self.text_written).min(left);
+        self.text_written += text;
+        left -= text;
+        if self.text_written == self.text.len() {
+            self.text.clear();
+            self.text_written = 0;
+        }
+        let data = self.data.len().min(left);
+        self.data.consume(data);
+        left -= data;
+        if self.data.is_empty() {
+            self.data = Chunk::default();
+            if !self.tail.is_empty() {
+                self.tail.drain(..left.min(self.tail.len()));
+                // What is left of the tail is the next text.
+                std::mem::swap(&mut self.text, &mut self.tail);
+            }
+        }
+    }
+
+    /// Forgets everything that waits.
+    pub fn clear(&mut self) {
+        self.text.clear();
+        self.text_written = 0;
+        self.data = Chunk::default();
+        self.tail.clear();
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        let capacity = self.text.capacity();
+        if capacity == 0 || capacity > KEPT_BYTES_MAX {
+            return;
+        }
+        let mut text = std::mem::take(&mut self.text);
+        text.clear();
+        // At the thread's end the stock may be gone, and then the buffer is simply freed.
+        let _ = STOCK.try_with(|stock| {
+            let mut stock = stock.borrow_mut();
+            if stock.len() < STOCK_MAX {
+                stock.push(text);
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn drain(outbox: &mut Outbox, steps: &[usize]) -> Vec<u8> {
+        let mut written = Vec::new();
+        let mut steps = steps.iter().copied().cycle();
+        while !outbox.is_empty() {
+            let (slices, count) = outbox.slices();
+            let all: Vec<u8> = slices[..count].iter().flat_map(|s| s.to_vec()).collect();
+            let step = steps.next().unwrap_or(1).clamp(1, all.len());
+            written.extend_from_slice(&all[..step]);
+            outbox.wrote(step);
+        }
+        written
+    }
+
+    proptest! {
+        /// However the writes are cut, the bytes leave whole and in order.
+        #[test]
+        fn order_survives_short_writes(
+            pieces in proptest::collection::vec(1usize..20_000, 0..5),
+            steps in proptest::collection::vec(1usize..9_000, 1..6),
+        ) {
+            let mut outbox = Outbox::default();
+            let mut encoder = BodyEncoder::chunked();
+            let mut expected = b"head".to_vec();
+            outbox.text().extend_from_slice(b"head");
+            for (at, &len) in pieces.iter().enumerate() {
+                let piece = vec![b'a' + at as u8; len];
+                expected.extend_from_slice(format!("{len:x}\r\n").as_bytes());
+                expected.extend_from_slice(&piece);
+                expected.extend_from_slice(b"\r\n");
+                prop_assert!(outbox.push(Chunk::copy_of(&piece), &mut encoder).is_ok());
+            }
+            prop_assert!(outbox.finish(None, &mut encoder).is_ok());
+            expected.extend_from_slice(b"0\r\n\r\n");
+            prop_assert_eq!(drain(&mut outbox, &steps), expected);
+        }
+    }
+
+    #[test]
+    fn a_body_longer_than_announced_is_not_queued() {
+        let mut outbox = Outbox::default();
+        let mut encoder = BodyEncoder::known(2);
+        assert!(outbox.push(Chunk::copy_of(b"abc"), &mut encoder).is_err());
+        assert!(outbox.is_empty());
+    }
+}

@@ -1,0 +1,68 @@
+//! Routes that send the client elsewhere.
+
+use foregate_testkit::Gateway;
+use foregate_tests::assert_outcome;
+
+fn redirecting(redirect: &str) -> Gateway {
+    Gateway::new(&format!(
+        "[sites.\"*\"]\n[[sites.\"*\".routes]]\nredirect = {redirect}\n"
+    ))
+    .start()
+}
+
+fn check(redirect: &str, target: &str, expected_status: u16, expected_location: &str) {
+    let gateway = redirecting(redirect);
+    let response = gateway.get("old.example", target);
+    assert_eq!(
+        (response.status, response.field("location")),
+        (expected_status, Some(expected_location)),
+        "{redirect} {target}"
+    );
+    assert_outcome(&gateway, expected_status, "redirected");
+}
+
+#[test]
+fn to_another_host_with_path_and_query() {
+    check(
+        r#"{ to = "https://example.org{path}{query}" }"#,
+        "/a/b?x=1&y",
+        308,
+        "https://example.org/a/b?x=1&y",
+    );
+}
+
+#[test]
+fn without_a_query_no_question_mark_is_left() {
+    check(
+        r#"{ to = "https://example.org{path}{query}" }"#,
+        "/a",
+        308,
+        "https://example.org/a",
+    );
+}
+
+#[test]
+fn to_the_same_host_under_another_scheme() {
+    check(
+        r#"{ to = "https://{host}{path}", status = 301 }"#,
+        "/a",
+        301,
+        "https://old.example/a",
+    );
+}
+
+#[test]
+fn a_posted_body_does_not_spoil_the_connection() {
+    let gateway = redirecting(r#"{ to = "/new", status = 303 }"#);
+    let mut client = gateway.connect();
+    let post = "POST /old HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
+    for _ in 0..3 {
+        let response = client.exchange(post);
+        assert_eq!(
+            (response.status, response.field("location")),
+            (303, Some("/new"))
+        );
+    }
+    drop(client);
+    gateway.assert_no_leaks();
+}

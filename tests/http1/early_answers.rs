@@ -1,0 +1,47 @@
+//! Backends that answer before they have read the request.
+
+use foregate_testkit::{AnswersEarlyAndCloses, Backend, Gateway, Trouble, Visit};
+use foregate_tests::assert_outcome;
+
+#[test]
+fn an_early_answer_reaches_a_client_that_still_sends() {
+    let backend = Backend::start(AnswersEarlyAndCloses);
+    let gateway = Gateway::before(&[backend.address()]);
+    let mut client = gateway.connect();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 50000000\r\n\r\n");
+    client.send("the beginning");
+    let response = client.response();
+    assert_eq!((response.status, response.text().as_str()), (403, "early"));
+    client.assert_closed();
+    assert_outcome(&gateway, 403, "proxied");
+}
+
+#[test]
+fn a_backend_that_answers_early_and_reads_on_keeps_everyone_in_step() {
+    let backend = Backend::start(|visit: &mut Visit| {
+        while let Some(request) = visit.next_head()? {
+            visit.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly")?;
+            foregate_testkit::strict::body(&mut visit.connection, request.framing)?;
+        }
+        Ok(())
+    });
+    let gateway = Gateway::before(&[backend.address()]);
+    let mut client = gateway.connect();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n01234");
+    assert_eq!(client.response().text(), "early");
+    // Whether the gateway keeps the connection for the rest of the body or closes it, no part of the body may be taken
+    // for a request.
+    client.send_if_taken("56789GET /next HTTP/1.1\r\nHost: a\r\n\r\n");
+    match client.try_response(false) {
+        Ok(response) => assert_eq!((response.status, response.text().as_str()), (200, "early")),
+        Err(trouble) => assert_ne!(trouble, Trouble::Late),
+    }
+    drop(client);
+    gateway.assert_no_leaks();
+    let malformed = |trouble: &Trouble| matches!(trouble, Trouble::Malformed(_));
+    let troubles = backend.troubles();
+    assert!(
+        !troubles.iter().any(malformed),
+        "the backend read half a body as a request: {troubles:?}"
+    );
+}

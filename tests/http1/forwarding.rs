@@ -1,0 +1,101 @@
+//! What the backend is told about the client, and whom it is believed from.
+
+use foregate_testkit::{Backend, Echo, Gateway, Request};
+
+const CLAIMS: &str = concat!(
+    "GET /p HTTP/1.1\r\nHost: a.example\r\nX-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: https\r\n",
+    "X-Forwarded-Host: claimed.example\r\nX-Forwarded-Port: 443\r\nForwarded: for=192.0.2.1;proto=https\r\n",
+    "Via: 1.0 front\r\n\r\n"
+);
+
+/// What a backend sees of the claims of a client at `from`, when `127.0.0.2` is a trusted proxy.
+fn seen_from(from: &str, forwarding: &str) -> (Request, Gateway) {
+    let backend = Backend::start(Echo);
+    let gateway = Gateway::new(&format!(
+        r#"
+        [forwarding]
+        trusted_proxies = ["127.0.0.2/32"]
+        {forwarding}
+        [sites."*"]
+        upstream = "app"
+        [upstreams.app]
+        servers = ["{}"]
+        "#,
+        backend.address()
+    ))
+    .start();
+    assert_eq!(gateway.connect_from(from).exchange(CLAIMS).status, 200);
+    (backend.only_request(), gateway)
+}
+
+#[test]
+fn what_an_untrusted_client_claims_is_replaced() {
+    let (seen, gateway) = seen_from("127.0.0.9", "");
+    assert_eq!(seen.fields.all("x-forwarded-for"), ["127.0.0.9"]);
+    assert_eq!(seen.fields.all("x-forwarded-proto"), ["http"]);
+    assert_eq!(seen.fields.all("x-forwarded-host"), ["a.example"]);
+    assert_eq!(
+        seen.fields.all("x-forwarded-port"),
+        [gateway.address().port().to_string().as_str()]
+    );
+    let forwarded = seen.fields.all("forwarded").join(", ");
+    assert!(forwarded.contains("for=127.0.0.9"), "{forwarded}");
+    assert!(
+        forwarded.contains("proto=http") && !forwarded.contains("https"),
+        "{forwarded}"
+    );
+    assert!(!forwarded.contains("192.0.2.1"), "{forwarded}");
+    assert_eq!(gateway.only_log_line().text("client"), "127.0.0.9");
+}
+
+#[test]
+fn what_a_trusted_proxy_claims_is_kept_and_extended() {
+    let (seen, gateway) = seen_from("127.0.0.2", "");
+    assert_eq!(
+        seen.fields.all("x-forwarded-for").join(", "),
+        "192.0.2.1, 127.0.0.2"
+    );
+    assert_eq!(seen.fields.all("x-forwarded-proto"), ["https"]);
+    assert_eq!(seen.fields.all("x-forwarded-host"), ["claimed.example"]);
+    let forwarded = seen.fields.all("forwarded").join(", ");
+    assert!(
+        forwarded.starts_with("for=192.0.2.1;proto=https"),
+        "{forwarded}"
+    );
+    assert!(forwarded.contains("for=127.0.0.2"), "{forwarded}");
+    assert_eq!(gateway.only_log_line().text("client"), "192.0.2.1");
+}
+
+#[test]
+fn via_names_the_gateway_and_the_version_it_was_spoken_to_in() {
+    let (seen, _) = seen_from("127.0.0.9", "");
+    assert_eq!(seen.fields.all("via").join(", "), "1.0 front, 1.1 foregate");
+}
+
+#[test]
+fn each_of_them_can_be_switched_off() {
+    let (seen, _) = seen_from(
+        "127.0.0.9",
+        "x_forwarded = false\nforwarded = false\nvia = \"off\"",
+    );
+    for name in [
+        "x-forwarded-for",
+        "x-forwarded-proto",
+        "x-forwarded-host",
+        "x-forwarded-port",
+        "forwarded",
+    ] {
+        assert_eq!(
+            seen.field(name),
+            None,
+            "an untrusted claim is never passed on: {name}"
+        );
+    }
+    assert_eq!(seen.fields.all("via"), ["1.0 front"]);
+}
+
+#[test]
+fn another_pseudonym_can_be_chosen() {
+    let (seen, _) = seen_from("127.0.0.9", "via = \"edge-7\"");
+    assert_eq!(seen.fields.all("via").join(", "), "1.0 front, 1.1 edge-7");
+}

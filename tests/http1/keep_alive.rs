@@ -1,0 +1,152 @@
+//! One connection, many requests.
+
+use std::sync::{Arc, Condvar, Mutex};
+
+use foregate_testkit::{Answer, Backend, Echo, Gateway, PATIENCE, Trouble};
+
+const GET: &str = "GET /n HTTP/1.1\r\nHost: a\r\n\r\n";
+
+#[test]
+fn a_connection_serves_many_requests() {
+    let backend = Backend::start(Echo);
+    let gateway = Gateway::before(&[backend.address()]);
+    let mut client = gateway.connect();
+    for _ in 0..20 {
+        let response = client.exchange(GET);
+        assert_eq!(response.status, 200);
+        assert!(!response.says_close());
+    }
+    assert_eq!(
+        backend.connections_accepted(),
+        1,
+        "the backend connection is reused too"
+    );
+    drop(client);
+    assert_eq!(
+        gateway
+            .log_lines(20)
+            .iter()
+            .filter(|line| line.reason() == "proxied")
+            .count(),
+        20
+    );
+    gateway.assert_no_leaks();
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order() {
+    let backend = Backend::start(Echo);
+    let gateway = Gateway::before(&[backend.address()]);
+    let mut client = gateway.connect();
+    let pipeline: String = (0..50)
+        .map(|n| format!("GET /{n} HTTP/1.1\r\nHost: a\r\n\r\n"))
+        .collect();
+    client.send(pipeline);
+    for n in 0..50 {
+        assert_eq!(client.response().json()["target"], format!("/{n}"));
+    }
+    drop(client);
+    gateway.assert_no_leaks();
+}
+
+#[test]
+fn a_slow_first_answer_is_not_overtaken() {
+    let open = Arc::new((Mutex::new(false), Condvar::new()));
+    let door = Arc::clone(&open);
+    let backend = Backend::answering(move |request| {
+        if request.target == "/slow" {
+            let (open, opened) = &*door;
+            let guard = open.lock().expect("no panics");
+            let _ = opened.wait_timeout_while(guard, PATIENCE, |open| !*open);
+        }
+        Answer::ok(request.target.clone())
+    });
+    let gateway = Gateway::before(&[backend.address()]);
+    let mut client = gateway.connect();
+    client.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\nPOST /posted HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabcGET /last HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.assert_silent_for(std::time::Duration::from_millis(200));
+    *open.0.lock().expect("no panics") = true;
+    open.1.notify_all();
+    for expected in ["/slow", "/posted", "/last"] {
+        assert_eq!(client.response().text(), expected);
+    }
+}
+
+#[test]
+fn requests_arriving_byte_by_byte_are_served() {
+    let backend = Backend::start(Echo);
+    let gateway = Gateway::before(&[backend.address()]);
+    let mut client = gateway.connect();
+    for byte in
+        "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+            .bytes()
+    {
+        client.send([byte]);
+    }
+    let seen = client.response().json();
+    assert_eq!(
+        (&seen["target"], &seen["body_bytes"]),
+        (&"/x".into(), &3.into())
+    );
+}
+
+#[test]
+fn an_empty_line_before_a_request_is_forgiven() {
+    // RFC 9112 section 2.2: a server SHOULD ignore at least one empty line received prior to the request-line.
+    let backend = Backend::start(Echo);
+    let gateway = Gateway::before(&[backend.address()]);
+    let mut client = gateway.connect();
+    assert_eq!(client.exchange(GET).status, 200);
+    client.send("\r\n");
+    assert_eq!(client.exchange(GET).status, 200);
+}
+
+#[test]
+fn connection_close_is_honoured() {
+    let backend = Backend::start(Echo);
+    let gateway = Gateway::before(&[backend.address()]);
+    let mut client = gateway.connect();
+    let response = client.exchange("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert!(response.says_close());
+    client.assert_closed();
+    gateway.assert_no_leaks();
+}
+
+#[test]
+fn a_backends_close_is_not_the_clients() {
+    let backend = Backend::answering(|_| Answer::ok("x").field("Connection", "close"));
+    let gateway = Gateway::before(&[backend.address()]);
+    let mut client = gateway.connect();
+    for _ in 0..3 {
+        let response = client.exchange(GET);
+        assert_eq!((response.status, response.says_close()), (200, false));
+    }
+    drop(client);
+    gateway.assert_no_leaks();
+}
+
+#[test]
+fn after_the_last_allowed_request_the_connection_closes() {
+    let gateway = Gateway::new(
+        r#"
+        [client]
+        requests_per_connection_max = 3
+        [sites."*"]
+        [[sites."*".routes]]
+        respond = { status = 200, body = "x" }
+        "#,
+    )
+    .start();
+    let mut client = gateway.connect();
+    assert!(!client.exchange(GET).says_close());
+    assert!(!client.exchange(GET).says_close());
+    assert!(client.exchange(GET).says_close());
+    client.assert_closed();
+    assert_eq!(
+        client
+            .try_response(false)
+            .err()
+            .map(|trouble| trouble != Trouble::Late),
+        Some(true)
+    );
+}

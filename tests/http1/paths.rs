@@ -1,0 +1,104 @@
+//! Odd paths, under each policy. What is matched is what the backend gets, or it is refused.
+
+use foregate_testkit::{Backend, Echo, Gateway};
+
+/// Sends `target` through a gateway with these `[paths]` lines, whose route wants `/guarded` and answers 451.
+fn outcome(policy: &str, target: &str) -> String {
+    let backend = Backend::start(Echo);
+    let gateway = Gateway::new(&format!(
+        r#"
+        [paths]
+        {policy}
+        [sites."*"]
+        [[sites."*".routes]]
+        upstream = "app"
+        [[sites."*".routes]]
+        path = "/guarded"
+        respond = {{ status = 451 }}
+        [upstreams.app]
+        servers = ["{}"]
+        "#,
+        backend.address()
+    ))
+    .start();
+    let response = gateway.get("a", target);
+    match response.status {
+        200 => backend.only_request().target,
+        status => {
+            assert_eq!(backend.requests_total(), 0);
+            format!("{status} {}", gateway.only_log_line().reason())
+        }
+    }
+}
+
+fn check(policy: &str, target: &str, expected: &str) {
+    assert_eq!(outcome(policy, target), expected, "{policy} {target}");
+}
+
+#[test]
+fn dot_segments() {
+    check("", "/a/../b/./c?q=../x", "/b/c?q=../x");
+    check("", "/a/%2e%2E/b", "/b");
+    check("", "/open/../guarded/x", "451 responded");
+    check("", "/open/%2e%2e/guarded", "451 responded");
+    check("", "/../guarded", "400 path-refused");
+    check("", "/a/..;/b", "400 path-refused");
+    check("dot_segments = \"reject\"", "/a/../b", "400 path-refused");
+}
+
+#[test]
+fn encodings() {
+    check("", "/%67uarded", "451 responded");
+    check("", "/%61%62?%61", "/ab?%61");
+    check("", "/caf%c3%a9", "/caf%c3%a9");
+    check("", "/a%", "400 path-refused");
+    check("", "/a%4", "400 path-refused");
+    check("", "/a%zz", "400 path-refused");
+    check("", "/a%00b", "400 path-refused");
+    check("", "/a%0d%0aX:%20b", "400 path-refused");
+}
+
+#[test]
+fn encoded_slashes() {
+    check("", "/a%2Fb", "/a%2Fb");
+    check(
+        "encoded_slash = \"keep\"",
+        "/x%2f..%2fguarded",
+        "/x%2f..%2fguarded",
+    );
+    check(
+        "encoded_slash = \"decode\"",
+        "/guarded%2fx",
+        "451 responded",
+    );
+    check("encoded_slash = \"decode\"", "/a%2fb", "/a/b");
+    check("encoded_slash = \"reject\"", "/a%2fb", "400 path-refused");
+}
+
+#[test]
+fn backslashes() {
+    check("", "/a%5Cb", "400 path-refused");
+    check("backslash = \"normalize\"", "/a%5cb", "/a/b");
+    check(
+        "backslash = \"normalize\"",
+        "/x%5c..%5cguarded",
+        "451 responded",
+    );
+    check("backslash = \"keep\"", "/a%5Cb", "/a%5Cb");
+}
+
+#[test]
+fn duplicate_slashes() {
+    check("", "/a//b", "/a//b");
+    check(
+        "duplicate_slashes = \"merge\"",
+        "//guarded",
+        "451 responded",
+    );
+    check("duplicate_slashes = \"merge\"", "/a///b//", "/a/b/");
+    check(
+        "duplicate_slashes = \"reject\"",
+        "/a//b",
+        "400 path-refused",
+    );
+}

@@ -1,0 +1,194 @@
+//! The PROXY protocol, from trusted proxies in front and to backends that ask for it.
+
+use std::sync::{Arc, Mutex};
+
+use foregate_testkit::{Answer, Backend, Echo, Gateway, Visit};
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+const V1: &str = "PROXY TCP4 192.0.2.7 198.51.100.1 5555 443\r\n";
+
+/// The version 2 header for 192.0.2.7:5555 → 198.51.100.1:443.
+fn v2() -> Vec<u8> {
+    let mut bytes = b"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c".to_vec();
+    bytes.extend_from_slice(&[192, 0, 2, 7, 198, 51, 100, 1, 0x15, 0xb3, 0x01, 0xbb]);
+    bytes
+}
+
+fn accepting(backend: &Backend) -> Gateway {
+    Gateway::new(
+        r#"
+        [forwarding]
+        trusted_proxies = ["127.0.0.2/32"]
+        [listeners.public]
+        address = "127.0.0.1:0"
+        proxy_protocol = "accept"
+        [sites."*"]
+        upstream = "app"
+        [upstreams.app]
+        servers = ["{backend}"]
+        "#,
+    )
+    .fill("backend", backend.address())
+    .start()
+}
+
+#[test]
+fn both_versions_are_accepted_from_a_trusted_proxy() {
+    for header in [V1.as_bytes().to_vec(), v2()] {
+        let backend = Backend::start(Echo);
+        let gateway = accepting(&backend);
+        let mut client = gateway.connect_from("127.0.0.2");
+        client.send(&header);
+        assert_eq!(client.exchange(GET).status, 200);
+        assert_eq!(
+            client.exchange(GET).status,
+            200,
+            "the header stands for the whole connection"
+        );
+        assert_eq!(
+            backend.last_request().field("x-forwarded-for"),
+            Some("192.0.2.7")
+        );
+        assert_eq!(gateway.log_lines(2)[1].text("client"), "192.0.2.7");
+        drop(client);
+        gateway.assert_no_leaks();
+    }
+}
+
+#[test]
+fn a_header_arriving_in_pieces_is_accepted() {
+    let backend = Backend::start(Echo);
+    let gateway = accepting(&backend);
+    let mut client = gateway.connect_from("127.0.0.2");
+    for byte in V1.bytes().chain(GET.bytes()) {
+        client.send([byte]);
+    }
+    assert_eq!(client.response().status, 200);
+    assert_eq!(
+        backend.only_request().field("x-forwarded-for"),
+        Some("192.0.2.7")
+    );
+}
+
+#[test]
+fn a_trusted_proxy_that_sends_none_or_a_bad_one_is_turned_away() {
+    let backend = Backend::start(Echo);
+    let gateway = accepting(&backend);
+    for bytes in [
+        GET,
+        "PROXY TCP4 192.0.2.300 198.51.100.1 5555 443\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    ] {
+        let mut client = gateway.connect_from("127.0.0.2");
+        client.send(bytes);
+        if let Ok(response) = client.try_response(false) {
+            assert_eq!(response.status, 400);
+        }
+        client.assert_closed();
+    }
+    assert_eq!(backend.requests_total(), 0);
+    gateway.assert_no_leaks();
+}
+
+#[test]
+fn an_untrusted_client_that_sends_one_is_turned_away() {
+    let backend = Backend::start(Echo);
+    let gateway = accepting(&backend);
+    let mut client = gateway.connect_from("127.0.0.9");
+    client.send(V1);
+    client.send_if_taken(GET);
+    if let Ok(response) = client.try_response(false) {
+        assert_eq!(response.status, 400);
+    }
+    client.assert_closed();
+    assert_eq!(backend.requests_total(), 0);
+    gateway.assert_no_leaks();
+}
+
+#[test]
+fn where_it_is_off_the_header_is_a_bad_request() {
+    let backend = Backend::start(Echo);
+    let gateway = Gateway::before(&[backend.address()]);
+    let mut client = gateway.connect();
+    client.send(V1);
+    client.send_if_taken(GET);
+    assert_eq!(client.response().status, 400);
+    client.assert_closed();
+    assert_eq!(backend.requests_total(), 0);
+}
+
+/// A backend that reads `header_bytes` (or a line, when `None`) before the first request of each connection.
+fn expecting(header_bytes: Option<usize>, headers: &Arc<Mutex<Vec<Vec<u8>>>>) -> Backend {
+    let headers = Arc::clone(headers);
+    Backend::start(move |visit: &mut Visit| {
+        let header = match header_bytes {
+            Some(count) => visit.connection.take(count)?,
+            None => visit.connection.line()?,
+        };
+        headers.lock().expect("no panics").push(header);
+        while let Some(request) = visit.next_request()? {
+            visit.answer(&request, &Answer::ok("told"))?;
+        }
+        Ok(())
+    })
+}
+
+fn sending(version: &str, backend: &Backend) -> Gateway {
+    Gateway::new(
+        r#"
+        [sites."*"]
+        upstream = "app"
+        [upstreams.app]
+        proxy_protocol = "{version}"
+        servers = ["{backend}"]
+        "#,
+    )
+    .fill("version", version)
+    .fill("backend", backend.address())
+    .start()
+}
+
+#[test]
+fn version_1_tells_a_backend_who_connects() {
+    let headers = Arc::default();
+    let backend = expecting(None, &headers);
+    let gateway = sending("v1", &backend);
+    let mut client = gateway.connect_from("127.0.0.5");
+    let port = client.local_address().port();
+    assert_eq!(client.exchange(GET).text(), "told");
+    let header = String::from_utf8(headers.lock().expect("no panics")[0].clone()).expect("text");
+    assert_eq!(
+        header,
+        format!(
+            "PROXY TCP4 127.0.0.5 127.0.0.1 {port} {}",
+            gateway.address().port()
+        )
+    );
+}
+
+#[test]
+fn version_2_tells_a_backend_who_connects() {
+    let headers = Arc::default();
+    let backend = expecting(Some(28), &headers);
+    let gateway = sending("v2", &backend);
+    let mut client = gateway.connect_from("127.0.0.5");
+    let port = client.local_address().port();
+    assert_eq!(client.exchange(GET).text(), "told");
+    let header = headers.lock().expect("no panics")[0].clone();
+    assert_eq!(&header[..16], b"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c");
+    assert_eq!(header[16..24], [127, 0, 0, 5, 127, 0, 0, 1]);
+    assert_eq!(header[24..26], port.to_be_bytes());
+    assert_eq!(header[26..28], gateway.address().port().to_be_bytes());
+}
+
+#[test]
+fn such_a_connection_is_never_shared_between_clients() {
+    let headers = Arc::default();
+    let backend = expecting(None, &headers);
+    let gateway = sending("v1", &backend);
+    for client in ["127.0.0.5", "127.0.0.6", "127.0.0.5"] {
+        assert_eq!(gateway.connect_from(client).exchange(GET).text(), "told");
+    }
+    let headers = headers.lock().expect("no panics").clone();
+    assert_eq!(headers.len(), 3, "{headers:?}");
+    assert!(String::from_utf8_lossy(&headers[1]).contains("127.0.0.6"));
+}

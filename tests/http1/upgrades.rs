@@ -1,0 +1,135 @@
+//! Connections handed over to another protocol.
+
+use std::time::Duration;
+
+use foregate_testkit::{Backend, Echo, Gateway, Trouble, UpgradeEcho, Visit};
+
+const UPGRADE: &str = concat!(
+    "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+);
+
+#[test]
+fn a_tunnel_carries_bytes_both_ways_until_one_side_closes() {
+    let backend = Backend::start(UpgradeEcho);
+    let gateway = Gateway::before(&[backend.address()]);
+    let mut client = gateway.connect();
+    // Bytes right behind the request must not get lost.
+    client.send(format!("{UPGRADE}first"));
+    let head = client.try_head(false).expect("an answer");
+    assert_eq!(
+        (head.status, head.field("upgrade")),
+        (101, Some("websocket"))
+    );
+    assert_eq!(client.connection().take(5), Ok(b"first".to_vec()));
+    for size in [1, 1000, 300_000] {
+        let sent = foregate_testkit::Random::seeded(size).bytes(size as usize);
+        let mut connection = client
+            .connection()
+            .stream()
+            .try_clone()
+            .expect("a socket can be cloned");
+        let copy = sent.clone();
+        let writer = std::thread::spawn(move || std::io::Write::write_all(&mut connection, &copy));
+        assert_eq!(
+            client.connection().take(sent.len()),
+            Ok(sent),
+            "{size} bytes come back"
+        );
+        assert!(writer.join().expect("no panic").is_ok());
+    }
+    client.connection().finish_sending();
+    assert_eq!(client.connection().take_rest(), Ok(Vec::new()));
+    backend.wait_connections_open(0);
+    let line = gateway.only_log_line();
+    assert_eq!((line.status(), line.reason().as_str()), (101, "upgraded"));
+    gateway.assert_no_leaks();
+}
+
+#[test]
+fn any_upgrade_token_passes() {
+    let backend = Backend::start(UpgradeEcho);
+    let gateway = Gateway::before(&[backend.address()]);
+    let mut client = gateway.connect();
+    client.send(
+        "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: some-protocol/2\r\n\r\n",
+    );
+    let head = client.try_head(false).expect("an answer");
+    assert_eq!(
+        (head.status, head.field("upgrade")),
+        (101, Some("some-protocol/2"))
+    );
+    let seen = backend.only_request();
+    assert_eq!(seen.field("upgrade"), Some("some-protocol/2"));
+    assert_eq!(
+        seen.field("connection")
+            .map(str::to_ascii_lowercase)
+            .as_deref(),
+        Some("upgrade")
+    );
+}
+
+#[test]
+fn a_declined_upgrade_is_an_ordinary_answer() {
+    let backend = Backend::start(Echo);
+    let gateway = Gateway::before(&[backend.address()]);
+    let mut client = gateway.connect();
+    assert_eq!(client.exchange(UPGRADE).status, 200);
+    assert_eq!(
+        client.exchange("GET / HTTP/1.1\r\nHost: a\r\n\r\n").status,
+        200
+    );
+}
+
+#[test]
+fn an_upgrade_that_connection_does_not_name_is_dropped() {
+    let backend = Backend::start(Echo);
+    let gateway = Gateway::before(&[backend.address()]);
+    assert_eq!(
+        gateway
+            .exchange("GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n")
+            .status,
+        200
+    );
+    assert_eq!(backend.only_request().field("upgrade"), None);
+}
+
+#[test]
+fn a_switch_that_nobody_asked_for_is_a_bad_answer() {
+    let backend = Backend::start(|visit: &mut Visit| {
+        visit.next_request()?;
+        visit.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: surprise\r\n\r\nboo")?;
+        visit.drain();
+        Ok(())
+    });
+    let gateway = Gateway::before(&[backend.address()]);
+    assert_eq!(gateway.get("a", "/").status, 502);
+    foregate_tests::assert_outcome(&gateway, 502, "upgrade-unasked");
+}
+
+#[test]
+fn an_idle_tunnel_is_closed() {
+    let backend = Backend::start(UpgradeEcho);
+    let gateway = Gateway::new(
+        r#"
+        [client]
+        tunnel_idle_timeout = "300ms"
+        [sites."*"]
+        upstream = "app"
+        [upstreams.app]
+        servers = ["{backend}"]
+        "#,
+    )
+    .fill("backend", backend.address())
+    .start();
+    let mut client = gateway.connect();
+    client.send(UPGRADE);
+    assert_eq!(client.try_head(false).map(|head| head.status), Ok(101));
+    client.connection().set_patience(Duration::from_secs(5));
+    assert!(matches!(
+        client.connection().take_rest(),
+        Ok(_) | Err(Trouble::Reset)
+    ));
+    assert_eq!(gateway.only_log_line().reason(), "tunnel-idle");
+    gateway.assert_no_leaks();
+}

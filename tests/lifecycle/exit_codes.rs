@@ -1,0 +1,71 @@
+//! What the process says to its parent.
+
+use foregate_testkit::{Backend, Echo, Gateway, Process, Scratch, Signal, foregate};
+
+#[test]
+fn a_bad_configuration_refuses_to_start() {
+    let run = Gateway::new("[sites.\"*\"]\nupstream = \"missing\"\n").run_to_end();
+    assert!(run.code.is_some_and(|code| code != 0), "{run:?}");
+    assert!(run.stderr.contains("missing"), "{}", run.stderr);
+    assert!(!run.stdout.contains("ready"), "{}", run.stdout);
+}
+
+#[test]
+fn a_missing_file_refuses_to_start() {
+    let run = foregate(&["run", "-c", "/nonexistent/foregate.toml"]);
+    assert!(run.code.is_some_and(|code| code != 0), "{run:?}");
+    assert!(
+        run.stderr.contains("/nonexistent/foregate.toml"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn a_taken_address_refuses_to_start() {
+    let backend = Backend::start(Echo);
+    let run = Gateway::new(&format!(
+        "[listeners.public]\naddress = \"{}\"\n[sites.\"*\"]\n[[sites.\"*\".routes]]\nrespond = {{ status = 200 }}\n",
+        backend.address()
+    ))
+    .run_to_end();
+    assert!(run.code.is_some_and(|code| code != 0), "{run:?}");
+    assert!(
+        run.stderr.contains(&backend.address().to_string()),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn an_unknown_command_is_a_usage_error() {
+    let run = foregate(&["frobnicate"]);
+    assert_eq!(run.code, Some(2), "{run:?}");
+    assert!(run.stderr.contains("frobnicate"), "{}", run.stderr);
+}
+
+#[test]
+fn help_and_version_succeed() {
+    assert_eq!(foregate(&["--help"]).code, Some(0));
+    let run = foregate(&["--version"]);
+    assert_eq!(run.code, Some(0));
+    assert!(run.stdout.contains("foregate"), "{}", run.stdout);
+}
+
+#[test]
+fn without_a_name_the_file_in_the_working_directory_is_taken() {
+    let scratch = Scratch::new();
+    scratch.write(
+        "foregate.toml",
+        concat!(
+            "[listeners.here]\naddress = \"127.0.0.1:0\"\n[admin]\nenabled = false\n[access_log]\nto = \"off\"\n",
+            "[[sites.\"*\".routes]]\nrespond = { status = 200 }\n"
+        ),
+    );
+    let mut process = Process::spawn(&["run"], Some(scratch.path()));
+    let stdout = process.wait_stdout("ready\n");
+    assert!(stdout.contains("listening here 127.0.0.1:"), "{stdout}");
+    assert!(!stdout.contains("listening admin"), "{stdout}");
+    process.signal(Signal::Term);
+    assert_eq!(process.wait_exit().code(), Some(0));
+}

@@ -1,0 +1,6 @@
+//! Stories about starting, reloading and stopping.
+
+mod exit_codes;
+mod logs;
+mod reload;
+mod stop;

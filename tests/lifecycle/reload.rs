@@ -1,0 +1,249 @@
+//! HUP: compile, then swap.
+
+use std::time::Duration;
+
+use foregate_testkit::{
+    Answer, Backend, Echo, Gateway, Refuser, Signal, UpgradeEcho, eventually, holds_for,
+};
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+fn saying(word: &str) -> String {
+    format!(
+        "[sites.\"*\"]\n[[sites.\"*\".routes]]\nrespond = {{ status = 200, body = \"{word}\" }}\n"
+    )
+}
+
+const PROXYING: &str =
+    "[sites.\"*\"]\nupstream = \"app\"\n[upstreams.app]\nservers = [\"{backend}\"]\n";
+
+fn wait_for(gateway: &Gateway, word: &str) {
+    eventually(&format!("the gateway says {word}"), || {
+        (gateway.get("a", "/").text() == word).then_some(())
+    });
+}
+
+#[test]
+fn a_good_file_takes_over() {
+    let mut gateway = Gateway::new(&saying("old")).start();
+    assert_eq!(gateway.get("a", "/").text(), "old");
+    gateway.rewrite_config(&saying("new"), &[]);
+    gateway.signal(Signal::Hup);
+    wait_for(&gateway, "new");
+    gateway.assert_no_leaks();
+}
+
+#[test]
+fn a_bad_file_changes_nothing_and_says_why() {
+    let mut gateway = Gateway::new(&saying("old")).start();
+    gateway.rewrite_config("[sites.\"*\"]\nupstraem = \"app\"\n", &[]);
+    gateway.signal(Signal::Hup);
+    let log = gateway.wait_stderr("upstraem");
+    assert!(log.contains("upstream"), "a suggestion is made: {log}");
+    holds_for(
+        Duration::from_millis(200),
+        "the old configuration serves",
+        || gateway.get("a", "/").text() == "old",
+    );
+    gateway.rewrite_config(&saying("repaired"), &[]);
+    gateway.signal(Signal::Hup);
+    wait_for(&gateway, "repaired");
+    gateway.assert_no_leaks();
+}
+
+#[test]
+fn idle_connections_outlive_a_reload_and_see_the_new_configuration() {
+    let mut gateway = Gateway::new(&saying("old")).start();
+    let mut client = gateway.connect();
+    assert_eq!(client.exchange(GET).text(), "old");
+    gateway.rewrite_config(&saying("new"), &[]);
+    gateway.signal(Signal::Hup);
+    wait_for(&gateway, "new");
+    assert_eq!(client.exchange(GET).text(), "new");
+}
+
+#[test]
+fn a_request_in_flight_ends_on_the_configuration_it_began_with() {
+    let backend = Backend::answering(|_| {
+        std::thread::sleep(Duration::from_millis(700));
+        Answer::ok("from the backend")
+    });
+    let mut gateway = Gateway::new(PROXYING)
+        .fill("backend", backend.address())
+        .start();
+    let mut client = gateway.connect();
+    client.send(GET);
+    backend.wait_requests(1);
+    gateway.rewrite_config(&saying("new"), &[]);
+    gateway.signal(Signal::Hup);
+    wait_for(&gateway, "new");
+    assert_eq!(client.response().text(), "from the backend");
+    assert_eq!(client.exchange(GET).text(), "new");
+}
+
+#[test]
+fn pooled_connections_outlive_a_reload() {
+    let backend = Backend::start(Echo);
+    let mut gateway = Gateway::new(PROXYING)
+        .fill("backend", backend.address())
+        .start();
+    assert_eq!(gateway.get("a", "/").status, 200);
+    let marked = format!(
+        "{}\n[[sites.\"*\".routes]]\npath = \"/marked\"\nrespond = {{ status = 200, body = \"reloaded\" }}\n",
+        PROXYING.replace(
+            "upstream = \"app\"\n",
+            "[[sites.\"*\".routes]]\nupstream = \"app\"\n"
+        )
+    );
+    gateway.rewrite_config(&marked, &[]);
+    gateway.signal(Signal::Hup);
+    eventually("the reload is done", || {
+        (gateway.get("a", "/marked").text() == "reloaded").then_some(())
+    });
+    for _ in 0..5 {
+        assert_eq!(gateway.get("a", "/").status, 200);
+    }
+    assert_eq!(backend.connections_accepted(), 1);
+}
+
+#[test]
+fn a_tunnel_outlives_a_reload() {
+    let backend = Backend::start(UpgradeEcho);
+    let mut gateway = Gateway::new(PROXYING)
+        .fill("backend", backend.address())
+        .start();
+    let mut client = gateway.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n");
+    assert_eq!(client.try_head(false).map(|head| head.status), Ok(101));
+    gateway.rewrite_config(&saying("new"), &[]);
+    gateway.signal(Signal::Hup);
+    wait_for(&gateway, "new");
+    client.send("still there?");
+    assert_eq!(client.connection().take(12), Ok(b"still there?".to_vec()));
+}
+
+#[test]
+fn an_upstream_that_is_gone_leaves_no_connection() {
+    let backend = Backend::start(Echo);
+    let mut gateway = Gateway::new(PROXYING)
+        .fill("backend", backend.address())
+        .start();
+    assert_eq!(gateway.get("a", "/").status, 200);
+    gateway.rewrite_config(&saying("new"), &[]);
+    gateway.signal(Signal::Hup);
+    wait_for(&gateway, "new");
+    backend.wait_connections_open(0);
+    gateway.assert_no_leaks();
+}
+
+#[test]
+fn listeners_come_and_go() {
+    let one = "[listeners.public]\naddress = \"127.0.0.1:0\"\n";
+    // Kept by a socket of ours until the gateway needs it.
+    let reserved = Refuser::start();
+    let extra = reserved.address();
+    let two = format!("{one}[listeners.extra]\naddress = \"{extra}\"\n");
+    let mut gateway = Gateway::new(&format!("{one}{}", saying("one"))).start();
+    let public = gateway.address();
+    gateway.rewrite_config(&format!("{two}{}", saying("two")), &[]);
+    drop(reserved);
+    gateway.signal(Signal::Hup);
+    eventually("the new listener is there", || {
+        std::net::TcpStream::connect(extra).ok()
+    });
+    let ask = |address| {
+        foregate_testkit::RawClient::connect(address)
+            .exchange(GET)
+            .text()
+    };
+    eventually("the new listener serves", || {
+        (ask(extra) == "two").then_some(())
+    });
+    assert_eq!(
+        (gateway.address(), ask(public).as_str()),
+        (public, "two"),
+        "the old one stays where it was"
+    );
+    gateway.rewrite_config(&format!("{one}{}", saying("three")), &[]);
+    gateway.signal(Signal::Hup);
+    eventually("the listener is gone", || {
+        std::net::TcpStream::connect(extra).is_err().then_some(())
+    });
+    assert_eq!(ask(public), "three");
+}
+
+#[test]
+fn a_listener_moves_to_another_address() {
+    // Kept by sockets of ours until the gateway needs them.
+    let (from, to) = (Refuser::start(), Refuser::start());
+    let at = |address: std::net::SocketAddr, text: &str| {
+        format!(
+            "[listeners.public]\naddress = \"{address}\"\n{}",
+            saying(text)
+        )
+    };
+    let (old, new) = (from.address(), to.address());
+    drop(from);
+    let mut gateway = Gateway::new(&at(old, "here")).start();
+    let ask = |address| {
+        foregate_testkit::RawClient::connect(address)
+            .exchange(GET)
+            .text()
+    };
+    assert_eq!(ask(old), "here");
+    gateway.rewrite_config(&at(new, "there"), &[]);
+    drop(to);
+    gateway.signal(Signal::Hup);
+    eventually("the new address is there", || {
+        std::net::TcpStream::connect(new).ok()
+    });
+    assert_eq!(ask(new), "there");
+    eventually("the old address is gone", || {
+        std::net::TcpStream::connect(old).is_err().then_some(())
+    });
+}
+
+#[test]
+fn many_reloads_under_load_fail_nobody_and_leak_nothing() {
+    let backend = Backend::start(Echo);
+    let mut gateway = Gateway::new(PROXYING)
+        .fill("backend", backend.address())
+        .start();
+    let address = gateway.address();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let mut warm = 0;
+    std::thread::scope(|scope| {
+        let stop = &stop;
+        let clients: Vec<_> = (0..2)
+            .map(|_| {
+                scope.spawn(move || {
+                    let mut client = foregate_testkit::RawClient::connect(address);
+                    let mut served = 0;
+                    while !stop.load(std::sync::atomic::Ordering::SeqCst) {
+                        assert_eq!(client.exchange(GET).status, 200);
+                        served += 1;
+                    }
+                    served
+                })
+            })
+            .collect();
+        for round in 0..40 {
+            gateway.rewrite_config(&format!("# round {round}\n{PROXYING}"), &[]);
+            gateway.signal(Signal::Hup);
+            std::thread::sleep(Duration::from_millis(20));
+            if round == 10 {
+                warm = gateway.rss_kib();
+            }
+        }
+        stop.store(true, std::sync::atomic::Ordering::SeqCst);
+        for client in clients {
+            assert!(client.join().is_ok_and(|served| served > 0));
+        }
+    });
+    assert!(
+        gateway.rss_kib() < warm + 2048,
+        "{warm} KiB grew to {} KiB in thirty reloads",
+        gateway.rss_kib()
+    );
+    gateway.assert_no_leaks();
+}

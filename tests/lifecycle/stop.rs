@@ -1,0 +1,114 @@
+//! TERM and QUIT: finish what is running, then end.
+
+use std::time::{Duration, Instant};
+
+use foregate_testkit::{Answer, Backend, BlackHole, Echo, Gateway, Signal, eventually};
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+fn draining(backend: &Backend, drain_timeout: &str) -> Gateway {
+    Gateway::new(&format!(
+        "drain_timeout = \"{drain_timeout}\"\n[sites.\"*\"]\nupstream = \"app\"\n[upstreams.app]\nservers = [\"{}\"]\n",
+        backend.address()
+    ))
+    .start()
+}
+
+#[test]
+fn an_idle_gateway_ends_at_once() {
+    let backend = Backend::start(Echo);
+    for signal in [Signal::Term, Signal::Quit, Signal::Int] {
+        let mut gateway = draining(&backend, "30s");
+        let mut client = gateway.connect();
+        assert_eq!(client.exchange(GET).status, 200);
+        let begun = Instant::now();
+        gateway.signal(signal);
+        client.assert_closed();
+        assert_eq!(gateway.wait_exit().code(), Some(0), "{signal:?}");
+        assert!(
+            begun.elapsed() < Duration::from_secs(3),
+            "{signal:?} took {:?}",
+            begun.elapsed()
+        );
+    }
+}
+
+#[test]
+fn a_request_in_flight_is_finished() {
+    let backend = Backend::answering(|_| {
+        std::thread::sleep(Duration::from_millis(800));
+        Answer::ok("finished")
+    });
+    let mut gateway = draining(&backend, "30s");
+    let address = gateway.address();
+    let mut client = gateway.connect();
+    client.send(GET);
+    backend.wait_requests(1);
+    gateway.signal(Signal::Term);
+    eventually("nobody new is let in", || {
+        std::net::TcpStream::connect(address).is_err().then_some(())
+    });
+    let response = client.response();
+    assert_eq!(
+        (response.text().as_str(), response.says_close()),
+        ("finished", true)
+    );
+    client.assert_closed();
+    assert_eq!(gateway.wait_exit().code(), Some(0));
+    assert_eq!(
+        gateway.only_log_line().reason(),
+        "proxied",
+        "the log is complete"
+    );
+}
+
+#[test]
+fn after_the_drain_deadline_it_ends_all_the_same() {
+    let backend = Backend::start(BlackHole);
+    let mut gateway = draining(&backend, "500ms");
+    let mut client = gateway.connect();
+    client.send(GET);
+    backend.wait_requests(1);
+    let begun = Instant::now();
+    gateway.signal(Signal::Term);
+    let status = gateway.wait_exit();
+    assert!(
+        begun.elapsed() >= Duration::from_millis(450),
+        "the deadline was waited for"
+    );
+    assert!(
+        begun.elapsed() < Duration::from_secs(4),
+        "took {:?}",
+        begun.elapsed()
+    );
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(gateway.only_log_line().reason(), "draining");
+}
+
+#[test]
+fn a_second_signal_ends_it_now() {
+    let backend = Backend::start(BlackHole);
+    let mut gateway = draining(&backend, "60s");
+    let address = gateway.address();
+    let mut client = gateway.connect();
+    client.send(GET);
+    backend.wait_requests(1);
+    gateway.signal(Signal::Term);
+    eventually("nobody new is let in", || {
+        std::net::TcpStream::connect(address).is_err().then_some(())
+    });
+    assert!(!gateway.has_ended());
+    gateway.signal(Signal::Term);
+    gateway.wait_exit();
+}
+
+#[test]
+fn an_open_tunnel_does_not_hold_the_end_up_beyond_the_deadline() {
+    let backend = Backend::start(foregate_testkit::UpgradeEcho);
+    let mut gateway = draining(&backend, "500ms");
+    let mut client = gateway.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n");
+    assert_eq!(client.try_head(false).map(|head| head.status), Ok(101));
+    gateway.signal(Signal::Term);
+    assert_eq!(gateway.wait_exit().code(), Some(0));
+}

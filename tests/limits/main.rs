@@ -1,0 +1,7 @@
+//! Stories about limits: each is reached, answered by its name, and leaves nothing behind.
+
+mod bodies;
+mod client_timeouts;
+mod connections;
+mod heads;
+mod upstream_timeouts;

@@ -1,0 +1,6 @@
+//! Stories about what an operator can see.
+
+mod access_log;
+mod error_pages;
+mod metrics;
+mod request_ids;

@@ -1,0 +1,3 @@
+//! Stories with a client that others wrote.
+
+mod curl;

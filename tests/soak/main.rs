@@ -1,0 +1,17 @@
+//! A short run of the soak, so that it never rots; the long run is `cargo run --release -p foregate-tests --bin soak`.
+
+use std::time::Duration;
+
+use foregate_tests::soak::{Plan, run};
+
+#[test]
+fn some_seconds_of_mixed_load_with_backends_killed_and_restarted() {
+    let summary = run(&Plan {
+        time: Duration::from_secs(8),
+        seed: 1,
+        clients: 6,
+        backends: 3,
+    });
+    println!("{summary}");
+    summary.assert_good();
+}

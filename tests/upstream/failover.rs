@@ -1,0 +1,122 @@
+//! A backend that cannot be reached fails nobody while another can.
+
+use foregate_testkit::{Backend, Echo, Gateway, NeverAccepts, Refuser};
+use foregate_tests::assert_outcome;
+
+#[test]
+fn a_refusing_backend_is_passed_over() {
+    let refuser = Refuser::start();
+    let backend = Backend::start(Echo);
+    let gateway = Gateway::before(&[refuser.address(), backend.address()]);
+    for _ in 0..10 {
+        assert_eq!(
+            gateway
+                .exchange("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi")
+                .status,
+            200
+        );
+    }
+    assert_eq!(backend.requests_total(), 10);
+    assert!(
+        gateway
+            .log_lines(10)
+            .iter()
+            .all(|line| line.reason() == "proxied")
+    );
+    gateway.assert_no_leaks();
+}
+
+#[test]
+fn a_backend_that_does_not_accept_is_passed_over() {
+    let stuck = NeverAccepts::start();
+    let backend = Backend::start(Echo);
+    let gateway = Gateway::new(
+        r#"
+        [sites."*"]
+        upstream = "app"
+        [upstreams.app]
+        servers = ["{stuck}", "{backend}"]
+        timeouts = { connect = "200ms" }
+        "#,
+    )
+    .fill("stuck", stuck.address())
+    .fill("backend", backend.address())
+    .start();
+    for _ in 0..3 {
+        assert_eq!(gateway.get("a", "/").status, 200);
+    }
+    gateway.assert_no_leaks();
+}
+
+#[test]
+fn when_all_refuse_the_client_is_told() {
+    let (first, second) = (Refuser::start(), Refuser::start());
+    let gateway = Gateway::before(&[first.address(), second.address()]);
+    assert_eq!(gateway.get("a", "/").status, 502);
+    assert_outcome(&gateway, 502, "connect-failed");
+}
+
+#[test]
+fn a_backend_that_comes_back_is_used_again() {
+    let refuser = Refuser::start();
+    let gateway = Gateway::before(&[refuser.address()]);
+    assert_eq!(gateway.get("a", "/").status, 502);
+    let backend = refuser.revive(Echo);
+    assert_eq!(gateway.get("a", "/").status, 200);
+    let refuser = backend.kill();
+    assert_eq!(gateway.get("a", "/").status, 502);
+    let _backend = refuser.revive(Echo);
+    assert_eq!(gateway.get("a", "/").status, 200);
+}
+
+#[test]
+fn a_name_that_does_not_resolve_degrades_one_endpoint_only() {
+    let backend = Backend::start(Echo);
+    let gateway = Gateway::new(
+        r#"
+        [sites."*"]
+        upstream = "app"
+        [upstreams.app]
+        servers = ["no-such-host.invalid:80", "{backend}"]
+        "#,
+    )
+    .fill("backend", backend.address())
+    .start();
+    for _ in 0..4 {
+        assert_eq!(gateway.get("a", "/").status, 200);
+    }
+    assert!(
+        gateway.stderr().contains("no-such-host.invalid"),
+        "{}",
+        gateway.stderr()
+    );
+}
+
+#[test]
+fn the_number_of_tries_is_bounded() {
+    let refusers: Vec<_> = (0..5).map(|_| Refuser::start()).collect();
+    let backend = Backend::start(Echo);
+    let servers: Vec<_> = refusers
+        .iter()
+        .map(|refuser| format!("\"{}\"", refuser.address()))
+        .collect();
+    let gateway = Gateway::new(
+        r#"
+        [sites."*"]
+        upstream = "app"
+        [upstreams.app]
+        servers = [{servers}, "{backend}"]
+        tries_max = 2
+        ejection = { consecutive_failures = "off" }
+        "#,
+    )
+    .fill("servers", servers.join(", "))
+    .fill("backend", backend.address())
+    .start();
+    let outcomes: Vec<_> = (0..12).map(|_| gateway.get("a", "/").status).collect();
+    let served = outcomes.iter().filter(|status| **status == 200).count();
+    assert!(
+        served > 0 && served < 12,
+        "two tries of six endpoints reach the good one sometimes: {outcomes:?}"
+    );
+}

@@ -1,0 +1,8 @@
+//! Stories about the way to backends: pools, failover, balancing, ejection, back-pressure, cancellation.
+
+mod back_pressure;
+mod balancing;
+mod cancellation;
+mod ejection;
+mod failover;
+mod pooling;
