@@ -45,6 +45,8 @@ const EXCHANGE: &str = "foregate-exchange";
 const CONFIG: &str = "foregate-config";
 const SNAPSHOT: &str = "foregate-snapshot";
 const TELEMETRY: &str = "foregate-telemetry";
+const TLS: &str = "foregate-tls";
+const ACME: &str = "foregate-acme";
 const ADMIN: &str = "foregate-admin";
 const SERVER: &str = "foregate-server";
 const TESTKIT: &str = "foregate-testkit";
@@ -63,8 +65,10 @@ pub(crate) const ROOMS: &[Room] = &[
         &[MESSAGE, CONFIG, ROUTE, POLICY, BALANCE],
     ),
     room(TELEMETRY, Kind::Io, &[]),
-    room(DOWNSTREAM, Kind::Io, &[MESSAGE, WIRE, TELEMETRY]),
-    room(UPSTREAM, Kind::Io, &[MESSAGE, WIRE, BALANCE, TELEMETRY]),
+    room(TLS, Kind::Io, &[MESSAGE, TELEMETRY]),
+    room(ACME, Kind::Io, &[TELEMETRY]),
+    room(DOWNSTREAM, Kind::Io, &[MESSAGE, WIRE, TLS, TELEMETRY]),
+    room(UPSTREAM, Kind::Io, &[MESSAGE, WIRE, TLS, BALANCE, TELEMETRY]),
     room(
         EXCHANGE,
         Kind::Io,
@@ -78,7 +82,7 @@ pub(crate) const ROOMS: &[Room] = &[
         Kind::Io,
         &[
             MESSAGE, WIRE, ROUTE, POLICY, BALANCE, UPSTREAM, DOWNSTREAM, EXCHANGE, CONFIG,
-            SNAPSHOT, TELEMETRY, ADMIN,
+            SNAPSHOT, TELEMETRY, ADMIN, TLS, ACME,
         ],
     ),
     room(

@@ -28,11 +28,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
+use foregate_tls::Stream;
 
 /// What an open connection is while nothing happens on it.
 pub(crate) struct Connection {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Stream,
     pub(crate) peer: Peer,
     pub(crate) worker: Rc<Worker>,
     pub(crate) shard: Arc<Shard>,
@@ -79,7 +79,7 @@ enum Heading {
 
 impl Connection {
     pub(crate) fn new(
-        stream: TcpStream,
+        stream: Stream,
         peer: Peer,
         worker: Rc<Worker>,
         shard: Arc<Shard>,

@@ -181,7 +181,7 @@ impl<'c> Http1<'c> {
     fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
         let look = self.look.get_or_insert_with(|| starting(LOOK_INTERVAL));
         while look.poll_expired(cx).is_ready() {
-            if !matches!(self.connection.stream.take_error(), Ok(None)) {
+            if !matches!(self.connection.stream.socket().take_error(), Ok(None)) {
                 return Poll::Ready(self.broke(Reason::ClientGone));
             }
             look.set(now().plus(LOOK_INTERVAL));
@@ -363,7 +363,7 @@ impl Client for Http1<'_> {
         self.out.clear();
         if self.responded && self.encoder.ends_by_closing() {
             // A reset instead of an orderly end: a body that lasts until close must not look complete.
-            let socket = socket2::SockRef::from(&self.connection.stream);
+            let socket = socket2::SockRef::from(self.connection.stream.socket());
             let _ = socket.set_linger(Some(Duration::ZERO));
         }
     }

@@ -6,6 +6,7 @@ use crate::handler::Handler;
 use crate::preface;
 use crate::worker::Worker;
 use foregate_message::Peer;
+use foregate_tls::Stream;
 use foregate_telemetry::clock::{Deadline, now};
 use foregate_telemetry::log::process;
 use foregate_telemetry::metrics::{ListenerId, Refusal, Shard};
@@ -109,7 +110,7 @@ impl<H: Handler> Listener<H> {
         cells.accepted.one();
         let peer = Peer::new(address, local, rules.number, trusted);
         let connection = Connection::new(
-            stream,
+            Stream::Plain(stream),
             peer,
             Rc::clone(&self.worker),
             Arc::clone(&self.shard),

@@ -12,7 +12,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use foregate_tls::Stream;
 
 /// What a backend may send.
 #[derive(Clone, Copy, Debug)]
@@ -250,7 +250,7 @@ impl Call {
 
 /// One read into the free room of `input`, which borrows a buffer only while there is something to hold.
 fn poll_read(
-    stream: &mut TcpStream,
+    stream: &mut Stream,
     input: &mut Chunk,
     long: bool,
     cx: &mut Context<'_>,

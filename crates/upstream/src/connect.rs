@@ -1,6 +1,7 @@
 //! Dialling.
 
 use foregate_message::Reason;
+use foregate_tls::Stream;
 use foregate_wire::proxy;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -48,7 +49,7 @@ pub(crate) async fn connect(
     proxy_protocol: Option<u8>,
     client: SocketAddr,
     local: SocketAddr,
-) -> Result<TcpStream, ConnectFault> {
+) -> Result<Stream, ConnectFault> {
     let mut stream = TcpStream::connect(address)
         .await
         .map_err(|error| match error.kind() {
@@ -73,5 +74,5 @@ pub(crate) async fn connect(
             .await
             .map_err(|_| ConnectFault::Failed)?;
     }
-    Ok(stream)
+    Ok(Stream::Plain(stream))
 }

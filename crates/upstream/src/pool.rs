@@ -7,13 +7,12 @@ use foregate_telemetry::clock::{Moment, recent};
 use foregate_telemetry::metrics::{EndpointCells, EndpointId, Shard};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use tokio::net::TcpStream;
+use foregate_tls::Stream;
 
 /// What bounds a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +49,7 @@ pub struct Pool {
 
 #[derive(Debug)]
 struct Idle {
-    stream: TcpStream,
+    stream: Stream,
     since: Moment,
     requests: u64,
 }
@@ -87,7 +86,7 @@ impl Drop for Ticket {
 /// An open connection, ready for a request.
 #[derive(Debug)]
 pub struct Connection {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Stream,
     pub(crate) ticket: Ticket,
     pub(crate) requests: u64,
     /// Whether an earlier request used it, so that its end may have come unseen.
@@ -148,7 +147,7 @@ impl Pool {
     /// kernel too, for requests that could not be sent again.
     pub fn checkout(self: &Rc<Pool>, verify: bool) -> Checkout {
         loop {
-            let Some(idle) = self.idle.borrow_mut().pop() else {
+            let Some(mut idle) = self.idle.borrow_mut().pop() else {
                 break;
             };
             let ticket = Ticket {
@@ -267,7 +266,7 @@ impl Pool {
         let before = self.idle.borrow().len();
         self.idle
             .borrow_mut()
-            .retain(|idle| at.since(idle.since) < timeout && idle.is_good(false));
+            .retain_mut(|idle| at.since(idle.since) < timeout && idle.is_good(false));
         self.count_closed(before - self.idle.borrow().len());
     }
 
@@ -301,21 +300,8 @@ impl Drop for Pool {
 impl Idle {
     /// Whether the backend has neither closed the connection nor sent anything on it. Costs no system call unless
     /// the reactor has seen something, or `verify` asks for one.
-    fn is_good(&self, verify: bool) -> bool {
-        let mut cx = Context::from_waker(Waker::noop());
-        match self.stream.poll_read_ready(&mut cx) {
-            Poll::Pending if !verify => true,
-            Poll::Pending => {
-                let mut byte = [std::mem::MaybeUninit::uninit()];
-                let peeked = socket2::SockRef::from(&self.stream).peek(&mut byte);
-                peeked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
-            }
-            // Readiness can be left over from the last read; only a read can tell.
-            Poll::Ready(_) => {
-                let read = self.stream.try_read(&mut [0]);
-                read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
-            }
-        }
+    fn is_good(&mut self, verify: bool) -> bool {
+        self.stream.is_quiet(verify)
     }
 }
 
