@@ -68,7 +68,11 @@ pub(crate) const ROOMS: &[Room] = &[
     room(TLS, Kind::Io, &[MESSAGE, TELEMETRY]),
     room(ACME, Kind::Io, &[TELEMETRY]),
     room(DOWNSTREAM, Kind::Io, &[MESSAGE, WIRE, TLS, TELEMETRY]),
-    room(UPSTREAM, Kind::Io, &[MESSAGE, WIRE, TLS, BALANCE, TELEMETRY]),
+    room(
+        UPSTREAM,
+        Kind::Io,
+        &[MESSAGE, WIRE, TLS, BALANCE, TELEMETRY],
+    ),
     room(
         EXCHANGE,
         Kind::Io,

@@ -17,6 +17,7 @@ use crate::worker::{ClientLimits, ConnectionCount, Worker};
 use foregate_message::{Chunk, Fault, Peer, Reason, RequestHead};
 use foregate_telemetry::clock::{Deadline, now, recent};
 use foregate_telemetry::metrics::{ListenerId, Shard};
+use foregate_tls::Stream;
 use foregate_wire::h1;
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -28,7 +29,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
-use foregate_tls::Stream;
 
 /// What an open connection is while nothing happens on it.
 pub(crate) struct Connection {

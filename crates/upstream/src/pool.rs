@@ -5,6 +5,7 @@ use foregate_balance::Endpoint;
 use foregate_message::Reason;
 use foregate_telemetry::clock::{Moment, recent};
 use foregate_telemetry::metrics::{EndpointCells, EndpointId, Shard};
+use foregate_tls::Stream;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -12,7 +13,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use foregate_tls::Stream;
 
 /// What bounds a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
