@@ -4,11 +4,12 @@ use crate::connection::Connection;
 use crate::pace::Pace;
 use crate::worker::ClientLimits;
 use foregate_message::{
-    BodyLength, Chunk, Client, FieldId, Fields, Frame, Method, Peer, Reason, RequestHead,
+    BodyLength, Chunk, Client, FieldId, Fields, Frame, Method, Peer, Piped, Reason, RequestHead,
     ResponseHead, Version,
 };
 use foregate_telemetry::clock::{Deadline, now};
 use foregate_wire::h1::{self, BodyDecoder, BodyEncoder, BodyReader, Next, Outbox, ResponseOut};
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -47,6 +48,8 @@ pub(crate) struct Http1<'c> {
     half_closed: Option<Deadline>,
     out: Outbox,
     encoder: BodyEncoder,
+    /// A piece of body that stays in the kernel, behind what `out` holds.
+    piped: Option<Piped>,
     write_deadline: Option<Deadline>,
     /// When to look again whether the connection is broken.
     look: Option<Deadline>,
@@ -92,6 +95,7 @@ impl<'c> Http1<'c> {
             half_closed: None,
             out: Outbox::new(),
             encoder: BodyEncoder::empty(),
+            piped: None,
             write_deadline: None,
             look: None,
             responded: false,
@@ -107,7 +111,7 @@ impl<'c> Http1<'c> {
 
     /// What becomes of the connection.
     pub(crate) fn after(&mut self) -> After {
-        if self.broken.is_some() || !self.responded || !self.out.is_empty() {
+        if self.broken.is_some() || !self.responded || self.has_queued() {
             return After::Close;
         }
         match self.connection.machine.settle() {
@@ -117,6 +121,11 @@ impl<'c> Http1<'c> {
             Next::Drain => After::Linger,
             Next::Close { .. } | Next::Exchange => After::Close,
         }
+    }
+
+    /// Whether a part of the answer has not left yet.
+    fn has_queued(&self) -> bool {
+        !self.out.is_empty() || self.piped.is_some()
     }
 
     /// Whether bytes came that nobody will read, which would make the kernel reset the connection.
@@ -141,7 +150,7 @@ impl<'c> Http1<'c> {
                 return false;
             }
             match self.reader.next(&mut self.connection.input) {
-                Ok(Some(Frame::Data(_))) => {}
+                Ok(Some(Frame::Data(_) | Frame::Piped(_))) => {}
                 Ok(Some(Frame::End | Frame::Trailers(_))) => self.end_body(),
                 Ok(None) | Err(_) => return false,
             }
@@ -174,6 +183,29 @@ impl<'c> Http1<'c> {
         let deadline = self.read_deadline.get_or_insert_with(Deadline::new);
         deadline.set(until);
         deadline.poll_expired(cx).map(|()| Reason::BodyTooSlow)
+    }
+
+    /// Writes once what is queued first; returns how many bytes left.
+    #[inline]
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let connection = &mut *self.connection;
+        if self.out.is_empty()
+            && let Some(piped) = &mut self.piped
+        {
+            let moved = connection.stream.poll_splice_out(piped, cx);
+            if piped.is_empty() {
+                self.piped = None;
+            }
+            return moved;
+        }
+        let (slices, count) = self.out.slices();
+        let stream = Pin::new(&mut connection.stream);
+        let written = ready!(match count {
+            1 => stream.poll_write(cx, &slices[0]),
+            _ => stream.poll_write_vectored(cx, &slices[..count]),
+        })?;
+        self.out.wrote(written);
+        Poll::Ready(Ok(written))
     }
 
     /// Looks now and then whether the connection is broken, without reading: the event that would tell wakes nobody
@@ -285,6 +317,18 @@ impl Client for Http1<'_> {
         }
     }
 
+    fn takes_pipes(&self) -> bool {
+        self.connection.stream.can_splice() && self.encoder.is_plain() && !self.is_head
+    }
+
+    fn send_piped(&mut self, piped: Piped) {
+        self.bytes_out += piped.len() as u64;
+        if self.encoder.prefix(piped.len(), self.out.text()).is_err() {
+            return self.abort();
+        }
+        self.piped = Some(piped);
+    }
+
     #[inline]
     fn finish(&mut self, trailers: Option<&Fields>) {
         if self.tunnel {
@@ -297,16 +341,9 @@ impl Client for Http1<'_> {
 
     #[inline]
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Reason>> {
-        while !self.out.is_empty() {
-            let (slices, count) = self.out.slices();
-            let stream = Pin::new(&mut self.connection.stream);
-            let written = match count {
-                1 => stream.poll_write(cx, &slices[0]),
-                _ => stream.poll_write_vectored(cx, &slices[..count]),
-            };
-            match written {
+        while self.has_queued() {
+            match self.poll_write(cx) {
                 Poll::Ready(Ok(bytes)) if bytes > 0 => {
-                    self.out.wrote(bytes);
                     let cells = self.connection.shard.listener(self.connection.listener);
                     cells.bytes_out.add(bytes as u64);
                     if let Some(deadline) = &mut self.write_deadline {
@@ -315,6 +352,7 @@ impl Client for Http1<'_> {
                 }
                 Poll::Ready(_) => {
                     self.out.clear();
+                    self.piped = None;
                     return Poll::Ready(Err(self.broke(Reason::ClientGone)));
                 }
                 Poll::Pending => {
@@ -361,6 +399,7 @@ impl Client for Http1<'_> {
     fn abort(&mut self) {
         self.broke(Reason::ClientGone);
         self.out.clear();
+        self.piped = None;
         if self.responded && self.encoder.ends_by_closing() {
             // A reset instead of an orderly end: a body that lasts until close must not look complete.
             let socket = socket2::SockRef::from(self.connection.stream.socket());

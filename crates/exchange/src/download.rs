@@ -67,6 +67,10 @@ impl Download {
                 client.send(data);
                 self.must_flush = !call.is_body_here();
             }
+            Frame::Piped(piped) => {
+                client.send_piped(piped);
+                self.must_flush = true;
+            }
             Frame::Trailers(trailers) => {
                 client.finish(Some(&trailers));
                 self.ended = true;

@@ -69,6 +69,9 @@ pub(crate) async fn relay<C: Client>(
     exchange.status = head.status.code();
     client.respond(&head, length);
     drop(head);
+    if client.takes_pipes() {
+        call.allow_pipes();
+    }
     if tunnel {
         upload.become_tunnel();
         patience.tunnel();

@@ -1,6 +1,6 @@
 //! Bodies: how long they are and the frames they come in.
 
-use crate::{Chunk, Fields};
+use crate::{Chunk, Fields, Piped};
 
 /// How much body follows a head.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,6 +27,8 @@ impl BodyLength {
 pub enum Frame {
     /// Bytes; never none.
     Data(Chunk),
+    /// The same, left in the kernel; only for those who asked for it.
+    Piped(Piped),
     /// The trailer section, which ends the body (RFC 9110 §6.5).
     Trailers(Box<Fields>),
     /// The body is complete.

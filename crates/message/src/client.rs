@@ -1,7 +1,7 @@
 //! The seam between the road and whichever protocol a client speaks.
 
 use crate::forwarded::ForwardingPolicy;
-use crate::{BodyLength, Chunk, Fields, Frame, Reason, ResponseHead, Version};
+use crate::{BodyLength, Chunk, Fields, Frame, Piped, Reason, ResponseHead, Version};
 use std::cell::{OnceCell, RefCell};
 use std::net::{IpAddr, SocketAddr};
 use std::task::{Context, Poll};
@@ -135,6 +135,17 @@ pub trait Client {
 
     /// Queues a piece of the body.
     fn send(&mut self, data: Chunk);
+
+    /// Whether pieces of the answer's body may stay in the kernel; asked once the head is queued.
+    fn takes_pipes(&self) -> bool {
+        false
+    }
+
+    /// Queues a piece of the body that stayed in the kernel; only for a client that takes such.
+    fn send_piped(&mut self, piped: Piped) {
+        drop(piped);
+        self.abort();
+    }
 
     /// Ends the body, or the gateway's direction of a tunnel.
     fn finish(&mut self, trailers: Option<&Fields>);

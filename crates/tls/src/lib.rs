@@ -3,6 +3,7 @@
 //! **Next on the road:** `downstream` and `upstream`, which read and write what is decrypted.
 #![forbid(unsafe_code)]
 
+mod pipe;
 mod stream;
 
 pub use stream::Stream;

@@ -4,6 +4,7 @@ use crate::pool::{Connection, Pool};
 use foregate_message::{
     BodyLength, Chunk, Fields, Frame, Method, Reason, RequestHead, ResponseHead, Status,
 };
+use foregate_tls::Stream;
 use foregate_wire::h1::{
     self, BodyDecoder, BodyEncoder, BodyLimits, BodyReader, ClientConnection, HeadLimits,
     HeadProgress, Outbox, RequestOut,
@@ -12,7 +13,9 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use foregate_tls::Stream;
+
+/// So much of a body must be to come for its next piece to stay in the kernel; less is read faster.
+const PIPED_BYTES_MIN: u64 = 128 * 1024;
 
 /// What a backend may send.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +51,8 @@ pub struct Call {
     progress: HeadProgress,
     eof: bool,
     reader: Option<BodyReader>,
+    /// Whether pieces of the body may stay in the kernel.
+    pipes: bool,
 }
 
 impl Call {
@@ -82,6 +87,7 @@ impl Call {
             progress: HeadProgress::default(),
             eof: false,
             reader: None,
+            pipes: false,
         }
     }
 
@@ -89,6 +95,11 @@ impl Call {
     #[inline]
     pub fn is_body_here(&self) -> bool {
         self.reader.as_ref().is_none_or(BodyReader::is_done)
+    }
+
+    /// Lets pieces of a long body stay in the kernel, where that can be.
+    pub fn allow_pipes(&mut self) {
+        self.pipes = self.connection.stream.can_splice();
     }
 
     /// Whether a part of the request waits for the backend to take it.
@@ -208,6 +219,9 @@ impl Call {
                 }
                 return Poll::Ready(Ok(frame));
             }
+            if self.pipes && reader.passable() >= PIPED_BYTES_MIN {
+                return self.poll_pipe(cx);
+            }
             match ready!(self.poll_fill(cx)) {
                 Ok(0) => {
                     let frame = self
@@ -219,6 +233,24 @@ impl Call {
                 }
                 Ok(_) => {}
                 Err(_) => return Poll::Ready(Err(Reason::UpstreamTruncated)),
+            }
+        }
+    }
+
+    /// A piece of the body that stays in the kernel.
+    fn poll_pipe(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame, Reason>> {
+        let reader = self.reader.as_mut();
+        let reader = reader.expect("only asked while a body is read");
+        let bytes_max = usize::try_from(reader.passable()).unwrap_or(usize::MAX);
+        let stream = &self.connection.stream;
+        match ready!(stream.poll_splice_in(bytes_max, cx)) {
+            Ok(piped) if !piped.is_empty() => {
+                reader.passed(piped.len() as u64);
+                Poll::Ready(Ok(Frame::Piped(piped)))
+            }
+            _ => {
+                self.machine.fail();
+                Poll::Ready(Err(Reason::UpstreamTruncated))
             }
         }
     }

@@ -253,6 +253,19 @@ impl BodyDecoder {
         }
     }
 
+    /// Takes note of `bytes` of data that were not handed in; true when they were the last.
+    pub(super) fn pass(&mut self, bytes: u64) -> bool {
+        if let Form::Known { remaining } = &mut self.form {
+            *remaining = remaining.saturating_sub(bytes);
+            self.received += bytes;
+            if *remaining == 0 {
+                self.form = Form::Done;
+                return true;
+            }
+        }
+        false
+    }
+
     /// Whether the body lasts until the sender closes.
     pub fn is_until_close(&self) -> bool {
         matches!(self.form, Form::UntilClose | Form::Tunnel)

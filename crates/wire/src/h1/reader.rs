@@ -43,6 +43,22 @@ impl BodyReader {
         }
     }
 
+    /// How many bytes to come are nothing but data, so that they need not be looked at; 0 when they must be.
+    #[inline]
+    pub fn passable(&self) -> u64 {
+        match self.decoder.remaining() {
+            Some(remaining) if self.limits.body_bytes_max.is_none() => remaining,
+            _ => 0,
+        }
+    }
+
+    /// Takes note of data that went past unseen: at most [`BodyReader::passable`] bytes.
+    pub fn passed(&mut self, bytes: u64) {
+        if self.decoder.pass(bytes) {
+            self.end = Some(Frame::End);
+        }
+    }
+
     /// The next frame, or `None` when `input` holds none yet. What follows the body stays in `input`.
     ///
     /// # Errors
