@@ -82,3 +82,55 @@ fn what_a_client_left_unread_is_never_another_ones() {
     }
     gateway.assert_no_leaks();
 }
+
+#[test]
+fn long_uploads_arrive_whole_and_the_connections_are_used_again() {
+    let backend = Backend::answering(|request| Answer::ok(fingerprint(&request.body)));
+    let gateway = Gateway::before(&[backend.address()]);
+    let mut client = gateway.connect();
+    for target in ["/a", "/b", "/c"] {
+        let body = body_of(target);
+        client.send(format!(
+            "PUT {target} HTTP/1.1\r\nHost: a\r\nContent-Length: {LONG_BYTES}\r\n\r\n"
+        ));
+        client.send(&body);
+        let response = client.response();
+        assert_eq!(response.text(), fingerprint(&body), "{target}");
+    }
+    assert_eq!(backend.connections_accepted(), 1);
+    drop(client);
+    gateway.assert_no_leaks();
+}
+
+#[test]
+fn a_long_upload_that_breaks_off_is_not_taken_as_whole() {
+    let backend = Backend::answering(|_| Answer::ok("never"));
+    let gateway = Gateway::before(&[backend.address()]);
+    let mut client = gateway.connect();
+    client.send(format!(
+        "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {LONG_BYTES}\r\n\r\n"
+    ));
+    client.send(&body_of("/")[..LONG_BYTES / 2]);
+    client.connection().finish_sending();
+    assert_eq!(client.response().status, 400);
+    assert_eq!(gateway.only_log_line().reason(), "request-truncated");
+    backend.wait_connections_open(0);
+    drop(client);
+    gateway.assert_no_leaks();
+}
+
+#[test]
+fn a_long_upload_over_the_limit_is_refused() {
+    let backend = Backend::answering(|_| Answer::ok("never"));
+    let gateway = Gateway::new(&format!(
+        "[client]\nbody_bytes_max = \"1MiB\"\n[sites.\"*\"]\nupstream = \"app\"\n[upstreams.app]\nservers = [\"{}\"]\n",
+        backend.address()
+    ))
+    .start();
+    let mut client = gateway.connect();
+    client.send(format!(
+        "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {LONG_BYTES}\r\n\r\n"
+    ));
+    assert_eq!(client.response().status, 413);
+    assert_eq!(gateway.only_log_line().reason(), "request-body-too-large");
+}
