@@ -135,6 +135,17 @@ impl CertificateStore {
         self.table.load().slot(&host).cloned().unwrap_or_default()
     }
 
+    /// Whether there is a certificate for a host in lower case.
+    pub(crate) fn has(&self, host: &str, only: Option<&[Arc<str>]>) -> bool {
+        let table = self.table.load();
+        table.candidates(host, only).next().is_some()
+    }
+
+    /// Whether there is a certificate for an address.
+    pub(crate) fn has_address(&self, address: IpAddr) -> bool {
+        self.table.load().addresses.contains_key(&address)
+    }
+
     /// The certificate for a host in lower case that suits a client, of these alone if there are any. `only` does not
     /// widen what a certificate is valid for.
     pub(crate) fn choose(
@@ -144,13 +155,8 @@ impl CertificateStore {
         only: Option<&[Arc<str>]>,
     ) -> Option<Arc<CertifiedKey>> {
         let table = self.table.load();
-        let allowed = |served: &&Arc<Served>| only.is_none_or(|only| only.contains(&served.id));
-        // A narrowed name may be covered by a wildcard although another certificate has the very name.
-        let exact = table.hosts.get(host);
-        let wild = table.parents.get(parent(host));
-        let slots = exact.into_iter().chain(wild);
         let mut fallback = None;
-        for served in slots.flatten().filter(allowed) {
+        for served in table.candidates(host, only) {
             if served.suits(offer) {
                 return Some(Arc::clone(served.key()));
             }
@@ -189,6 +195,18 @@ fn parent(host: &str) -> &str {
 }
 
 impl Table {
+    /// A narrowed name may be covered by a wildcard although another certificate has the very name.
+    fn candidates<'a>(
+        &'a self,
+        host: &str,
+        only: Option<&'a [Arc<str>]>,
+    ) -> impl Iterator<Item = &'a Arc<Served>> {
+        let exact = self.hosts.get(host);
+        let wild = self.parents.get(parent(host));
+        let slots = exact.into_iter().chain(wild).flatten();
+        slots.filter(move |served| only.is_none_or(|only| only.contains(&served.id)))
+    }
+
     fn slot(&self, host: &str) -> Option<&Slot> {
         if let Ok(address) = host.parse() {
             return self.addresses.get(&address);
