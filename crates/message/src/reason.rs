@@ -90,6 +90,12 @@ faults! {
     Host "bad-host" 400,
     /// Host and the target's authority differ.
     HostMismatch "host-mismatch" 400,
+    /// A pseudo-header field that is unknown, missing, repeated, out of place, or says what it may not (RFC 9113 §8.3).
+    PseudoHeader "bad-pseudo-header" 400,
+    /// A field that belongs to an HTTP/1 connection, in HTTP/2 (RFC 9113 §8.2.2).
+    ConnectionField "connection-field" 400,
+    /// A field block that could not be decoded (RFC 7541).
+    FieldBlock "bad-field-block" 400,
     /// Both Content-Length and Transfer-Encoding (RFC 9112 §6.1).
     LengthAndCoding "length-and-coding" 400,
     /// A Content-Length that is not one plain decimal number.

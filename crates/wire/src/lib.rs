@@ -8,4 +8,5 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests fail by panicking"))]
 
 pub mod h1;
+pub mod h2;
 pub mod proxy;
