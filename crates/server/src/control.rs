@@ -299,9 +299,10 @@ impl Control {
             share_out(&one, sockets, &mut opened);
             listening.push(one);
         }
-        let prepared = inner
-            .keeper
-            .prepare(&snapshot, &credentials, &sockets::ports(&listening))?;
+        let prepared =
+            inner
+                .keeper
+                .prepare(&snapshot, &credentials, &sockets::ports(&listening))?;
         let change = diff(&inner.snapshot, &snapshot);
         let log = match change.access_log {
             true => Some(open_log(&snapshot)?),

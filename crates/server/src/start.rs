@@ -1,11 +1,11 @@
 //! Start: load, bind, resolve, spawn; either all of it or nothing.
 
-use crate::credentials::Credentials;
-use crate::secure::{Handshakes, Keeper};
 use crate::control::{Command, Control, Controller, Exit, Inner};
+use crate::credentials::Credentials;
 use crate::fleet::{self, Fleet};
 use crate::front;
 use crate::reasons;
+use crate::secure::{Handshakes, Keeper};
 use crate::sockets::{self, BindError, Listening};
 use crate::view::Facts;
 use crate::worker::{self, Common, Opened, Running, Update};
