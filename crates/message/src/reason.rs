@@ -203,10 +203,16 @@ reasons! {
     Proxied "proxied" 200 Nobody,
     /// The route answered with a redirect.
     Redirected "redirected" 308 Nobody,
+    /// The client came in cleartext and was sent to HTTPS.
+    RedirectedToHttps "redirected-to-https" 308 Nobody,
+    /// The challenge of a certificate authority was answered.
+    ChallengeAnswered "challenge-answered" 200 Nobody,
     /// The route answered with its fixed response.
     Responded "responded" 200 Nobody,
     /// The connection was handed over to another protocol and that ended in order.
     Upgraded "upgraded" 101 Nobody,
+    /// The bytes of a connection were passed on until both sides had finished.
+    Relayed "relayed" 200 Nobody,
     /// The client closed or reset the connection before its answer was complete.
     ClientGone "client-gone" 499 Client,
     /// The client did not complete its head in time.
@@ -221,6 +227,14 @@ reasons! {
     TraceRefused "trace-refused" 405 Client,
     /// The path has a form that the path policy refuses.
     PathRefused "path-refused" 400 Client,
+    /// The host asks for other client certificates than the name of the handshake did, or for one at all in cleartext.
+    MisdirectedRequest "misdirected-request" 421 Client,
+    /// An unsafe request came in early data, which anyone can replay (RFC 8470).
+    TooEarly "too-early" 425 Client,
+    /// The name that the client's TLS asks for is passed on to nobody.
+    UnknownServerName "unknown-server-name" 421 Client,
+    /// What the client sent on a connection that is passed on by name is no TLS, or did not come in time.
+    NotTls "not-tls" 400 Client,
     /// No site has the requested host.
     NoSite "no-site" 404 Client,
     /// The site has no route for the request.

@@ -11,6 +11,7 @@
 mod access_log;
 mod backend;
 mod binary;
+mod certificates;
 mod client;
 mod connection;
 mod fields;
@@ -27,6 +28,7 @@ pub mod strict;
 pub use access_log::LogLine;
 pub use backend::{Answer, Answers, Backend, Echo, Raw, RawThenCloses, Request, Script, Visit};
 pub use binary::{Process, Run, Signal, foregate, foregate_path};
+pub use certificates::{Authority, Issued, Request as CertificateRequest};
 pub use client::{RawClient, Response};
 pub use connection::{Connection, Trouble};
 pub use fields::Fields;
