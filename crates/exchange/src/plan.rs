@@ -2,6 +2,7 @@
 
 use crate::exchange::Exchange;
 use crate::patience::TimeLimits;
+use crate::secure::SecurePart;
 use foregate_balance::{EjectionPolicy, Endpoint, Picker};
 use foregate_message::path::Normal;
 use foregate_message::{Peer, RequestHead, Scheme, Target, host_without_port};
@@ -25,6 +26,10 @@ pub struct PlanParts {
     pub routes: Arc<[RouteId]>,
     /// The endpoints of each upstream, by its number.
     pub upstreams: Arc<[Vec<EndpointPart>]>,
+    /// The TLS settings of each site, by its number.
+    pub sites: Arc<[SecurePart]>,
+    /// The cells of each listener that passes connections on, by the listener's number.
+    pub passages: Arc<[(u32, RouteId)]>,
 }
 
 /// An endpoint with the state that survives reloads.
@@ -60,6 +65,8 @@ pub struct Plan {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) upstreams: Box<[Upstream]>,
     routes: Arc<[RouteId]>,
+    sites: Arc<[SecurePart]>,
+    passages: Arc<[(u32, RouteId)]>,
 }
 
 /// An upstream of one worker.
@@ -106,6 +113,8 @@ impl Plan {
             snapshot: Arc::clone(snapshot),
             upstreams,
             routes: Arc::clone(&parts.routes),
+            sites: Arc::clone(&parts.sites),
+            passages: Arc::clone(&parts.passages),
         })
     }
 
@@ -113,6 +122,18 @@ impl Plan {
     #[inline]
     pub(crate) fn route(&self, number: u32) -> &RoutePlan {
         &self.snapshot.routes[number as usize]
+    }
+
+    /// The cells of a listener that passes connections on.
+    pub(crate) fn passage_id(&self, listener: u32) -> RouteId {
+        let found = self.passages.iter().find(|(number, _)| *number == listener);
+        found.map_or(RouteId::OTHER, |(_, id)| *id)
+    }
+
+    /// The TLS settings of a route's site.
+    #[inline]
+    pub(crate) fn secure_part(&self, route: &RoutePlan) -> SecurePart {
+        self.sites[route.site_number as usize]
     }
 
     /// The cells of a route; those of requests without one when there is none.

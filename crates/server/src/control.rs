@@ -7,10 +7,12 @@
 //! ```
 
 use crate::fleet::{self, Addresses, Fleet};
+use crate::secure::{Handshakes, Keeper};
 use crate::sockets::{self, Listening};
 use crate::start::{Loaded, Source, open_log, share_out};
 use crate::view::Facts;
 use crate::worker::{Opened, Order, Running, Update};
+use foregate_exchange::SecurePart;
 use foregate_snapshot::{Snapshot, diff};
 use foregate_telemetry::clock::{self, Moment, now};
 use foregate_telemetry::log::{AccessLog, LogWriter, process};
@@ -109,6 +111,9 @@ pub(crate) struct Inner {
     pub(crate) listening: Vec<Listening>,
     pub(crate) addresses: Addresses,
     pub(crate) fleet: Arc<Fleet>,
+    pub(crate) keeper: Keeper,
+    pub(crate) sites: Arc<[SecurePart]>,
+    pub(crate) handshakes: Handshakes,
     pub(crate) log: AccessLog,
     pub(crate) registry: Arc<Registry>,
     pub(crate) facts: Arc<Facts>,
@@ -212,6 +217,7 @@ impl Control {
     }
 
     fn end(mut self, exit: Exit) {
+        self.inner.keeper.stop();
         if exit != Exit::Drained {
             for worker in &self.inner.workers {
                 // A worker that does not even take orders any more ends with the process.
@@ -267,6 +273,7 @@ impl Control {
         let Loaded {
             snapshot,
             warnings,
+            credentials,
             origin,
         } = inner.source.load(Some(&inner.snapshot))?;
         let snapshot = Arc::new(snapshot);
@@ -292,6 +299,9 @@ impl Control {
             share_out(&one, sockets, &mut opened);
             listening.push(one);
         }
+        let prepared = inner
+            .keeper
+            .prepare(&snapshot, &credentials, &sockets::ports(&listening))?;
         let change = diff(&inner.snapshot, &snapshot);
         let log = match change.access_log {
             true => Some(open_log(&snapshot)?),
@@ -307,6 +317,9 @@ impl Control {
         }
         process::info("the configuration changes", &[("changes", &change)]);
         let addresses = fleet::look_up(&snapshot);
+        let inner = &mut self.inner;
+        inner.sites = Arc::clone(&prepared.sites);
+        inner.handshakes = inner.keeper.take_up(prepared)?;
         self.put_in_force(snapshot, listening, opened, addresses, log);
         self.inner
             .facts
@@ -327,7 +340,10 @@ impl Control {
         for one in &listening {
             one.admission.set_limits(sockets::limits(&one.plan));
         }
-        let parts = inner.fleet.parts(&snapshot, &addresses, &inner.registry);
+        let parts = inner
+            .fleet
+            .parts(&snapshot, &addresses, &inner.sites, &inner.registry);
+        let handshakes = inner.handshakes.clone();
         inner.addresses = addresses;
         inner.snapshot = snapshot;
         inner.listening = listening;
@@ -343,6 +359,7 @@ impl Control {
         self.order(|_| {
             Order::Apply(Box::new(Update {
                 parts: parts.clone(),
+                handshakes: handshakes.clone(),
                 log: writers.next().flatten(),
                 opened: opened.next().unwrap_or_default(),
             }))
@@ -377,11 +394,13 @@ impl Control {
         let inner = &mut self.inner;
         let parts = inner
             .fleet
-            .parts(&inner.snapshot, &addresses, &inner.registry);
+            .parts(&inner.snapshot, &addresses, &inner.sites, &inner.registry);
+        let handshakes = inner.handshakes.clone();
         inner.addresses = addresses;
         self.order(|_| {
             Order::Apply(Box::new(Update {
                 parts: parts.clone(),
+                handshakes: handshakes.clone(),
                 log: None,
                 opened: Vec::new(),
             }))

@@ -1,8 +1,9 @@
 //! One worker: a thread with a runtime, sockets, pools, timers and cells of its own. A request never leaves it.
 
 use crate::gate::Gate;
+use crate::secure::Handshakes;
 use foregate_downstream::{Admission, ClientLimits, Listener, ListenerRules, Worker};
-use foregate_exchange::{Plan, PlanParts, Pools, Road};
+use foregate_exchange::{Certificates, Plan, PlanParts, Pools, Road};
 use foregate_snapshot::{ClientPlan, Snapshot};
 use foregate_telemetry::clock::{Deadline, deadlines, now};
 use foregate_telemetry::log::{LogWriter, process};
@@ -47,10 +48,19 @@ pub(crate) enum Order {
 #[derive(Debug)]
 pub(crate) struct Update {
     pub(crate) parts: PlanParts,
+    /// How handshakes are held.
+    pub(crate) handshakes: Handshakes,
     /// Where log lines go from now on, if that changed.
     pub(crate) log: Option<LogWriter>,
     /// Listeners that are new, with this worker's sockets.
     pub(crate) opened: Vec<Opened>,
+}
+
+/// What workers have in common from their start to their end.
+#[derive(Clone)]
+pub(crate) struct Common {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) certificates: Arc<dyn Certificates>,
 }
 
 /// A listener that a worker is to serve.
@@ -76,7 +86,7 @@ pub(crate) struct Running {
 pub(crate) fn start(
     number: usize,
     update: Update,
-    registry: Arc<Registry>,
+    common: Common,
     ended: impl FnOnce() + Send + 'static,
 ) -> io::Result<Running> {
     struct Ended<F: FnOnce()>(Option<F>);
@@ -98,7 +108,7 @@ pub(crate) fn start(
                 .event_interval(EVENT_INTERVAL)
                 .build_local(LocalOptions::default());
             match runtime {
-                Ok(runtime) => runtime.block_on(run(number, update, registry, receiver)),
+                Ok(runtime) => runtime.block_on(run(number, update, common, receiver)),
                 Err(error) => process::error("a worker can't start", &[("error", &error)]),
             }
         })?;
@@ -125,9 +135,18 @@ struct Shop {
     seed: u64,
 }
 
-async fn run(number: usize, update: Update, registry: Arc<Registry>, mut orders: Receiver<Order>) {
+async fn run(number: usize, update: Update, common: Common, mut orders: Receiver<Order>) {
     spawn_local(deadlines::drive());
-    let Update { parts, log, opened } = update;
+    let Update {
+        parts,
+        handshakes,
+        log,
+        opened,
+    } = update;
+    let Common {
+        registry,
+        certificates,
+    } = common;
     let shard = registry.shard();
     let mut pools = Pools::default();
     let seed = number as u64;
@@ -136,13 +155,19 @@ async fn run(number: usize, update: Update, registry: Arc<Registry>, mut orders:
     let log = log.expect("the first update names the log");
     let shop = Rc::new(Shop {
         worker: Worker::new(client_limits(&parts.snapshot.client), registry),
-        road: Rc::new(Road::new(plan, Arc::clone(&shard), log, random)),
+        road: Rc::new(Road::new(
+            plan,
+            Arc::clone(&shard),
+            log,
+            certificates,
+            random,
+        )),
         shard,
         pools: RefCell::new(pools),
         listeners: RefCell::default(),
         seed,
     });
-    shop.listen(opened, &parts.snapshot);
+    shop.listen(opened, &parts.snapshot, &handshakes);
     spawn_local(keep_house(Rc::clone(&shop)));
     loop {
         match orders.recv().await {
@@ -194,7 +219,12 @@ impl Shop {
 
     /// Puts a configuration in force: plan first, so that no connection of a new listener meets the old one.
     fn apply(&self, update: Update) {
-        let Update { parts, log, opened } = update;
+        let Update {
+            parts,
+            handshakes,
+            log,
+            opened,
+        } = update;
         let snapshot = &parts.snapshot;
         let plan = Plan::build(&parts, &mut self.pools.borrow_mut(), &self.shard, self.seed);
         self.road.set_plan(plan);
@@ -206,16 +236,16 @@ impl Shop {
         let reopened = |number| opened.iter().any(|new: &Opened| new.number == number);
         self.close_listeners(|number| snapshot.listener(number).is_none() || reopened(number));
         for (&number, open) in self.listeners.borrow().iter() {
-            if let Some(new) = rules_of(number, snapshot) {
+            if let Some(new) = rules_of(number, snapshot, &handshakes) {
                 *open.rules.borrow_mut() = new;
             }
         }
-        self.listen(opened, snapshot);
+        self.listen(opened, snapshot, &handshakes);
     }
 
-    fn listen(&self, opened: Vec<Opened>, snapshot: &Arc<Snapshot>) {
+    fn listen(&self, opened: Vec<Opened>, snapshot: &Arc<Snapshot>, handshakes: &Handshakes) {
         for opened in opened {
-            let Some(rules) = rules_of(opened.number, snapshot) else {
+            let Some(rules) = rules_of(opened.number, snapshot, handshakes) else {
                 continue;
             };
             let rules = Rc::new(RefCell::new(rules));
@@ -258,7 +288,11 @@ impl Shop {
     }
 }
 
-fn rules_of(number: u32, snapshot: &Arc<Snapshot>) -> Option<ListenerRules> {
+fn rules_of(
+    number: u32,
+    snapshot: &Arc<Snapshot>,
+    handshakes: &Handshakes,
+) -> Option<ListenerRules> {
     let plan = snapshot.listener(number)?;
     let trusting = Arc::clone(snapshot);
     Some(ListenerRules {
