@@ -299,9 +299,10 @@ impl Control {
             share_out(&one, sockets, &mut opened);
             listening.push(one);
         }
-        let prepared = inner
-            .keeper
-            .prepare(&snapshot, &credentials, &sockets::ports(&listening))?;
+        let prepared =
+            inner
+                .keeper
+                .prepare(&snapshot, &credentials, &sockets::ports(&listening))?;
         let change = diff(&inner.snapshot, &snapshot);
         let log = match change.access_log {
             true => Some(open_log(&snapshot)?),
@@ -320,6 +321,9 @@ impl Control {
         let inner = &mut self.inner;
         inner.sites = Arc::clone(&prepared.sites);
         inner.handshakes = inner.keeper.take_up(prepared)?;
+        if let Some(agent) = inner.keeper.agent() {
+            inner.facts.issued_by(agent);
+        }
         self.put_in_force(snapshot, listening, opened, addresses, log);
         self.inner
             .facts

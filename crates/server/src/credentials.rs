@@ -244,7 +244,11 @@ impl Credentials {
         let default = snapshot.tls.default_certificate.as_deref();
         used.extend(default);
         let mut findings = Vec::new();
-        for site in snapshot.sites.iter().filter(|site| !site.tls.listeners.is_empty()) {
+        for site in snapshot
+            .sites
+            .iter()
+            .filter(|site| !site.tls.listeners.is_empty())
+        {
             let takes_files = !matches!(
                 site.tls.source,
                 SiteCertificate::Internal | SiteCertificate::Acme
@@ -274,7 +278,11 @@ impl Credentials {
                 }
             }
         }
-        let read: HashSet<&str> = self.served.iter().map(|served| entry_of(&served.id)).collect();
+        let read: HashSet<&str> = self
+            .served
+            .iter()
+            .map(|served| entry_of(&served.id))
+            .collect();
         for plan in &snapshot.certificates {
             if read.contains(&*plan.name) && !used.contains(&*plan.name) {
                 findings.push(CredentialFinding {

@@ -119,7 +119,10 @@ impl Keeper {
         let sites = serving::sites(snapshot, &acceptors, ports);
         let wanted = issuing::wanted(snapshot, credentials)?;
         let needs_folder = !wanted.certificates.is_empty()
-            || wanted.acme.as_ref().is_some_and(|acme| acme.on_demand.is_some());
+            || wanted
+                .acme
+                .as_ref()
+                .is_some_and(|acme| acme.on_demand.is_some());
         let folder = match needs_folder && self.agent.is_none() {
             true => Some(open_folder(snapshot)?),
             false => None,

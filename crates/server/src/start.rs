@@ -1,11 +1,11 @@
 //! Start: load, bind, resolve, spawn; either all of it or nothing.
 
-use crate::credentials::Credentials;
-use crate::secure::{Handshakes, Keeper};
 use crate::control::{Command, Control, Controller, Exit, Inner};
+use crate::credentials::Credentials;
 use crate::fleet::{self, Fleet};
 use crate::front;
 use crate::reasons;
+use crate::secure::{Handshakes, Keeper};
 use crate::sockets::{self, BindError, Listening};
 use crate::view::Facts;
 use crate::worker::{self, Common, Opened, Running, Update};
@@ -143,7 +143,11 @@ impl Server {
             Arc::clone(&snapshot),
             loaded.origin,
             &listening,
+            Arc::clone(keeper.store()),
         ));
+        if let Some(agent) = keeper.agent() {
+            facts.issued_by(agent);
+        }
         let controller = Controller::new(sender);
         let address = admin.as_ref().and_then(|socket| socket.local_addr().ok());
         front::start(admin, Arc::clone(&facts), controller.clone()).map_err(StartError::System)?;

@@ -94,7 +94,11 @@ fn dns(plan: &DnsPlan) -> Result<DnsOptions, String> {
             key_algorithm,
         } => DnsMeans::Update {
             server: server.to_string(),
-            key: Some(SharedKey::parse(key_name, key_algorithm, key_secret.reveal())?),
+            key: Some(SharedKey::parse(
+                key_name,
+                key_algorithm,
+                key_secret.reveal(),
+            )?),
         },
     };
     Ok(DnsOptions {
@@ -183,6 +187,8 @@ impl MissingNames for Missing {
         };
         // The question is asked at the first poll, without waiting; the client of this handshake comes again.
         let mut wanted = pin!(agent.wanted(name));
-        let _ = wanted.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        let _ = wanted
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()));
     }
 }

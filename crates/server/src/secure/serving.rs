@@ -185,7 +185,10 @@ pub(super) fn sites(
 ) -> Arc<[SecurePart]> {
     let part = |site: &SitePlan| {
         let tls = &site.tls;
-        let acceptor = tls.listeners.first().and_then(|number| acceptors.get(number));
+        let acceptor = tls
+            .listeners
+            .first()
+            .and_then(|number| acceptors.get(number));
         let trust = match (acceptor, tls.hosts.first(), &tls.client) {
             (Some(acceptor), Some((host, _)), Some(_)) => acceptor.trust_of(&host.to_string()),
             _ => 0,
