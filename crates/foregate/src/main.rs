@@ -13,6 +13,7 @@ mod demo;
 mod explain;
 mod failure;
 mod files;
+mod judge;
 mod proxy;
 mod reference;
 mod reload;

@@ -2,9 +2,11 @@
 
 use crate::gate::Gate;
 use crate::secure::Handshakes;
-use foregate_downstream::{Admission, ClientLimits, Listener, ListenerRules, Worker};
+use foregate_downstream::{
+    Admission, ClientLimits, Listener, ListenerMode, ListenerRules, TlsRules, Worker,
+};
 use foregate_exchange::{Certificates, Plan, PlanParts, Pools, Road};
-use foregate_snapshot::{ClientPlan, Snapshot};
+use foregate_snapshot::{ClientPlan, ListenerPlan, ModePlan, Snapshot};
 use foregate_telemetry::clock::{Deadline, deadlines, now};
 use foregate_telemetry::log::{LogWriter, process};
 use foregate_telemetry::metrics::{ListenerId, Registry, Shard};
@@ -298,8 +300,26 @@ fn rules_of(
     Some(ListenerRules {
         number,
         proxy_protocol: plan.proxy_protocol,
+        mode: mode_of(plan, snapshot, handshakes),
         trusts: Box::new(move |address| trusting.trusted.contains(address)),
     })
+}
+
+fn mode_of(plan: &ListenerPlan, snapshot: &Snapshot, handshakes: &Handshakes) -> ListenerMode {
+    let handshake_timeout = snapshot.tls.handshake_timeout;
+    match &plan.mode {
+        ModePlan::Http { .. } => match handshakes.acceptors.get(&plan.number) {
+            Some(acceptor) => ListenerMode::Tls(TlsRules {
+                acceptor: Arc::clone(acceptor),
+                handshake_timeout,
+            }),
+            None => ListenerMode::Cleartext,
+        },
+        ModePlan::Tcp(_) => ListenerMode::Tcp,
+        ModePlan::TlsPassthrough(_) => ListenerMode::TlsPassthrough {
+            hello_timeout: handshake_timeout,
+        },
+    }
 }
 
 fn client_limits(plan: &ClientPlan) -> ClientLimits {
