@@ -318,6 +318,9 @@ impl Control {
         let addresses = fleet::look_up(&snapshot);
         let inner = &mut self.inner;
         inner.secured = inner.keeper.take_up(prepared)?;
+        if let Some(agent) = inner.keeper.agent() {
+            inner.facts.issued_by(agent);
+        }
         self.put_in_force(snapshot, listening, opened, addresses, log);
         self.inner
             .facts

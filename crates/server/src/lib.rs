@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests fail by panicking"))]
 
+mod certificates;
 mod control;
 mod credentials;
 mod fleet;
@@ -25,6 +26,7 @@ mod start;
 mod view;
 mod worker;
 
+pub use certificates::stored_certificates;
 pub use control::{Controller, Exit};
 pub use credentials::{About, CredentialFinding, Credentials};
 pub use start::{Loaded, Server, Source, StartError};

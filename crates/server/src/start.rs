@@ -142,7 +142,11 @@ impl Server {
             Arc::clone(&snapshot),
             loaded.origin,
             &listening,
+            Arc::clone(keeper.store()),
         ));
+        if let Some(agent) = keeper.agent() {
+            facts.issued_by(agent);
+        }
         let controller = Controller::new(sender);
         let address = admin.as_ref().and_then(|socket| socket.local_addr().ok());
         front::start(admin, Arc::clone(&facts), controller.clone()).map_err(StartError::System)?;
