@@ -15,21 +15,29 @@ from .processes import Failed, Process
 class Load:
     """Interleaved rounds of one kind of load on all proxies."""
 
-    def __init__(self, name, title, options, log=False, rate=None, large=False, strace_count=20000):
+    def __init__(self, name, title, options, log=False, rate=None, large=False, strace_count=20000, tls=False, grpc=False):
         self.name, self.title, self.options, self.log, self.rate = name, title, options, log, rate
-        self.large, self.strace_count = large, strace_count
+        self.large, self.strace_count, self.tls, self.grpc = large, strace_count, tls, grpc
+        if tls:
+            self.options = ["--tls", places.TLS_CA, *options]
+
+    def port(self, peer):
+        return peer.tls_port if self.tls else peer.port
 
     def run(self, bench):
         """Returns per proxy its runs, memory and system calls."""
         results, running = {}, {}
+        if self.tls:
+            places.make_certificates()
         backend = measure.start_backend(bench.load_cores)
         try:
             for peer in bench.peers_of(self):
-                if self.log and not peer.logs:
+                if (self.log and not peer.logs) or (self.tls and not peer.tls):
                     continue
                 with bench.tolerating(self.name, peer.name):
-                    running[peer.name] = (peer, peer.start(bench.proxy_cores, log=self.log, files=bench.files))
-                    measure.verify(peer.port)
+                    running[peer.name] = (peer, peer.start(
+                        bench.proxy_cores, log=self.log, files=bench.files, tls=self.tls, grpc=self.grpc))
+                    self.verify(bench, peer)
                     results[peer.name] = {"runs": []}
             for round_number in range(bench.rounds):
                 for name, (peer, process) in running.items():
@@ -43,7 +51,7 @@ class Load:
                     bench.say(f"{self.name}: system calls of {name}")
                     with bench.tolerating(self.name, name):
                         results[name]["syscalls"] = measure.syscalls(
-                            process, peer.port, bench.load_cores, self.options, bench.strace_count(self.strace_count)
+                            process, self.port(peer), bench.load_cores, self.options, bench.strace_count(self.strace_count)
                         )
         finally:
             for _, process in running.values():
@@ -51,12 +59,18 @@ class Load:
             backend.stop()
         return results
 
+    def verify(self, bench, peer):
+        """Right answers first. The load generator looks at every answer too, and alone knows HTTP/2 and gRPC."""
+        if not self.grpc:
+            measure.verify(self.port(peer), self.tls)
+        measure.load(self.port(peer), bench.load_cores, *self.options, "--count", 64, "--check-every", 1)
+
     def one_run(self, bench, peer, process):
         before = measure.backend_connections()
         options = [*self.options, "--pid", process.pid, "--warmup", bench.warmup, "--seconds", bench.seconds]
         if self.rate:
             options += ["--rate", self.rate]
-        result = measure.load(peer.port, bench.load_cores, *options)
+        result = measure.load(self.port(peer), bench.load_cores, *options)
         result["backend_connections_opened"] = measure.backend_connections() - before - 1
         return result
 
@@ -64,21 +78,22 @@ class Load:
 class Idle:
     """User memory of a quiet keep-alive connection: the slope between a first and a last count of held connections."""
 
-    name, large = "idle-10000", False
+    large, grpc = False, False
     first, last = 1000, 10000
 
-    @property
-    def title(self):
-        return "Idle keep-alive connections: bytes of user memory each"
+    def __init__(self, name, title, tls=False):
+        self.name, self.title, self.tls = name, title, tls
 
     def run(self, bench):
         results = {}
+        if self.tls:
+            places.make_certificates()
         last = min(self.last, bench.files - 500)
         backend = measure.start_backend(bench.load_cores)
         try:
             for peer in bench.peers_of(self):
                 # The relay holds two sockets a connection, which no default limit of open files allows.
-                if peer.name == "relay":
+                if peer.name == "relay" or (self.tls and not peer.tls):
                     continue
                 bench.say(f"{self.name}: {peer.name}")
                 with bench.tolerating(self.name, peer.name):
@@ -88,15 +103,17 @@ class Idle:
         return results
 
     def hold(self, bench, peer, last):
-        process = peer.start(bench.proxy_cores, files=bench.files)
+        process = peer.start(bench.proxy_cores, files=bench.files, tls=self.tls)
+        port = peer.tls_port if self.tls else peer.port
+        encrypted = ["--tls", places.TLS_CA] if self.tls else []
         holders = []
         try:
-            measure.verify(peer.port)
+            measure.verify(port, self.tls)
             time.sleep(0.5)
             empty = process.memory()
             samples = []
             for more in (self.first, last - self.first):
-                command = [places.program("load"), "--to", f"127.0.0.1:{peer.port}", "--idle", more]
+                command = [places.program("load"), "--to", f"127.0.0.1:{port}", "--idle", more, *encrypted]
                 holder = Process(command, bench.load_cores, places.WORK / "run" / f"idle-{more}", stdin=subprocess.PIPE, name="load")
                 holders.append(holder)
                 self.wait_held(holder)
@@ -130,10 +147,82 @@ class Idle:
         return int(found.strip(" }\n") or 0)
 
 
+class Certificates:
+    """10,000 certificates against one: start, memory, and the choice by name in full handshakes with random names."""
+
+    name, large, tls, grpc = "certs-10000", False, True, False
+    title = "10,000 certificates against one"
+    count = 10000
+
+    def run(self, bench):
+        places.make_certificates(self.count)
+        targets = self.targets()
+        results, running = {}, {}
+        backend = measure.start_backend(bench.load_cores)
+        try:
+            for peer in bench.peers_of(self):
+                if not peer.certificates:
+                    continue
+                with bench.tolerating(self.name, peer.name):
+                    bench.say(f"{self.name}: start of {peer.name}")
+                    pair, result = {}, {"one": {"runs": []}, "many": {"runs": []}}
+                    running[peer.name] = pair
+                    for side in ("one", "many"):
+                        pair[side], result[side]["start_ms"] = self.start(bench, peer, side)
+                        result[side]["memory"] = pair[side][1].memory()["anonymous"]
+                    results[peer.name] = result
+            for round_number in range(bench.rounds):
+                for name in list(results):
+                    for side, (peer, process) in running[name].items():
+                        bench.say(f"{self.name}: round {round_number + 1} of {bench.rounds}: {name} {side}")
+                        with bench.tolerating(self.name, name, results):
+                            runs = results[name][side]["runs"] if name in results else []
+                            runs.append(self.one_run(bench, peer, process, targets if side == "many" else None))
+        finally:
+            for pair in running.values():
+                for _, process in pair.values():
+                    process.stop()
+            backend.stop()
+        return results
+
+    def names(self):
+        folder = places.TLS / "many"
+        return [(f"h{n}.bench.example", folder / f"h{n}.pem", folder / f"h{n}.key") for n in range(self.count)]
+
+    def targets(self):
+        lines = [f"{name} /1k" for name, _, _ in self.names()]
+        random.Random(2).shuffle(lines)
+        file = places.WORK / "run" / "names.txt"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("\n".join(lines) + "\n")
+        return file
+
+    def start(self, bench, peer, side):
+        """The started proxy, and milliseconds from its start to the first answer under the last certificate's name."""
+        other = type(peer)()
+        other.index = type(peer).index + (50 if side == "many" else 0)
+        began = time.perf_counter()
+        process = other.start(bench.proxy_cores, files=bench.files, suffix=f"-{side}", tls=True,
+                              names=self.names() if side == "many" else ())
+        try:
+            host = f"h{self.count - 1}.bench.example" if side == "many" else "bench.example"
+            measure.wait_serving(other.tls_port, seconds=60, tls=True, host=host)
+        except Failed:
+            process.stop()
+            raise
+        return (other, process), (time.perf_counter() - began) * 1000
+
+    def one_run(self, bench, peer, process, targets):
+        asked = ["--targets", targets] if targets else []
+        return measure.load(
+            peer.tls_port, bench.load_cores, "--tls", places.TLS_CA, "--connections", 32, "--per-connection", 1,
+            "--handshakes", "full", *asked, "--pid", process.pid, "--warmup", bench.warmup, "--seconds", bench.seconds)
+
+
 class Workers:
     """Two workers against one, at the same rate for each worker."""
 
-    name, large = "workers-2", False
+    name, large, tls, grpc = "workers-2", False, False, False
     title = "Foregate: two workers against one"
     rate_each = 10000
 
@@ -169,7 +258,7 @@ class Workers:
 class Routes:
     """10,000 routes over 1,000 hosts against one route, and how long their reload takes."""
 
-    name, large = "routes-10000", False
+    name, large, tls, grpc = "routes-10000", False, False, False
     title = "Foregate: 10,000 routes over 1,000 hosts against one route"
     hosts, routes_each = 1000, 10
 
@@ -250,7 +339,20 @@ ALL = [
          ["--connections", 4, "--target", "/10m", "--check-every", 8], large=True, strace_count=60),
     Load("upload-1m-16conn", "1 MB uploads, 16 connections",
          ["--connections", 16, "--target", "/upload", "--upload", "1m"], large=True, strace_count=500),
-    Idle(),
+    Idle("idle-10000", "Idle keep-alive connections: bytes of user memory each"),
+    Load("tls-1k-64conn", "TLS 1.3, 1 KB answers, 64 keep-alive connections", ["--connections", 64], tls=True),
+    Load("tls-handshake", "TLS 1.3, full handshake and one request on each connection",
+         ["--connections", 32, "--per-connection", 1, "--handshakes", "full"], tls=True, strace_count=2000),
+    Load("tls-resumed", "TLS 1.3, handshake resumed by ticket and one request on each connection",
+         ["--connections", 32, "--per-connection", 1, "--handshakes", "resumed"], tls=True, strace_count=2000),
+    Load("tls-10m-4conn", "TLS 1.3, 10 MB answers, 4 connections",
+         ["--connections", 4, "--target", "/10m", "--check-every", 8], tls=True, large=True, strace_count=60),
+    Load("h2-16x32", "HTTP/2 over TLS, 1 KB answers, 16 connections of 32 streams, HTTP/1.1 to the backends",
+         ["--protocol", "h2", "--connections", 16, "--streams", 32], tls=True),
+    Load("grpc-unary", "gRPC-shaped unary calls of 100 bytes, 16 connections of 32 streams over TLS, HTTP/2 to the backends",
+         ["--protocol", "h2", "--connections", 16, "--streams", 32, "--grpc", 100], tls=True, grpc=True),
+    Idle("tls-idle", "Idle TLS 1.3 keep-alive connections: bytes of user memory each", tls=True),
+    Certificates(),
     Workers(),
     Routes(),
 ]

@@ -135,6 +135,11 @@ pub trait Client {
     /// The body broke a rule or a limit, or the client has gone.
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame, Reason>>;
 
+    /// Sets whether pieces of the request's body may stay in the kernel: whoever takes them can pass such on.
+    fn allow_pipes(&mut self, allowed: bool) {
+        let _ = allowed;
+    }
+
     /// Sets how many bytes of body the request may have, `None` for any number: known once its route is.
     fn limit_body(&mut self, bytes_max: Option<u64>);
 
