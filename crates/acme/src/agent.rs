@@ -20,8 +20,6 @@ mod counts;
 mod demand;
 mod entry;
 mod status;
-#[cfg(test)]
-mod tests;
 mod work;
 
 pub use status::{CertificateState, CertificateStatus};

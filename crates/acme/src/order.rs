@@ -32,6 +32,8 @@ use crate::web::{self, Web};
 mod account;
 mod errors;
 mod prove;
+#[cfg(test)]
+mod tests;
 
 use errors::{Step, failure};
 

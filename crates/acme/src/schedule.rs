@@ -46,6 +46,9 @@ impl Default for Timing {
 const WINDOW_POLL_MIN: Duration = Duration::from_secs(60);
 const WINDOW_POLL_MAX: Duration = Duration::from_secs(86_400);
 
+/// The longest hold after a success when the CA suggests when to renew.
+const WINDOW_HOLD: Duration = Duration::from_secs(3_600);
+
 /// A span of calendar time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
@@ -126,6 +129,8 @@ pub struct Schedule {
     seed: u64,
     failures: u32,
     held_until: Moment,
+    /// When an order of this process brought what is there.
+    issued_at: Option<Moment>,
     /// When renewal information is asked for again; `None`: the server offers none, or there is no certificate.
     window_at: Option<Moment>,
 }
@@ -140,6 +145,7 @@ impl Schedule {
             seed: 0,
             failures: 0,
             held_until: Moment::START,
+            issued_at: None,
             window_at: None,
         }
     }
@@ -163,7 +169,22 @@ impl Schedule {
     pub fn issued(&mut self, now: Moment, life: Span, seed: u64, ari: bool, timing: &Timing) {
         self.found(now, life, None, seed, ari);
         self.failures = 0;
-        self.held_until = now.plus((life.length() / 3).max(timing.floor));
+        self.issued_at = Some(now);
+        self.held_until = now.plus(timing.floor);
+    }
+
+    /// Until when nothing is ordered. After a success, for a third of the life; when the CA suggests a time, for an
+    /// hour at most, since it may want to revoke what it has just issued.
+    fn hold(&self) -> Moment {
+        let (Some(issued_at), Some(life)) = (self.issued_at, self.life) else {
+            return self.held_until;
+        };
+        let third = life.length() / 3;
+        let rest = match self.window {
+            Some(_) => third.min(WINDOW_HOLD),
+            None => third,
+        };
+        self.held_until.max(issued_at.plus(rest))
     }
 
     /// An order failed.
@@ -176,11 +197,6 @@ impl Schedule {
     ) {
         self.failures = self.failures.saturating_add(1);
         self.held_until = now.plus(hold_after(timing, self.failures, retry_after, random));
-    }
-
-    /// Nothing was tried; look again after a while.
-    pub fn postpone(&mut self, now: Moment, span: Duration) {
-        self.held_until = now.plus(span);
     }
 
     /// Renewal information came, or did not; `after` is when the server wants to be asked again.
@@ -209,13 +225,14 @@ impl Schedule {
     /// The operator wants a new one now; the floor after a failure is the operator's to lift.
     pub fn renew_now(&mut self) {
         self.held_until = Moment::START;
+        self.issued_at = None;
         self.life = None;
     }
 
     /// What is due.
     #[must_use]
     pub fn due(&self, now: Moment, unix: UnixTime) -> Due {
-        let held = self.held_until.since(now);
+        let held = self.hold().since(now);
         let Some(life) = self.life else {
             return match held.is_zero() {
                 true => Due::Order,
@@ -243,7 +260,7 @@ impl Schedule {
     /// When the renewal is due by the calendar, or when the next attempt may start.
     #[must_use]
     pub fn next(&self, now: Moment, unix: UnixTime) -> UnixTime {
-        let held = self.held_until.since(now).as_micros() as u64;
+        let held = self.hold().since(now).as_micros() as u64;
         let attempt = UnixTime::from_micros(unix.micros().saturating_add(held));
         match self.life {
             Some(life) => renew_at(life, self.window, self.seed).max(attempt),
@@ -260,7 +277,7 @@ impl Schedule {
     /// How long it holds.
     #[must_use]
     pub fn held(&self, now: Moment) -> Duration {
-        self.held_until.since(now)
+        self.hold().since(now)
     }
 
     /// The window that the CA suggested.
@@ -392,6 +409,23 @@ mod tests {
         assert_eq!(schedule.due(Moment::from_millis(60_000), unix), Due::Window);
         schedule.no_window();
         assert_eq!(schedule.next(Moment::START, unix).seconds(), 60 * DAY);
+    }
+
+    #[test]
+    fn a_ca_that_revokes_what_it_has_just_issued_is_followed_within_the_hour() {
+        let timing = Timing::default();
+        let mut schedule = Schedule::new();
+        schedule.issued(Moment::START, span(0, 90 * DAY), 0, true, &timing);
+        schedule.window_known(Moment::START, Some(span(1, 2)), None, &timing);
+        let unix = UnixTime::from_seconds(1_000);
+        assert_ne!(
+            schedule.due(Moment::from_millis(3_599_000), unix),
+            Due::Order
+        );
+        assert_eq!(
+            schedule.due(Moment::from_millis(3_600_000), unix),
+            Due::Order
+        );
     }
 
     /// A step of a life: time passes on both clocks (not in step), and an order, if due, ends somehow.

@@ -18,6 +18,7 @@ mod fields;
 mod gateway;
 mod metrics;
 mod patience;
+mod pebble;
 mod peers;
 mod process;
 mod random;
@@ -34,6 +35,7 @@ pub use fields::Fields;
 pub use gateway::{Gateway, GatewayConfig};
 pub use metrics::Metrics;
 pub use patience::{PATIENCE, eventually, holds_for};
+pub use pebble::{Pebble, PebbleConfig, free_port};
 pub use peers::backends::{
     AnswersBeforeAsked, AnswersEarlyAndCloses, BadChunks, BlackHole, BothLengths, ClosesIdle,
     DiesMidBody, Hints103, HttpOneZero, HugeHeadBackend, LiesAboutLengthLong, LiesAboutLengthShort,

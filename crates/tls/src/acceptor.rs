@@ -258,6 +258,10 @@ impl Acceptor {
             last_words(&mut socket, &handshake.outgoing).await;
             return Err(HandshakeFault::ChallengeAnswered);
         }
+        // Of TLS 1.3 only tickets are left, which go with the first answer. A client of TLS 1.2 waits for this.
+        if handshake.party.common().protocol_version() != Some(ProtocolVersion::TLSv1_3) {
+            send(&mut socket, &mut handshake.outgoing).await?;
+        }
         let common = handshake.party.common();
         let alpn = alpn(common);
         let facts = facts(common, hello.server_name, trust);
@@ -376,15 +380,20 @@ async fn drive(
                 });
             }
         }
-        if !handshake.outgoing.is_empty() {
-            let sent = socket.write_all(&handshake.outgoing).await;
-            sent.map_err(|error| left(&error))?;
-            handshake.outgoing = Vec::new();
-        }
+        send(socket, &mut handshake.outgoing).await?;
         read_more(socket, &mut incoming).await?;
         handshake.received(&incoming);
         incoming.clear();
     }
+}
+
+async fn send(socket: &mut TcpStream, outgoing: &mut Vec<u8>) -> Result<(), HandshakeFault> {
+    if !outgoing.is_empty() {
+        let sent = socket.write_all(outgoing).await;
+        sent.map_err(|error| left(&error))?;
+        *outgoing = Vec::new();
+    }
+    Ok(())
 }
 
 /// Says something to a client that will be left, and takes what it has sent so far: the kernel would answer that with a

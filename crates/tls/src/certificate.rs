@@ -349,6 +349,11 @@ impl LoadedCertificate {
         &self.certified.cert
     }
 
+    /// The chain and the key as handshakes take them.
+    pub fn certified_key(&self) -> Arc<CertifiedKey> {
+        Arc::clone(&self.certified)
+    }
+
     /// The same with a signed statement of its issuer that it is not revoked, to be shown with it (RFC 6066 §8).
     #[must_use]
     pub fn with_ocsp(mut self, response: Vec<u8>) -> LoadedCertificate {

@@ -98,9 +98,8 @@ impl Connector {
         let mut handshake = Handshake::new(party, Vec::new());
         let mut incoming = Vec::with_capacity(READ_BYTES);
         loop {
-            match handshake.advance() {
-                Ok(Progress::Done) => break,
-                Ok(Progress::Blocked) => {}
+            let progress = match handshake.advance() {
+                Ok(progress) => progress,
                 Err(failure) => {
                     // Tells the backend why; whether it arrives is its own matter.
                     let _ = socket.try_write(&handshake.outgoing);
@@ -110,11 +109,14 @@ impl Connector {
                         Failure::Length => BackendTlsFault::NotTls,
                     });
                 }
-            }
+            };
             if !handshake.outgoing.is_empty() {
                 let sent = socket.write_all(&handshake.outgoing).await;
                 sent.map_err(|_| BackendTlsFault::Broken)?;
                 handshake.outgoing.clear();
+            }
+            if progress == Progress::Done {
+                break;
             }
             match socket.read_buf(&mut incoming).await {
                 Ok(0) => return Err(BackendTlsFault::NotTls),

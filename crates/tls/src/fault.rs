@@ -162,7 +162,7 @@ pub enum BackendTlsFault {
     Expired,
     /// The backend's certificate or its signature is wrong otherwise.
     Invalid,
-    /// The backend refused: it wants another certificate or name of ours.
+    /// The backend refused: most often it wants a certificate or another name of ours.
     Refused,
     /// No version, cipher or protocol in common.
     Incompatible,
@@ -205,9 +205,9 @@ impl From<&Error> for BackendTlsFault {
             Error::AlertReceived(AlertDescription::NoApplicationProtocol)
             | Error::NoApplicationProtocol
             | Error::PeerIncompatible(_)
-            | Error::AlertReceived(
-                AlertDescription::ProtocolVersion | AlertDescription::HandshakeFailure,
-            ) => BackendTlsFault::Incompatible,
+            | Error::AlertReceived(AlertDescription::ProtocolVersion) => {
+                BackendTlsFault::Incompatible
+            }
             Error::AlertReceived(_) => BackendTlsFault::Refused,
             _ => BackendTlsFault::NotTls,
         }

@@ -74,8 +74,11 @@ pub fn peek(bytes: &[u8]) -> Result<Option<ClientHello>, NotHello> {
     Err(NotHello::TooLong)
 }
 
+/// A record's content, and the bytes behind the record.
+type Fragment<'a> = (&'a [u8], &'a [u8]);
+
 /// What the first record carries, and what comes behind it; `None` while it is not whole.
-fn fragment(bytes: &[u8], first: bool) -> Result<Option<(&[u8], &[u8])>, NotHello> {
+fn fragment(bytes: &[u8], first: bool) -> Result<Option<Fragment<'_>>, NotHello> {
     let kind = match bytes.first() {
         None => return Ok(None),
         Some(kind) => *kind,

@@ -52,7 +52,7 @@ pub(crate) struct Offer<'a> {
 #[derive(Debug)]
 pub enum Change {
     /// Adds a certificate, or replaces the one with the same name.
-    Put(Served),
+    Put(Arc<Served>),
     /// Takes one away.
     Remove(Arc<str>),
 }
@@ -85,7 +85,7 @@ impl CertificateStore {
 
     /// Adds a certificate, or replaces the one with the same name.
     pub fn put(&self, served: Served) {
-        self.apply(vec![Change::Put(served)]);
+        self.apply(vec![Change::Put(Arc::new(served))]);
     }
 
     /// Takes a certificate away.
@@ -99,7 +99,7 @@ impl CertificateStore {
         let mut table = Table::clone(&self.table.load());
         for change in changes {
             match change {
-                Change::Put(served) => table.put(Arc::new(served)),
+                Change::Put(served) => table.put(served),
                 Change::Remove(id) => table.remove(&id),
             }
         }

@@ -177,7 +177,7 @@ impl Work {
             self.entries.insert(key, entry);
         }
         self.keep_on_demand(old);
-        self.start_due();
+        self.issue_internal();
         self.publish();
     }
 
@@ -232,24 +232,46 @@ impl Work {
         }
     }
 
+    /// Has the internal CA issue what is due, which takes no waiting.
+    fn issue_internal(&mut self) {
+        let (at, unix) = (now(), unix_now());
+        let is_due = |entry: &&Entry| {
+            entry.source == Source::Internal && entry.schedule.due(at, unix) == Due::Order
+        };
+        let due: Vec<_> = self
+            .entries
+            .values()
+            .filter(is_due)
+            .map(|entry| entry.key.clone())
+            .collect();
+        for key in due {
+            let Some(names) = self.entries.get(&key).map(|entry| entry.names.clone()) else {
+                continue;
+            };
+            let outcome = self.issue(&key, &names, unix);
+            self.finish_order(&key, outcome);
+        }
+    }
+
     fn start_due(&mut self) {
+        self.issue_internal();
         let (at, unix) = (now(), unix_now());
         let mut orders = Vec::new();
         let mut windows = Vec::new();
         for entry in self.entries.values() {
-            if entry.ordering || entry.asking {
+            if entry.ordering || entry.asking || entry.source == Source::Internal {
                 continue;
             }
             match entry.schedule.due(at, unix) {
                 Due::Order => orders.push((entry.schedule.ends(), entry.key.clone())),
-                Due::Window if entry.source == Source::Acme => windows.push(entry.key.clone()),
-                Due::Window | Due::Nothing(_) => {}
+                Due::Window => windows.push(entry.key.clone()),
+                Due::Nothing(_) => {}
             }
         }
         // What is not there at all first, then what ends first.
         orders.sort_unstable();
         for (_, key) in orders {
-            self.start_order(&key, at, unix);
+            self.start_order(&key, at);
         }
         for key in windows {
             if self.running_of(|about| matches!(about, About::Window(_))) < WINDOWS_AT_ONCE_MAX {
@@ -262,16 +284,7 @@ impl Work {
         self.about.values().filter(|about| is(about)).count()
     }
 
-    fn start_order(&mut self, key: &Key, at: Moment, unix: UnixTime) {
-        let Some(entry) = self.entries.get(key) else {
-            return;
-        };
-        if entry.source == Source::Internal {
-            let names = entry.names.clone();
-            let outcome = self.issue(key, &names, unix);
-            self.finish_order(key, outcome);
-            return;
-        }
+    fn start_order(&mut self, key: &Key, at: Moment) {
         let Some(options) = self.acme.clone() else {
             let failure = Failure::new(
                 Reason::NotConfigured,

@@ -255,6 +255,10 @@ impl SharedKey {
         let (original_id, error) = (field(at, 2)?.to_vec(), word(answer, at + 2)?);
         let other_length = usize::from(word(answer, at + 4)?);
         let other = field(at + 6, other_length)?.to_vec();
+        // Nothing may stand behind what the signature covers (RFC 8945 §5.1: TSIG is the last record).
+        if record.data.end != at + 6 + other_length || record.data.end != answer.len() {
+            return Err(Malformed);
+        }
 
         let seconds = signed_at[..6]
             .iter()

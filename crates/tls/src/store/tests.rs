@@ -63,7 +63,10 @@ fn clients_get_the_cheapest_key_that_they_can_verify() {
     let rsa = served("rsa", &root.request(&["a.test"]).rsa().issue());
     let ecdsa = served("ecdsa", &root.issue(&["a.test"]));
     let (rsa_key, ecdsa_key) = (Arc::clone(rsa.key()), Arc::clone(ecdsa.key()));
-    store.apply(vec![Change::Put(rsa), Change::Put(ecdsa)]);
+    store.apply(vec![
+        Change::Put(Arc::new(rsa)),
+        Change::Put(Arc::new(ecdsa)),
+    ]);
     let chosen = |offer: &Offer<'_>| store.choose("a.test", offer, None).unwrap();
     assert!(Arc::ptr_eq(&chosen(&ALL), &ecdsa_key));
     let old = Offer {
@@ -93,7 +96,7 @@ fn the_choice_takes_as_long_with_ten_thousand_certificates_as_with_ten() {
             served.id = format!("certificate-{number}").into();
             let name = format!("site-{number}.example");
             served.certificate.names = vec![CertificateName::dns(&name).unwrap()];
-            Change::Put(served)
+            Change::Put(Arc::new(served))
         });
         store.apply(puts.collect());
         store
