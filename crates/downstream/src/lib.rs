@@ -1,4 +1,4 @@
-//! **Purpose:** listeners and client connections: accepting, HTTP/1 towards clients, timeouts against slow ones.
+//! **Purpose:** listeners and client connections: accepting, HTTP/1 and HTTP/2 towards clients, timeouts against slow ones.
 //! **Never knows:** routes, policies, backends: it calls one [`Handler`] per request.
 //! **Next on the road:** `exchange`, behind that handler.
 #![forbid(unsafe_code)]
@@ -8,6 +8,7 @@ mod admission;
 mod connection;
 mod handler;
 mod http1;
+mod http2;
 mod listener;
 mod pace;
 mod preface;
@@ -15,7 +16,8 @@ mod socket;
 mod worker;
 
 pub use admission::{Admission, AdmissionLimits, Refused};
+pub use foregate_wire::h2::Limits as Http2Limits;
 pub use handler::{Arrival, Handler};
-pub use listener::{Listener, ListenerRules};
+pub use listener::{Listener, ListenerRules, Protocols};
 pub use socket::bind;
 pub use worker::{ClientLimits, Worker};

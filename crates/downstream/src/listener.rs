@@ -24,12 +24,23 @@ use tokio::task::spawn_local;
 /// How long to wait when the system has no descriptor or memory left for a connection.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
+/// Which versions of HTTP clients may speak.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Protocols {
+    /// HTTP/1.
+    pub http1: bool,
+    /// HTTP/2; in cleartext a client begins with it at once (RFC 9113 §3.3).
+    pub http2: bool,
+}
+
 /// What a listener does with its connections. Replaced at reload.
 pub struct ListenerRules {
     /// The listener's number in the snapshot.
     pub number: u32,
     /// Whether connections begin with a PROXY protocol header.
     pub proxy_protocol: bool,
+    /// What clients may speak.
+    pub protocols: Protocols,
     /// Whether an address is a trusted proxy's.
     pub trusts: Box<dyn Fn(IpAddr) -> bool>,
 }
@@ -104,6 +115,7 @@ impl<H: Handler> Listener<H> {
         let rules = self.rules.borrow();
         let trusted = (rules.trusts)(address.ip().to_canonical());
         let proxy_protocol = rules.proxy_protocol;
+        let protocols = rules.protocols;
         if proxy_protocol && !trusted {
             return cells.refused(Refusal::ProxyProtocol);
         }
@@ -117,6 +129,7 @@ impl<H: Handler> Listener<H> {
             self.id,
             Rc::clone(&self.closing),
             admitted,
+            protocols,
         );
         let handler = Rc::clone(&self.handler);
         if proxy_protocol {
