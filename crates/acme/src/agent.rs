@@ -167,6 +167,14 @@ impl Agent {
         }
     }
 
+    /// Like [`Agent::wanted`], without waiting: a later handshake will find what comes. Cheap, for the middle of one.
+    pub fn demand(&self, name: &str) {
+        let (answer, _) = oneshot::channel();
+        let command = Command::Demand(name.to_ascii_lowercase(), answer);
+        // No room: the client that comes back asks again.
+        let _ = self.commands.try_send(command);
+    }
+
     /// Renews the certificate of a name now. Blocks until it is done, or for less than a minute.
     ///
     /// # Errors

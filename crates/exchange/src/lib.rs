@@ -3,7 +3,7 @@
 //! **Next on the road:** `upstream`, for the requests that go to a backend.
 //!
 //! ```text
-//! admit → route → policies → describe → forward (balance, connect, send, await) → shape → relay → settle
+//! admit → route → secure → policies → describe → forward (balance, connect, send, await) → shape → relay → settle
 //! ```
 //! A client that speaks another dialect than its backend (gRPC-Web) goes the way from `forward` on behind a `bridge`.
 //!
@@ -20,18 +20,22 @@ mod describe;
 mod download;
 mod exchange;
 mod forward;
+mod passage;
 mod patience;
 mod plan;
 mod policies;
 mod random;
 mod relay;
 mod route;
+mod secure;
 mod settle;
 mod shape;
 mod upload;
 
 pub use exchange::Request;
+pub use passage::Passage;
 pub use plan::{EndpointPart, Plan, PlanParts, Pools};
+pub use secure::{Certificates, NoCertificates, SecurePart};
 
 use exchange::Exchange;
 use foregate_message::{Client, Reason, RequestHead};
@@ -49,18 +53,26 @@ pub struct Road {
     shard: Arc<Shard>,
     log: RefCell<LogWriter>,
     random: Random,
+    certificates: Arc<dyn Certificates>,
     /// Set when nothing is waited for any more.
     cut: Rc<Cell<bool>>,
 }
 
 impl Road {
     /// A road on which `plan` is in force. `seed` makes its random choices differ from other workers'.
-    pub fn new(plan: Rc<Plan>, shard: Arc<Shard>, log: LogWriter, seed: u64) -> Road {
+    pub fn new(
+        plan: Rc<Plan>,
+        shard: Arc<Shard>,
+        log: LogWriter,
+        certificates: Arc<dyn Certificates>,
+        seed: u64,
+    ) -> Road {
         Road {
             plan: RefCell::new(plan),
             shard,
             log: RefCell::new(log),
             random: Random::new(seed),
+            certificates,
             cut: Rc::default(),
         }
     }
@@ -106,7 +118,13 @@ impl Exchange {
         head: &mut RequestHead,
     ) -> Result<Reason, Reason> {
         admit::admit(self, head)?;
+        if let Some(answer) = secure::challenge(road, client.peer(), head) {
+            return relay::respond(self, client, head, *answer).await;
+        }
         route::find(self, client.peer(), head)?;
+        if let Some(answer) = secure::secure(self, road, client.peer(), head)? {
+            return relay::respond(self, client, head, *answer).await;
+        }
         if let Some(answer) = policies::decide(self, client, head)? {
             return relay::respond(self, client, head, *answer).await;
         }
