@@ -10,7 +10,7 @@ use foregate_policy::Facts;
 use foregate_snapshot::{Action, ProxyPlan, RoutePlan, Snapshot, UpstreamPlan};
 use foregate_telemetry::clock::Moment;
 use foregate_telemetry::metrics::{EndpointId, RouteId, Shard};
-use foregate_upstream::{BodyLimits, CallLimits, HeadLimits, Pool, PoolLimits};
+use foregate_upstream::{BodyLimits, CallLimits, Connector, HeadLimits, Pool, PoolLimits};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -26,6 +26,8 @@ pub struct PlanParts {
     pub routes: Arc<[RouteId]>,
     /// The endpoints of each upstream, by its number.
     pub upstreams: Arc<[Vec<EndpointPart>]>,
+    /// How TLS is spoken with the endpoints of each upstream, by its number.
+    pub connectors: Arc<[Option<Arc<Connector>>]>,
     /// The TLS settings of each site, by its number.
     pub sites: Arc<[SecurePart]>,
     /// The cells of each listener that passes connections on, by the listener's number.
@@ -91,12 +93,12 @@ impl Plan {
         let upstreams = snapshot
             .upstreams
             .iter()
-            .zip(parts.upstreams.iter())
-            .map(|(plan, endpoints)| {
+            .zip(parts.upstreams.iter().zip(parts.connectors.iter()))
+            .map(|(plan, (endpoints, connector))| {
                 upstream(
                     snapshot,
                     plan,
-                    endpoints,
+                    (endpoints, connector),
                     (&pools.0, &mut kept),
                     shard,
                     seed,
@@ -156,7 +158,7 @@ impl Plan {
 fn upstream(
     snapshot: &Snapshot,
     plan: &UpstreamPlan,
-    parts: &[EndpointPart],
+    (parts, connector): (&[EndpointPart], &Option<Arc<Connector>>),
     (old, kept): (&Kept, &mut Kept),
     shard: &Arc<Shard>,
     seed: u64,
@@ -174,6 +176,7 @@ fn upstream(
                 })
             });
             pool.set_limits(limits);
+            pool.set_connector(connector.clone());
             Rc::clone(pool)
         })
         .collect();

@@ -283,6 +283,14 @@ reasons! {
     PendingTimeout "pending-timeout" 504 Gateway,
     /// The backend refused the connection or could not be reached.
     ConnectFailed "connect-failed" 502 Upstream,
+    /// The backend's certificate comes from nobody who is trusted.
+    UpstreamUntrusted "upstream-untrusted" 502 Upstream,
+    /// The backend's certificate is for another name.
+    UpstreamWrongName "upstream-wrong-name" 502 Upstream,
+    /// The backend's certificate is over, not valid yet, or wrong otherwise.
+    UpstreamCertificateInvalid "upstream-certificate-invalid" 502 Upstream,
+    /// The TLS handshake with the backend came to nothing for another reason.
+    UpstreamTlsFailed "upstream-tls-failed" 502 Upstream,
     /// The backend did not accept the connection in time.
     ConnectTimeout "connect-timeout" 504 Upstream,
     /// The backend closed or reset before it had answered at all.

@@ -7,12 +7,11 @@
 //! ```
 
 use crate::fleet::{self, Addresses, Fleet};
-use crate::secure::{Handshakes, Keeper};
+use crate::secure::{Keeper, Secured};
 use crate::sockets::{self, Listening};
 use crate::start::{Loaded, Source, open_log, share_out};
 use crate::view::Facts;
 use crate::worker::{Opened, Order, Running, Update};
-use foregate_exchange::SecurePart;
 use foregate_snapshot::{Snapshot, diff};
 use foregate_telemetry::clock::{self, Moment, now};
 use foregate_telemetry::log::{AccessLog, LogWriter, process};
@@ -112,8 +111,7 @@ pub(crate) struct Inner {
     pub(crate) addresses: Addresses,
     pub(crate) fleet: Arc<Fleet>,
     pub(crate) keeper: Keeper,
-    pub(crate) sites: Arc<[SecurePart]>,
-    pub(crate) handshakes: Handshakes,
+    pub(crate) secured: Secured,
     pub(crate) log: AccessLog,
     pub(crate) registry: Arc<Registry>,
     pub(crate) facts: Arc<Facts>,
@@ -319,8 +317,7 @@ impl Control {
         process::info("the configuration changes", &[("changes", &change)]);
         let addresses = fleet::look_up(&snapshot);
         let inner = &mut self.inner;
-        inner.sites = Arc::clone(&prepared.sites);
-        inner.handshakes = inner.keeper.take_up(prepared)?;
+        inner.secured = inner.keeper.take_up(prepared)?;
         if let Some(agent) = inner.keeper.agent() {
             inner.facts.issued_by(agent);
         }
@@ -346,8 +343,8 @@ impl Control {
         }
         let parts = inner
             .fleet
-            .parts(&snapshot, &addresses, &inner.sites, &inner.registry);
-        let handshakes = inner.handshakes.clone();
+            .parts(&snapshot, &addresses, &inner.secured, &inner.registry);
+        let acceptors = Arc::clone(&inner.secured.acceptors);
         inner.addresses = addresses;
         inner.snapshot = snapshot;
         inner.listening = listening;
@@ -363,7 +360,7 @@ impl Control {
         self.order(|_| {
             Order::Apply(Box::new(Update {
                 parts: parts.clone(),
-                handshakes: handshakes.clone(),
+                acceptors: Arc::clone(&acceptors),
                 log: writers.next().flatten(),
                 opened: opened.next().unwrap_or_default(),
             }))
@@ -398,13 +395,13 @@ impl Control {
         let inner = &mut self.inner;
         let parts = inner
             .fleet
-            .parts(&inner.snapshot, &addresses, &inner.sites, &inner.registry);
-        let handshakes = inner.handshakes.clone();
+            .parts(&inner.snapshot, &addresses, &inner.secured, &inner.registry);
+        let acceptors = Arc::clone(&inner.secured.acceptors);
         inner.addresses = addresses;
         self.order(|_| {
             Order::Apply(Box::new(Update {
                 parts: parts.clone(),
-                handshakes: handshakes.clone(),
+                acceptors: Arc::clone(&acceptors),
                 log: None,
                 opened: Vec::new(),
             }))

@@ -1,7 +1,8 @@
 //! Endpoints: their states, which outlive configurations, and their addresses.
 
+use crate::secure::Secured;
 use foregate_balance::Endpoint;
-use foregate_exchange::{EndpointPart, PlanParts, SecurePart};
+use foregate_exchange::{EndpointPart, PlanParts};
 use foregate_snapshot::{EndpointPlan, ModePlan, Snapshot, UpstreamPlan};
 use foregate_telemetry::clock::now;
 use foregate_telemetry::log::process;
@@ -38,7 +39,7 @@ impl Fleet {
         &self,
         snapshot: &Arc<Snapshot>,
         addresses: &Addresses,
-        sites: &Arc<[SecurePart]>,
+        secure: &Secured,
         registry: &Registry,
     ) -> PlanParts {
         let mut old = self.lock();
@@ -69,7 +70,8 @@ impl Fleet {
             .collect();
         *old = kept;
         PlanParts {
-            sites: Arc::clone(sites),
+            connectors: Arc::clone(&secure.connectors),
+            sites: Arc::clone(&secure.sites),
             passages,
             snapshot: Arc::clone(snapshot),
             routes,

@@ -13,26 +13,32 @@ use crate::credentials::Credentials;
 use foregate_acme::{Agent, Challenges, StateFolder};
 use foregate_exchange::{Certificates, SecurePart};
 use foregate_snapshot::{SiteTlsPlan, Snapshot};
-use foregate_telemetry::log::process;
 use foregate_tls::{
-    Acceptor, CertificateStore, Change, Connector, HandshakeGate, Served, SessionCache, Tickets,
+    Acceptor, CertificateStore, Change, Connector, ConnectorPlan, HandshakeGate, Served,
+    SessionCache, Tickets,
 };
 use issuing::{Intake, Missing};
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// What workers take up: how handshakes are held, by the listener's number and by the upstream's.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Handshakes {
-    pub(crate) acceptors: Arc<HashMap<u32, Arc<Acceptor>>>,
+/// How handshakes with clients are held, by the listener's number.
+pub(crate) type Acceptors = Arc<HashMap<u32, Arc<Acceptor>>>;
+
+/// What workers take up of TLS.
+#[derive(Clone, Debug)]
+pub(crate) struct Secured {
+    pub(crate) acceptors: Acceptors,
+    /// How handshakes with backends are held, by the upstream's number.
     pub(crate) connectors: Arc<[Option<Arc<Connector>>]>,
+    /// What the road follows, by the site's number.
+    pub(crate) sites: Arc<[SecurePart]>,
 }
 
 /// A configuration's TLS, prepared whole: nothing can fail any more.
 pub(crate) struct Prepared {
-    pub(crate) handshakes: Handshakes,
-    pub(crate) sites: Arc<[SecurePart]>,
+    secured: Secured,
+    connectors: Vec<(ConnectorPlan, Arc<Connector>)>,
     changes: Vec<Change>,
     from_files: HashSet<Arc<str>>,
     wanted: foregate_acme::Wanted,
@@ -65,6 +71,8 @@ pub(crate) struct Keeper {
     tickets: Option<(TicketSource, Arc<Tickets>)>,
     sessions: (usize, Arc<SessionCache>),
     missing: Arc<Missing>,
+    /// What each connector was made from.
+    connectors: Vec<(ConnectorPlan, Arc<Connector>)>,
     agent: Option<Agent>,
 }
 
@@ -82,6 +90,7 @@ impl Keeper {
             tickets: None,
             sessions: (0, SessionCache::new(0)),
             missing: Arc::default(),
+            connectors: Vec::new(),
             agent: None,
         }
     }
@@ -115,7 +124,7 @@ impl Keeper {
             missing: &self.missing,
         };
         let acceptors = serving::acceptors(snapshot, credentials, &shared)?;
-        let connectors = serving::connectors(snapshot, credentials)?;
+        let (connectors, kept) = serving::connectors(snapshot, credentials, &self.connectors)?;
         let sites = serving::sites(snapshot, &acceptors, ports);
         let wanted = issuing::wanted(snapshot, credentials)?;
         let needs_folder = !wanted.certificates.is_empty()
@@ -138,11 +147,12 @@ impl Keeper {
             .chain(credentials.served.iter().cloned().map(Change::Put))
             .collect();
         Ok(Prepared {
-            handshakes: Handshakes {
+            secured: Secured {
                 acceptors: Arc::new(acceptors),
                 connectors,
+                sites,
             },
-            sites,
+            connectors: kept,
             changes,
             from_files,
             wanted,
@@ -196,9 +206,10 @@ impl Keeper {
     }
 
     /// Takes a prepared configuration up. What it asks an authority for comes by itself.
-    pub(crate) fn take_up(&mut self, prepared: Prepared) -> Result<Handshakes, String> {
+    pub(crate) fn take_up(&mut self, prepared: Prepared) -> Result<Secured, String> {
         let Prepared {
-            handshakes,
+            secured,
+            connectors,
             changes,
             from_files,
             wanted,
@@ -206,10 +217,10 @@ impl Keeper {
             gates,
             tickets,
             sessions,
-            ..
         } = prepared;
         self.lookup.store.apply(changes);
         self.from_files = from_files;
+        self.connectors = connectors;
         self.gates = gates;
         self.tickets = tickets;
         self.sessions = sessions;
@@ -227,7 +238,7 @@ impl Keeper {
             }
             (None, None) => {}
         }
-        Ok(handshakes)
+        Ok(secured)
     }
 
     /// The agent, once anything is issued.
@@ -285,9 +296,4 @@ impl foregate_tls::ChallengeSource for Lookup {
 pub(crate) fn is_in_time(served: &Served) -> bool {
     let at = i64::try_from(foregate_telemetry::clock::unix_now().seconds()).unwrap_or(i64::MAX);
     (served.certificate.not_before..served.certificate.not_after).contains(&at)
-}
-
-/// Tells operators that something of TLS does not work; the process goes on.
-pub(crate) fn alarm(what: &str, why: &str) {
-    process::error(what, &[("error", &why)]);
 }

@@ -5,7 +5,7 @@ use crate::credentials::Credentials;
 use crate::fleet::{self, Fleet};
 use crate::front;
 use crate::reasons;
-use crate::secure::{Handshakes, Keeper};
+use crate::secure::{Acceptors, Keeper};
 use crate::sockets::{self, BindError, Listening};
 use crate::view::Facts;
 use crate::worker::{self, Common, Opened, Running, Update};
@@ -120,10 +120,9 @@ impl Server {
         let prepared = keeper
             .prepare(&snapshot, &loaded.credentials, &sockets::ports(&listening))
             .map_err(StartError::Config)?;
-        let sites = Arc::clone(&prepared.sites);
-        let handshakes = keeper.take_up(prepared).map_err(StartError::Secure)?;
+        let secured = keeper.take_up(prepared).map_err(StartError::Secure)?;
         let addresses = fleet::look_up(&snapshot);
-        let parts = fleet.parts(&snapshot, &addresses, &sites, &registry);
+        let parts = fleet.parts(&snapshot, &addresses, &secured, &registry);
         registry.register("endpoints", Arc::clone(&fleet) as _);
         registry.register("access-log", Arc::new(log.clone()));
         registry.config_loaded(clock::unix_now());
@@ -132,7 +131,7 @@ impl Server {
             registry: Arc::clone(&registry),
             certificates: keeper.certificates(),
         };
-        let running = spawn_workers(opened, &parts, &handshakes, &log, &common, &sender)?;
+        let running = spawn_workers(opened, &parts, &secured.acceptors, &log, &common, &sender)?;
         let listeners = listening
             .iter()
             .flat_map(|one| one.bound.iter().map(|at| (one.plan.name.to_string(), *at)))
@@ -158,8 +157,7 @@ impl Server {
             addresses,
             fleet,
             keeper,
-            sites,
-            handshakes,
+            secured,
             log,
             registry,
             facts,
@@ -203,7 +201,7 @@ impl Server {
 fn spawn_workers(
     opened: Vec<Vec<Opened>>,
     parts: &PlanParts,
-    handshakes: &Handshakes,
+    acceptors: &Acceptors,
     log: &AccessLog,
     common: &Common,
     sender: &SyncSender<Command>,
@@ -211,7 +209,7 @@ fn spawn_workers(
     let spawn = |(number, opened)| {
         let update = Update {
             parts: parts.clone(),
-            handshakes: handshakes.clone(),
+            acceptors: Arc::clone(acceptors),
             log: Some(log.writer()),
             opened,
         };

@@ -1,7 +1,7 @@
 //! One worker: a thread with a runtime, sockets, pools, timers and cells of its own. A request never leaves it.
 
 use crate::gate::Gate;
-use crate::secure::Handshakes;
+use crate::secure::Acceptors;
 use foregate_downstream::{
     Admission, ClientLimits, Listener, ListenerMode, ListenerRules, TlsRules, Worker,
 };
@@ -51,7 +51,7 @@ pub(crate) enum Order {
 pub(crate) struct Update {
     pub(crate) parts: PlanParts,
     /// How handshakes are held.
-    pub(crate) handshakes: Handshakes,
+    pub(crate) acceptors: Acceptors,
     /// Where log lines go from now on, if that changed.
     pub(crate) log: Option<LogWriter>,
     /// Listeners that are new, with this worker's sockets.
@@ -141,7 +141,7 @@ async fn run(number: usize, update: Update, common: Common, mut orders: Receiver
     spawn_local(deadlines::drive());
     let Update {
         parts,
-        handshakes,
+        acceptors,
         log,
         opened,
     } = update;
@@ -169,7 +169,7 @@ async fn run(number: usize, update: Update, common: Common, mut orders: Receiver
         listeners: RefCell::default(),
         seed,
     });
-    shop.listen(opened, &parts.snapshot, &handshakes);
+    shop.listen(opened, &parts.snapshot, &acceptors);
     spawn_local(keep_house(Rc::clone(&shop)));
     loop {
         match orders.recv().await {
@@ -223,7 +223,7 @@ impl Shop {
     fn apply(&self, update: Update) {
         let Update {
             parts,
-            handshakes,
+            acceptors,
             log,
             opened,
         } = update;
@@ -238,16 +238,16 @@ impl Shop {
         let reopened = |number| opened.iter().any(|new: &Opened| new.number == number);
         self.close_listeners(|number| snapshot.listener(number).is_none() || reopened(number));
         for (&number, open) in self.listeners.borrow().iter() {
-            if let Some(new) = rules_of(number, snapshot, &handshakes) {
+            if let Some(new) = rules_of(number, snapshot, &acceptors) {
                 *open.rules.borrow_mut() = new;
             }
         }
-        self.listen(opened, snapshot, &handshakes);
+        self.listen(opened, snapshot, &acceptors);
     }
 
-    fn listen(&self, opened: Vec<Opened>, snapshot: &Arc<Snapshot>, handshakes: &Handshakes) {
+    fn listen(&self, opened: Vec<Opened>, snapshot: &Arc<Snapshot>, acceptors: &Acceptors) {
         for opened in opened {
-            let Some(rules) = rules_of(opened.number, snapshot, handshakes) else {
+            let Some(rules) = rules_of(opened.number, snapshot, acceptors) else {
                 continue;
             };
             let rules = Rc::new(RefCell::new(rules));
@@ -290,25 +290,21 @@ impl Shop {
     }
 }
 
-fn rules_of(
-    number: u32,
-    snapshot: &Arc<Snapshot>,
-    handshakes: &Handshakes,
-) -> Option<ListenerRules> {
+fn rules_of(number: u32, snapshot: &Arc<Snapshot>, acceptors: &Acceptors) -> Option<ListenerRules> {
     let plan = snapshot.listener(number)?;
     let trusting = Arc::clone(snapshot);
     Some(ListenerRules {
         number,
         proxy_protocol: plan.proxy_protocol,
-        mode: mode_of(plan, snapshot, handshakes),
+        mode: mode_of(plan, snapshot, acceptors),
         trusts: Box::new(move |address| trusting.trusted.contains(address)),
     })
 }
 
-fn mode_of(plan: &ListenerPlan, snapshot: &Snapshot, handshakes: &Handshakes) -> ListenerMode {
+fn mode_of(plan: &ListenerPlan, snapshot: &Snapshot, acceptors: &Acceptors) -> ListenerMode {
     let handshake_timeout = snapshot.tls.handshake_timeout;
     match &plan.mode {
-        ModePlan::Http { .. } => match handshakes.acceptors.get(&plan.number) {
+        ModePlan::Http { .. } => match acceptors.get(&plan.number) {
             Some(acceptor) => ListenerMode::Tls(TlsRules {
                 acceptor: Arc::clone(acceptor),
                 handshake_timeout,

@@ -9,8 +9,8 @@ use foregate_snapshot::{
     TlsProfile, UnknownNames,
 };
 use foregate_tls::{
-    Acceptor, AcceptorPlan, Connector, HandshakeGate, NamePlan, Profile, Served, SessionCache,
-    Shared as TlsShared, Tickets,
+    Acceptor, AcceptorPlan, Connector, ConnectorPlan, HandshakeGate, NamePlan, Profile, Served,
+    SessionCache, Shared as TlsShared, Tickets,
 };
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -161,20 +161,33 @@ fn is_of(site: &SiteTlsPlan, served: &Served) -> bool {
     }
 }
 
-/// A connector for each upstream that is spoken to by TLS.
+/// Connectors, each beside what it was made from.
+type Made = Vec<(ConnectorPlan, Arc<Connector>)>;
+
+/// A connector for each upstream that is spoken to by TLS. What was made before from the same plan is kept, with the
+/// connections and sessions that it made.
 pub(super) fn connectors(
     snapshot: &Snapshot,
     credentials: &Credentials,
-) -> Result<Arc<[Option<Arc<Connector>>]>, String> {
-    let plans = snapshot.upstreams.iter().zip(&credentials.connectors);
-    plans
-        .map(|(upstream, plan)| match plan {
-            None => Ok(None),
-            Some(plan) => Connector::new(plan)
-                .map(Some)
-                .map_err(|fault| format!("upstream `{}`: {fault}", upstream.name)),
-        })
-        .collect()
+    before: &Made,
+) -> Result<(Arc<[Option<Arc<Connector>>]>, Made), String> {
+    let mut made = Made::new();
+    let mut connectors = Vec::new();
+    for (upstream, plan) in snapshot.upstreams.iter().zip(&credentials.connectors) {
+        let Some(plan) = plan else {
+            connectors.push(None);
+            continue;
+        };
+        let known = made.iter().chain(before).find(|(known, _)| known == plan);
+        let connector = match known {
+            Some((_, connector)) => Arc::clone(connector),
+            None => Connector::new(plan)
+                .map_err(|fault| format!("upstream `{}`: {fault}", upstream.name))?,
+        };
+        made.push((plan.clone(), Arc::clone(&connector)));
+        connectors.push(Some(connector));
+    }
+    Ok((connectors.into(), made))
 }
 
 /// What the road follows at each site.
