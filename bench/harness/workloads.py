@@ -40,15 +40,17 @@ class Load:
                         bench.proxy_cores, log=self.log, files=bench.files, tls=self.tls, grpc=self.grpc))
                     self.verify(bench, peer)
                     results[peer.name] = {"runs": []}
-            for round_number in range(bench.rounds):
+            for round_number in range(bench.rounds_of(self)):
                 for name, (peer, process) in running.items():
                     if name in results:
-                        bench.say(f"{self.name}: round {round_number + 1} of {bench.rounds}: {name}")
+                        bench.say(f"{self.name}: round {round_number + 1} of {bench.rounds_of(self)}: {name}")
                         with bench.tolerating(self.name, name, results):
                             results[name]["runs"].append(self.one_run(bench, peer, process))
             for name, (peer, process) in running.items():
                 if name in results:
                     results[name].update(process.memory())
+                    if bench.quick and self.tls:
+                        continue
                     bench.say(f"{self.name}: system calls of {name}")
                     with bench.tolerating(self.name, name):
                         results[name]["syscalls"] = measure.syscalls(
@@ -172,10 +174,10 @@ class Certificates:
                         pair[side], result[side]["start_ms"] = self.start(bench, peer, side)
                         result[side]["memory"] = pair[side][1].memory()["anonymous"]
                     results[peer.name] = result
-            for round_number in range(bench.rounds):
+            for round_number in range(bench.rounds_of(self)):
                 for name in list(results):
                     for side, (peer, process) in running[name].items():
-                        bench.say(f"{self.name}: round {round_number + 1} of {bench.rounds}: {name} {side}")
+                        bench.say(f"{self.name}: round {round_number + 1} of {bench.rounds_of(self)}: {name} {side}")
                         with bench.tolerating(self.name, name, results):
                             runs = results[name][side]["runs"] if name in results else []
                             runs.append(self.one_run(bench, peer, process, targets if side == "many" else None))
@@ -240,9 +242,9 @@ class Workers:
         results = {side: {"runs": []} for side in sides}
         backend = measure.start_backend(load_cores)
         try:
-            for round_number in range(bench.rounds):
+            for round_number in range(bench.rounds_of(self)):
                 for side, (workers, connections) in sides.items():
-                    bench.say(f"{self.name}: round {round_number + 1} of {bench.rounds}: {side}")
+                    bench.say(f"{self.name}: round {round_number + 1} of {bench.rounds_of(self)}: {side}")
                     processes = self.start(bench, peer, proxy_cores, workers)
                     try:
                         results[side]["runs"].append(self.one_run(bench, peer, load_cores, processes, connections))
@@ -321,9 +323,9 @@ class Routes:
                 other = type(peer)()
                 other.index = port if name == "one" else 90
                 running[name] = (other, other.start(bench.proxy_cores, files=bench.files, extra=extra, suffix=f"-{name}"))
-            for round_number in range(bench.rounds):
+            for round_number in range(bench.rounds_of(self)):
                 for name, (other, process) in running.items():
-                    bench.say(f"{self.name}: round {round_number + 1} of {bench.rounds}: {name}")
+                    bench.say(f"{self.name}: round {round_number + 1} of {bench.rounds_of(self)}: {name}")
                     results[name]["runs"].append(measure.load(
                         other.port, bench.load_cores, "--connections", 64, "--targets", targets, "--pid", process.pid,
                         "--warmup", bench.warmup, "--seconds", bench.seconds))
