@@ -56,6 +56,8 @@ step_install() {
     need curl curl ca-certificates
     need python3 python3
     need valgrind valgrind libc6-dbg
+    need pebble pebble
+    need named bind9
     cargo deny --version >/dev/null 2>&1 || cargo install cargo-deny --locked
     cargo --version
 }

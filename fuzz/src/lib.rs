@@ -5,6 +5,7 @@
 //! A target is a function over bytes that panics when an invariant is broken. [`TARGETS`] lists them with a generator
 //! of likely inputs; [`smoke`] runs one on its corpus and on seeded mutations for a bounded time.
 
+mod blocks;
 mod dice;
 mod grammar;
 mod mutate;
@@ -13,6 +14,7 @@ pub mod smoke;
 mod targets;
 
 pub use dice::Dice;
+pub use targets::blocks::{h2_request_head, hpack_block};
 pub use targets::body::chunked_body;
 pub use targets::config::config;
 pub use targets::forwarding::forwarding;
@@ -67,6 +69,16 @@ pub const TARGETS: &[Target] = &[
         name: "config",
         run: config,
         generate: grammar::config,
+    },
+    Target {
+        name: "hpack_block",
+        run: hpack_block,
+        generate: blocks::block,
+    },
+    Target {
+        name: "h2_request_head",
+        run: h2_request_head,
+        generate: blocks::request,
     },
 ];
 

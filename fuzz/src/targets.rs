@@ -1,5 +1,6 @@
 //! The targets.
 
+pub(crate) mod blocks;
 pub(crate) mod body;
 pub(crate) mod config;
 pub(crate) mod forwarding;

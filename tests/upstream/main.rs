@@ -5,4 +5,5 @@ mod balancing;
 mod cancellation;
 mod ejection;
 mod failover;
+mod long_bodies;
 mod pooling;

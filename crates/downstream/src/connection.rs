@@ -208,9 +208,13 @@ impl Connection {
         }
         ready!(read)?;
         self.eof = bytes == 0;
-        let cells = self.shard.listener(self.listener);
-        cells.bytes_in.add(bytes as u64);
+        self.received(bytes as u64);
         Poll::Ready(Ok(bytes))
+    }
+
+    /// Counts bytes that came from the client.
+    pub(crate) fn received(&self, bytes: u64) {
+        self.shard.listener(self.listener).bytes_in.add(bytes);
     }
 
     /// Reads the next head.

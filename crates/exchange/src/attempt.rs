@@ -194,6 +194,7 @@ async fn ask<C: Client>(
     let call = Call::start(connection, request, target, length, upgrade, limits);
     // Handed from stage to stage, and too large to be copied each time.
     let mut call = Box::new(call);
+    client.allow_pipes(call.takes_pipes());
     let upload = if length.is_empty() {
         call.end(None);
         Upload::none()
@@ -202,10 +203,9 @@ async fn ask<C: Client>(
     } else {
         Upload::default()
     };
-    let head = ResponseHead::default();
     let mut asked = Heard {
         call,
-        head,
+        head: ResponseHead::default(),
         length,
         upload,
     };

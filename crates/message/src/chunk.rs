@@ -56,6 +56,28 @@ impl Chunk {
         }
     }
 
+    /// An empty run with room for `bytes` at least: a lent buffer, unless much less is needed.
+    pub fn with_room(bytes: usize) -> Chunk {
+        if bytes > CHUNK_BYTES {
+            return match bytes {
+                ..=LARGE_CHUNK_BYTES => Chunk::lend_large(),
+                _ => Chunk::of_size(bytes),
+            };
+        }
+        if bytes > CHUNK_BYTES / 8 {
+            return Chunk::lend();
+        }
+        Chunk::of_size(bytes)
+    }
+
+    fn of_size(bytes: usize) -> Chunk {
+        Chunk {
+            buffer: Some(vec![0; bytes].into_boxed_slice()),
+            start: 0,
+            end: 0,
+        }
+    }
+
     /// A run that holds a copy of `bytes` in a buffer of just that size.
     pub fn copy_of(bytes: &[u8]) -> Chunk {
         if bytes.is_empty() {
@@ -75,6 +97,16 @@ impl Chunk {
             Some(buffer) => &buffer[self.start as usize..self.end as usize],
             None => &[],
         }
+    }
+
+    /// Adds `bytes` at the end as far as there is room for them: how many those were.
+    #[inline]
+    pub fn append(&mut self, bytes: &[u8]) -> usize {
+        let room = self.room();
+        let taken = bytes.len().min(room.len());
+        room[..taken].copy_from_slice(&bytes[..taken]);
+        self.filled(taken);
+        taken
     }
 
     /// How many bytes the run has.
@@ -204,6 +236,17 @@ mod tests {
         let at = chunk.as_slice().as_ptr();
         drop(chunk);
         assert_eq!(Chunk::lend().room().as_ptr(), at);
+    }
+
+    #[test]
+    fn a_run_grows_as_far_as_its_room() {
+        let mut chunk = Chunk::with_room(4);
+        assert_eq!(chunk.append(b"abc"), 3);
+        assert_eq!(chunk.append(b"def"), 1);
+        assert_eq!(chunk.as_slice(), b"abcd");
+        assert_eq!(Chunk::with_room(CHUNK_BYTES).room().len(), CHUNK_BYTES);
+        assert!(Chunk::with_room(CHUNK_BYTES + 1).room().len() > CHUNK_BYTES);
+        assert_eq!(Chunk::default().append(b"x"), 0);
     }
 
     #[test]

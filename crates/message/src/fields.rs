@@ -6,6 +6,8 @@ use std::ops::Range;
 
 /// `name: value\r\n` stands in the buffer exactly so, which lets a run of lines be forwarded as one copy.
 const VERBATIM: u8 = 1;
+/// The line must not enter a compression table.
+const GUARDED: u8 = 2;
 /// Buffers that a thread keeps for the next heads, and how large they may be.
 const STOCK_MAX: usize = 256;
 const HEAD_BYTES: usize = 1024;
@@ -48,6 +50,8 @@ pub struct Line<'a> {
     pub name: &'a [u8],
     /// The value without surrounding white space.
     pub value: &'a [u8],
+    /// Whether its sender keeps it out of compression tables, as everyone behind must (RFC 7541 §6.2.3).
+    pub guarded: bool,
 }
 
 impl Fields {
@@ -127,6 +131,63 @@ impl Fields {
         self.bytes.extend_from_slice(section);
     }
 
+    /// The buffer, for a codec that puts lines together itself: it appends `name: value\r\n`, and then says so with
+    /// [`Fields::push_written`]. What stood there before must stay.
+    #[inline]
+    pub fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// Makes a line of what was appended to [`Fields::buffer`] at `start`: `name: value\r\n`, with a name and a value
+    /// of these lengths. `guarded` as in [`Line::guarded`].
+    #[inline]
+    pub fn push_written(
+        &mut self,
+        id: FieldId,
+        start: usize,
+        name_len: usize,
+        value_len: usize,
+        guarded: bool,
+    ) {
+        debug_assert_eq!(&self.bytes[start + name_len..][..2], b": ");
+        self.present |= id.mark();
+        self.entries.push(Entry {
+            name: start as u32,
+            name_len: name_len as u16,
+            id,
+            flags: VERBATIM | if guarded { GUARDED } else { 0 },
+            value: (start + name_len + 2) as u32,
+            value_len: value_len as u32,
+        });
+    }
+
+    /// Makes one line of all lines of a known field, in the first one's place, with `separator` between their values.
+    pub fn join(&mut self, id: FieldId, separator: &[u8]) {
+        if self.all(id).nth(1).is_none() {
+            return;
+        }
+        let count = self.entries.len();
+        self.append(id, b"");
+        let mut joined = self.entries[count];
+        self.bytes.truncate(joined.value as usize);
+        for at in 0..count {
+            let line = self.entries[at];
+            if line.id != id {
+                continue;
+            }
+            if self.bytes.len() > joined.value as usize {
+                self.bytes.extend_from_slice(separator);
+            }
+            let value = line.value as usize..(line.value + line.value_len) as usize;
+            self.bytes.extend_from_within(value);
+            joined.flags |= line.flags & GUARDED;
+        }
+        joined.value_len = self.bytes.len() as u32 - joined.value;
+        self.bytes.extend_from_slice(b"\r\n");
+        self.entries[count] = joined;
+        self.keep_last_in_first_place(|entry| entry.id == id);
+    }
+
     /// The bytes of `range` in the buffer: how heads read their start line.
     #[inline]
     pub(crate) fn slice(&self, range: &Range<u32>) -> &[u8] {
@@ -179,6 +240,7 @@ impl Fields {
             id: entry.id,
             name: self.name(entry),
             value: self.value(entry),
+            guarded: entry.flags & GUARDED != 0,
         }
     }
 
@@ -546,6 +608,25 @@ mod tests {
         let tokens: Vec<_> = fields.tokens(FieldId::Connection).collect();
         assert_eq!(tokens, [&b"close"[..], b"x", b"Upgrade"]);
         assert!(fields.has_token(FieldId::Connection, b"upgrade"));
+    }
+
+    #[test]
+    fn joined_lines_take_the_first_place() {
+        let mut fields = received("Cookie: a=1\r\nHost: x\r\ncookie: b=2\r\nCookie: c=3\r\n");
+        fields.join(FieldId::Cookie, b"; ");
+        fields.join(FieldId::Host, b"; ");
+        assert_eq!(written(&fields), "Cookie: a=1; b=2; c=3\r\nHost: x\r\n");
+    }
+
+    #[test]
+    fn written_lines_are_lines() {
+        let mut fields = Fields::new();
+        fields
+            .buffer()
+            .extend_from_slice(b"x: left out\r\nhost: a\r\n");
+        fields.push_written(FieldId::Host, 13, 4, 1, true);
+        assert!(fields.has(FieldId::Host) && fields.iter().all(|line| line.guarded));
+        assert_eq!(written(&fields), "host: a\r\n");
     }
 
     proptest! {

@@ -1,5 +1,6 @@
 //! Heads: a start line and the fields behind it, in one buffer.
 
+use crate::field::is_token_byte;
 use crate::{Fields, Method, Status};
 use std::ops::Range;
 
@@ -89,6 +90,21 @@ impl RequestHead {
     /// Names the range of the section given to [`Fields::start`] that holds the target.
     pub fn set_target_range(&mut self, range: Range<usize>) {
         self.target = range.start as u32..range.end as u32;
+    }
+
+    /// Names the range of the buffer of `fields` that holds the method; `None` when that is no token.
+    #[inline]
+    pub fn set_method_range(&mut self, range: Range<usize>) -> Option<()> {
+        let range = range.start as u32..range.end as u32;
+        let name = self.fields.slice(&range);
+        self.method = match Method::known(name) {
+            Some(known) => known,
+            None if name.is_empty() || !name.iter().all(|&byte| is_token_byte(byte)) => {
+                return None;
+            }
+            None => Method::Extension(range),
+        };
+        Some(())
     }
 
     /// Replaces the target.

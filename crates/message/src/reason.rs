@@ -90,6 +90,12 @@ faults! {
     Host "bad-host" 400,
     /// Host and the target's authority differ.
     HostMismatch "host-mismatch" 400,
+    /// A pseudo-header field that is unknown, missing, repeated, out of place, or says what it may not (RFC 9113 §8.3).
+    PseudoHeader "bad-pseudo-header" 400,
+    /// A field that belongs to an HTTP/1 connection, in HTTP/2 (RFC 9113 §8.2.2).
+    ConnectionField "connection-field" 400,
+    /// A field block that could not be decoded (RFC 7541).
+    FieldBlock "bad-field-block" 400,
     /// Both Content-Length and Transfer-Encoding (RFC 9112 §6.1).
     LengthAndCoding "length-and-coding" 400,
     /// A Content-Length that is not one plain decimal number.
@@ -197,10 +203,16 @@ reasons! {
     Proxied "proxied" 200 Nobody,
     /// The route answered with a redirect.
     Redirected "redirected" 308 Nobody,
+    /// The client came in cleartext and was sent to HTTPS.
+    RedirectedToHttps "redirected-to-https" 308 Nobody,
+    /// The challenge of a certificate authority was answered.
+    ChallengeAnswered "challenge-answered" 200 Nobody,
     /// The route answered with its fixed response.
     Responded "responded" 200 Nobody,
     /// The connection was handed over to another protocol and that ended in order.
     Upgraded "upgraded" 101 Nobody,
+    /// The bytes of a connection were passed on until both sides had finished.
+    Relayed "relayed" 200 Nobody,
     /// The client closed or reset the connection before its answer was complete.
     ClientGone "client-gone" 499 Client,
     /// The client did not complete its head in time.
@@ -209,12 +221,56 @@ reasons! {
     BodyTooSlow "body-too-slow" 408 Client,
     /// The client did not read its answer in time.
     WriteTimeout "write-timeout" 499 Client,
+    /// The client broke a rule of HTTP/2 (RFC 9113).
+    Http2Protocol "http2-protocol-error" 400 Client,
+    /// The client's field block could not be decoded (RFC 7541).
+    Http2Compression "http2-compression-error" 400 Client,
+    /// The client sent more than the flow-control window allowed, or made ours overflow (RFC 9113 §5.2).
+    Http2FlowControl "http2-flow-control-error" 400 Client,
+    /// The client sent an HTTP/2 frame of a wrong size (RFC 9113 §4.2).
+    Http2FrameSize "http2-frame-size-error" 400 Client,
+    /// The client did not acknowledge HTTP/2 settings in time.
+    SettingsTimeout "settings-timeout" 408 Client,
+    /// The client did not answer an HTTP/2 PING in time.
+    PingTimeout "ping-timeout" 408 Client,
+    /// The client did not open its HTTP/2 flow-control window for the answer in time.
+    WindowStalled "window-stalled" 499 Client,
+    /// The client opened more HTTP/2 streams at a time than it was allowed.
+    StreamRefused "stream-refused" 503 Client,
+    /// The client kept cancelling HTTP/2 requests right after sending them.
+    RapidReset "rapid-reset" 429 Client,
+    /// The client kept making the gateway reset HTTP/2 streams.
+    ProvokedResets "provoked-resets" 429 Client,
+    /// The client kept opening more HTTP/2 streams than it was allowed.
+    StreamFlood "stream-flood" 429 Client,
+    /// The client sent too many HTTP/2 SETTINGS.
+    SettingsFlood "settings-flood" 429 Client,
+    /// The client sent too many HTTP/2 PINGs.
+    PingFlood "ping-flood" 429 Client,
+    /// The client sent too many HTTP/2 DATA frames with nothing or hardly anything in them.
+    TinyDataFlood "tiny-data-flood" 429 Client,
+    /// The client changed HTTP/2 priorities too often.
+    PriorityFlood "priority-flood" 429 Client,
+    /// The client sent too many HTTP/2 WINDOW_UPDATEs.
+    WindowUpdateFlood "window-update-flood" 429 Client,
+    /// The client sent too many HTTP/2 CONTINUATION frames.
+    ContinuationFlood "continuation-flood" 429 Client,
+    /// The client sent too many HTTP/2 frames that have no effect.
+    IdleFrameFlood "idle-frame-flood" 429 Client,
     /// CONNECT, which is not a gateway's to serve.
     ConnectRefused "connect-refused" 405 Client,
     /// TRACE, which would show a client its own credentials' way.
     TraceRefused "trace-refused" 405 Client,
     /// The path has a form that the path policy refuses.
     PathRefused "path-refused" 400 Client,
+    /// The host asks for other client certificates than the name of the handshake did, or for one at all in cleartext.
+    MisdirectedRequest "misdirected-request" 421 Client,
+    /// An unsafe request came in early data, which anyone can replay (RFC 8470).
+    TooEarly "too-early" 425 Client,
+    /// The name that the client's TLS asks for is passed on to nobody.
+    UnknownServerName "unknown-server-name" 421 Client,
+    /// What the client sent on a connection that is passed on by name is no TLS, or did not come in time.
+    NotTls "not-tls" 400 Client,
     /// No site has the requested host.
     NoSite "no-site" 404 Client,
     /// The site has no route for the request.
@@ -243,6 +299,16 @@ reasons! {
     RequestTimeout "request-timeout" 504 Upstream,
     /// The backend switched protocols without being asked to.
     UpgradeUnasked "upgrade-unasked" 502 Upstream,
+    /// The backend broke a rule of HTTP/2 (RFC 9113), or flooded the gateway with frames.
+    UpstreamProtocol "upstream-protocol-error" 502 Upstream,
+    /// The backend reset the HTTP/2 stream of the request.
+    UpstreamReset "upstream-reset" 502 Upstream,
+    /// The backend refused the HTTP/2 stream, or was going away, before it had looked at the request.
+    UpstreamRefused "upstream-refused" 502 Upstream,
+    /// The backend did not answer an HTTP/2 PING or acknowledge settings in time.
+    UpstreamSilent "upstream-silent" 504 Upstream,
+    /// The request asks for a protocol upgrade, and the backend's HTTP/2 does not offer extended CONNECT (RFC 8441).
+    UpgradeUnsupported "upgrade-unsupported" 502 Upstream,
     /// The tunnel carried nothing for its idle timeout.
     TunnelIdle "tunnel-idle" 101 Nobody,
     /// The gateway was told to end and could not wait for the exchange any longer.

@@ -14,6 +14,7 @@ pub mod client_address;
 mod facts;
 pub mod header_rules;
 pub mod host_header;
+pub mod https_redirect;
 pub mod method;
 mod problem;
 pub mod redirect;

@@ -1,4 +1,4 @@
-//! **Purpose:** the wire's law: HTTP/1.1 heads and bodies, connection machines and the PROXY protocol, as bytes in and decisions out.
+//! **Purpose:** the wire's law: HTTP/1.1 and HTTP/2, connection machines and the PROXY protocol, as bytes in and decisions out.
 //! **Never knows:** sockets, clocks, routes, or what a message is for.
 //! **Next on the road:** `downstream` and `upstream`, which move the bytes and ask here what they mean.
 //!
@@ -7,5 +7,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests fail by panicking"))]
 
+pub mod abuse;
 pub mod h1;
+pub mod h2;
 pub mod proxy;

@@ -12,13 +12,15 @@ use foregate_bench::options::Options;
 use foregate_message::forwarded::{ForwardingPolicy, describe};
 use foregate_message::path::{PathPolicy, normalize};
 use foregate_message::{
-    BodyLength, FieldId, FieldName, Method, Peer, RequestHead, ResponseHead, Version, hop,
+    BodyLength, FieldId, FieldName, Method, Peer, RequestHead, ResponseHead, Scheme, Version, hop,
 };
 use foregate_route::{Question, Router};
 use foregate_wire::h1::{
     HeadLimits, RequestOut, ResponseOut, parse_request, parse_response, request_framing,
     response_framing, write_request, write_response,
 };
+use foregate_wire::h2::heads;
+use foregate_wire::h2::hpack::{Decoder, Encoder, TABLE_BYTES_DEFAULT};
 
 use walk::{Walk, sites};
 
@@ -82,6 +84,9 @@ const CASES: &[Case] = &[
     ("forward-curl", |count| forward_request(CURL, count)),
     ("forward-browser", |count| forward_request(BROWSER, count)),
     ("forward-response", forward_response),
+    ("h2-read-curl", |count| h2_read(CURL, count)),
+    ("h2-read-browser", |count| h2_read(BROWSER, count)),
+    ("h2-write-response", h2_write),
 ];
 
 fn request(bytes: &[u8]) -> RequestHead {
@@ -156,6 +161,49 @@ fn fields_named(count: u64) {
             fields.all_named(&present).next(),
             fields.all_named(&absent).next(),
         ));
+    }
+}
+
+/// Blocks of a request as a client sends them that has sent it before: most lines are numbers.
+fn h2_read(bytes: &[u8], count: u64) {
+    let sent = {
+        let mut head = request(bytes);
+        hop::strip(&mut head.fields);
+        head
+    };
+    let out = heads::RequestOut {
+        scheme: Scheme::Https,
+        length: BodyLength::Empty,
+        protocol: None,
+    };
+    let mut encoder = Encoder::new(TABLE_BYTES_DEFAULT);
+    let mut decoder = Decoder::new(TABLE_BYTES_DEFAULT);
+    let mut head = RequestHead::new();
+    let mut block = Vec::new();
+    for turn in 0..count + 3 {
+        // The first three fill the tables; from then on the block is the same.
+        if turn < 3 {
+            block.clear();
+            heads::write_request(&mut encoder, &sent, sent.target(), out, &mut block);
+        }
+        let block = black_box(&block);
+        let read = heads::read_request(&mut decoder, block, true, &LIMITS, false, &mut head);
+        assert!(read.is_ok(), "the sample is a request");
+        black_box(&head);
+    }
+}
+
+/// Blocks of a response that was sent before.
+fn h2_write(count: u64) {
+    let mut head = response();
+    hop::strip(&mut head.fields);
+    let mut encoder = Encoder::new(TABLE_BYTES_DEFAULT);
+    let mut out = Vec::new();
+    for _ in 0..count {
+        out.clear();
+        let length = BodyLength::Known(1024);
+        heads::write_response(&mut encoder, black_box(&head), length, false, &mut out);
+        black_box(&out);
     }
 }
 

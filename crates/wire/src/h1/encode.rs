@@ -172,8 +172,13 @@ fn write_size(len: usize, out: &mut Vec<u8>) {
 
 /// A number in decimal.
 #[inline]
-pub(super) fn write_decimal(number: u64, out: &mut Vec<u8>) {
-    let mut digits = [0; 20];
+pub(crate) fn write_decimal(number: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(decimal_digits(number, &mut [0; 20]));
+}
+
+/// The digits of a number in decimal, at the end of `digits`.
+#[inline]
+pub(crate) fn decimal_digits(number: u64, digits: &mut [u8; 20]) -> &[u8] {
     let mut at = digits.len();
     let mut rest = number;
     loop {
@@ -184,7 +189,7 @@ pub(super) fn write_decimal(number: u64, out: &mut Vec<u8>) {
             break;
         }
     }
-    out.extend_from_slice(&digits[at..]);
+    &digits[at..]
 }
 
 #[cfg(test)]

@@ -91,7 +91,7 @@ fn declared_length(fields: &Fields, version: Version) -> Result<Option<BodyLengt
 
 /// Exactly one line that is one decimal number. Repeated lines and lists are refused even when they agree: RFC 9112
 /// §6.3 lets a recipient do that, and two recipients that repair differently are a smuggler's tool.
-fn content_length(fields: &Fields) -> Result<u64, Fault> {
+pub(crate) fn content_length(fields: &Fields) -> Result<u64, Fault> {
     let mut lines = fields.all(FieldId::ContentLength);
     let first = lines.next().unwrap_or_default();
     let mut several = false;
@@ -108,7 +108,7 @@ fn content_length(fields: &Fields) -> Result<u64, Fault> {
 }
 
 /// A number of digits only, up to 2⁶³ - 1: what every other implementation can hold.
-pub(super) fn decimal(text: &[u8]) -> Option<u64> {
+pub(crate) fn decimal(text: &[u8]) -> Option<u64> {
     let zeros = text.iter().take_while(|&&byte| byte == b'0').count();
     // Nineteen digits always fit 64 bits.
     if text.is_empty() || text.len() - zeros > 19 {
@@ -162,7 +162,7 @@ fn keeps_alive(fields: &Fields, version: Version) -> bool {
 
 /// `Expect` is `100-continue` or refused; HTTP/1.0 clients don't mean it (RFC 9110 §10.1.1).
 #[inline]
-fn expects_continue(head: &RequestHead) -> Result<bool, Fault> {
+pub(crate) fn expects_continue(head: &RequestHead) -> Result<bool, Fault> {
     if !head.fields.has(FieldId::Expect) {
         return Ok(false);
     }

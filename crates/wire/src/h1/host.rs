@@ -7,7 +7,7 @@ use foregate_message::{Fault, FieldId, RequestHead, Target, TargetForm, Version,
 /// # Errors
 /// The rule that is broken.
 #[inline]
-pub(super) fn check(head: &RequestHead) -> Result<(), Fault> {
+pub(crate) fn check(head: &RequestHead) -> Result<(), Fault> {
     let target = Target::parse(&head.method, head.target())?;
     let mut hosts = head.fields.all(FieldId::Host);
     let Some(host) = hosts.next() else {
@@ -30,7 +30,7 @@ pub(super) fn check(head: &RequestHead) -> Result<(), Fault> {
 
 /// The target's authority is what counts, and a recipient that looks at Host instead must see the same.
 #[cold]
-fn agree(
+pub(crate) fn agree(
     (name, port): (&[u8], Option<u16>),
     authority: &[u8],
     default_port: Option<u16>,

@@ -55,6 +55,11 @@ const FORBIDDEN: [FieldSet; 2] = [
     ]),
 ];
 
+/// Whether there is a field among them that may not be a trailer.
+pub(crate) fn has_forbidden_trailers(fields: &Fields) -> bool {
+    FORBIDDEN.iter().any(|&set| fields.has_any(set))
+}
+
 /// The trailer section as far as it has come. It is collected here, as it may come in many pieces and is rare.
 #[derive(Debug, Default)]
 pub(super) struct TrailerSection {
@@ -106,7 +111,7 @@ impl TrailerSection {
             return Err(broken.unwrap_or(Fault::TrailersTooLarge));
         }
         fields.finish(section);
-        if FORBIDDEN.iter().any(|&set| fields.has_any(set)) {
+        if has_forbidden_trailers(&fields) {
             return Err(Fault::Trailer);
         }
         Ok(Some(fields))

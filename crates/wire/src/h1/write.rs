@@ -35,7 +35,7 @@ pub struct ResponseOut<'a> {
 }
 
 /// Fields that are never copied: they are this connection's, and written here or not at all.
-const OWN: FieldSet = FieldSet::of(&[
+pub(crate) const OWN: FieldSet = FieldSet::of(&[
     FieldId::Connection,
     FieldId::TransferEncoding,
     FieldId::KeepAlive,
@@ -45,7 +45,7 @@ const OWN: FieldSet = FieldSet::of(&[
 
 /// What is done about Content-Length.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Count {
+pub(crate) enum Count {
     /// Exactly this one is sent.
     Exactly(u64),
     /// None is sent.
@@ -181,7 +181,7 @@ fn write_fields(fields: &Fields, count: Count, out: &mut Vec<u8>) {
 }
 
 /// The number that the one Content-Length line says.
-fn counts(fields: &Fields) -> Option<u64> {
+pub(crate) fn counts(fields: &Fields) -> Option<u64> {
     let mut lines = fields.all(FieldId::ContentLength);
     let length = lines.next().and_then(decimal)?;
     lines.next().is_none().then_some(length)

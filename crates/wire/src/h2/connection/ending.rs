@@ -1,0 +1,273 @@
+//! How streams and connections end: resets, GOAWAY both ways, draining, and what takes too long (RFC 9113 §5.4, §6.8).
+
+use super::{Connection, Fate, Role};
+use crate::abuse::Offence;
+use crate::h2::error::{Breach, ErrorCode, Failure};
+use crate::h2::frame::{MAX_31, goaway, ping, rst_stream};
+use crate::h2::state::State;
+use foregate_message::Reason;
+
+/// The PING behind the first GOAWAY: once it comes back, every stream that was under way has come.
+const DRAIN_PING: [u8; 8] = *b"draining";
+/// The PING that asks whether the peer is still there.
+const ALIVE_PING: [u8; 8] = *b"alive?..";
+/// A peer that does not answer it has had so long to open its last streams.
+const DRAIN_MS: u64 = 1_000;
+
+/// What a connection waits for and how far its end has come.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ending {
+    /// Why it failed.
+    pub(super) failure: Option<Failure>,
+    /// The last stream that the final GOAWAY promised to serve.
+    last_served: Option<u32>,
+    /// Since when the first GOAWAY has been out.
+    draining_ms: Option<u64>,
+    /// Whether the peer sent GOAWAY.
+    peer_goes: bool,
+    /// Since when our SETTINGS have not been acknowledged.
+    settings_ms: Option<u64>,
+    /// Since when a PING has not been answered.
+    ping_ms: Option<u64>,
+}
+
+impl Ending {
+    pub(super) fn new(now_ms: u64) -> Ending {
+        Ending {
+            failure: None,
+            last_served: None,
+            draining_ms: None,
+            peer_goes: false,
+            settings_ms: Some(now_ms),
+            ping_ms: None,
+        }
+    }
+
+    /// Whether an acknowledgement was due.
+    pub(super) fn settings_acknowledged(&mut self) -> bool {
+        self.settings_ms.take().is_some()
+    }
+
+    /// Whether the peer may not know of our SETTINGS yet.
+    pub(super) fn settings_pending(&self) -> bool {
+        self.settings_ms.is_some()
+    }
+
+    pub(super) fn peer_goes(&mut self) {
+        self.peer_goes = true;
+    }
+}
+
+impl Connection {
+    /// Asks the peer to open no more streams, and serves those that are under way or come before it knows. Once
+    /// [`Connection::is_finished`] the connection can be closed.
+    pub fn drain(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
+        if self.ending.failure.is_some() || self.ending.draining_ms.is_some() {
+            return;
+        }
+        self.ending.draining_ms = Some(now_ms);
+        if self.role == Role::Client {
+            return self.go(ErrorCode::NO_ERROR, "");
+        }
+        let promise = goaway::Goaway {
+            last_stream: MAX_31,
+            code: ErrorCode::NO_ERROR,
+        };
+        goaway::write(promise, "", &mut self.out);
+        ping::write(DRAIN_PING, false, &mut self.out);
+    }
+
+    /// The final GOAWAY: streams that came until now are served, later ones are not.
+    fn go(&mut self, code: ErrorCode, debug: &str) {
+        let last_stream = self.peer_last;
+        self.ending.last_served = Some(last_stream);
+        goaway::write(goaway::Goaway { last_stream, code }, debug, &mut self.out);
+    }
+
+    /// Whether the final GOAWAY has told the peer that this stream won't be served.
+    pub(super) fn is_unserved(&self, id: u32) -> bool {
+        self.role == Role::Server && self.ending.last_served.is_some_and(|last| id > last)
+    }
+
+    /// Whether no stream is left and none will come, and all that was queued has been written.
+    pub fn is_finished(&self) -> bool {
+        let over = match self.role {
+            Role::Server => self.ending.last_served.is_some() || self.ending.peer_goes,
+            Role::Client => self.ending.draining_ms.is_some() || self.ending.peer_goes,
+        };
+        let nothing_left = self.streams.held() == 0 || self.ending.failure.is_some();
+        (over || self.ending.failure.is_some()) && nothing_left && self.is_written()
+    }
+
+    /// Whether the connection is on its way out: no new stream may be opened by either side.
+    pub fn is_ending(&self) -> bool {
+        self.ending.failure.is_some()
+            || self.ending.draining_ms.is_some()
+            || self.ending.peer_goes
+    }
+
+    /// Why the connection failed, if it did.
+    pub fn failure(&self) -> Option<Failure> {
+        self.ending.failure
+    }
+
+    /// Asks the peer whether it is there; [`Connection::tick`] fails the connection if no answer comes in time.
+    pub fn ping(&mut self, now_ms: u64) {
+        if self.ending.ping_ms.is_none() {
+            self.ending.ping_ms = Some(now_ms);
+            ping::write(ALIVE_PING, false, &mut self.out);
+        }
+    }
+
+    /// Whether this answer to a PING was due.
+    pub(super) fn on_pong(&mut self, payload: [u8; 8]) -> bool {
+        match payload {
+            DRAIN_PING if self.ending.draining_ms.is_some() => {
+                if self.ending.last_served.is_none() {
+                    self.go(ErrorCode::NO_ERROR, "");
+                }
+                true
+            }
+            ALIVE_PING => self.ending.ping_ms.take().is_some(),
+            _ => false,
+        }
+    }
+
+    /// Looks at the time; called now and then, once a second or so.
+    ///
+    /// # Errors
+    /// The peer has not acknowledged SETTINGS or answered a PING in time: GOAWAY is queued.
+    pub fn tick(&mut self, now_ms: u64) -> Result<(), Failure> {
+        self.now_ms = now_ms;
+        if let Some(failure) = self.ending.failure {
+            return Err(failure);
+        }
+        let passed = |since: Option<u64>, max: u64| {
+            since.is_some_and(|since| now_ms.saturating_sub(since) >= max)
+        };
+        if passed(self.ending.draining_ms, DRAIN_MS) && self.ending.last_served.is_none() {
+            self.go(ErrorCode::NO_ERROR, "");
+        }
+        self.end_stalled();
+        let late = if passed(self.ending.settings_ms, self.limits.settings_timeout_ms) {
+            (ErrorCode::SETTINGS_TIMEOUT, Reason::SettingsTimeout)
+        } else if passed(self.ending.ping_ms, self.limits.ping_timeout_ms) {
+            (ErrorCode::NO_ERROR, Reason::PingTimeout)
+        } else {
+            return Ok(());
+        };
+        let failure = Failure {
+            code: late.0,
+            reason: match self.role {
+                Role::Server => late.1,
+                Role::Client => Reason::UpstreamSilent,
+            },
+        };
+        self.fail(failure);
+        Err(failure)
+    }
+
+    /// Ends streams whose client has kept its windows closed for too long.
+    fn end_stalled(&mut self) {
+        // A backend's windows are watched by whoever waits for it.
+        if self.role == Role::Client {
+            return;
+        }
+        for slot in self.streams.occupied() {
+            let stream = self.streams.at(slot);
+            let since = stream.blocked_ms.filter(|_| !stream.outgoing.is_empty());
+            if since.is_some_and(|since| self.now_ms.saturating_sub(since) >= self.limits.window_stall_ms) {
+                stream.fate.get_or_insert(Fate {
+                    reason: Reason::WindowStalled,
+                    unprocessed: false,
+                });
+                self.close_by_reset(slot, ErrorCode::CANCEL);
+            }
+        }
+    }
+
+    /// Ends the connection: GOAWAY is queued, and every stream learns its fate.
+    pub(super) fn fail(&mut self, failure: Failure) {
+        if self.ending.failure.is_some() {
+            return;
+        }
+        self.ending.failure = Some(failure);
+        self.go(failure.code, failure.reason.name());
+        self.end_streams(|_, _| failure.reason);
+    }
+
+    /// The peer has closed its sending side, or the connection broke. Streams that have not come whole never will.
+    pub fn closed_by_peer(&mut self) {
+        let code = ErrorCode::NO_ERROR;
+        let reason = match self.role {
+            Role::Server => Reason::ClientGone,
+            Role::Client => Reason::UpstreamClosed,
+        };
+        if self.ending.failure.is_none() {
+            self.ending.failure = Some(Failure { code, reason });
+        }
+        let role = self.role;
+        self.end_streams(|answered, _| match role {
+            Role::Client if answered => Reason::UpstreamTruncated,
+            _ => reason,
+        });
+    }
+
+    /// Ends every stream that is not over. `reason` is told whether a part of the answer has come.
+    fn end_streams(&mut self, reason: impl Fn(bool, u32) -> Reason) {
+        for slot in self.streams.occupied() {
+            let stream = self.streams.at(slot);
+            let answered = stream.flags.head_received || !stream.heads.is_empty();
+            if stream.fate.is_none() && stream.state != State::Closed {
+                stream.fate = Some(Fate {
+                    reason: reason(answered, stream.id),
+                    unprocessed: false,
+                });
+            }
+            stream.state = State::Closed;
+            stream.drop_outgoing();
+            self.mark_ready(slot);
+            self.settle(slot);
+        }
+    }
+
+    /// Ends a stream because of what the peer did, which costs it points. On a stream that nobody has opened it is
+    /// the connection that ends: there is nothing to reset (RFC 9113 §5.1).
+    #[cold]
+    pub(super) fn reset_for_breach(&mut self, id: u32, code: ErrorCode) -> Result<(), Breach> {
+        if self.is_idle(id) {
+            return Err(Breach::Connection(code));
+        }
+        self.charge(Offence::ProvokedReset)?;
+        let reason = self.reason_of(code);
+        if let Some(slot) = self.streams.find(id) {
+            let stream = self.streams.at(slot);
+            stream.fate.get_or_insert(Fate {
+                reason,
+                unprocessed: false,
+            });
+            self.close_by_reset(slot, code);
+        } else {
+            self.write_reset(id, code);
+        }
+        Ok(())
+    }
+
+    /// RST_STREAM; what still comes for the stream is let pass.
+    pub(super) fn write_reset(&mut self, id: u32, code: ErrorCode) {
+        rst_stream::write(id, code, &mut self.out);
+        self.streams.remember_reset(id);
+    }
+
+    /// RST_STREAM for a stream of the table, which is closed then.
+    pub(super) fn close_by_reset(&mut self, slot: usize, code: ErrorCode) {
+        let id = self.streams.at(slot).id;
+        self.write_reset(id, code);
+        let stream = self.streams.at(slot);
+        stream.state = State::Closed;
+        stream.drop_outgoing();
+        self.mark_ready(slot);
+        self.settle(slot);
+    }
+}

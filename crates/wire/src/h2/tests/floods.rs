@@ -1,0 +1,271 @@
+//! Peers that would exhaust a naive engine. Each is stopped with a reason of its own, and nothing that they make us
+//! keep grows meanwhile.
+
+use super::*;
+use foregate_message::{Fault, Reason};
+
+/// Feeds what `attack` makes, round after round, until the connection ends. How many rounds it took.
+fn rounds(
+    bench: &mut Bench,
+    mut attack: impl FnMut(u32) -> Vec<u8>,
+    mut serve: impl FnMut(&mut Bench),
+) -> (u32, Failure) {
+    for round in 0..100_000 {
+        let outcome = bench.feed(&attack(round));
+        assert!(bench.connection.streams_held() <= 256);
+        if let Err(failure) = outcome {
+            let last = bench.said().pop().unwrap();
+            assert!(last.contains(failure.code.name()), "{last}");
+            return (round, failure);
+        }
+        serve(bench);
+        bench.written();
+    }
+    panic!("nobody stopped it");
+}
+
+#[track_caller]
+fn check(reason: Reason, rounds_max: u32, attack: impl FnMut(u32) -> Vec<u8>) {
+    let mut bench = Bench::server(Limits::default());
+    let (rounds, failure) = rounds(&mut bench, attack, Bench::answer_all);
+    assert_eq!(failure.reason, reason);
+    assert_eq!(failure.code, ErrorCode::ENHANCE_YOUR_CALM);
+    assert!(rounds <= rounds_max, "{rounds}");
+}
+
+fn rst(stream: u32, code: ErrorCode) -> Vec<u8> {
+    frame(Kind::RST_STREAM, 0, stream, &code.0.to_be_bytes())
+}
+
+#[test]
+fn rapid_reset() {
+    check(Reason::RapidReset, 300, |round| {
+        let id = 2 * round + 1;
+        [headers(id, END, &get()), rst(id, ErrorCode::CANCEL)].concat()
+    });
+}
+
+#[test]
+fn rapid_reset_of_an_application_that_is_slow_to_let_go() {
+    let mut bench = Bench::server(Limits::default());
+    let attack = |round: u32| {
+        let id = 2 * round + 1;
+        [headers(id, END, &get()), rst(id, ErrorCode::CANCEL)].concat()
+    };
+    let (rounds, failure) = rounds(&mut bench, attack, |_| {});
+    assert_eq!(failure.code, ErrorCode::ENHANCE_YOUR_CALM);
+    assert!(rounds < 600, "{rounds}");
+}
+
+#[test]
+fn cancelling_now_and_then_is_no_abuse() {
+    let mut bench = Bench::server(Limits::default());
+    for round in 0..10_000u32 {
+        let id = 8 * round + 1;
+        for served in [id, id + 2, id + 4] {
+            bench.feed(&headers(served, END, &get())).unwrap();
+            bench.answer_all();
+        }
+        let cancelled = [headers(id + 6, END, &get()), rst(id + 6, ErrorCode::CANCEL)];
+        bench.feed(&cancelled.concat()).unwrap();
+        bench.answer_all();
+        bench.written();
+    }
+}
+
+#[test]
+fn made_you_reset() {
+    check(Reason::ProvokedResets, 300, |round| {
+        let id = 2 * round + 1;
+        let window = frame(Kind::WINDOW_UPDATE, 0, id, &[0; 4]);
+        [headers(id, END, &get()), window].concat()
+    });
+}
+
+#[test]
+fn malformed_heads() {
+    check(Reason::ProvokedResets, 300, |round| {
+        headers(2 * round + 1, END, &request("GET", &[("A", "b")]))
+    });
+}
+
+#[test]
+fn streams_beyond_the_limit() {
+    let mut bench = Bench::server(Limits::default());
+    let attack = |round: u32| headers(2 * round + 1, END, &get());
+    let (rounds, failure) = rounds(&mut bench, attack, |_| {});
+    assert_eq!(failure.reason, Reason::StreamFlood);
+    assert!(rounds <= 128 + 300, "{rounds}");
+}
+
+#[test]
+fn settings() {
+    check(Reason::SettingsFlood, 300, |_| {
+        frame(Kind::SETTINGS, 0, 0, &[])
+    });
+    // The same in one frame.
+    let lines = [0, 3, 0, 0, 0, 100].repeat(2_000);
+    check(Reason::SettingsFlood, 3, |_| {
+        frame(Kind::SETTINGS, 0, 0, &lines)
+    });
+}
+
+#[test]
+fn pings() {
+    check(Reason::PingFlood, 1_000, |_| {
+        frame(Kind::PING, 0, 0, &[0; 8])
+    });
+}
+
+#[test]
+fn empty_and_tiny_data() {
+    for payload in [&b""[..], b"x"] {
+        let mut bench = Bench::server(Limits::default());
+        bench.feed(&headers(1, 0, &request("POST", &[]))).unwrap();
+        let attack = |_| frame(Kind::DATA, 0, 1, payload);
+        let (rounds, failure) = rounds(&mut bench, attack, |_| {});
+        assert_eq!(failure.reason, Reason::TinyDataFlood);
+        assert!(rounds <= 3_000, "{rounds}");
+    }
+}
+
+#[test]
+fn priorities() {
+    check(Reason::PriorityFlood, 3_000, |_| {
+        frame(Kind::PRIORITY, 0, 3, &[0, 0, 0, 1, 16])
+    });
+    check(Reason::PriorityFlood, 3_000, |_| {
+        frame(Kind::PRIORITY_UPDATE, 0, 0, b"\0\0\0\x03u=1")
+    });
+}
+
+#[test]
+fn window_updates() {
+    check(Reason::WindowUpdateFlood, 3_000, |_| {
+        frame(Kind::WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1])
+    });
+}
+
+#[test]
+fn unknown_frames() {
+    check(Reason::IdleFrameFlood, 3_000, |_| {
+        frame(Kind(0xbe), 0, 0, b"")
+    });
+}
+
+#[test]
+fn continuations() {
+    check(Reason::ContinuationFlood, 100, |round| match round {
+        0 => frame(Kind::HEADERS, 0, 1, &get()),
+        _ => frame(Kind::CONTINUATION, 0, 1, b""),
+    });
+    // Large ones meet the limit of a block before that of their number.
+    check(Reason::Request(Fault::HeadTooLarge), 5, |round| {
+        let filler = vec![0; 16_000];
+        match round {
+            0 => frame(Kind::HEADERS, 0, 1, &filler),
+            _ => frame(Kind::CONTINUATION, 0, 1, &filler),
+        }
+    });
+}
+
+/// One long line in the table, named again and again: hundreds of bytes of head for each byte of block.
+#[test]
+fn a_bomb_of_compression() {
+    let mut bench = Bench::server(Limits::default());
+    let mut bomb = get();
+    // Literal with incremental indexing: a name of 1 and a value of 3,000 bytes.
+    bomb.extend([0x40, 1, b'a', 0x7f]);
+    bomb.extend([(3_000u32 - 127) as u8 & 0x7f | 0x80, ((3_000 - 127) >> 7) as u8]);
+    bomb.extend([b'x'; 3_000]);
+    bomb.extend([0x80 | 62; 10_000]);
+    bench.feed(&headers(1, END, &bomb)).unwrap();
+    let Some(Event::Request { facts, head, .. }) = bench.events.pop() else {
+        panic!("the application is told");
+    };
+    assert_eq!(facts, Err(Reason::Request(Fault::HeadTooLarge)));
+    let kept: usize = head.fields.iter().map(|line| line.value.len()).sum();
+    assert!(kept <= 32 * 1024, "{kept}");
+}
+
+/// A peer that makes us write and never reads: nothing more is read from it, so nothing more is written for it.
+#[test]
+fn a_peer_that_does_not_read() {
+    for attack in [
+        frame(Kind::PING, 0, 0, &[0; 8]),
+        frame(Kind::SETTINGS, 0, 0, &[]),
+        frame(Kind::WINDOW_UPDATE, 0, 1, &[0; 4]),
+    ] {
+        let limits = Limits {
+            abuse_points_max: u32::MAX,
+            ..Limits::default()
+        };
+        let mut bench = Bench::server(limits);
+        bench.feed(&headers(1, END, &get())).unwrap();
+        for _ in 0..20_000 {
+            bench.feed(&attack).unwrap();
+        }
+        let queued = bench.connection.output().len();
+        assert!(queued <= 256 * 1024, "{queued}");
+        if queued > 100 * 1024 {
+            assert!(bench.connection.is_congested() && !bench.input.is_empty());
+        }
+    }
+}
+
+#[test]
+fn answers_for_a_peer_that_does_not_read() {
+    let mut bench = Bench::server(Limits::default());
+    for round in 0..50_000u32 {
+        bench.feed(&headers(2 * round + 1, END, &get())).unwrap();
+        bench.answer_all();
+        if bench.connection.is_congested() {
+            break;
+        }
+    }
+    let queued = bench.connection.output().len();
+    assert!(bench.connection.is_congested());
+    assert!(queued <= 256 * 1024, "{queued}");
+}
+
+/// A backend is held to the same law.
+#[test]
+fn a_flooding_backend() {
+    let mut bench = Bench::client(Limits::default());
+    let attack = |_| frame(Kind::PING, 0, 0, &[0; 8]);
+    let (_, failure) = rounds(&mut bench, attack, |_| {});
+    assert_eq!(failure.reason, Reason::UpstreamProtocol);
+
+    let mut bench = Bench::client(Limits::default());
+    let key = bench.open(BodyLength::Empty);
+    for _ in 0..17 {
+        let hint = block(&[(":status", "103")]);
+        bench.feed(&headers(1, 0, &hint)).unwrap();
+    }
+    let said = bench.said();
+    assert!(said.contains(&"RST_STREAM 1 ENHANCE_YOUR_CALM".to_owned()), "{said:?}");
+    assert!(bench.connection.fate(key).is_some());
+}
+
+/// Long-lived honest use never comes near the budget.
+#[test]
+fn busy_honest_peers_are_left_alone() {
+    let mut bench = Bench::server(Limits::default());
+    for round in 0..20_000u32 {
+        let id = 2 * round + 1;
+        bench.feed(&headers(id, END, &get())).unwrap();
+        let key = bench.asked();
+        let head = ResponseHead::new(Status::OK);
+        bench.connection.respond(key, &head, BodyLength::Unknown);
+        bench.connection.send(key, Chunk::copy_of(&[0; 1_000])).unwrap();
+        bench.connection.finish(key, None).unwrap();
+        bench.connection.release(key);
+        bench.written();
+        let update = 1_000u32.to_be_bytes();
+        bench.feed(&frame(Kind::WINDOW_UPDATE, 0, 0, &update)).unwrap();
+        bench.feed(&frame(Kind::WINDOW_UPDATE, 0, id, &update)).unwrap();
+        if round.is_multiple_of(10) {
+            bench.feed(&frame(Kind::PING, 0, 0, &[0; 8])).unwrap();
+        }
+    }
+}
