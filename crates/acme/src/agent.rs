@@ -212,11 +212,22 @@ impl Gauges for Agent {
             Kind::Gauge,
             "When a certificate ends, in Unix time.",
         );
-        for status in status.iter().take(METRIC_CERTIFICATES_MAX) {
+        // Names that clients chose make no series.
+        let written = status.iter().filter(|status| !status.on_demand);
+        for status in written.take(METRIC_CERTIFICATES_MAX) {
             if let (Some(not_after), Some(name)) = (status.not_after, status.names.first()) {
                 let labels = [("name", name.as_str()), ("source", status.source.name())];
                 out.count(family, &labels, not_after);
             }
+        }
+        let family = out.family(
+            "foregate_certificates",
+            Kind::Gauge,
+            "Certificates that are kept alive, by state.",
+        );
+        for state in CertificateState::ALL {
+            let count = status.iter().filter(|one| one.state == state).count();
+            out.count(family, &[("state", state.name())], count as u64);
         }
         self.shared.counts.collect(out);
     }
