@@ -301,7 +301,11 @@ impl Acceptor {
             }
             None => {
                 let known = local.is_some_and(|address| store.has_address(address));
-                (self.names.of_nobody(), known)
+                let settings = match local {
+                    Some(address) => self.names.of(&address.to_string()),
+                    None => self.names.of_nobody(),
+                };
+                (settings, known)
             }
         };
         if !known && self.default.is_none() {
