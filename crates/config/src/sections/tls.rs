@@ -60,8 +60,9 @@ pub(super) static SECTION: Section = Section {
             "ticket_keys_file",
             Kind::Text(&files::FILE),
             Default::Absent("own keys, which nobody else knows"),
-            "Keys for tickets that several machines share: 80 bytes for each key, the first one encrypts, all decrypt. It is \
-             watched and read again when it changes.",
+            "Keys for tickets that several machines share: a line of 64 or more hexadecimal digits for each, the first one \
+             seals, all open; or one key of 48 or 80 bytes, as other servers keep them. It is watched and read again when it \
+             changes.",
         ),
         key(
             "ticket_rotation",
