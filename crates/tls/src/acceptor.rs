@@ -301,11 +301,7 @@ impl Acceptor {
             }
             None => {
                 let known = local.is_some_and(|address| store.has_address(address));
-                let settings = match local {
-                    Some(address) => self.names.of(&address.to_string()),
-                    None => self.names.of_nobody(),
-                };
-                (settings, known)
+                (self.names.of_address(local), known)
             }
         };
         if !known && self.default.is_none() {
