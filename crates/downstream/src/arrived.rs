@@ -3,7 +3,7 @@
 use crate::admission::Admitted;
 use crate::connection::Connection;
 use crate::handler::{Handler, Passage};
-use crate::listener::{ListenerMode, TlsRules};
+use crate::listener::{ListenerMode, Protocols, TlsRules};
 use crate::preface;
 use crate::worker::Worker;
 use foregate_message::{Chunk, Peer, Reason};
@@ -29,6 +29,7 @@ pub(crate) struct Arrived {
     pub(crate) id: ListenerId,
     pub(crate) closing: Rc<Cell<bool>>,
     pub(crate) admitted: Admitted,
+    pub(crate) protocols: Protocols,
 }
 
 /// A connection, and the way it goes.
@@ -51,9 +52,12 @@ impl Arrived {
             id,
             closing,
             admitted,
+            protocols,
         } = self;
         let stream = Stream::Plain(socket);
-        Connection::new(stream, peer, input, worker, shard, id, closing, admitted)
+        Connection::new(
+            stream, peer, input, worker, shard, id, closing, admitted, protocols,
+        )
     }
 
     /// Does what comes before requests or bytes, then serves or passes on.
@@ -126,6 +130,7 @@ impl Arrived {
             id,
             closing,
             admitted,
+            protocols,
         } = self;
         let mut deadline = Deadline::new();
         deadline.set(now().plus(rules.handshake_timeout));
@@ -151,7 +156,7 @@ impl Arrived {
         };
         let input = Chunk::default();
         Some(Connection::new(
-            stream, peer, input, worker, shard, id, closing, admitted,
+            stream, peer, input, worker, shard, id, closing, admitted, protocols,
         ))
     }
 

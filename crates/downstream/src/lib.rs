@@ -1,4 +1,4 @@
-//! **Purpose:** listeners and client connections: accepting, TLS, HTTP/1 towards clients, timeouts against slow ones.
+//! **Purpose:** listeners and client connections: accepting, TLS, HTTP/1 and 2 towards clients, timeouts against slow ones.
 //! **Never knows:** routes, policies, backends: it calls one [`Handler`] per request.
 //! **Next on the road:** `exchange`, behind that handler.
 #![forbid(unsafe_code)]
@@ -9,6 +9,7 @@ mod arrived;
 mod connection;
 mod handler;
 mod http1;
+mod http2;
 mod listener;
 mod pace;
 mod preface;
@@ -16,7 +17,8 @@ mod socket;
 mod worker;
 
 pub use admission::{Admission, AdmissionLimits, Refused};
+pub use foregate_wire::h2::Limits as Http2Limits;
 pub use handler::{Arrival, Handler, Passage};
-pub use listener::{Listener, ListenerMode, ListenerRules, TlsRules};
+pub use listener::{Listener, ListenerMode, ListenerRules, Protocols, TlsRules};
 pub use socket::bind;
 pub use worker::{ClientLimits, Worker};

@@ -23,6 +23,15 @@ use tokio::task::spawn_local;
 /// How long to wait when the system has no descriptor or memory left for a connection.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
+/// Which versions of HTTP clients may speak.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Protocols {
+    /// HTTP/1.
+    pub http1: bool,
+    /// HTTP/2; in cleartext a client begins with it at once (RFC 9113 §3.3).
+    pub http2: bool,
+}
+
 /// What a listener does with its connections. Replaced at reload.
 pub struct ListenerRules {
     /// The listener's number in the snapshot.
@@ -31,6 +40,8 @@ pub struct ListenerRules {
     pub proxy_protocol: bool,
     /// What connections carry.
     pub mode: ListenerMode,
+    /// What clients may speak where they carry requests.
+    pub protocols: Protocols,
     /// Whether an address is a trusted proxy's.
     pub trusts: Box<dyn Fn(IpAddr) -> bool>,
 }
@@ -143,6 +154,7 @@ impl<H: Handler> Listener<H> {
             id: self.id,
             closing: Rc::clone(&self.closing),
             admitted,
+            protocols: rules.protocols,
         };
         let handler = Rc::clone(&self.handler);
         match &rules.mode {

@@ -5,6 +5,7 @@
 //! ```text
 //! admit → route → secure → policies → describe → forward (balance, connect, send, await) → shape → relay → settle
 //! ```
+//! A client that speaks another dialect than its backend (gRPC-Web) goes the way from `forward` on behind a `bridge`.
 //!
 //! [`Road::serve`] is that line as code. A stage that ends the request early returns its [`Reason`] as an error; the
 //! answer to each is decided in one place, `apology`.
@@ -14,6 +15,7 @@
 mod admit;
 mod apology;
 mod attempt;
+mod bridge;
 mod describe;
 mod download;
 mod exchange;
@@ -127,6 +129,23 @@ impl Exchange {
             return relay::respond(self, client, head, *answer).await;
         }
         describe::describe(self, client.peer(), head)?;
+        match bridge::form(self, &head.fields) {
+            None => self.exchange(road, client, head).await,
+            Some(form) => {
+                let mut client = bridge::Bridged::new(client, form, &mut head.fields);
+                self.outcome = bridge::length(form, self.outcome);
+                self.exchange(road, &mut client, head).await
+            }
+        }
+    }
+
+    /// The part of the way that a backend has in it.
+    async fn exchange<C: Client>(
+        &mut self,
+        road: &Road,
+        client: &mut C,
+        head: &mut RequestHead,
+    ) -> Result<Reason, Reason> {
         let mut answer = forward::forward(self, road, client, head).await?;
         shape::shape(self, client.peer(), head, &mut answer);
         relay::relay(self, client, answer).await

@@ -82,6 +82,7 @@ pub(crate) struct Upstream {
     pub(crate) ejection: EjectionPolicy,
     pub(crate) call_limits: CallLimits,
     pub(crate) tries_max: u32,
+    pub(crate) grpc_web: bool,
 }
 
 impl Plan {
@@ -204,6 +205,7 @@ fn upstream(
             },
         },
         tries_max: plan.tries_max,
+        grpc_web: plan.grpc_web,
     }
 }
 

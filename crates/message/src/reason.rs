@@ -94,6 +94,8 @@ faults! {
     PseudoHeader "bad-pseudo-header" 400,
     /// A field that belongs to an HTTP/1 connection, in HTTP/2 (RFC 9113 §8.2.2).
     ConnectionField "connection-field" 400,
+    /// A body that does not have the encoding that its content type promises.
+    Encoding "bad-encoding" 400,
     /// A field block that could not be decoded (RFC 7541).
     FieldBlock "bad-field-block" 400,
     /// Both Content-Length and Transfer-Encoding (RFC 9112 §6.1).

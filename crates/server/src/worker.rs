@@ -3,7 +3,8 @@
 use crate::gate::Gate;
 use crate::secure::Acceptors;
 use foregate_downstream::{
-    Admission, ClientLimits, Listener, ListenerMode, ListenerRules, TlsRules, Worker,
+    Admission, ClientLimits, Http2Limits, Listener, ListenerMode, ListenerRules, Protocols,
+    TlsRules, Worker,
 };
 use foregate_exchange::{Certificates, Plan, PlanParts, Pools, Road};
 use foregate_snapshot::{ClientPlan, ListenerPlan, ModePlan, Snapshot};
@@ -156,7 +157,7 @@ async fn run(number: usize, update: Update, common: Common, mut orders: Receiver
     let random = RandomState::new().build_hasher().finish();
     let log = log.expect("the first update names the log");
     let shop = Rc::new(Shop {
-        worker: Worker::new(client_limits(&parts.snapshot.client), registry),
+        worker: Worker::new(client_limits(&parts.snapshot.client), registry, !random),
         road: Rc::new(Road::new(
             plan,
             Arc::clone(&shard),
@@ -297,6 +298,7 @@ fn rules_of(number: u32, snapshot: &Arc<Snapshot>, acceptors: &Acceptors) -> Opt
         number,
         proxy_protocol: plan.proxy_protocol,
         mode: mode_of(plan, snapshot, acceptors),
+        protocols: protocols_of(&plan.mode),
         trusts: Box::new(move |address| trusting.trusted.contains(address)),
     })
 }
@@ -318,13 +320,38 @@ fn mode_of(plan: &ListenerPlan, snapshot: &Snapshot, acceptors: &Acceptors) -> L
     }
 }
 
-fn client_limits(plan: &ClientPlan) -> ClientLimits {
-    ClientLimits {
-        head: HeadLimits {
-            head_bytes_max: plan.head_bytes_max,
-            fields_max: plan.fields_max,
-            target_bytes_max: plan.target_bytes_max,
+/// A listener whose connections carry no requests has none.
+fn protocols_of(mode: &ModePlan) -> Protocols {
+    match *mode {
+        ModePlan::Http { http1, http2, .. } => Protocols { http1, http2 },
+        ModePlan::Tcp(_) | ModePlan::TlsPassthrough(_) => Protocols {
+            http1: false,
+            http2: false,
         },
+    }
+}
+
+fn client_limits(plan: &ClientPlan) -> ClientLimits {
+    let head = HeadLimits {
+        head_bytes_max: plan.head_bytes_max,
+        fields_max: plan.fields_max,
+        target_bytes_max: plan.target_bytes_max,
+    };
+    let ack_timeout_ms = plan.http2.ack_timeout.as_millis() as u64;
+    ClientLimits {
+        http2: Http2Limits {
+            head,
+            trailer_bytes_max: plan.trailer_bytes_max,
+            trailer_fields_max: plan.fields_max,
+            streams_max: plan.http2.streams_max,
+            stream_window_bytes: plan.http2.stream_window_bytes,
+            connection_window_bytes: plan.http2.connection_window_bytes,
+            abuse_points_max: plan.http2.abuse_points_per_minute_max,
+            settings_timeout_ms: ack_timeout_ms,
+            ping_timeout_ms: ack_timeout_ms,
+            window_stall_ms: plan.write_timeout.as_millis() as u64,
+        },
+        head,
         body: BodyLimits {
             body_bytes_max: plan.body_bytes_max,
             chunk_extension_bytes_max: plan.chunk_extension_bytes_max,

@@ -149,6 +149,8 @@ impl EndpointCells {
 pub struct ListenerCells {
     /// Connections taken.
     pub accepted: Counter,
+    /// Those of them that spoke HTTP/2.
+    pub http2: Counter,
     /// Connections open.
     pub active: Level,
     /// Bytes read from clients, heads and framing included.
@@ -187,6 +189,8 @@ pub struct Shard {
     /// Connections this worker serves.
     pub connections: Level,
     pub(super) outcomes: Box<[Counter]>,
+    /// HTTP/2 connections that were ended for what the client did, by reason.
+    pub(super) failed: Box<[Counter]>,
     pub(super) routes: Pages<RouteCells>,
     pub(super) endpoints: Pages<EndpointCells>,
     pub(super) listeners: Pages<ListenerCells>,
@@ -200,6 +204,7 @@ impl Shard {
         Shard {
             connections: Level::default(),
             outcomes: counters(reasons),
+            failed: counters(reasons),
             routes: Pages::new(limits.routes_max),
             endpoints: Pages::new(limits.endpoints_max),
             listeners: Pages::new(limits.listeners_max),
@@ -225,6 +230,12 @@ impl Shard {
         if reason != 0 {
             self.route_outcome(route, reason);
         }
+    }
+
+    /// Counts an HTTP/2 connection that was ended for what its client did. `reason` is an outcome's number.
+    #[cold]
+    pub fn connection_failed(&self, reason: usize) {
+        self.failed[reason.min(self.failed.len() - 1)].one();
     }
 
     #[cold]
