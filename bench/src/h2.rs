@@ -219,7 +219,9 @@ impl Link {
 /// A 32-bit number; 0 when there are fewer bytes.
 #[must_use]
 pub fn word(bytes: &[u8]) -> u32 {
-    bytes.first_chunk().map_or(0, |word| u32::from_be_bytes(*word))
+    bytes
+        .first_chunk()
+        .map_or(0, |word| u32::from_be_bytes(*word))
 }
 
 /// A gRPC message with its five-byte prefix, uncompressed.
@@ -245,7 +247,10 @@ mod tests {
         }
         let mut rest = &wire[..];
         let data = next(&mut rest).unwrap().unwrap();
-        assert_eq!((data.kind, data.stream, data.payload), (0, 5, &b"hello"[..]));
+        assert_eq!(
+            (data.kind, data.stream, data.payload),
+            (0, 5, &b"hello"[..])
+        );
         assert!(data.has(flag::END_STREAM));
         assert_eq!(next(&mut rest).unwrap().unwrap().payload, [7; 8]);
         assert_eq!(next(&mut rest), Ok(None));
@@ -265,7 +270,13 @@ mod tests {
     #[test]
     fn settings_and_windows() {
         let mut wire = Vec::new();
-        push_opening(&mut wire, &[(setting::HEADER_TABLE_SIZE, 0), (setting::INITIAL_WINDOW_SIZE, 9)]);
+        push_opening(
+            &mut wire,
+            &[
+                (setting::HEADER_TABLE_SIZE, 0),
+                (setting::INITIAL_WINDOW_SIZE, 9),
+            ],
+        );
         let (mut link, mut rest) = (Link::default(), &wire[..]);
         while let Some(frame) = next(&mut rest).unwrap() {
             link.control(&frame).unwrap();

@@ -188,13 +188,7 @@ impl Streams {
         Some(())
     }
 
-    fn fields(
-        &mut self,
-        shared: &mut Answers,
-        id: u32,
-        ends: bool,
-        block: &[u8],
-    ) -> Option<()> {
+    fn fields(&mut self, shared: &mut Answers, id: u32, ends: bool, block: &[u8]) -> Option<()> {
         let mut request = Request {
             grpc: false,
             target: String::new(),

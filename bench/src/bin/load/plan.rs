@@ -163,19 +163,34 @@ impl Plan {
     fn check(&self) -> Result<(), String> {
         let http2 = self.protocol == Protocol::Http2;
         let alone = self.per_connection == Some(1) && self.pace == Pace::Closed;
-        let hosts_differ = self.exchanges.iter().any(|e| e.host != self.exchanges[0].host);
+        let hosts_differ = self
+            .exchanges
+            .iter()
+            .any(|e| e.host != self.exchanges[0].host);
         let refusals = [
             (self.connections == 0, "--connections: must be above 0"),
-            (self.per_connection == Some(0), "--per-connection: must be above 0"),
+            (
+                self.per_connection == Some(0),
+                "--per-connection: must be above 0",
+            ),
             (self.streams == 0, "--streams: must be above 0"),
             (self.streams > 1 && !http2, "--streams: needs --protocol h2"),
             (
                 self.streams > 1 && self.per_connection.is_some(),
                 "--per-connection: one stream at a time only",
             ),
-            (http2 && self.kind == Kind::Upload, "--upload: not over HTTP/2"),
-            (http2 && self.exchanges.len() > 1, "--targets: not over HTTP/2"),
-            (!http2 && self.kind == Kind::Grpc, "--grpc: needs --protocol h2"),
+            (
+                http2 && self.kind == Kind::Upload,
+                "--upload: not over HTTP/2",
+            ),
+            (
+                http2 && self.exchanges.len() > 1,
+                "--targets: not over HTTP/2",
+            ),
+            (
+                !http2 && self.kind == Kind::Grpc,
+                "--grpc: needs --protocol h2",
+            ),
             (
                 self.tls.is_some() && hosts_differ && !alone,
                 "--targets of several hosts over TLS: only with --per-connection 1 and without --rate",

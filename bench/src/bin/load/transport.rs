@@ -31,11 +31,7 @@ pub(crate) struct Tls {
 impl Tls {
     /// Trusts the certificates of a file, and offers one version, cipher suite and group, so that every proxy uses
     /// the same.
-    pub(crate) fn new(
-        ca_file: &str,
-        alpn: &str,
-        handshakes: Handshakes,
-    ) -> Result<Self, String> {
+    pub(crate) fn new(ca_file: &str, alpn: &str, handshakes: Handshakes) -> Result<Self, String> {
         let mut roots = RootCertStore::empty();
         let certificates = CertificateDer::pem_file_iter(ca_file)
             .map_err(|error| format!("--tls {ca_file}: {error}"))?;
@@ -93,8 +89,7 @@ impl Transport {
         let tls = match tls {
             Some(config) => {
                 let name = ServerName::try_from(name.to_owned()).map_err(broken)?;
-                let connection =
-                    ClientConnection::new(Arc::clone(config), name).map_err(broken)?;
+                let connection = ClientConnection::new(Arc::clone(config), name).map_err(broken)?;
                 Some(Box::new(connection))
             }
             None => None,

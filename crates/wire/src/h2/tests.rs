@@ -76,7 +76,9 @@ impl Bench {
         let mut bench = Bench::before_preface(limits);
         bench.feed(PREFACE).unwrap();
         bench.feed(&frame(Kind::SETTINGS, 0, 0, &[])).unwrap();
-        bench.feed(&frame(Kind::SETTINGS, flag::ACK, 0, &[])).unwrap();
+        bench
+            .feed(&frame(Kind::SETTINGS, flag::ACK, 0, &[]))
+            .unwrap();
         bench.events.clear();
         bench.written();
         bench
@@ -90,7 +92,9 @@ impl Bench {
     fn client(limits: Limits) -> Bench {
         let mut bench = Bench::of(Connection::client(limits, 0));
         bench.feed(&frame(Kind::SETTINGS, 0, 0, &[])).unwrap();
-        bench.feed(&frame(Kind::SETTINGS, flag::ACK, 0, &[])).unwrap();
+        bench
+            .feed(&frame(Kind::SETTINGS, flag::ACK, 0, &[]))
+            .unwrap();
         bench.events.clear();
         bench.written();
         bench

@@ -132,7 +132,9 @@ fn windows_open_as_the_application_takes() {
     assert_eq!(bench.body(key).len(), 400);
     assert_eq!(bench.said(), ["WINDOW_UPDATE 1 800"]);
     // The end needs no more credit for its stream.
-    bench.feed(&frame(Kind::DATA, flag::END_STREAM, 1, &[0; 600])).unwrap();
+    bench
+        .feed(&frame(Kind::DATA, flag::END_STREAM, 1, &[0; 600]))
+        .unwrap();
     bench.body(key);
     assert_eq!(bench.said(), Vec::<String>::new());
 }
@@ -150,17 +152,25 @@ fn padding_and_what_nobody_takes_is_credited_too() {
     let mut padded = vec![255];
     padded.extend([0; 255 + 8]);
     for _ in 0..200 {
-        bench.feed(&frame(Kind::DATA, flag::PADDED, 1, &padded)).unwrap();
+        bench
+            .feed(&frame(Kind::DATA, flag::PADDED, 1, &padded))
+            .unwrap();
     }
     let said = bench.said();
-    assert!(said.iter().any(|it| it.starts_with("WINDOW_UPDATE 0")), "{said:?}");
+    assert!(
+        said.iter().any(|it| it.starts_with("WINDOW_UPDATE 0")),
+        "{said:?}"
+    );
     bench.connection.reset(key, ErrorCode::CANCEL);
     bench.connection.release(key);
     for _ in 0..10 {
         bench.feed(&frame(Kind::DATA, 0, 1, &[0; 16_384])).unwrap();
     }
     let said = bench.said();
-    assert!(said.iter().any(|it| it.starts_with("WINDOW_UPDATE 0")), "{said:?}");
+    assert!(
+        said.iter().any(|it| it.starts_with("WINDOW_UPDATE 0")),
+        "{said:?}"
+    );
 }
 
 #[test]
