@@ -67,7 +67,12 @@ impl Story {
         (story, backend)
     }
 
-    fn curl(&self, host: &str, client: Option<&str>, more: &[&str]) -> foregate_tests::secure::Curl {
+    fn curl(
+        &self,
+        host: &str,
+        client: Option<&str>,
+        more: &[&str],
+    ) -> foregate_tests::secure::Curl {
         let secure = self.gateway.listener("secure");
         let files = client.map(|stem| {
             let path = |ending: &str| self.certificates.path(&format!("{stem}.{ending}"));
@@ -108,7 +113,11 @@ fn backends_are_told_who_came() {
     let body = seen.body();
     assert!(body.starts_with("subject=CN=alice fingerprint="), "{body}");
     let fingerprint = body.split("fingerprint=").nth(1).unwrap_or_default();
-    assert_eq!(fingerprint.split(' ').next().map(str::len), Some(64), "{body}");
+    assert_eq!(
+        fingerprint.split(' ').next().map(str::len),
+        Some(64),
+        "{body}"
+    );
     let nobody = story.curl("ajar.example", None, &[]);
     assert_eq!(nobody.body(), "subject= fingerprint= other=");
 }
@@ -129,7 +138,11 @@ fn nobody_can_forge_what_backends_are_told() {
         assert_eq!(seen.body(), "subject= fingerprint= other=", "{host}");
     }
     let seen = story.curl("closed.example", Some("alice"), &forged);
-    assert!(seen.body().starts_with("subject=CN=alice "), "{}", seen.body());
+    assert!(
+        seen.body().starts_with("subject=CN=alice "),
+        "{}",
+        seen.body()
+    );
     assert!(seen.body().ends_with("other="), "{}", seen.body());
     // Nor where TLS has no part in it.
     let url = format!("http://{}/", story.gateway.listener("plain"));
@@ -145,9 +158,17 @@ fn a_request_for_another_host_than_the_handshakes_is_misdirected() {
         let seen = story.curl("open.example", None, &["-H", &format!("Host: {host}")]);
         assert_eq!(seen.status(), 421, "{host}: {}", seen.text());
     }
-    let seen = story.curl("closed.example", Some("alice"), &["-H", "Host: ajar.example"]);
+    let seen = story.curl(
+        "closed.example",
+        Some("alice"),
+        &["-H", "Host: ajar.example"],
+    );
     assert_eq!(seen.status(), 421);
-    let same = story.curl("closed.example", Some("alice"), &["-H", "Host: CLOSED.example:1"]);
+    let same = story.curl(
+        "closed.example",
+        Some("alice"),
+        &["-H", "Host: CLOSED.example:1"],
+    );
     assert_eq!(same.status(), 200);
     assert_eq!(backend.requests().len(), 1);
     let lines = story.gateway.log_lines(4);

@@ -53,7 +53,10 @@ fn a_connection_survives_a_new_certificate() {
     gateway.signal(Signal::Hup);
     gateway.wait_stderr("configuration reloaded");
     // New handshakes see the new certificate, which this client does not trust.
-    assert_eq!(certificates.curl(secure, "one.example", "/", &[]).code(), 60);
+    assert_eq!(
+        certificates.curl(secure, "one.example", "/", &[]).code(),
+        60
+    );
     assert!(ask(&mut client).starts_with("HTTP/1.1 200"));
 }
 

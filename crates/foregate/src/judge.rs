@@ -60,7 +60,7 @@ fn diagnostic(settings: &Settings, finding: &CredentialFinding) -> Diagnostic {
 /// Where a file was named, and whether it was itself, not the folder that it is in.
 fn origin_of(settings: &Settings, path: &Path) -> (Origin, bool) {
     let exact = files(settings).find(|file| file.path == path);
-    let folder = || files(settings).find(|file| path.parent() == Some(&file.path));
+    let folder = || files(settings).find(|file| path.starts_with(&file.path));
     match (exact, folder()) {
         (Some(file), _) => (file.origin, true),
         (None, Some(folder)) => (folder.origin, false),

@@ -6,6 +6,7 @@ use foregate_snapshot::{
 };
 use foregate_telemetry::clock::unix_now;
 use foregate_tls::certificate::{self, CertificateName, Finding, Roots, Severity};
+use foregate_tls::watch::FolderPlan;
 use foregate_tls::{ClientAuthPlan, ConnectorPlan, RootsPlan, Served, Tickets};
 use std::collections::HashSet;
 use std::fs::File;
@@ -15,8 +16,6 @@ use std::sync::Arc;
 
 /// Bytes that a file may have; certificates with their chains have a few thousand.
 const FILE_BYTES_MAX: u64 = 4 << 20;
-/// Pairs that a folder may hold.
-const PAIRS_MAX: usize = 100_000;
 /// Backends whose TLS sessions an upstream remembers.
 const BACKEND_SESSIONS_MAX: usize = 256;
 
@@ -147,19 +146,23 @@ impl Credentials {
                 key,
                 ocsp,
             } => self.read_pair(&plan.name, certificate, key, ocsp.as_deref()),
-            CertificateFiles::Folder(folder) => match pairs(folder) {
-                Ok(pairs) => {
-                    for (stem, certificate, key) in pairs {
-                        let id = format!("{}/{stem}", plan.name);
-                        self.read_pair(&id, &certificate, &key, None);
-                    }
+            CertificateFiles::Folder(folder) => {
+                if let Err(error) = std::fs::read_dir(folder) {
+                    let problem = in_few_words(&error);
+                    self.findings.push(CredentialFinding {
+                        about: About::File(folder.clone()),
+                        problem: format!("`{}` cannot be read: {problem}", folder.display()),
+                        is_error: true,
+                    });
                 }
-                Err(problem) => self.findings.push(CredentialFinding {
-                    about: About::File(folder.clone()),
-                    problem: format!("`{}` cannot be read: {problem}", folder.display()),
-                    is_error: true,
-                }),
-            },
+                let folder = FolderPlan {
+                    id: plan.name.to_string(),
+                    folder: folder.clone(),
+                };
+                for pair in folder.pairs() {
+                    self.read_pair(&pair.id, &pair.certificate, &pair.key, None);
+                }
+            }
         }
     }
 
@@ -346,33 +349,4 @@ fn in_few_words(error: &std::io::Error) -> String {
         }
         _ => error.to_string(),
     }
-}
-
-/// A name, a certificate and its key.
-type Pair = (String, PathBuf, PathBuf);
-
-/// The pairs of a folder: a certificate, and the key of the same name; without one, the key stands in the same file.
-fn pairs(folder: &Path) -> Result<Vec<Pair>, String> {
-    let mut pairs = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(|error| in_few_words(&error))? {
-        let path = entry.map_err(|error| in_few_words(&error))?.path();
-        let is_certificate = path
-            .extension()
-            .is_some_and(|ending| ending == "pem" || ending == "crt" || ending == "cer");
-        let Some(stem) = path.file_stem().and_then(|stem| stem.to_str()) else {
-            continue;
-        };
-        // Names with a leading dot are those of what is just being written or swapped.
-        if !is_certificate || stem.starts_with('.') {
-            continue;
-        }
-        if pairs.len() == PAIRS_MAX {
-            return Err(format!("it has more than {PAIRS_MAX} certificates"));
-        }
-        let key = path.with_extension("key");
-        let key = if key.exists() { key } else { path.clone() };
-        pairs.push((stem.to_owned(), path, key));
-    }
-    pairs.sort();
-    Ok(pairs)
 }

@@ -12,7 +12,11 @@ mod serving;
 use crate::credentials::Credentials;
 use foregate_acme::{Agent, Challenges, StateFolder};
 use foregate_exchange::{Certificates, SecurePart};
-use foregate_snapshot::{SiteTlsPlan, Snapshot};
+use foregate_snapshot::{CertificateFiles, SiteTlsPlan, Snapshot};
+use foregate_telemetry::log::process;
+use foregate_tls::watch::{
+    CertificateState, CertificateStatus, FilesPlan, FolderPlan, WatchPlan, Watcher,
+};
 use foregate_tls::{
     Acceptor, CertificateStore, Change, Connector, ConnectorPlan, HandshakeGate, Served,
     SessionCache, Tickets,
@@ -39,7 +43,7 @@ pub(crate) struct Secured {
 pub(crate) struct Prepared {
     secured: Secured,
     connectors: Vec<(ConnectorPlan, Arc<Connector>)>,
-    changes: Vec<Change>,
+    files: WatchPlan,
     from_files: HashSet<Arc<str>>,
     wanted: foregate_acme::Wanted,
     folder: Option<StateFolder>,
@@ -65,6 +69,8 @@ pub(crate) struct Lookup {
 /// What the control thread keeps of TLS.
 pub(crate) struct Keeper {
     lookup: Arc<Lookup>,
+    /// Who looks after files, and after which ticket keys.
+    watcher: Option<(Watcher, Option<Arc<Tickets>>)>,
     /// Names in the store that came from files.
     from_files: HashSet<Arc<str>>,
     gates: HashMap<Box<str>, Arc<HandshakeGate>>,
@@ -85,6 +91,7 @@ impl Keeper {
         };
         Keeper {
             lookup: Arc::new(lookup),
+            watcher: None,
             from_files: HashSet::new(),
             gates: HashMap::new(),
             tickets: None,
@@ -141,11 +148,6 @@ impl Keeper {
             .iter()
             .map(|served| Arc::clone(&served.id))
             .collect();
-        let gone = self.from_files.difference(&from_files);
-        let changes = gone
-            .map(|id| Change::Remove(Arc::clone(id)))
-            .chain(credentials.served.iter().cloned().map(Change::Put))
-            .collect();
         Ok(Prepared {
             secured: Secured {
                 acceptors: Arc::new(acceptors),
@@ -153,7 +155,7 @@ impl Keeper {
                 sites,
             },
             connectors: kept,
-            changes,
+            files: files(snapshot),
             from_files,
             wanted,
             folder,
@@ -210,7 +212,7 @@ impl Keeper {
         let Prepared {
             secured,
             connectors,
-            changes,
+            files,
             from_files,
             wanted,
             folder,
@@ -218,7 +220,11 @@ impl Keeper {
             tickets,
             sessions,
         } = prepared;
-        self.lookup.store.apply(changes);
+        self.watch(
+            files,
+            tickets.as_ref().map(|(_, tickets)| tickets),
+            &from_files,
+        );
         self.from_files = from_files;
         self.connectors = connectors;
         self.gates = gates;
@@ -241,6 +247,36 @@ impl Keeper {
         Ok(secured)
     }
 
+    /// Has files looked after, from what they hold now on.
+    fn watch(
+        &mut self,
+        files: WatchPlan,
+        tickets: Option<&Arc<Tickets>>,
+        from_files: &HashSet<Arc<str>>,
+    ) {
+        if files == WatchPlan::default() && self.watcher.is_none() {
+            return;
+        }
+        let same = |one: &Option<Arc<Tickets>>| match (one, tickets) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        if let Some((watcher, keys)) = &self.watcher
+            && same(keys)
+        {
+            return watcher.replan(files);
+        }
+        // Another one does not know what this one has put into the store.
+        self.watcher = None;
+        let gone = self.from_files.difference(from_files);
+        let changes: Vec<Change> = gone.map(|id| Change::Remove(Arc::clone(id))).collect();
+        self.lookup.store.apply(changes);
+        let store = Arc::clone(&self.lookup.store);
+        let keys = tickets.cloned();
+        let watcher = Watcher::start(files, store, keys.clone(), Box::new(tell));
+        self.watcher = Some((watcher, keys));
+    }
+
     /// The agent, once anything is issued.
     pub(crate) fn agent(&self) -> Option<&Agent> {
         self.agent.as_ref()
@@ -257,6 +293,67 @@ impl Keeper {
             agent.stop();
         }
     }
+}
+
+/// Tells operators what has become of a file.
+fn tell(state: &CertificateState) {
+    let source = state.source.display();
+    match &state.status {
+        CertificateStatus::Active => process::info(
+            "certificate in service",
+            &[("certificate", &state.id), ("file", &source)],
+        ),
+        CertificateStatus::Broken(finding) => process::error(
+            "a certificate cannot be served",
+            &[
+                ("certificate", &state.id),
+                ("file", &source),
+                ("error", finding),
+            ],
+        ),
+        CertificateStatus::RenewedButNotActive(finding) => process::error(
+            "a new certificate cannot be served, the one before stays in service",
+            &[
+                ("certificate", &state.id),
+                ("file", &source),
+                ("error", finding),
+            ],
+        ),
+    }
+    for finding in &state.findings {
+        process::warn(
+            "a certificate is doubtful",
+            &[("certificate", &state.id), ("problem", finding)],
+        );
+    }
+}
+
+/// The files that hold certificates and ticket keys.
+fn files(snapshot: &Snapshot) -> WatchPlan {
+    let mut plan = WatchPlan {
+        ticket_keys: snapshot.tls.ticket_keys_file.clone(),
+        ..WatchPlan::default()
+    };
+    for certificate in &snapshot.certificates {
+        let id = certificate.name.to_string();
+        match &certificate.source {
+            CertificateFiles::Pair {
+                certificate,
+                key,
+                ocsp,
+            } => plan.certificates.push(FilesPlan {
+                id,
+                certificate: certificate.clone(),
+                key: key.clone(),
+                ocsp: ocsp.clone(),
+            }),
+            CertificateFiles::Folder(folder) => plan.folders.push(FolderPlan {
+                id,
+                folder: folder.clone(),
+            }),
+        }
+    }
+    plan
 }
 
 fn open_folder(snapshot: &Snapshot) -> Result<StateFolder, String> {

@@ -60,6 +60,13 @@ pub struct FolderPlan {
     pub folder: PathBuf,
 }
 
+impl FolderPlan {
+    /// The pairs that are in it now.
+    pub fn pairs(&self) -> Vec<FilesPlan> {
+        look::pairs(self)
+    }
+}
+
 /// Who is told of each change of a certificate's state.
 pub type Observer = dyn Fn(&CertificateState) + Send + Sync;
 

@@ -5,8 +5,8 @@ use super::{Lookup, is_in_time};
 use crate::credentials::{Credentials, entry_of};
 use foregate_exchange::SecurePart;
 use foregate_snapshot::{
-    HostPattern, ListenerPlan, ModePlan, SiteCertificate, SitePlan, SiteTlsPlan, Snapshot,
-    TlsProfile, UnknownNames,
+    CertificateFiles, HostPattern, ListenerPlan, ModePlan, SiteCertificate, SitePlan, SiteTlsPlan,
+    Snapshot, TlsProfile, UnknownNames,
 };
 use foregate_tls::{
     Acceptor, AcceptorPlan, Connector, ConnectorPlan, HandshakeGate, NamePlan, Profile, Served,
@@ -70,7 +70,7 @@ fn acceptor_plan(
     let sites = (snapshot.sites.iter().zip(&credentials.clients))
         .filter(|(site, _)| site.tls.listeners.contains(&listener.number));
     let names = sites.flat_map(|(site, client)| {
-        let certificates = narrowed(site, credentials);
+        let certificates = narrowed(site, snapshot);
         let client = client.clone();
         let of_host = move |(host, _): &(HostPattern, _)| NamePlan {
             name: host.to_string(),
@@ -105,13 +105,16 @@ fn default_certificate(snapshot: &Snapshot, credentials: &Credentials) -> Option
 }
 
 /// The names in the store of the certificates that a site may show; `None` for all.
-fn narrowed(site: &SitePlan, credentials: &Credentials) -> Option<Vec<String>> {
-    let from_files = || {
-        let files = credentials.served.iter();
-        files
-            .filter(|served| is_of(&site.tls, served))
-            .map(|served| served.id.to_string())
+fn narrowed(site: &SitePlan, snapshot: &Snapshot) -> Option<Vec<String>> {
+    // One from a folder is called by the folder and its own name, and may come at any time.
+    let called = |name: &Arc<str>| {
+        let plan = snapshot.certificates.iter().find(|plan| plan.name == *name);
+        match plan.map(|plan| &plan.source) {
+            Some(CertificateFiles::Folder(_)) => format!("{name}/"),
+            _ => name.to_string(),
+        }
     };
+    let from_files = || site.tls.certificates.iter().map(called);
     let issued = || {
         let issued = site.tls.hosts.iter();
         issued.flat_map(|(host, _)| {
@@ -120,7 +123,7 @@ fn narrowed(site: &SitePlan, credentials: &Credentials) -> Option<Vec<String>> {
         })
     };
     match (site.tls.source, &*site.tls.certificates) {
-        (SiteCertificate::Auto | SiteCertificate::Off, []) => None,
+        (SiteCertificate::Auto | SiteCertificate::Off | SiteCertificate::Files, []) => None,
         (SiteCertificate::Auto | SiteCertificate::Off, _) => {
             Some(from_files().chain(issued()).collect())
         }

@@ -283,7 +283,7 @@ fn load_files(files: &FilesPlan) -> Result<LoadedCertificate, Finding> {
 }
 
 /// The pairs in a folder.
-fn pairs(folder: &FolderPlan) -> Vec<FilesPlan> {
+pub(super) fn pairs(folder: &FolderPlan) -> Vec<FilesPlan> {
     let mut pairs = Vec::new();
     for path in list(&folder.folder) {
         if pairs.len() == FOLDER_CERTIFICATES_MAX {
