@@ -359,7 +359,8 @@ impl AsyncWrite for TlsStream {
         self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
     }
 
-    /// A write that is pending has sealed its bytes already: it must be repeated with the same ones.
+    /// A write that is pending has sealed its bytes already: it must be repeated with the same ones. Whatever of them the
+    /// socket has taken meanwhile is told at once, so that whoever watches over slow readers sees them read.
     fn poll_write_vectored(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -374,8 +375,21 @@ impl AsyncWrite for TlsStream {
             stream.promised = stream.seal(slices)?;
         }
         debug_assert!(stream.promised <= slices.iter().map(|slice| slice.len()).sum());
-        ready!(stream.poll_send(cx))?;
-        Poll::Ready(Ok(std::mem::take(&mut stream.promised)))
+        let before = stream.state.to_send().len();
+        match stream.poll_send(cx) {
+            Poll::Ready(Ok(())) => Poll::Ready(Ok(std::mem::take(&mut stream.promised))),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => {
+                let sent = before.saturating_sub(stream.state.to_send().len());
+                // The last byte is kept until all are sent.
+                let told = sent.min(stream.promised.saturating_sub(1));
+                if told == 0 {
+                    return Poll::Pending;
+                }
+                stream.promised -= told;
+                Poll::Ready(Ok(told))
+            }
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
