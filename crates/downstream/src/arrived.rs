@@ -140,8 +140,11 @@ impl Arrived {
         };
         let mut stream = match accepted {
             Ok(stream) => stream,
-            Err(HandshakeFault::ChallengeAnswered) => return None,
             Err(fault) => {
+                shard.listener(id).tls().failed(fault.name());
+                if fault == HandshakeFault::ChallengeAnswered {
+                    return None;
+                }
                 shard.listener(id).refused(Refusal::Handshake);
                 process::debug(
                     "a handshake came to nothing",
@@ -151,7 +154,10 @@ impl Arrived {
             }
         };
         let peer = match stream.take_facts() {
-            Some(facts) => peer.over_tls(facts),
+            Some(facts) => {
+                shard.listener(id).tls().done(facts.cipher, facts.resumed);
+                peer.over_tls(facts)
+            }
             None => peer,
         };
         let input = Chunk::default();

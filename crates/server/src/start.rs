@@ -114,6 +114,7 @@ impl Server {
         let parts = fleet.parts(&snapshot, &addresses, &secured, &registry);
         registry.register("endpoints", Arc::clone(&fleet) as _);
         registry.register("access-log", Arc::new(log.clone()));
+        registry.register("certificate-files", Arc::clone(keeper.store()) as _);
         registry.config_loaded(clock::unix_now());
         let (sender, commands) = sync_channel(64);
         let surroundings = Surroundings {
