@@ -7,6 +7,8 @@ mod page;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::ops::RangeInclusive;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -24,6 +26,9 @@ const CONFIG: &str = include_str!("demo/demo.toml");
 
 /// Ports that are tried for the gateway when none is named.
 const PORTS: RangeInclusive<u16> = 8080..=8179;
+
+/// Ports that are tried for HTTPS.
+const SECURE_PORTS: RangeInclusive<u16> = 8443..=8542;
 
 /// Ports that are tried for the admin listener.
 const ADMIN_PORTS: RangeInclusive<u16> = 9180..=9279;
@@ -68,15 +73,18 @@ impl Demo {
         })?;
         let source = DemoSource {
             listen,
+            secure: first_free(SECURE_PORTS)?,
             admin: first_free(ADMIN_PORTS)?,
             backends,
+            state: state_folder(),
         };
+        let secure = source.secure;
         let server = run::start(Box::new(source))?;
         let listening = server
             .listeners()
             .first()
             .map_or(listen, |(_, address)| *address);
-        terminal::print(&introduction(listening, server.admin()))?;
+        terminal::print(&introduction(listening, secure, server.admin()))?;
         let live = live::start(
             server.registry(),
             server.controller(),
@@ -110,13 +118,20 @@ fn first_free(mut ports: RangeInclusive<u16>) -> Result<SocketAddr, Failure> {
     })
 }
 
-fn introduction(gateway: SocketAddr, admin: Option<SocketAddr>) -> String {
+/// Where the demo keeps its authority, so that who trusts its root trusts the next demo, too. Under the system's
+/// temporary folder and in one's own name: the folder is refused if it is somebody else's.
+fn state_folder() -> PathBuf {
+    let user = std::fs::metadata("/proc/self").map_or(0, |process| process.uid());
+    std::env::temp_dir().join(format!("foregate-demo-{user}"))
+}
+
+fn introduction(gateway: SocketAddr, secure: SocketAddr, admin: Option<SocketAddr>) -> String {
     let mut text = String::from(
         "Foregate demo: a gateway and three sample backends a, b, c. Ctrl-C ends it.\n\n",
     );
+    let mut line = |url: String, what: &str| text.push_str(&format!("  {url:<32}  {what}\n"));
     let mut tell = |address: SocketAddr, path: &str, what: &str| {
-        let url = format!("http://{address}{path}");
-        text.push_str(&format!("  {url:<32}  {what}\n"));
+        line(format!("http://{address}{path}"), what);
     };
     tell(
         gateway,
@@ -132,9 +147,19 @@ fn introduction(gateway: SocketAddr, admin: Option<SocketAddr>) -> String {
     tell(gateway, "/download", "100 MB, streamed");
     tell(gateway, "/old", "a redirect to /");
     tell(gateway, "/hello", "answered by the gateway itself");
+    line(
+        format!("https://localhost:{}/", secure.port()),
+        "the same over TLS and HTTP/2, by an authority of its own",
+    );
     if let Some(admin) = admin {
-        tell(admin, "/metrics", "metrics for Prometheus");
-        tell(admin, "/status", "routes, and the states of endpoints");
+        line(format!("http://{admin}/metrics"), "metrics for Prometheus");
+        line(
+            format!("http://{admin}/status"),
+            "routes, and the states of endpoints",
+        );
+        text.push_str(&format!(
+            "\n`foregate certs root --admin {admin}` prints what browsers and curl are to trust.\n"
+        ));
     }
     text.push_str(
         "\nA line per second (UTC): requests, status classes, latency, each backend's share.\n\n",
@@ -145,8 +170,10 @@ fn introduction(gateway: SocketAddr, admin: Option<SocketAddr>) -> String {
 /// The embedded configuration with its addresses filled in.
 struct DemoSource {
     listen: SocketAddr,
+    secure: SocketAddr,
     admin: SocketAddr,
     backends: [SocketAddr; backends::COUNT],
+    state: PathBuf,
 }
 
 impl Source for DemoSource {
@@ -154,6 +181,8 @@ impl Source for DemoSource {
         let [a, b, c] = self.backends;
         let files = MemoryFiles::default()
             .variable("LISTEN", self.listen.to_string())
+            .variable("SECURE", self.secure.to_string())
+            .variable("STATE", self.state.to_string_lossy().into_owned())
             .variable("ADMIN", self.admin.to_string())
             .variable("BACKEND_A", a.to_string())
             .variable("BACKEND_B", b.to_string())
@@ -171,8 +200,10 @@ mod tests {
     fn the_configuration_is_good_without_a_warning() {
         let mut source = DemoSource {
             listen: address(1),
+            secure: address(6),
             admin: address(2),
             backends: [address(3), address(4), address(5)],
+            state: "/tmp/demo".into(),
         };
         let loaded = source.load(None).unwrap();
         assert_eq!(loaded.warnings, [""; 0]);
@@ -181,7 +212,7 @@ mod tests {
 
     #[test]
     fn the_introduction_names_every_route() {
-        let text = introduction(address(8080), Some(address(9180)));
+        let text = introduction(address(8080), address(8443), Some(address(9180)));
         for path in ["/ ", "/slow", "/fail", "/download", "/old", "/hello"] {
             assert!(
                 text.contains(&format!("http://127.0.0.1:8080{path}")),
@@ -189,6 +220,7 @@ mod tests {
             );
         }
         assert!(text.contains("http://127.0.0.1:9180/metrics"), "{text}");
+        assert!(text.contains("https://localhost:8443/"), "{text}");
         assert!(
             text.lines().all(|line| line.chars().count() <= 100),
             "{text}"
