@@ -58,7 +58,8 @@ step_install() {
     need python3 python3
     need valgrind valgrind libc6-dbg
     need pebble pebble
-    need named bind9
+    need /usr/sbin/named bind9
+    need dig bind9-dnsutils
     cargo deny --version >/dev/null 2>&1 || cargo install cargo-deny --locked
     cargo --version
 }
