@@ -134,7 +134,9 @@ impl Budget {
         let back = passed.saturating_mul(u64::from(self.points_max)) / 60_000;
         if back > 0 {
             self.since_ms = now_ms;
-            self.spent = self.spent.saturating_sub(back.min(u64::from(u32::MAX)) as u32);
+            self.spent = self
+                .spent
+                .saturating_sub(back.min(u64::from(u32::MAX)) as u32);
         }
     }
 }

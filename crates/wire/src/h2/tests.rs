@@ -8,8 +8,7 @@ mod rules;
 mod split;
 
 use super::frame::{FrameHeader, Kind, flag};
-use super::heads::{self, RequestFacts};
-use super::hpack;
+use super::heads;
 use super::{Connection, ErrorCode, Event, Failure, Limits, PREFACE, StreamKey};
 use foregate_message::{BodyLength, Chunk, Frame, RequestHead, ResponseHead, Scheme, Status};
 
@@ -76,7 +75,9 @@ impl Bench {
         let mut bench = Bench::before_preface(limits);
         bench.feed(PREFACE).unwrap();
         bench.feed(&frame(Kind::SETTINGS, 0, 0, &[])).unwrap();
-        bench.feed(&frame(Kind::SETTINGS, flag::ACK, 0, &[])).unwrap();
+        bench
+            .feed(&frame(Kind::SETTINGS, flag::ACK, 0, &[]))
+            .unwrap();
         bench.events.clear();
         bench.written();
         bench
@@ -90,7 +91,9 @@ impl Bench {
     fn client(limits: Limits) -> Bench {
         let mut bench = Bench::of(Connection::client(limits, 0));
         bench.feed(&frame(Kind::SETTINGS, 0, 0, &[])).unwrap();
-        bench.feed(&frame(Kind::SETTINGS, flag::ACK, 0, &[])).unwrap();
+        bench
+            .feed(&frame(Kind::SETTINGS, flag::ACK, 0, &[]))
+            .unwrap();
         bench.events.clear();
         bench.written();
         bench
@@ -198,7 +201,9 @@ fn words(bytes: &[u8]) -> Vec<String> {
     let mut rest = bytes;
     let mut words = Vec::new();
     while let Some(header) = FrameHeader::read(rest) {
-        let payload = &rest[9..9 + header.length as usize];
+        let Some(payload) = rest.get(9..9 + header.length as usize) else {
+            break;
+        };
         rest = &rest[9 + payload.len()..];
         let number = |at: usize| {
             let bytes = payload[at..at + 4].try_into().unwrap();
@@ -224,6 +229,5 @@ fn words(bytes: &[u8]) -> Vec<String> {
             other => format!("{other:?}"),
         });
     }
-    assert!(rest.is_empty(), "whole frames only");
     words
 }

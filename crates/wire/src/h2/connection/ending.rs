@@ -102,9 +102,7 @@ impl Connection {
 
     /// Whether the connection is on its way out: no new stream may be opened by either side.
     pub fn is_ending(&self) -> bool {
-        self.ending.failure.is_some()
-            || self.ending.draining_ms.is_some()
-            || self.ending.peer_goes
+        self.ending.failure.is_some() || self.ending.draining_ms.is_some() || self.ending.peer_goes
     }
 
     /// Why the connection failed, if it did.
@@ -177,7 +175,9 @@ impl Connection {
         for slot in self.streams.occupied() {
             let stream = self.streams.at(slot);
             let since = stream.blocked_ms.filter(|_| !stream.outgoing.is_empty());
-            if since.is_some_and(|since| self.now_ms.saturating_sub(since) >= self.limits.window_stall_ms) {
+            if since.is_some_and(|since| {
+                self.now_ms.saturating_sub(since) >= self.limits.window_stall_ms
+            }) {
                 stream.fate.get_or_insert(Fate {
                     reason: Reason::WindowStalled,
                     unprocessed: false,

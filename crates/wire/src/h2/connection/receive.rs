@@ -118,11 +118,7 @@ impl Connection {
     }
 
     #[inline]
-    fn on_frame(
-        &mut self,
-        header: &FrameHeader,
-        payload: &[u8],
-    ) -> Result<Option<Event>, Breach> {
+    fn on_frame(&mut self, header: &FrameHeader, payload: &[u8]) -> Result<Option<Event>, Breach> {
         match header.kind {
             Kind::HEADERS => return self.on_headers(header, payload),
             Kind::CONTINUATION => return self.on_continuation(header, payload),

@@ -33,11 +33,7 @@ mod tests {
         };
         check(3, &[0, 0, 0, 1, 16], Ok(()));
         check(0, &[0, 0, 0, 1, 16], Err(Breach::PROTOCOL));
-        check(
-            3,
-            &[0; 4],
-            Err(Breach::Stream(ErrorCode::FRAME_SIZE_ERROR)),
-        );
+        check(3, &[0; 4], Err(Breach::Stream(ErrorCode::FRAME_SIZE_ERROR)));
         check(
             3,
             &[0x80, 0, 0, 3, 16],

@@ -81,7 +81,12 @@ pub(crate) fn read(
     let mut settings = before;
     for &[i0, i1, v0, v1, v2, v3] in lines {
         let value = u32::from_be_bytes([v0, v1, v2, v3]);
-        apply(&mut settings, u16::from_be_bytes([i0, i1]), value, from_server)?;
+        apply(
+            &mut settings,
+            u16::from_be_bytes([i0, i1]),
+            value,
+            from_server,
+        )?;
     }
     Ok(Read::Changed(settings, lines.len()))
 }
@@ -155,11 +160,7 @@ pub(crate) fn write(settings: &Settings, out: &mut Vec<u8>) {
             settings.header_list_bytes_max,
             default.header_list_bytes_max,
         ),
-        (
-            ENABLE_CONNECT_PROTOCOL,
-            settings.connect_protocol.into(),
-            0,
-        ),
+        (ENABLE_CONNECT_PROTOCOL, settings.connect_protocol.into(), 0),
         (
             NO_RFC7540_PRIORITIES,
             settings.no_rfc7540_priorities.into(),

@@ -45,11 +45,7 @@ mod tests {
         check(0, &[0x80, 0, 0, 1], Ok(1));
         check(1, &[0x7f, 255, 255, 255], Ok(MAX_31));
         check(0, &[0x80, 0, 0, 0], Err(Breach::PROTOCOL));
-        check(
-            1,
-            &[0; 4],
-            Err(Breach::Stream(ErrorCode::PROTOCOL_ERROR)),
-        );
+        check(1, &[0; 4], Err(Breach::Stream(ErrorCode::PROTOCOL_ERROR)));
         check(1, &[0; 5], Err(Breach::FRAME_SIZE));
     }
 

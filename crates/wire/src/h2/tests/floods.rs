@@ -176,7 +176,10 @@ fn a_bomb_of_compression() {
     let mut bomb = get();
     // Literal with incremental indexing: a name of 1 and a value of 3,000 bytes.
     bomb.extend([0x40, 1, b'a', 0x7f]);
-    bomb.extend([(3_000u32 - 127) as u8 & 0x7f | 0x80, ((3_000 - 127) >> 7) as u8]);
+    bomb.extend([
+        (3_000u32 - 127) as u8 & 0x7f | 0x80,
+        ((3_000 - 127) >> 7) as u8,
+    ]);
     bomb.extend([b'x'; 3_000]);
     bomb.extend([0x80 | 62; 10_000]);
     bench.feed(&headers(1, END, &bomb)).unwrap();
@@ -243,7 +246,10 @@ fn a_flooding_backend() {
         bench.feed(&headers(1, 0, &hint)).unwrap();
     }
     let said = bench.said();
-    assert!(said.contains(&"RST_STREAM 1 ENHANCE_YOUR_CALM".to_owned()), "{said:?}");
+    assert!(
+        said.contains(&"RST_STREAM 1 ENHANCE_YOUR_CALM".to_owned()),
+        "{said:?}"
+    );
     assert!(bench.connection.fate(key).is_some());
 }
 
@@ -257,13 +263,20 @@ fn busy_honest_peers_are_left_alone() {
         let key = bench.asked();
         let head = ResponseHead::new(Status::OK);
         bench.connection.respond(key, &head, BodyLength::Unknown);
-        bench.connection.send(key, Chunk::copy_of(&[0; 1_000])).unwrap();
+        bench
+            .connection
+            .send(key, Chunk::copy_of(&[0; 1_000]))
+            .unwrap();
         bench.connection.finish(key, None).unwrap();
         bench.connection.release(key);
         bench.written();
         let update = 1_000u32.to_be_bytes();
-        bench.feed(&frame(Kind::WINDOW_UPDATE, 0, 0, &update)).unwrap();
-        bench.feed(&frame(Kind::WINDOW_UPDATE, 0, id, &update)).unwrap();
+        bench
+            .feed(&frame(Kind::WINDOW_UPDATE, 0, 0, &update))
+            .unwrap();
+        bench
+            .feed(&frame(Kind::WINDOW_UPDATE, 0, id, &update))
+            .unwrap();
         if round.is_multiple_of(10) {
             bench.feed(&frame(Kind::PING, 0, 0, &[0; 8])).unwrap();
         }

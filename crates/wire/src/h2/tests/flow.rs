@@ -54,8 +54,8 @@ fn data_keeps_to_both_windows() {
 #[test]
 fn the_connections_window_holds_all_streams_back() {
     let mut bench = Bench::server(Limits::default());
-    let first = ask(&mut bench, 1, "");
-    let second = ask(&mut bench, 3, "");
+    let first = ask(&mut bench, 1, "i");
+    let second = ask(&mut bench, 3, "i");
     bench.feed(&initial_window(1 << 20)).unwrap();
     bench.written();
     respond(&mut bench, first, 65_535);
@@ -65,8 +65,16 @@ fn the_connections_window_holds_all_streams_back() {
     assert!(bench.connection.is_window_blocked(first));
     bench.feed(&window(0, 19)).unwrap();
     assert_eq!(bench.said(), ["DATA 1 19"]);
+    // One that is reset meanwhile leaves nothing behind.
+    let third = ask(&mut bench, 5, "i");
     bench.feed(&window(0, 1)).unwrap();
     assert_eq!(bench.said(), ["DATA 1 1 end"]);
+    respond(&mut bench, third, 10);
+    assert_eq!(bench.said(), ["HEADERS 5"]);
+    bench.connection.reset(third, ErrorCode::CANCEL);
+    bench.connection.release(third);
+    bench.feed(&window(0, 100)).unwrap();
+    assert_eq!(bench.said(), ["RST_STREAM 5 CANCEL"]);
 }
 
 #[test]
@@ -132,7 +140,9 @@ fn windows_open_as_the_application_takes() {
     assert_eq!(bench.body(key).len(), 400);
     assert_eq!(bench.said(), ["WINDOW_UPDATE 1 800"]);
     // The end needs no more credit for its stream.
-    bench.feed(&frame(Kind::DATA, flag::END_STREAM, 1, &[0; 600])).unwrap();
+    bench
+        .feed(&frame(Kind::DATA, flag::END_STREAM, 1, &[0; 600]))
+        .unwrap();
     bench.body(key);
     assert_eq!(bench.said(), Vec::<String>::new());
 }
@@ -150,17 +160,25 @@ fn padding_and_what_nobody_takes_is_credited_too() {
     let mut padded = vec![255];
     padded.extend([0; 255 + 8]);
     for _ in 0..200 {
-        bench.feed(&frame(Kind::DATA, flag::PADDED, 1, &padded)).unwrap();
+        bench
+            .feed(&frame(Kind::DATA, flag::PADDED, 1, &padded))
+            .unwrap();
     }
     let said = bench.said();
-    assert!(said.iter().any(|it| it.starts_with("WINDOW_UPDATE 0")), "{said:?}");
+    assert!(
+        said.iter().any(|it| it.starts_with("WINDOW_UPDATE 0")),
+        "{said:?}"
+    );
     bench.connection.reset(key, ErrorCode::CANCEL);
     bench.connection.release(key);
     for _ in 0..10 {
         bench.feed(&frame(Kind::DATA, 0, 1, &[0; 16_384])).unwrap();
     }
     let said = bench.said();
-    assert!(said.iter().any(|it| it.starts_with("WINDOW_UPDATE 0")), "{said:?}");
+    assert!(
+        said.iter().any(|it| it.starts_with("WINDOW_UPDATE 0")),
+        "{said:?}"
+    );
 }
 
 #[test]

@@ -52,7 +52,9 @@ fn bench(before: Before) -> Bench {
     if before != Before::Idle {
         let flags = if ended { flag::END_STREAM } else { 0 };
         let method = if ended { "GET" } else { "POST" };
-        bench.feed(&headers(1, flags, &request(method, &[]))).unwrap();
+        bench
+            .feed(&headers(1, flags, &request(method, &[])))
+            .unwrap();
         let key = bench.asked();
         match before {
             Before::Ended | Before::HalfClosedLocal => {
@@ -224,8 +226,12 @@ fn nothing_comes_between_the_frames_of_a_block() {
     let mut bench = Bench::server(Limits::default());
     let whole = get();
     let (front, back) = whole.split_at(10);
-    bench.feed(&frame(Kind::HEADERS, flag::END_STREAM, 1, front)).unwrap();
-    bench.feed(&frame(Kind::CONTINUATION, 0, 1, &back[..5])).unwrap();
+    bench
+        .feed(&frame(Kind::HEADERS, flag::END_STREAM, 1, front))
+        .unwrap();
+    bench
+        .feed(&frame(Kind::CONTINUATION, 0, 1, &back[..5]))
+        .unwrap();
     assert!(bench.events.is_empty());
     let last = frame(Kind::CONTINUATION, flag::END_HEADERS, 1, &back[5..]);
     bench.feed(&last).unwrap();
@@ -273,11 +279,15 @@ fn a_body_and_its_trailers_reach_the_application() {
     bench.feed(&headers(1, 0, &request("POST", &[]))).unwrap();
     let key = bench.asked();
     assert!(matches!(bench.connection.take(key), Ok(None)));
-    bench.feed(&data(1, flag::PADDED, b"\x03abc\0\0\0")).unwrap();
+    bench
+        .feed(&data(1, flag::PADDED, b"\x03abc\0\0\0"))
+        .unwrap();
     assert_eq!(bench.connection.next_ready(), Some(key));
     assert_eq!(bench.connection.next_ready(), None);
     bench.feed(&data(1, 0, b"def")).unwrap();
-    bench.feed(&headers(1, END, &block(&[("x-sum", "1")]))).unwrap();
+    bench
+        .feed(&headers(1, END, &block(&[("x-sum", "1")])))
+        .unwrap();
     assert_eq!(bench.body(key), b"abcdef");
     let Ok(Some(Frame::End | Frame::Trailers(_))) = bench.connection.take(key) else {
         panic!("the body has ended");
@@ -383,7 +393,9 @@ fn draining_promises_everything_first_and_then_what_came() {
     assert_eq!(bench.said(), ["GOAWAY 2147483647 NO_ERROR", "PING"]);
     // A request that was under way is served.
     bench.feed(&headers(3, END, &get())).unwrap();
-    bench.feed(&frame(Kind::PING, flag::ACK, 0, b"draining")).unwrap();
+    bench
+        .feed(&frame(Kind::PING, flag::ACK, 0, b"draining"))
+        .unwrap();
     assert_eq!(bench.said(), ["GOAWAY 3 NO_ERROR"]);
     bench.feed(&headers(5, END, &get())).unwrap();
     assert_eq!(bench.events.len(), 2);
@@ -417,7 +429,9 @@ fn what_is_not_acknowledged_in_time_ends_the_connection() {
     bench.connection.ping(20_000);
     assert_eq!(bench.said(), ["PING"]);
     bench.connection.tick(29_999).unwrap();
-    bench.feed(&frame(Kind::PING, flag::ACK, 0, b"alive?..")).unwrap();
+    bench
+        .feed(&frame(Kind::PING, flag::ACK, 0, b"alive?.."))
+        .unwrap();
     bench.connection.tick(40_000).unwrap();
     bench.connection.ping(50_000);
     let failure = bench.connection.tick(60_000).unwrap_err();
@@ -447,7 +461,9 @@ fn a_servers_goaway_gives_back_what_it_did_not_look_at() {
     assert!(bench.connection.fate(first).is_none());
     let fate = bench.connection.fate(second).unwrap();
     assert!(fate.unprocessed && fate.reason == Reason::UpstreamRefused);
-    bench.feed(&headers(1, END, &block(&[(":status", "200")]))).unwrap();
+    bench
+        .feed(&headers(1, END, &block(&[(":status", "200")])))
+        .unwrap();
     assert!(bench.connection.take_head(first).is_some());
 }
 
@@ -496,7 +512,9 @@ fn a_clients_rules() {
 fn a_server_that_has_answered_may_stop_the_request() {
     let mut bench = Bench::client(Limits::default());
     let key = bench.open(BodyLength::Unknown);
-    bench.feed(&headers(1, END, &block(&[(":status", "200")]))).unwrap();
+    bench
+        .feed(&headers(1, END, &block(&[(":status", "200")])))
+        .unwrap();
     bench.feed(&frame(Kind::RST_STREAM, 0, 1, &[0; 4])).unwrap();
     assert!(bench.connection.fate(key).is_none());
     assert!(bench.connection.take_head(key).is_some());
@@ -534,7 +552,11 @@ fn a_connection_at_rest_holds_hardly_anything() {
     }
     bench.connection.rest();
     assert_eq!(bench.connection.streams_held(), 0);
-    assert!(size_of::<Connection>() < 1_024, "{}", size_of::<Connection>());
+    assert!(
+        size_of::<Connection>() < 1_024,
+        "{}",
+        size_of::<Connection>()
+    );
     bench.feed(&headers(401, END, &get())).unwrap();
     bench.answer_all();
     assert_eq!(bench.said(), ["HEADERS 401 end"]);
