@@ -365,7 +365,7 @@ fn refuses(answer: &[u8]) -> bool {
 }
 
 /// Where we are stricter on purpose: DATA on a stream that was skipped or has ended (RFC 9113 §5.1), and a second head
-/// that does not end its stream (RFC 9113 §8.1).
+/// on a stream, whether it ends it or is not what trailers may be (RFC 9113 §8.1).
 fn is_let_pass(frames: &[Vec<u8>]) -> bool {
     let mut open = std::collections::HashSet::new();
     frames.iter().any(|bytes| {
@@ -374,7 +374,7 @@ fn is_let_pass(frames: &[Vec<u8>]) -> bool {
         let ends = header.has(flag::END_STREAM);
         let late = match header.kind {
             Kind::DATA => !open.contains(&id),
-            Kind::HEADERS => !ends && open.contains(&id),
+            Kind::HEADERS => open.contains(&id),
             _ => false,
         };
         match header.kind {
