@@ -54,8 +54,11 @@ step_install() {
     cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
     need cc gcc libc6-dev
     need curl curl ca-certificates
+    need openssl openssl
     need python3 python3
     need valgrind valgrind libc6-dbg
+    need pebble pebble
+    need named bind9
     cargo deny --version >/dev/null 2>&1 || cargo install cargo-deny --locked
     cargo --version
 }

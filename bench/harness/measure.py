@@ -7,6 +7,8 @@ import os
 import re
 import shutil
 import signal
+import socket
+import ssl
 import subprocess
 import time
 
@@ -47,11 +49,15 @@ def load(port, on_cores, *options, timeout=120):
     return result
 
 
-def answer(port, method, target, body=None):
-    """Status, size and hash of one answer."""
+def answer(port, method, target, body=None, tls=False, host="bench.example"):
+    """Status, size and hash of one answer; over TLS the certificate must be right."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     try:
-        connection.request(method, target, body=body, headers={"Host": "bench.example"})
+        if tls:
+            trust = ssl.create_default_context(cafile=str(places.TLS_CA))
+            plain = socket.create_connection(("127.0.0.1", port), timeout=20)
+            connection.sock = trust.wrap_socket(plain, server_hostname=host)
+        connection.request(method, target, body=body, headers={"Host": host})
         response = connection.getresponse()
         content = response.read()
     finally:
@@ -62,12 +68,12 @@ def answer(port, method, target, body=None):
 VERIFIED = [("GET", "/1k", None), ("GET", "/64k", None), ("GET", "/10m", None), ("GET", "/404", None), ("PUT", "/upload", 1 << 20)]
 
 
-def wait_serving(port, seconds=15.0):
+def wait_serving(port, seconds=15.0, tls=False, host="bench.example"):
     """Returns at the first 200: some proxies listen before they have their routes."""
     end = time.monotonic() + seconds
     while True:
         try:
-            status = answer(port, "GET", "/1k")[0]
+            status = answer(port, "GET", "/1k", tls=tls, host=host)[0]
         except (OSError, http.client.HTTPException) as error:
             status = error
         if status == 200:
@@ -77,14 +83,14 @@ def wait_serving(port, seconds=15.0):
         time.sleep(0.05)
 
 
-def verify(port):
+def verify(port, tls=False):
     """Compares the proxy's answers with the backend's own: status, size, hash. Each is asked twice (keep-alive pools)."""
-    wait_serving(port)
+    wait_serving(port, tls=tls)
     for method, target, size in VERIFIED:
         body = bytes(range(256)) * (size // 256) if size else None
         direct = answer(places.BACKEND_PORTS[0], method, target, body)
         for _ in range(2):
-            through = answer(port, method, target, body)
+            through = answer(port, method, target, body, tls)
             if through != direct:
                 raise Failed(f"{method} {target}: {through[:2]} through the proxy, {direct[:2]} from the backend")
 

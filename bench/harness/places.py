@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 import subprocess
 
 BENCH = pathlib.Path(__file__).resolve().parent.parent
@@ -15,6 +16,11 @@ BACKEND_PORTS = (18101, 18102)
 BACKENDS = tuple(f"127.0.0.1:{port}" for port in BACKEND_PORTS)
 PROXY_PORT_FIRST = 18200
 ADMIN_PORT_FIRST = 18300
+TLS_PORT_FIRST = 18400
+
+# Certificates of a run, made anew by the program `certs`.
+TLS = WORK / "tls"
+TLS_CA = TLS / "ca.pem"
 
 
 def program(name):
@@ -33,3 +39,11 @@ def build(*packages):
         package for package in packages
         if subprocess.run(["cargo", "build", "--release", "--quiet", "-p", package], cwd=ROOT).returncode != 0
     ]
+
+
+def make_certificates(many=0):
+    """The certificates of a run: one for bench.example, and so many others."""
+    if TLS_CA.exists() and (not many or (TLS / "many" / f"h{many - 1}.pem").exists()):
+        return
+    shutil.rmtree(TLS, ignore_errors=True)
+    subprocess.run([program("certs"), "--out", TLS, "--many", str(many)], check=True, timeout=300)

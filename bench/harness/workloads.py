@@ -1,6 +1,7 @@
 """The workloads: what is asked of every proxy, and the three that look at Foregate's own scaling."""
 
 import http.client
+import json
 import os
 import random
 import signal
@@ -8,42 +9,52 @@ import subprocess
 import sys
 import time
 
-from . import measure, places
+from . import callgrind, counting, measure, places
 from .processes import Failed, Process
 
 
 class Load:
     """Interleaved rounds of one kind of load on all proxies."""
 
-    def __init__(self, name, title, options, log=False, rate=None, large=False, strace_count=20000):
+    def __init__(self, name, title, options, log=False, rate=None, large=False, strace_count=20000, tls=False, grpc=False):
         self.name, self.title, self.options, self.log, self.rate = name, title, options, log, rate
-        self.large, self.strace_count = large, strace_count
+        self.large, self.strace_count, self.tls, self.grpc = large, strace_count, tls, grpc
+        if tls:
+            self.options = ["--tls", places.TLS_CA, *options]
+
+    def port(self, peer):
+        return peer.tls_port if self.tls else peer.port
 
     def run(self, bench):
         """Returns per proxy its runs, memory and system calls."""
         results, running = {}, {}
+        if self.tls:
+            places.make_certificates()
         backend = measure.start_backend(bench.load_cores)
         try:
             for peer in bench.peers_of(self):
-                if self.log and not peer.logs:
+                if (self.log and not peer.logs) or (self.tls and not peer.tls):
                     continue
                 with bench.tolerating(self.name, peer.name):
-                    running[peer.name] = (peer, peer.start(bench.proxy_cores, log=self.log, files=bench.files))
-                    measure.verify(peer.port)
+                    running[peer.name] = (peer, peer.start(
+                        bench.proxy_cores, log=self.log, files=bench.files, tls=self.tls, grpc=self.grpc))
+                    self.verify(bench, peer)
                     results[peer.name] = {"runs": []}
-            for round_number in range(bench.rounds):
+            for round_number in range(bench.rounds_of(self)):
                 for name, (peer, process) in running.items():
                     if name in results:
-                        bench.say(f"{self.name}: round {round_number + 1} of {bench.rounds}: {name}")
+                        bench.say(f"{self.name}: round {round_number + 1} of {bench.rounds_of(self)}: {name}")
                         with bench.tolerating(self.name, name, results):
                             results[name]["runs"].append(self.one_run(bench, peer, process))
             for name, (peer, process) in running.items():
                 if name in results:
                     results[name].update(process.memory())
+                    if bench.quick and self.tls:
+                        continue
                     bench.say(f"{self.name}: system calls of {name}")
                     with bench.tolerating(self.name, name):
                         results[name]["syscalls"] = measure.syscalls(
-                            process, peer.port, bench.load_cores, self.options, bench.strace_count(self.strace_count)
+                            process, self.port(peer), bench.load_cores, self.options, bench.strace_count(self.strace_count)
                         )
         finally:
             for _, process in running.values():
@@ -51,12 +62,18 @@ class Load:
             backend.stop()
         return results
 
+    def verify(self, bench, peer):
+        """Right answers first. The load generator looks at every answer too, and alone knows HTTP/2 and gRPC."""
+        if not self.grpc:
+            measure.verify(self.port(peer), self.tls)
+        measure.load(self.port(peer), bench.load_cores, *self.options, "--count", 64)
+
     def one_run(self, bench, peer, process):
         before = measure.backend_connections()
         options = [*self.options, "--pid", process.pid, "--warmup", bench.warmup, "--seconds", bench.seconds]
         if self.rate:
             options += ["--rate", self.rate]
-        result = measure.load(peer.port, bench.load_cores, *options)
+        result = measure.load(self.port(peer), bench.load_cores, *options)
         result["backend_connections_opened"] = measure.backend_connections() - before - 1
         return result
 
@@ -64,21 +81,22 @@ class Load:
 class Idle:
     """User memory of a quiet keep-alive connection: the slope between a first and a last count of held connections."""
 
-    name, large = "idle-10000", False
+    large, grpc = False, False
     first, last = 1000, 10000
 
-    @property
-    def title(self):
-        return "Idle keep-alive connections: bytes of user memory each"
+    def __init__(self, name, title, tls=False):
+        self.name, self.title, self.tls = name, title, tls
 
     def run(self, bench):
         results = {}
-        last = min(self.last, bench.files - 500)
+        if self.tls:
+            places.make_certificates()
+        last = bench.idle_count(self.last)
         backend = measure.start_backend(bench.load_cores)
         try:
             for peer in bench.peers_of(self):
                 # The relay holds two sockets a connection, which no default limit of open files allows.
-                if peer.name == "relay":
+                if peer.name == "relay" or (self.tls and not peer.tls):
                     continue
                 bench.say(f"{self.name}: {peer.name}")
                 with bench.tolerating(self.name, peer.name):
@@ -88,15 +106,17 @@ class Idle:
         return results
 
     def hold(self, bench, peer, last):
-        process = peer.start(bench.proxy_cores, files=bench.files)
+        process = peer.start(bench.proxy_cores, files=bench.files, tls=self.tls)
+        port = peer.tls_port if self.tls else peer.port
+        encrypted = ["--tls", places.TLS_CA] if self.tls else []
         holders = []
         try:
-            measure.verify(peer.port)
+            measure.verify(port, self.tls)
             time.sleep(0.5)
             empty = process.memory()
             samples = []
             for more in (self.first, last - self.first):
-                command = [places.program("load"), "--to", f"127.0.0.1:{peer.port}", "--idle", more]
+                command = [places.program("load"), "--to", f"127.0.0.1:{port}", "--idle", more, *encrypted]
                 holder = Process(command, bench.load_cores, places.WORK / "run" / f"idle-{more}", stdin=subprocess.PIPE, name="load")
                 holders.append(holder)
                 self.wait_held(holder)
@@ -130,46 +150,142 @@ class Idle:
         return int(found.strip(" }\n") or 0)
 
 
-class Workers:
-    """Two workers against one, at the same rate for each worker."""
+class Certificates:
+    """10,000 certificates against one: start, memory, and the choice by name in full handshakes with random names."""
 
-    name, large = "workers-2", False
+    name, large, tls, grpc = "certs-10000", False, True, False
+    title = "10,000 certificates against one"
+    count = 10000
+
+    def run(self, bench):
+        places.make_certificates(self.count)
+        targets = self.targets()
+        results, running = {}, {}
+        backend = measure.start_backend(bench.load_cores)
+        try:
+            for peer in bench.peers_of(self):
+                if not peer.certificates:
+                    continue
+                with bench.tolerating(self.name, peer.name):
+                    bench.say(f"{self.name}: start of {peer.name}")
+                    pair, result = {}, {"one": {"runs": []}, "many": {"runs": []}}
+                    running[peer.name] = pair
+                    for side in ("one", "many"):
+                        pair[side], result[side]["start_ms"] = self.start(bench, peer, side)
+                        result[side]["memory"] = pair[side][1].memory()["anonymous"]
+                    results[peer.name] = result
+            for round_number in range(bench.rounds_of(self)):
+                for name in list(results):
+                    for side, (peer, process) in running[name].items():
+                        bench.say(f"{self.name}: round {round_number + 1} of {bench.rounds_of(self)}: {name} {side}")
+                        with bench.tolerating(self.name, name, results):
+                            runs = results[name][side]["runs"] if name in results else []
+                            runs.append(self.one_run(bench, peer, process, targets if side == "many" else None))
+        finally:
+            for pair in running.values():
+                for _, process in pair.values():
+                    process.stop()
+            backend.stop()
+        return results
+
+    def names(self):
+        folder = places.TLS / "many"
+        return [(f"h{n}.bench.example", folder / f"h{n}.pem", folder / f"h{n}.key") for n in range(self.count)]
+
+    def targets(self):
+        lines = [f"{name} /1k" for name, _, _ in self.names()]
+        random.Random(2).shuffle(lines)
+        file = places.WORK / "run" / "names.txt"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("\n".join(lines) + "\n")
+        return file
+
+    def start(self, bench, peer, side):
+        """The started proxy, and milliseconds from its start to the first answer under the last certificate's name."""
+        other = type(peer)()
+        other.index = type(peer).index + (50 if side == "many" else 0)
+        began = time.perf_counter()
+        process = other.start(bench.proxy_cores, files=bench.files, suffix=f"-{side}", tls=True,
+                              names=self.names() if side == "many" else ())
+        try:
+            host = f"h{self.count - 1}.bench.example" if side == "many" else "bench.example"
+            measure.wait_serving(other.tls_port, seconds=60, tls=True, host=host)
+        except Failed:
+            process.stop()
+            raise
+        return (other, process), (time.perf_counter() - began) * 1000
+
+    def one_run(self, bench, peer, process, targets):
+        asked = ["--targets", targets] if targets else []
+        return measure.load(
+            peer.tls_port, bench.load_cores, "--tls", places.TLS_CA, "--connections", 32, "--per-connection", 1,
+            "--handshakes", "full", *asked, "--pid", process.pid, "--warmup", bench.warmup, "--seconds", bench.seconds)
+
+
+class Workers:
+    """Two workers against one and against two processes of one worker each, which share nothing."""
+
+    name, large, tls, grpc = "workers-2", False, False, False
     title = "Foregate: two workers against one"
     rate_each = 10000
+    counted_requests = 3000
 
     def run(self, bench):
         peer = next((peer for peer in bench.peers if peer.name == "foregate"), None)
         if peer is None:
             return {}
         usable = sorted(os.sched_getaffinity(0))
-        # With four cores the load gets its own; with two, both sides share them, in both cases alike.
+        # With four cores the load gets its own; with two, both sides share them, in all cases alike.
         roomy = len(usable) >= 4
         proxy_cores, load_cores = (set(usable[:2]), set(usable[2:])) if roomy else (set(usable), set(usable))
-        results = {str(workers): {"runs": []} for workers in (1, 2)}
+        sides = {"1": ([1], 1), "2": ([2], 2), "apart": ([1, 1], 2)}
+        results = {side: {"runs": []} for side in sides}
         backend = measure.start_backend(load_cores)
         try:
-            for round_number in range(bench.rounds):
-                for workers in (1, 2):
-                    bench.say(f"{self.name}: round {round_number + 1} of {bench.rounds}: {workers}")
-                    process = peer.start(proxy_cores, files=bench.files, workers=workers)
+            for round_number in range(bench.rounds_of(self)):
+                for side, (workers, connections) in sides.items():
+                    bench.say(f"{self.name}: round {round_number + 1} of {bench.rounds_of(self)}: {side}")
+                    processes = self.start(bench, peer, proxy_cores, workers)
                     try:
-                        common = ["--connections", 64 * workers, "--pid", process.pid,
-                                  "--warmup", bench.warmup, "--seconds", bench.seconds]
-                        paced = measure.load(peer.port, load_cores, *common, "--rate", self.rate_each * workers)
-                        paced["saturated"] = measure.load(peer.port, load_cores, *common)
-                        results[str(workers)]["runs"].append(paced)
+                        results[side]["runs"].append(self.one_run(bench, peer, load_cores, processes, connections))
                     finally:
-                        process.stop()
+                        for process in processes:
+                            process.stop()
         finally:
             backend.stop()
         results["own_cores_for_load"] = roomy
+        if not bench.quick and callgrind.have_valgrind():
+            bench.say(f"{self.name}: instructions")
+            with bench.tolerating(self.name, "the count of instructions"):
+                plain = counting.variant("plain")
+                results["instructions"] = {
+                    workers: counting.per_request(peer, plain, self.counted_requests, int(workers), scale=2)
+                    for workers in ("1", "2")
+                }
         return results
+
+    def start(self, bench, peer, cores, workers):
+        """The processes, all on one port: the kernel spreads connections over them as it does over workers."""
+        processes = []
+        for number, count in enumerate(workers):
+            other = type(peer)()
+            other.admin_shift = 60 * number
+            processes.append(other.start(cores, files=bench.files, workers=count, suffix=f"-worker-{number}"))
+            processes[-1].wait_ready(other.admin_port)
+        return processes
+
+    def one_run(self, bench, peer, load_cores, processes, scale):
+        watched = sum((["--pid", process.pid] for process in processes), [])
+        common = ["--connections", 64 * scale, *watched, "--warmup", bench.warmup, "--seconds", bench.seconds]
+        paced = measure.load(peer.port, load_cores, *common, "--rate", self.rate_each * scale)
+        paced["saturated"] = measure.load(peer.port, load_cores, *common)
+        return paced
 
 
 class Routes:
     """10,000 routes over 1,000 hosts against one route, and how long their reload takes."""
 
-    name, large = "routes-10000", False
+    name, large, tls, grpc = "routes-10000", False, False, False
     title = "Foregate: 10,000 routes over 1,000 hosts against one route"
     hosts, routes_each = 1000, 10
 
@@ -207,19 +323,34 @@ class Routes:
                 other = type(peer)()
                 other.index = port if name == "one" else 90
                 running[name] = (other, other.start(bench.proxy_cores, files=bench.files, extra=extra, suffix=f"-{name}"))
-            for round_number in range(bench.rounds):
+            for round_number in range(bench.rounds_of(self)):
                 for name, (other, process) in running.items():
-                    bench.say(f"{self.name}: round {round_number + 1} of {bench.rounds}: {name}")
+                    bench.say(f"{self.name}: round {round_number + 1} of {bench.rounds_of(self)}: {name}")
                     results[name]["runs"].append(measure.load(
                         other.port, bench.load_cores, "--connections", 64, "--targets", targets, "--pid", process.pid,
                         "--warmup", bench.warmup, "--seconds", bench.seconds))
             other, process = running["many"]
+            results["alone"] = self.alone(bench)
             results["reload_ms"] = [self.reload(other, process, generation) for generation in range(1, bench.rounds + 1)]
         finally:
             for _, process in running.values():
                 process.stop()
             backend.stop()
         return results
+
+    def alone(self, bench):
+        """The choice of a route alone: by the clock in one process, and in user instructions."""
+        bench.say(f"{self.name}: the choice alone")
+        micro = str(places.program("micro"))
+        done = subprocess.run([micro, "--clock", str(40 if bench.quick else 200)], capture_output=True, text=True,
+                              timeout=300, preexec_fn=lambda: os.sched_setaffinity(0, bench.proxy_cores))
+        if done.returncode != 0:
+            raise Failed(f"micro --clock: {done.stderr.strip()}")
+        found = json.loads(done.stdout)
+        if not bench.quick and callgrind.have_valgrind():
+            found["instructions"] = {side: callgrind.per_turn(f"walk-{name}", 10000)
+                                     for side, name in (("one", "1"), ("many", "10000"))}
+        return found
 
     def reload(self, peer, process, generation):
         """Milliseconds from the signal to the first answer from the new configuration, on a kept connection."""
@@ -250,7 +381,20 @@ ALL = [
          ["--connections", 4, "--target", "/10m", "--check-every", 8], large=True, strace_count=60),
     Load("upload-1m-16conn", "1 MB uploads, 16 connections",
          ["--connections", 16, "--target", "/upload", "--upload", "1m"], large=True, strace_count=500),
-    Idle(),
+    Idle("idle-10000", "Idle keep-alive connections: bytes of user memory each"),
+    Load("tls-1k-64conn", "TLS 1.3, 1 KB answers, 64 keep-alive connections", ["--connections", 64], tls=True),
+    Load("tls-handshake", "TLS 1.3, full handshake and one request on each connection",
+         ["--connections", 32, "--per-connection", 1, "--handshakes", "full"], tls=True, strace_count=2000),
+    Load("tls-resumed", "TLS 1.3, handshake resumed by ticket and one request on each connection",
+         ["--connections", 32, "--per-connection", 1, "--handshakes", "resumed"], tls=True, strace_count=2000),
+    Load("tls-10m-4conn", "TLS 1.3, 10 MB answers, 4 connections",
+         ["--connections", 4, "--target", "/10m", "--check-every", 8], tls=True, large=True, strace_count=60),
+    Load("h2-16x32", "HTTP/2 over TLS, 1 KB answers, 16 connections of 32 streams, HTTP/1.1 to the backends",
+         ["--protocol", "h2", "--connections", 16, "--streams", 32], tls=True),
+    Load("grpc-unary", "gRPC-shaped unary calls of 100 bytes, 16 connections of 32 streams over TLS, HTTP/2 to the backends",
+         ["--protocol", "h2", "--connections", 16, "--streams", 32, "--grpc", 100], tls=True, grpc=True),
+    Idle("tls-idle", "Idle TLS 1.3 keep-alive connections: bytes of user memory each", tls=True),
+    Certificates(),
     Workers(),
     Routes(),
 ]

@@ -7,6 +7,8 @@
 
 pub mod content;
 pub mod framing;
+pub mod h2;
+pub mod hpack;
 pub mod latency;
 pub mod options;
 pub mod poll;

@@ -5,6 +5,7 @@
 //! A target is a function over bytes that panics when an invariant is broken. [`TARGETS`] lists them with a generator
 //! of likely inputs; [`smoke`] runs one on its corpus and on seeded mutations for a bounded time.
 
+mod blocks;
 mod dice;
 mod grammar;
 mod mutate;
@@ -13,8 +14,10 @@ pub mod smoke;
 mod targets;
 
 pub use dice::Dice;
+pub use targets::blocks::{h2_request_head, hpack_block};
 pub use targets::body::chunked_body;
 pub use targets::config::config;
+pub use targets::dns::dns_answer;
 pub use targets::forwarding::forwarding;
 pub use targets::heads::{request_head, response_head};
 pub use targets::proxy::proxy_header;
@@ -67,6 +70,21 @@ pub const TARGETS: &[Target] = &[
         name: "config",
         run: config,
         generate: grammar::config,
+    },
+    Target {
+        name: "dns_answer",
+        run: dns_answer,
+        generate: grammar::dns_answer,
+    },
+    Target {
+        name: "hpack_block",
+        run: hpack_block,
+        generate: blocks::block,
+    },
+    Target {
+        name: "h2_request_head",
+        run: h2_request_head,
+        generate: blocks::request,
     },
 ];
 

@@ -39,3 +39,26 @@ fn a_malformed_request_cannot_write_into_its_error_page() {
         response.text()
     );
 }
+
+#[test]
+fn a_grpc_client_is_told_in_its_own_terms() {
+    let refuser = Refuser::start();
+    let gateway = Gateway::before(&[refuser.address()]);
+    let response = gateway.exchange(
+        "POST /pets.Shop/Buy HTTP/1.1\r\nHost: a\r\nContent-Type: application/grpc+proto\r\nContent-Length: 0\r\n\r\n",
+    );
+    assert_eq!(response.status, 200);
+    assert_eq!(
+        response.field("content-type"),
+        Some("application/grpc+proto")
+    );
+    assert_eq!(response.field("grpc-status"), Some("14"));
+    let line = gateway.only_log_line();
+    let message = format!("Bad Gateway request {}", line.text("request_id"));
+    assert_eq!(response.field("grpc-message"), Some(message.as_str()));
+    assert_eq!(response.body, b"");
+    assert_eq!(
+        (line.status(), line.reason()),
+        (200, "connect-failed".into())
+    );
+}

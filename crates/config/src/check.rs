@@ -4,6 +4,7 @@ mod addresses;
 mod hosts;
 mod overlap;
 mod routes;
+mod tls;
 
 use crate::diagnostic::{Code, Diagnostic, Report};
 use crate::sections::Faulty;
@@ -20,6 +21,7 @@ pub(crate) fn check(settings: &Settings, faulty: &Faulty, report: &mut Report) {
     }
     addresses::check(settings, report);
     hosts::check(settings, report);
+    tls::check(settings, report);
     let mut budget = routes::Budget::new();
     for (index, site) in settings.sites.iter().enumerate() {
         let is_sound = |route: &usize| !faulty.contains(&(index, *route));

@@ -154,6 +154,9 @@ codes! {
     SeveralActions "several-actions" Error "A route with more than one of `upstream`, `redirect`, `respond`.";
     UnknownUpstream "unknown-upstream" Error "A reference to an upstream that does not exist.";
     UnknownListener "unknown-listener" Error "A reference to a listener that does not exist.";
+    UnknownCertificate "unknown-certificate" Error "A reference to a certificate that does not exist.";
+    BadCertificate "bad-certificate" Error "A file of a certificate, key or authority that cannot be used.";
+    CannotCertify "cannot-certify" Error "A certificate that is asked for and cannot be had, such as a wildcard from ACME without dns-01.";
     DuplicateHost "duplicate-host" Error "Two sites serve the same host on the same listener, or one lists it twice.";
     DuplicateAddress "duplicate-address" Error "The same address is listened on twice.";
     DuplicateRoute "duplicate-route" Error "Two routes of a site have the same name.";
@@ -166,6 +169,12 @@ codes! {
     UncheckedRoutes "unchecked-routes" Warning "Too many routes of one rank to compare every pair; some ambiguities may go unseen.";
     UnusedUpstream "unused-upstream" Warning "An upstream that no route uses.";
     UnusedListener "unused-listener" Warning "A listener that no site is served on.";
+    NoCertificate "no-certificate" Warning "A site on a TLS listener that has no certificate and cannot get one.";
+    DoubtfulCertificate "doubtful-certificate" Warning "A certificate that clients will not take, or not for long: expired, not yet valid, an incomplete chain.";
+    UnusedCertificate "unused-certificate" Warning "A certificate that covers no site's hosts.";
+    UnreachableChallenge "unreachable-challenge" Warning "A challenge that the authority cannot reach: http-01 without a cleartext listener on port 80, tls-alpn-01 without a TLS listener on port 443.";
+    HstsWithoutRedirect "hsts-without-redirect" Warning "`hsts` for a site whose clients in cleartext are not sent to HTTPS.";
+    InsecureUpstream "insecure-upstream" Warning "Backends whose certificates are not verified.";
     EmptyImport "empty-import" Warning "An import pattern that matches no file.";
 }
 

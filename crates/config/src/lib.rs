@@ -143,6 +143,7 @@ fn is_about_the_whole(code: Code) -> bool {
             | Code::EmptyUpstream
             | Code::UnknownUpstream
             | Code::UnknownListener
+            | Code::UnknownCertificate
             | Code::UnusedUpstream
             | Code::UnusedListener
             | Code::ConflictingKeys

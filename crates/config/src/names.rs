@@ -3,29 +3,38 @@
 use crate::Origin;
 use crate::diagnostic::{Code, Diagnostic, Report, quoted};
 use crate::settings::{Listener, Site, Upstream};
+use crate::tree::Entry;
 use std::collections::{HashMap, HashSet};
 
 /// The names that others may refer to.
 pub(crate) struct Names {
     upstreams: HashMap<String, usize>,
-    listeners: HashSet<String>,
+    /// Whether each carries requests.
+    listeners: HashMap<String, bool>,
+    certificates: HashSet<String>,
     upstreams_used: Vec<bool>,
 }
 
 impl Names {
-    pub(crate) fn new(listeners: &[Listener], upstreams: &[Upstream]) -> Self {
+    pub(crate) fn new(upstreams: &[Upstream], certificates: &[Entry]) -> Self {
         Self {
             upstreams: upstreams
                 .iter()
                 .enumerate()
                 .map(|(index, upstream)| (upstream.name.clone(), index))
                 .collect(),
-            listeners: listeners
-                .iter()
-                .map(|listener| listener.name.clone())
-                .collect(),
+            listeners: HashMap::new(),
+            certificates: certificates.iter().map(|entry| entry.key.clone()).collect(),
             upstreams_used: vec![false; upstreams.len()],
         }
+    }
+
+    /// Makes the listeners known, which themselves refer to upstreams.
+    pub(crate) fn add_listeners(&mut self, listeners: &[Listener]) {
+        self.listeners = listeners
+            .iter()
+            .map(|listener| (listener.name.clone(), listener.is_http()))
+            .collect();
     }
 
     /// The index of the upstream of this name; reports one that does not exist.
@@ -52,9 +61,21 @@ impl Names {
 
     /// Whether there is a listener of this name; reports one that does not exist.
     pub(crate) fn listener(&self, name: &str, origin: Origin, report: &mut Report) -> bool {
-        let exists = self.listeners.contains(name);
-        if !exists {
-            let known = sorted(self.listeners.iter(), report);
+        let listener = self.listeners.get(name);
+        if listener == Some(&false) {
+            report.push(
+                Diagnostic::new(
+                    Code::ConflictingKeys,
+                    origin,
+                    format!("the listener {} carries no requests", quoted(name)),
+                )
+                .label("its `mode` is not \"http\"")
+                .help("remove it here"),
+            );
+            return false;
+        }
+        if listener.is_none() {
+            let known = sorted(self.listeners.keys(), report);
             let help = report.suggest(name, known.iter().copied());
             report.push(
                 Diagnostic::new(
@@ -64,6 +85,26 @@ impl Names {
                 )
                 .label("not defined")
                 .help(help.unwrap_or_else(|| format!("known listeners: {}", known.join(", ")))),
+            );
+        }
+        listener.is_some()
+    }
+
+    /// Whether there is a certificate of this name; reports one that does not exist.
+    pub(crate) fn certificate(&self, name: &str, origin: Origin, report: &mut Report) -> bool {
+        let exists = self.certificates.contains(name);
+        if !exists {
+            let known = sorted(self.certificates.iter(), report);
+            let help = report.suggest(name, known.iter().copied());
+            let define = format!("define it: [certificates.{name}]");
+            report.push(
+                Diagnostic::new(
+                    Code::UnknownCertificate,
+                    origin,
+                    format!("there is no certificate {}", quoted(name)),
+                )
+                .label("not defined")
+                .help(help.unwrap_or(define)),
             );
         }
         exists
@@ -98,10 +139,9 @@ impl Names {
             .flat_map(|site| &site.listeners)
             .map(String::as_str)
             .collect();
-        for listener in listeners
-            .iter()
-            .filter(|listener| !listener.implied && !on_all && !sites.is_empty())
-        {
+        for listener in listeners.iter().filter(|listener| {
+            !listener.implied && listener.is_http() && !on_all && !sites.is_empty()
+        }) {
             if !used.contains(listener.name.as_str()) {
                 let message = format!("no site is served on the listener `{}`", listener.name);
                 report.push(

@@ -2,10 +2,16 @@
 //! into settings.
 
 mod access_log;
+mod acme;
+mod acme_dns;
 mod admin;
+mod certificates;
 mod client;
+mod files;
 mod forwarding;
 mod header_rules;
+mod http2;
+mod listener_mode;
 mod listeners;
 mod log;
 mod matching;
@@ -14,7 +20,10 @@ mod proxying;
 mod responses;
 mod routes;
 mod servers;
+mod site_tls;
 mod sites;
+mod tls;
+mod upstream_tls;
 mod upstreams;
 
 pub(crate) use matching::literal_prefix;
@@ -53,10 +62,35 @@ pub(crate) static ROOT: Section = Section {
             "How long running requests may finish after TERM or QUIT, or after a reload removed their listener.",
         ),
         key(
+            "state_dir",
+            Kind::Text(&files::FOLDER),
+            Default::Text("/var/lib/foregate"),
+            "Where certificates, keys and accounts are kept that the gateway makes itself. It is made when it is needed, for \
+             the owner alone; several processes may share it.",
+        ),
+        key(
             "listeners",
             Kind::Map(&keys::NAME, &Kind::Table(&listeners::SECTION)),
             LISTENERS_ABSENT,
             "Where clients connect.",
+        ),
+        key(
+            "tls",
+            Kind::Table(&tls::SECTION),
+            Default::Empty,
+            "How TLS is spoken with clients.",
+        ),
+        key(
+            "certificates",
+            Kind::Map(&keys::NAME, &Kind::Table(&certificates::SECTION)),
+            Default::Empty,
+            "Certificates from files.",
+        ),
+        key(
+            "acme",
+            Kind::Table(&acme::SECTION),
+            Default::Empty,
+            "Certificates that are issued and renewed by themselves.",
         ),
         key(
             "admin",
@@ -110,7 +144,7 @@ pub(crate) static ROOT: Section = Section {
 };
 
 const LISTENERS_ABSENT: Default =
-    Default::Absent("one listener `public` on `0.0.0.0:80` and `[::]:80`");
+    Default::Absent("`public` on port 80, and `secure` with TLS on port 443");
 
 const WORKERS: Key = key(
     "workers",
@@ -129,21 +163,31 @@ pub(crate) fn read(tree: &Node, directories: &[&Path], report: &mut Report) -> (
     fields.entry("import");
     let workers = workers(&fields, report);
     let drain_timeout = fields.duration("drain_timeout", report);
-    let listeners = listeners::read(fields.entries("listeners", report), report);
+    let state_dir = fields.text("state_dir", report, |text, origin, report| {
+        files::named(text, origin, directories, report)
+    });
     let client = client::read(fields.table("client", report), report);
-    let upstreams = upstreams::read(fields.entries("upstreams", report), report);
-    let mut names = Names::new(&listeners, &upstreams);
+    let upstreams = upstreams::read(fields.entries("upstreams", report), directories, report);
+    let certificates = fields.entries("certificates", report);
+    let mut names = Names::new(&upstreams, certificates);
+    let listeners = listeners::read(fields.entries("listeners", report), &mut names, report);
+    names.add_listeners(&listeners);
     let (sites, faulty) = sites::read(
         fields.entries("sites", report),
         &upstreams,
         &client,
+        directories,
         &mut names,
         report,
     );
     names.report_unused(&listeners, &upstreams, &sites, report);
-    let settings = Settings {
+    let mut settings = Settings {
         workers,
         drain_timeout,
+        state_dir: state_dir.path,
+        tls: tls::read(fields.table("tls", report), directories, &names, report),
+        certificates: certificates::read(certificates, directories, report),
+        acme: acme::read(fields.table("acme", report), directories, report),
         admin: admin::read(fields.table("admin", report), report),
         access_log: access_log::read(fields.table("access_log", report), directories, report),
         log: log::read(fields.table("log", report), report),
@@ -155,6 +199,7 @@ pub(crate) fn read(tree: &Node, directories: &[&Path], report: &mut Report) -> (
         upstreams,
     };
     fields.finish();
+    listeners::drop_useless(&mut settings);
     (settings, faulty)
 }
 

@@ -4,9 +4,11 @@
 //! [`std::time::Duration`]; a list of conditions that is empty allows everything.
 
 mod access_log;
+mod acme;
 mod action;
 mod admin;
 mod client;
+mod file;
 mod forwarding;
 mod listener;
 mod log;
@@ -15,27 +17,38 @@ mod paths;
 mod proxy;
 mod rules;
 mod site;
+mod site_tls;
 mod template;
+mod tls;
 mod upstream;
+mod upstream_tls;
 
 pub use access_log::{AccessLog, LogField, LogFormat, LogTarget};
+pub use acme::{Acme, Challenge, Dns, DnsProvider, Eab, OnDemand};
 pub use action::{Action, HostHeader, Proxy, Redirect, Respond, Rewrite, Timeouts};
 pub use admin::Admin;
-pub use client::{BodyRate, Client};
+pub use client::{BodyRate, Client, Http2};
+pub use file::{NamedFile, Secret};
 pub use forwarding::{Forwarding, ServerHeader};
-pub use listener::Listener;
+pub use listener::{Listener, Mode};
 pub use log::{Log, LogLevel};
 pub use matching::{HostPattern, PathMatch, Rank, ValueMatch};
 pub use paths::{Backslash, DotSegments, DuplicateSlashes, EncodedSlash, Paths};
 pub use rules::{FieldRules, FieldValue, ValuePlaceholder};
 pub use site::{FieldMatch, Route, Site, SiteHost};
+pub use site_tls::{
+    ClientCertificate, Hsts, HttpsRedirect, Issuer, SiteCertificate, SiteTls, is_local_name,
+};
 pub use template::{Piece, Placeholder, Template, UrlPlaceholder};
+pub use tls::{Certificate, CertificateSource, Tls, TlsProfile, UnknownNames};
 pub use upstream::{
     Balance, Ejection, ProxyProtocolVersion, ResponseLimits, Server, ServerAddress,
     ServerAddressError, ServerHost, Upstream,
 };
+pub use upstream_tls::{Protocol, UpstreamTls};
 
 use std::num::NonZeroU16;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// A whole configuration as meant.
@@ -45,8 +58,16 @@ pub struct Settings {
     pub workers: Workers,
     /// How long running requests may finish after TERM, QUIT or the removal of their listener.
     pub drain_timeout: Duration,
+    /// Where certificates and keys are kept that the gateway makes itself.
+    pub state_dir: PathBuf,
     /// Where clients connect; names are unique, never empty.
     pub listeners: Vec<Listener>,
+    /// What holds for all TLS listeners.
+    pub tls: Tls,
+    /// The certificates from files; names are unique.
+    pub certificates: Vec<Certificate>,
+    /// How certificates of public names are had.
+    pub acme: Acme,
     /// The admin listener, if there is one.
     pub admin: Option<Admin>,
     /// The log of requests, if it is on.
@@ -78,6 +99,17 @@ impl Settings {
     /// The upstream of this name. Linear in the number of upstreams: meant for start-up and tools.
     pub fn upstream(&self, name: &str) -> Option<&Upstream> {
         self.upstreams.iter().find(|upstream| upstream.name == name)
+    }
+
+    /// Whether a site may have a certificate for any of its hosts; what files cover is not known here.
+    pub fn may_have_certificate(&self, site: &Site) -> bool {
+        let has_files = match site.tls.source {
+            SiteCertificate::Auto | SiteCertificate::Files => !self.certificates.is_empty(),
+            SiteCertificate::Off | SiteCertificate::Internal | SiteCertificate::Acme => false,
+        };
+        let dns = self.acme.dns.is_some();
+        let is_issued = |host: &SiteHost| site.tls.issuer(&host.pattern, dns) != Issuer::Nobody;
+        has_files || site.hosts.iter().any(is_issued)
     }
 
     /// The listener of this name. Linear in the number of listeners.

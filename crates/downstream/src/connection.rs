@@ -11,14 +11,16 @@
 //! ```
 
 use crate::admission::Admitted;
-use crate::handler::{Arrival, Handler};
+use crate::handler::{Arrival, Handler, Passage};
 use crate::http1::{After, Http1};
+use crate::http2;
+use crate::listener::Protocols;
 use crate::worker::{ClientLimits, ConnectionCount, Worker};
 use foregate_message::{Chunk, Fault, Peer, Reason, RequestHead};
 use foregate_telemetry::clock::{Deadline, now, recent};
-use foregate_telemetry::metrics::{ListenerId, Shard};
-use foregate_tls::Stream;
-use foregate_wire::h1;
+use foregate_telemetry::metrics::{ListenerCells, ListenerId, Shard};
+use foregate_tls::{Alpn, Stream};
+use foregate_wire::{h1, h2};
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
@@ -48,6 +50,8 @@ pub(crate) struct Connection {
     pub(crate) deadline: Deadline,
     /// Whether the deadline is a head's, not the wait's.
     deadline_is_for_head: bool,
+    /// What the client may speak where no handshake says it.
+    protocols: Protocols,
     _admitted: Admitted,
     _count: ConnectionCount,
 }
@@ -78,14 +82,20 @@ enum Heading {
 }
 
 impl Connection {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are what a connection is made of, from one place"
+    )]
     pub(crate) fn new(
         stream: Stream,
         peer: Peer,
+        input: Chunk,
         worker: Rc<Worker>,
         shard: Arc<Shard>,
         listener: ListenerId,
         closing: Rc<Cell<bool>>,
         admitted: Admitted,
+        protocols: Protocols,
     ) -> Box<Connection> {
         shard.listener(listener).active.up();
         let requests_max = worker.limits().requests_per_connection_max.unwrap_or(0);
@@ -97,11 +107,12 @@ impl Connection {
             shard,
             listener,
             closing,
-            input: Chunk::default(),
+            input,
             eof: false,
             machine: h1::ServerConnection::new(requests_max),
             deadline: Deadline::new(),
             deadline_is_for_head: false,
+            protocols,
             _admitted: admitted,
         })
     }
@@ -110,10 +121,15 @@ impl Connection {
     ///
     /// Boxed, so that the task of a connection that waits is a few words and not as many copies of it as it has states.
     pub(crate) async fn run<H: Handler>(mut self: Box<Self>, handler: Rc<H>) {
+        let mut is_known = false;
         loop {
             self.peer.rest();
             if self.input.is_empty() && !self.wait().await {
                 return;
+            }
+            if !std::mem::replace(&mut is_known, true) && self.speaks_http2().await {
+                // Its state is larger than that of a connection that waits for HTTP/1.
+                return Box::pin(http2::run(self, handler)).await;
             }
             // The state of a request is large; a connection that waits for one does not carry it.
             let active = Box::pin(active(&mut self, &*handler));
@@ -126,6 +142,18 @@ impl Connection {
                     return;
                 }
             }
+        }
+    }
+
+    /// Passes its bytes on to its end.
+    pub(crate) async fn pass<H: Handler>(mut self: Box<Self>, passage: Passage, handler: Rc<H>) {
+        let limits = self.worker.limits();
+        let passed = Box::pin(async {
+            let mut client = Http1::tunnel(&mut self, limits);
+            handler.pass(&mut client, passage).await;
+        });
+        if caught(passed).await.is_none() {
+            self.worker.panicked();
         }
     }
 
@@ -154,6 +182,36 @@ impl Connection {
                 self.deadline.set(now().plus(FIRST_REQUEST_WHILE_DRAINING));
             }
             self.deadline.poll_expired(cx).map(|()| false)
+        })
+        .await
+    }
+
+    /// Whether the client speaks HTTP/2: as the handshake has it, else by the first bytes (RFC 9113 §3).
+    async fn speaks_http2(&mut self) -> bool {
+        match self.stream.alpn() {
+            Alpn::Http2 => return true,
+            Alpn::Http1 => return false,
+            Alpn::None => {}
+        }
+        if !self.protocols.http2 || !self.protocols.http1 {
+            return self.protocols.http2;
+        }
+        poll_fn(|cx| {
+            loop {
+                let known = self.input.len().min(h2::PREFACE.len());
+                if self.input.as_slice()[..known] != h2::PREFACE[..known] {
+                    return Poll::Ready(false);
+                }
+                if known == h2::PREFACE.len() {
+                    return Poll::Ready(true);
+                }
+                match self.poll_fill(cx) {
+                    Poll::Ready(Ok(1..)) => {}
+                    // HTTP/1 knows what to do about it.
+                    Poll::Ready(_) => return Poll::Ready(false),
+                    Poll::Pending => return self.deadline.poll_expired(cx).map(|()| false),
+                }
+            }
         })
         .await
     }
@@ -208,9 +266,30 @@ impl Connection {
         }
         ready!(read)?;
         self.eof = bytes == 0;
-        let cells = self.shard.listener(self.listener);
-        cells.bytes_in.add(bytes as u64);
+        self.received(bytes as u64);
         Poll::Ready(Ok(bytes))
+    }
+
+    /// Counts bytes that came from the client.
+    pub(crate) fn received(&self, bytes: u64) {
+        self.cells().bytes_in.add(bytes);
+    }
+
+    /// The listener's cells.
+    #[inline]
+    pub(crate) fn cells(&self) -> &ListenerCells {
+        self.shard.listener(self.listener)
+    }
+
+    /// Hands the peer over to whoever serves the connection from now on.
+    pub(crate) fn take_peer(&mut self) -> Peer {
+        let Peer {
+            address,
+            local,
+            listener,
+            ..
+        } = self.peer;
+        std::mem::replace(&mut self.peer, Peer::new(address, local, listener, false))
     }
 
     /// Reads the next head.
@@ -259,7 +338,7 @@ impl Connection {
 
     /// Closes the sending side and takes what the client still sends, so that the kernel does not answer it with a
     /// reset that would destroy the answer on its way (RFC 9112 §9.6).
-    async fn linger(mut self: Box<Self>) {
+    pub(crate) async fn linger(mut self: Box<Self>) {
         if self.stream.shutdown().await.is_err() {
             return;
         }
@@ -320,7 +399,7 @@ async fn active<H: Handler>(connection: &mut Connection, handler: &H) -> End {
 }
 
 /// Runs a burst; `None` when it panicked, which harms no other connection.
-async fn caught<F: Future>(burst: F) -> Option<F::Output> {
+pub(crate) async fn caught<F: Future>(burst: F) -> Option<F::Output> {
     let mut burst = pin!(burst);
     poll_fn(|cx| {
         // The connection is dropped after a panic, so nobody sees a state that the panic left half done.

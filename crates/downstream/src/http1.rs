@@ -4,8 +4,8 @@ use crate::connection::Connection;
 use crate::pace::Pace;
 use crate::worker::ClientLimits;
 use foregate_message::{
-    BodyLength, Chunk, Client, FieldId, Fields, Frame, Method, Peer, Piped, Reason, RequestHead,
-    ResponseHead, Version,
+    BodyLength, Chunk, Client, Fault, FieldId, Fields, Frame, Method, Peer, Piped, Reason,
+    RequestHead, ResponseHead, Version,
 };
 use foregate_telemetry::clock::{Deadline, now};
 use foregate_wire::h1::{self, BodyDecoder, BodyEncoder, BodyReader, Next, Outbox, ResponseOut};
@@ -55,6 +55,8 @@ pub(crate) struct Http1<'c> {
     look: Option<Deadline>,
     responded: bool,
     tunnel: bool,
+    /// Whether pieces of the request's body may stay in the kernel.
+    pipes: bool,
     shutdown_owed: bool,
     broken: Option<Reason>,
     bytes_in: u64,
@@ -100,6 +102,38 @@ impl<'c> Http1<'c> {
             look: None,
             responded: false,
             tunnel: false,
+            pipes: false,
+            shutdown_owed: false,
+            broken: None,
+            bytes_in: 0,
+            bytes_out: 0,
+            connection,
+            limits,
+        }
+    }
+
+    /// A connection that is a tunnel from its beginning: nothing is asked or answered, bytes come and go.
+    pub(crate) fn tunnel(connection: &'c mut Connection, limits: Rc<ClientLimits>) -> Http1<'c> {
+        connection.machine.fail();
+        Http1 {
+            version: Version::Http11,
+            is_head: false,
+            is_connect: true,
+            refused: false,
+            reader: BodyReader::new(BodyDecoder::tunnel(), limits.body),
+            body_asked: false,
+            body_ended: false,
+            pace: None,
+            read_deadline: None,
+            half_closed: None,
+            out: Outbox::new(),
+            encoder: BodyEncoder::tunnel(),
+            piped: None,
+            write_deadline: None,
+            look: None,
+            responded: true,
+            tunnel: true,
+            pipes: false,
             shutdown_owed: false,
             broken: None,
             bytes_in: 0,
@@ -188,24 +222,39 @@ impl<'c> Http1<'c> {
     /// Writes once what is queued first; returns how many bytes left.
     #[inline]
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let connection = &mut *self.connection;
-        if self.out.is_empty()
-            && let Some(piped) = &mut self.piped
-        {
-            let moved = connection.stream.poll_splice_out(piped, cx);
-            if piped.is_empty() {
-                self.piped = None;
-            }
-            return moved;
-        }
         let (slices, count) = self.out.slices();
-        let stream = Pin::new(&mut connection.stream);
+        let stream = &mut self.connection.stream;
         let written = ready!(match count {
-            1 => stream.poll_write(cx, &slices[0]),
-            _ => stream.poll_write_vectored(cx, &slices[..count]),
+            0 => return stream.poll_splice_out(&mut self.piped, cx),
+            1 => Pin::new(stream).poll_write(cx, &slices[0]),
+            _ => Pin::new(stream).poll_write_vectored(cx, &slices[..count]),
         })?;
         self.out.wrote(written);
         Poll::Ready(Ok(written))
+    }
+
+    /// A piece of the request's body that stays in the kernel.
+    fn poll_pipe(&mut self, remaining: u64, cx: &mut Context<'_>) -> Poll<Result<Frame, Reason>> {
+        let piped = match self.connection.stream.poll_splice_in(remaining, cx) {
+            Poll::Ready(Ok(piped)) => piped,
+            Poll::Ready(Err(_)) => return Poll::Ready(Err(self.broke(Reason::ClientGone))),
+            Poll::Pending => {
+                let late = ready!(self.wait_for_body(cx));
+                return Poll::Ready(Err(self.broke(late)));
+            }
+        };
+        if piped.is_empty() {
+            self.connection.eof = true;
+            return Poll::Ready(Err(self.broke(Reason::Request(Fault::Truncated))));
+        }
+        let bytes = piped.len() as u64;
+        self.reader.passed(bytes);
+        self.bytes_in += bytes;
+        self.connection.received(bytes);
+        if let Some(pace) = &mut self.pace {
+            pace.received(bytes, now());
+        }
+        Poll::Ready(Ok(Frame::Piped(piped)))
     }
 
     /// Looks now and then whether the connection is broken, without reading: the event that would tell wakes nobody
@@ -254,6 +303,9 @@ impl Client for Http1<'_> {
                 Ok(None) => {}
                 Err(fault) => return Poll::Ready(Err(self.broke(Reason::Request(fault)))),
             }
+            if let Some(remaining) = self.reader.passable().filter(|_| self.pipes) {
+                return self.poll_pipe(remaining, cx);
+            }
             let long = self.reader.is_long();
             match self.connection.poll_fill_with(long, cx) {
                 Poll::Ready(Ok(0)) => {
@@ -277,6 +329,10 @@ impl Client for Http1<'_> {
                 }
             }
         }
+    }
+
+    fn allow_pipes(&mut self, allowed: bool) {
+        self.pipes = allowed && self.connection.stream.can_splice();
     }
 
     fn limit_body(&mut self, bytes_max: Option<u64>) {

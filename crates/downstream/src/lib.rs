@@ -1,13 +1,15 @@
-//! **Purpose:** listeners and client connections: accepting, HTTP/1 towards clients, timeouts against slow ones.
+//! **Purpose:** listeners and client connections: accepting, TLS, HTTP/1 and 2 towards clients, timeouts against slow ones.
 //! **Never knows:** routes, policies, backends: it calls one [`Handler`] per request.
 //! **Next on the road:** `exchange`, behind that handler.
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests fail by panicking"))]
 
 mod admission;
+mod arrived;
 mod connection;
 mod handler;
 mod http1;
+mod http2;
 mod listener;
 mod pace;
 mod preface;
@@ -15,7 +17,8 @@ mod socket;
 mod worker;
 
 pub use admission::{Admission, AdmissionLimits, Refused};
-pub use handler::{Arrival, Handler};
-pub use listener::{Listener, ListenerRules};
+pub use foregate_wire::h2::Limits as Http2Limits;
+pub use handler::{Arrival, Handler, Passage};
+pub use listener::{Listener, ListenerMode, ListenerRules, Protocols, TlsRules};
 pub use socket::bind;
 pub use worker::{ClientLimits, Worker};

@@ -2,6 +2,7 @@
 
 use foregate_telemetry::metrics::Registry;
 use foregate_wire::h1::{BodyLimits, HeadLimits};
+use foregate_wire::h2;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -32,6 +33,8 @@ pub struct ClientLimits {
     pub half_close_timeout: Duration,
     /// How long a client whose request was not read to its end has to take the answer and close.
     pub linger_timeout: Duration,
+    /// Of connections that speak HTTP/2; its limits on heads and trailers are those of above.
+    pub http2: h2::Limits,
 }
 
 /// The state that all connections of one worker share. Settings are replaced at reload; a connection takes them up
@@ -42,16 +45,18 @@ pub struct Worker {
     /// Who waits for the last connection to close.
     empty_waker: RefCell<Option<Waker>>,
     registry: Arc<Registry>,
+    random: Cell<u64>,
 }
 
 impl Worker {
-    /// A worker without connections.
-    pub fn new(limits: ClientLimits, registry: Arc<Registry>) -> Rc<Worker> {
+    /// A worker without connections. `seed` is where its random numbers begin.
+    pub fn new(limits: ClientLimits, registry: Arc<Registry>, seed: u64) -> Rc<Worker> {
         Rc::new(Worker {
             limits: RefCell::new(Rc::new(limits)),
             connections: Cell::new(0),
             empty_waker: RefCell::default(),
             registry,
+            random: Cell::new(seed),
         })
     }
 
@@ -81,6 +86,17 @@ impl Worker {
     /// How many client connections are open.
     pub fn connections(&self) -> usize {
         self.connections.get()
+    }
+
+    /// Random enough for what must differ and need not be secret (SplitMix64).
+    pub(crate) fn random(&self) -> [u64; 2] {
+        [(); 2].map(|()| {
+            let state = self.random.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+            self.random.set(state);
+            let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            mixed ^ (mixed >> 31)
+        })
     }
 
     /// Counts a panic, which ended one connection and nothing else.

@@ -1,14 +1,16 @@
 //! Apology: what a client is told when its request could not be served.
 
+mod grpc;
+
 use crate::exchange::Exchange;
 use foregate_message::{
-    BodyLength, Chunk, Client, FieldId, Method, Reason, RequestHead, ResponseHead,
+    BodyLength, Chunk, Client, FieldId, Method, Reason, RequestHead, ResponseHead, Status,
 };
 use foregate_telemetry::clock;
 use std::future::poll_fn;
 
 /// Answers with the reason's status and a page that names it and the request's id, and nothing of what lies behind
-/// the gateway. When the answer had begun already, it is broken off so that nobody takes it as whole.
+/// the gateway; a gRPC client is told in gRPC's terms. When the answer had begun already, it is broken off so that nobody takes it as whole.
 pub(crate) async fn send<C: Client>(
     exchange: &mut Exchange,
     client: &mut C,
@@ -25,10 +27,18 @@ pub(crate) async fn send<C: Client>(
         client.abort();
         return reason;
     }
-    let (head, body) = page(exchange, request, reason);
-    client.respond(&head, BodyLength::Known(body.len() as u64));
-    if request.method != Method::Head {
-        client.send(Chunk::copy_of(&body));
+    if let Some(content_type) = grpc::content_type(request) {
+        let mut head = ResponseHead::new(Status::OK);
+        head.fields.append(FieldId::ContentType, content_type);
+        grpc::write(reason, exchange.request_id.as_str(), &mut head.fields);
+        exchange.status = head.status.code();
+        client.respond(&head, BodyLength::Empty);
+    } else {
+        let (head, body) = page(exchange, request, reason);
+        client.respond(&head, BodyLength::Known(body.len() as u64));
+        if request.method != Method::Head {
+            client.send(Chunk::copy_of(&body));
+        }
     }
     client.finish(None);
     // The reason stays the first one, even when the client does not take the answer.

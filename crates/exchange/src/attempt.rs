@@ -67,7 +67,8 @@ pub(crate) async fn run<C: Client>(
     }
 }
 
-fn full() -> Failure {
+/// No connection may be opened now.
+pub(crate) fn full() -> Failure {
     Failure {
         reason: Reason::PendingFull,
         give: Give::Over,
@@ -116,7 +117,7 @@ async fn obtain<C: Client>(
 }
 
 /// A new connection.
-async fn dial<C: Client>(
+pub(crate) async fn dial<C: Client>(
     client: &mut C,
     ticket: Ticket,
     patience: &mut Patience,
@@ -194,6 +195,7 @@ async fn ask<C: Client>(
     let call = Call::start(connection, request, target, length, upgrade, limits);
     // Handed from stage to stage, and too large to be copied each time.
     let mut call = Box::new(call);
+    client.allow_pipes(call.takes_pipes());
     let upload = if length.is_empty() {
         call.end(None);
         Upload::none()
@@ -202,10 +204,9 @@ async fn ask<C: Client>(
     } else {
         Upload::default()
     };
-    let head = ResponseHead::default();
     let mut asked = Heard {
         call,
-        head,
+        head: ResponseHead::default(),
         length,
         upload,
     };

@@ -107,8 +107,7 @@ impl Upload {
             self.moved += 1;
             match frame {
                 Frame::Data(data) => call.send(data),
-                // No client was asked for such.
-                Frame::Piped(_) => return Poll::Ready(Err(Reason::ClientGone)),
+                Frame::Piped(piped) => call.send_piped(piped),
                 Frame::Trailers(trailers) => {
                     call.end(Some(&trailers));
                     self.ended = true;

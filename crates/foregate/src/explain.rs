@@ -66,6 +66,7 @@ impl Explain {
             client: self.from,
             listener: self.listener,
             now_ms: 0,
+            certified: true,
             random: RandomState::new().hash_one(()),
         };
         let explanation = foregate_snapshot::explain(&loaded.snapshot, &inquiry, &|_, _| None)

@@ -27,7 +27,7 @@ impl BodyLength {
 pub enum Frame {
     /// Bytes; never none.
     Data(Chunk),
-    /// The same, left in the kernel; only for those who asked for it.
+    /// The same, left in the kernel; only where the receiver takes such.
     Piped(Piped),
     /// The trailer section, which ends the body (RFC 9110 §6.5).
     Trailers(Box<Fields>),

@@ -1,7 +1,7 @@
 //! The seam between the road and whichever protocol a client speaks.
 
 use crate::forwarded::ForwardingPolicy;
-use crate::{BodyLength, Chunk, Fields, Frame, Piped, Reason, ResponseHead, Version};
+use crate::{BodyLength, Chunk, Fields, Frame, Piped, Reason, ResponseHead, TlsFacts, Version};
 use std::cell::{OnceCell, RefCell};
 use std::net::{IpAddr, SocketAddr};
 use std::task::{Context, Poll};
@@ -38,6 +38,8 @@ pub struct Peer {
     pub scheme: Scheme,
     /// Whether its forwarding fields are believed: it is one of the trusted proxies.
     pub trusted: bool,
+    /// What the handshake told, if it came by TLS.
+    pub tls: Option<Box<TlsFacts>>,
     description: OnceCell<Box<Description>>,
     /// What backends were told with the last request.
     pub(crate) told: RefCell<Option<Box<Told>>>,
@@ -73,9 +75,18 @@ impl Peer {
             listener,
             scheme: Scheme::Http,
             trusted,
+            tls: None,
             description: OnceCell::new(),
             told: RefCell::default(),
         }
+    }
+
+    /// The same peer once its TLS handshake is done.
+    #[must_use]
+    pub fn over_tls(mut self, facts: Box<TlsFacts>) -> Peer {
+        self.scheme = Scheme::Https;
+        self.tls = Some(facts);
+        self
     }
 
     /// The texts that describe it.
@@ -123,6 +134,11 @@ pub trait Client {
     /// # Errors
     /// The body broke a rule or a limit, or the client has gone.
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame, Reason>>;
+
+    /// Sets whether pieces of the request's body may stay in the kernel: whoever takes them can pass such on.
+    fn allow_pipes(&mut self, allowed: bool) {
+        let _ = allowed;
+    }
 
     /// Sets how many bytes of body the request may have, `None` for any number: known once its route is.
     fn limit_body(&mut self, bytes_max: Option<u64>);

@@ -22,6 +22,7 @@ mod reason;
 pub mod runs;
 mod status;
 mod target;
+mod tls;
 
 pub use body::{BodyLength, Frame};
 pub use chunk::{CHUNK_BYTES, Chunk, LARGE_CHUNK_BYTES};
@@ -34,3 +35,4 @@ pub use pipe::{Pipe, Piped};
 pub use reason::{Blame, Fault, Reason};
 pub use status::Status;
 pub use target::{Target, TargetForm, host_without_port, is_host, split_authority};
+pub use tls::{ClientCertificate, TlsFacts, TlsVersion};

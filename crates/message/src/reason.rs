@@ -94,6 +94,8 @@ faults! {
     PseudoHeader "bad-pseudo-header" 400,
     /// A field that belongs to an HTTP/1 connection, in HTTP/2 (RFC 9113 §8.2.2).
     ConnectionField "connection-field" 400,
+    /// A body that does not have the encoding that its content type promises.
+    Encoding "bad-encoding" 400,
     /// A field block that could not be decoded (RFC 7541).
     FieldBlock "bad-field-block" 400,
     /// Both Content-Length and Transfer-Encoding (RFC 9112 §6.1).
@@ -203,10 +205,16 @@ reasons! {
     Proxied "proxied" 200 Nobody,
     /// The route answered with a redirect.
     Redirected "redirected" 308 Nobody,
+    /// The client came in cleartext and was sent to HTTPS.
+    RedirectedToHttps "redirected-to-https" 308 Nobody,
+    /// The challenge of a certificate authority was answered.
+    ChallengeAnswered "challenge-answered" 200 Nobody,
     /// The route answered with its fixed response.
     Responded "responded" 200 Nobody,
     /// The connection was handed over to another protocol and that ended in order.
     Upgraded "upgraded" 101 Nobody,
+    /// The bytes of a connection were passed on until both sides had finished.
+    Relayed "relayed" 200 Nobody,
     /// The client closed or reset the connection before its answer was complete.
     ClientGone "client-gone" 499 Client,
     /// The client did not complete its head in time.
@@ -257,6 +265,14 @@ reasons! {
     TraceRefused "trace-refused" 405 Client,
     /// The path has a form that the path policy refuses.
     PathRefused "path-refused" 400 Client,
+    /// The host asks for other client certificates than the name of the handshake did, or for one at all in cleartext.
+    MisdirectedRequest "misdirected-request" 421 Client,
+    /// An unsafe request came in early data, which anyone can replay (RFC 8470).
+    TooEarly "too-early" 425 Client,
+    /// The name that the client's TLS asks for is passed on to nobody.
+    UnknownServerName "unknown-server-name" 421 Client,
+    /// What the client sent on a connection that is passed on by name is no TLS, or did not come in time.
+    NotTls "not-tls" 400 Client,
     /// No site has the requested host.
     NoSite "no-site" 404 Client,
     /// The site has no route for the request.
@@ -269,6 +285,14 @@ reasons! {
     PendingTimeout "pending-timeout" 504 Gateway,
     /// The backend refused the connection or could not be reached.
     ConnectFailed "connect-failed" 502 Upstream,
+    /// The backend's certificate comes from nobody who is trusted.
+    UpstreamUntrusted "upstream-untrusted" 502 Upstream,
+    /// The backend's certificate is for another name.
+    UpstreamWrongName "upstream-wrong-name" 502 Upstream,
+    /// The backend's certificate is over, not valid yet, or wrong otherwise.
+    UpstreamCertificateInvalid "upstream-certificate-invalid" 502 Upstream,
+    /// The TLS handshake with the backend came to nothing for another reason.
+    UpstreamTlsFailed "upstream-tls-failed" 502 Upstream,
     /// The backend did not accept the connection in time.
     ConnectTimeout "connect-timeout" 504 Upstream,
     /// The backend closed or reset before it had answered at all.

@@ -11,6 +11,8 @@ impl Status {
     pub const CONTINUE: Status = Status(100);
     /// `101 Switching Protocols`.
     pub const SWITCHING_PROTOCOLS: Status = Status(101);
+    /// `308 Permanent Redirect`.
+    pub const PERMANENT_REDIRECT: Status = Status(308);
 
     /// `None` outside of 100 to 999.
     pub const fn new(code: u16) -> Option<Status> {

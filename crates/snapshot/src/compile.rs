@@ -1,7 +1,7 @@
 //! From settings to a snapshot.
 
 use crate::plan::{ClientPlan, Snapshot};
-use crate::{access_log, listeners, routes, upstreams};
+use crate::{access_log, listeners, routes, tls, upstreams};
 use foregate_config::settings::{
     Backslash, BodyRate, Client, DotSegments, DuplicateSlashes, EncodedSlash, Paths,
     ServerHeader as ServerSetting, Workers,
@@ -47,6 +47,7 @@ fn compile_from(
     };
     Ok(Snapshot {
         listeners,
+        certificate_fields: tls::certificate_fields(routes.sites.iter().map(|site| &*site.tls)),
         sites: routes.sites,
         routes: routes.plans,
         upstreams,
@@ -71,6 +72,10 @@ fn compile_from(
         router: routes.router,
         specs: routes.specs,
         next_listener,
+        tls: tls::tls(&settings.tls),
+        certificates: tls::certificates(&settings.certificates),
+        acme: tls::acme(&settings.acme),
+        state_dir: settings.state_dir.clone(),
     })
 }
 
@@ -102,6 +107,7 @@ fn client(client: &Client) -> ClientPlan {
         write_timeout: client.write_timeout,
         half_close_timeout: client.half_close_timeout,
         tunnel_idle_timeout: client.tunnel_idle_timeout,
+        http2: tls::http2(client.http2),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a reload changes of all that lives longer than a snapshot.
 
-use crate::plan::{ListenerPlan, Snapshot, UpstreamPlan};
+use crate::plan::{ListenerPlan, SiteTlsPlan, Snapshot, UpstreamPlan};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::Hash;
@@ -31,6 +31,8 @@ pub struct ListenerChange {
     pub proxy_protocol: bool,
     /// The system's queue, which only a new socket takes.
     pub backlog: bool,
+    /// What is done with connections, and unfinished handshakes.
+    pub mode: bool,
 }
 
 /// The difference of two snapshots, as far as anything beside the snapshot must follow it. Lists are sorted.
@@ -58,6 +60,14 @@ pub struct Change {
     pub routes_added: Vec<Arc<str>>,
     /// Keys of routes that are gone.
     pub routes_removed: Vec<Arc<str>>,
+    /// Names of sites on TLS listeners whose certificates, redirects or demands on clients' certificates differ; new and gone ones too.
+    pub sites_changed: Vec<Arc<str>>,
+    /// Whether what holds for all TLS listeners differs.
+    pub tls: bool,
+    /// Whether the certificates from files differ.
+    pub certificates: bool,
+    /// Whether the way to certificates of public names differs.
+    pub acme: bool,
     /// Whether the access log's target, format or queue differs.
     pub access_log: bool,
     /// Whether the process' own log's level differs.
@@ -74,8 +84,15 @@ pub fn diff(old: &Snapshot, new: &Snapshot) -> Change {
         access_log: old.access_log != new.access_log,
         log_level: old.log_level != new.log_level,
         admin: old.admin != new.admin,
+        tls: old.tls != new.tls,
+        certificates: old.certificates != new.certificates,
+        acme: old.acme != new.acme,
+        sites_changed: sites_changed(old, new),
         ..Change::default()
     };
+    if old.state_dir != new.state_dir {
+        change.restart_needed.push("state_dir");
+    }
     if old.workers != new.workers {
         change.restart_needed.push("workers");
     }
@@ -90,6 +107,25 @@ pub fn diff(old: &Snapshot, new: &Snapshot) -> Change {
     diff_listeners(old, new, &mut change);
     diff_upstreams(old, new, &mut change);
     change
+}
+
+fn sites_changed(old: &Snapshot, new: &Snapshot) -> Vec<Arc<str>> {
+    let by_name = |snapshot: &Snapshot| -> HashMap<Arc<str>, Arc<SiteTlsPlan>> {
+        let sites = snapshot.sites.iter();
+        sites
+            .filter(|site| !site.tls.listeners.is_empty())
+            .map(|site| (Arc::clone(&site.name), Arc::clone(&site.tls)))
+            .collect()
+    };
+    let (before, after) = (by_name(old), by_name(new));
+    let names: HashSet<&Arc<str>> = before.keys().chain(after.keys()).collect();
+    let mut changed: Vec<Arc<str>> = names
+        .into_iter()
+        .filter(|name| before.get(*name) != after.get(*name))
+        .cloned()
+        .collect();
+    changed.sort();
+    changed
 }
 
 /// What only the new set has, and what only the old one has.
@@ -136,6 +172,7 @@ fn listener_change(old: &ListenerPlan, new: &ListenerPlan) -> ListenerChange {
             != (new.connections_max, new.connections_per_client_max),
         proxy_protocol: old.proxy_protocol != new.proxy_protocol,
         backlog: old.backlog != new.backlog,
+        mode: (&old.mode, old.handshakes_max) != (&new.mode, new.handshakes_max),
     }
 }
 
@@ -224,6 +261,7 @@ impl fmt::Display for Change {
             (self.endpoints_added.len(), "endpoint", "added"),
             (self.endpoints_removed.len(), "endpoint", "removed"),
             (self.weights_changed.len(), "weight", "changed"),
+            (self.sites_changed.len(), "TLS site", "changed"),
             (self.routes_added.len(), "route", "added"),
             (self.routes_removed.len(), "route", "removed"),
         ] {
@@ -234,6 +272,9 @@ impl fmt::Display for Change {
             }
         }
         for (changed, what) in [
+            (self.tls, "TLS settings changed"),
+            (self.certificates, "certificates changed"),
+            (self.acme, "ACME settings changed"),
             (self.access_log, "access log changed"),
             (self.log_level, "log level changed"),
             (self.admin, "admin address changed"),

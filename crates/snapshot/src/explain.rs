@@ -1,5 +1,7 @@
 //! What becomes of a request, and why: asked of the very code that serves.
 
+mod tls;
+
 use crate::plan::{Action, ListenerPlan, ProxyPlan, RoutePlan, Snapshot};
 use foregate_balance::{Endpoint, Picker, Tried};
 use foregate_message::path::{Normal, normalize};
@@ -33,6 +35,8 @@ pub struct Inquiry {
     pub now_ms: u64,
     /// A random number, for algorithms that draw.
     pub random: u64,
+    /// Whether the host has a certificate now, on which redirects to HTTPS depend.
+    pub certified: bool,
 }
 
 /// Why there is nothing to explain.
@@ -88,8 +92,27 @@ pub struct Explanation {
     pub body_bytes_max: Option<u64>,
     /// Rules for the fields of the answer.
     pub response_rules: Vec<String>,
+    /// How the site is served over TLS.
+    pub tls: Option<TlsNote>,
     /// What becomes of it.
     pub outcome: Outcome,
+}
+
+/// How a site is served over TLS, for one host.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct TlsNote {
+    /// Where the host's certificate comes from.
+    pub certificate: String,
+    /// Whether the URL asks for TLS.
+    pub encrypted: bool,
+    /// The listener does not speak TLS though the URL asks for it.
+    pub listener_in_cleartext: bool,
+    /// What is asked of clients' certificates: `required` or `optional`.
+    pub client_certificate: Option<&'static str>,
+    /// Where clients in cleartext are sent, once there is a certificate.
+    pub https_redirect: Option<String>,
+    /// Strict-Transport-Security on the answer.
+    pub hsts: Option<String>,
 }
 
 /// How a path was read.
@@ -221,6 +244,7 @@ pub fn explain(
         skipped: Vec::new(),
         body_bytes_max: snapshot.client.body_bytes_max,
         response_rules: Vec::new(),
+        tls: None,
         outcome: Outcome::Refused {
             reason: "",
             status: 0,
@@ -387,7 +411,13 @@ impl Road<'_> {
             changed,
         });
         match self.find(path, explanation) {
-            Ok(route) => self.act(path, changed, route, explanation),
+            Ok(route) => {
+                explanation.tls = Some(self.tls_note(route));
+                match self.before_policies(route) {
+                    Some(outcome) => outcome,
+                    None => self.act(path, changed, route, explanation),
+                }
+            }
             Err(miss) => refused(miss.reason()),
         }
     }

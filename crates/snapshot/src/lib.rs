@@ -16,6 +16,7 @@ mod listeners;
 mod plan;
 mod render;
 mod routes;
+mod tls;
 mod upstreams;
 
 #[cfg(test)]
@@ -25,12 +26,20 @@ pub use compile::{compile, compile_after};
 pub use diff::{Change, EndpointKey, ListenerChange, diff};
 pub use explain::{
     CandidateNote, Explanation, Inquiry, InquiryError, Outcome, PathNote, ProxyNote, SkippedNote,
-    explain,
+    TlsNote, explain,
 };
 pub use plan::{
-    AccessLogPlan, Action, ClientPlan, EndpointPlan, ListenerPlan, LogTarget, ProxyPlan, RoutePlan,
-    SitePlan, Snapshot, TimeoutPlan, UpstreamPlan,
+    AccessLogPlan, AcmePlan, Action, CertificateFiles, CertificatePlan, ClientCertificatePlan,
+    ClientPlan, DnsPlan, DnsProviderPlan, EndpointPlan, HstsPlan, Http2Plan, HttpsRedirect,
+    ListenerPlan, LogTarget, ModePlan, OnDemandPlan, ProtocolPlan, ProxyPlan, RoutePlan,
+    SecretText, SitePlan, SiteTlsPlan, Snapshot, SniRoutes, TimeoutPlan, TlsPlan, UpstreamPlan,
+    UpstreamTlsPlan,
 };
 
 /// The levels of the process' own log, as [`Snapshot::log_level`] has them.
 pub use foregate_config::settings::LogLevel;
+
+/// What sites and protocols are told apart by, as plans have them.
+pub use foregate_config::settings::{
+    Challenge, HostPattern, Issuer, Protocol, SiteCertificate, TlsProfile, UnknownNames,
+};

@@ -2,6 +2,7 @@
 
 use crate::compile::size;
 use crate::plan::{ListenerPlan, Snapshot};
+use crate::tls;
 use foregate_config::settings::Listener;
 
 /// The plans, and the number that the next new listener gets.
@@ -24,6 +25,8 @@ pub(crate) fn compile(
             connections_max: size(listener.connections_max),
             connections_per_client_max: listener.connections_per_client_max.map(size),
             backlog: listener.backlog,
+            mode: tls::mode(&listener.mode),
+            handshakes_max: size(listener.handshakes_max),
         })
         .collect();
     (plans, next)

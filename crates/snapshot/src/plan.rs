@@ -1,5 +1,13 @@
 //! What a configuration compiles to.
 
+mod tls;
+
+pub use tls::{
+    AcmePlan, CertificateFiles, CertificatePlan, ClientCertificatePlan, DnsPlan, DnsProviderPlan,
+    HstsPlan, Http2Plan, HttpsRedirect, ModePlan, OnDemandPlan, ProtocolPlan, SecretText,
+    SiteTlsPlan, SniRoutes, TlsPlan, UpstreamTlsPlan,
+};
+
 use foregate_balance::{Algorithm, EjectionPolicy};
 use foregate_config::settings::LogLevel;
 use foregate_message::FieldName;
@@ -46,6 +54,16 @@ pub struct Snapshot {
     pub access_log: Option<AccessLogPlan>,
     /// The least severe messages of the process' own log.
     pub log_level: LogLevel,
+    /// What holds for all TLS listeners.
+    pub tls: TlsPlan,
+    /// The certificates from files.
+    pub certificates: Box<[CertificatePlan]>,
+    /// How certificates of public names are had.
+    pub acme: AcmePlan,
+    /// Where certificates and keys are kept that the gateway makes itself.
+    pub state_dir: PathBuf,
+    /// Fields that tell backends of clients' certificates; no client may send them.
+    pub certificate_fields: Box<[FieldName]>,
     /// Where the admin listener listens, if there is one.
     pub admin: Option<SocketAddr>,
     /// How many workers serve requests; `None` for one per available core.
@@ -108,6 +126,17 @@ pub struct ListenerPlan {
     pub connections_per_client_max: Option<usize>,
     /// Connections that the system may queue before they are accepted.
     pub backlog: u32,
+    /// What is done with connections.
+    pub mode: ModePlan,
+    /// Unfinished TLS handshakes over all workers.
+    pub handshakes_max: usize,
+}
+
+impl ListenerPlan {
+    /// Whether TLS is ended here.
+    pub fn is_tls(&self) -> bool {
+        matches!(self.mode, ModePlan::Http { tls: true, .. })
+    }
 }
 
 /// A site.
@@ -117,6 +146,8 @@ pub struct SitePlan {
     pub name: Arc<str>,
     /// The number of its first route; its others follow.
     pub first_route: u32,
+    /// How it is served over TLS.
+    pub tls: Arc<SiteTlsPlan>,
 }
 
 /// What is done with the requests of a route.
@@ -130,6 +161,10 @@ pub struct RoutePlan {
     pub key: Arc<str>,
     /// What is done.
     pub action: Action,
+    /// The site's number.
+    pub site_number: u32,
+    /// How the site is served over TLS.
+    pub tls: Arc<SiteTlsPlan>,
     /// Rules for the fields of the answer.
     pub response_rules: HeaderRules,
     /// Bytes that a request's body may have; `None` for no limit.
@@ -204,6 +239,14 @@ pub struct UpstreamPlan {
     pub response_head_bytes_max: usize,
     /// Fields of a response's head or trailers.
     pub response_fields_max: usize,
+    /// Until a connection stands, where no route says otherwise.
+    pub connect_timeout: Duration,
+    /// How endpoints are spoken to by TLS, if they are.
+    pub tls: Option<UpstreamTlsPlan>,
+    /// The protocol that they are spoken to.
+    pub protocol: ProtocolPlan,
+    /// Whether gRPC-Web is translated to gRPC and back.
+    pub grpc_web: bool,
 }
 
 /// One backend.
@@ -251,6 +294,8 @@ pub struct ClientPlan {
     pub half_close_timeout: Duration,
     /// How long a tunnel may be silent; `None` for ever.
     pub tunnel_idle_timeout: Option<Duration>,
+    /// What clients may do that speak HTTP/2.
+    pub http2: Http2Plan,
 }
 
 /// The log of requests.

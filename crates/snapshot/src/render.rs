@@ -1,6 +1,6 @@
 //! Explanations for people.
 
-use crate::explain::{Explanation, Outcome, ProxyNote};
+use crate::explain::{Explanation, Outcome, ProxyNote, TlsNote};
 use foregate_route::{HostMatch, PathMatch, RouteSpec, SiteSpec, ValueMatch};
 use std::fmt;
 
@@ -99,6 +99,9 @@ impl fmt::Display for Explanation {
         if let (Some(route), Some(conditions)) = (&self.route, &self.conditions) {
             line(f, "route", &format!("{route} ({conditions})"))?;
         }
+        if let Some(tls) = &self.tls {
+            fmt_tls(tls, f)?;
+        }
         self.fmt_outcome(f)
     }
 }
@@ -157,6 +160,25 @@ impl Explanation {
             None => Ok(()),
         }
     }
+}
+
+fn fmt_tls(tls: &TlsNote, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if tls.listener_in_cleartext {
+        line(f, "tls", "this listener does not speak TLS")?;
+    } else if tls.encrypted || tls.https_redirect.is_some() {
+        line(f, "certificate", &tls.certificate)?;
+    }
+    if let Some(mode) = tls.client_certificate {
+        line(f, "client cert", mode)?;
+    }
+    if let Some(location) = &tls.https_redirect {
+        let said = format!("308 to {location}, once there is a certificate");
+        line(f, "https", &said)?;
+    }
+    if let Some(hsts) = &tls.hsts {
+        line(f, "hsts", hsts)?;
+    }
+    Ok(())
 }
 
 fn fmt_proxy(proxy: &ProxyNote, f: &mut fmt::Formatter<'_>) -> fmt::Result {

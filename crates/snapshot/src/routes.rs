@@ -1,9 +1,10 @@
 //! Sites and routes: what the router matches, and what is done with what it found.
 
-use crate::plan::{Action, ListenerPlan, ProxyPlan, RoutePlan, SitePlan};
+use crate::plan::{Action, ListenerPlan, ProxyPlan, RoutePlan, SitePlan, SiteTlsPlan};
+use crate::tls;
 use crate::upstreams;
 use foregate_config::settings::{
-    self, FieldRules, FieldValue, HostHeader, HostPattern, Route, Site, Template,
+    self, FieldRules, FieldValue, HostHeader, HostPattern, Route, Site, SiteCertificate, Template,
 };
 use foregate_config::{Code, Diagnostic, Origin, Settings};
 use foregate_message::FieldName;
@@ -38,16 +39,21 @@ pub(crate) fn compile(
     let mut sites = Vec::with_capacity(settings.sites.len());
     let mut plans = Vec::new();
     let mut specs = Vec::with_capacity(settings.sites.len());
-    for site in &settings.sites {
+    for (site_number, site) in (0..).zip(&settings.sites) {
         let name: Arc<str> = site.name.as_str().into();
+        let tls = Arc::new(tls::site(site, settings, listeners, diagnostics));
         let first_route = u32::try_from(plans.len()).unwrap_or(u32::MAX);
         for route in &site.routes {
-            match plan(&name, route, &upstreams) {
+            match plan((site_number, &name, &tls), route, &upstreams) {
                 Ok(plan) => plans.push(plan),
                 Err(diagnostic) => diagnostics.push(*diagnostic),
             }
         }
-        sites.push(SitePlan { name, first_route });
+        sites.push(SitePlan {
+            name,
+            first_route,
+            tls,
+        });
         match spec(site, listeners) {
             Ok(spec) => specs.push(spec),
             Err(diagnostic) => diagnostics.push(*diagnostic),
@@ -106,23 +112,41 @@ fn spec(site: &Site, listeners: &[ListenerPlan]) -> Result<SiteSpec, Box<Diagnos
                 HostPattern::Default => HostMatch::Any,
             })
             .collect(),
-        listeners: site
-            .listeners
-            .iter()
-            .map(|name| {
-                let found = listeners.iter().find(|listener| *listener.name == **name);
-                found.map(|listener| listener.number).ok_or_else(|| {
-                    let message = format!("there is no listener `{name}`");
-                    Box::new(Diagnostic::new(Code::UnknownListener, site.origin, message))
-                })
-            })
-            .collect::<Result<_, _>>()?,
+        listeners: listeners_of(site, listeners)?,
         routes: site
             .routes
             .iter()
             .map(route_spec)
             .collect::<Result<_, _>>()?,
     })
+}
+
+/// The numbers of the listeners that a site is served on; empty for all.
+fn listeners_of(site: &Site, listeners: &[ListenerPlan]) -> Result<Vec<u32>, Box<Diagnostic>> {
+    /// No listener ever gets this number.
+    const NONE: u32 = u32::MAX;
+    if let Some(name) = site
+        .listeners
+        .iter()
+        .find(|name| listeners.iter().all(|listener| *listener.name != ***name))
+    {
+        let message = format!("there is no listener `{name}`");
+        let diagnostic = Diagnostic::new(Code::UnknownListener, site.origin, message);
+        return Err(Box::new(diagnostic));
+    }
+    let in_cleartext = site.tls.source == SiteCertificate::Off
+        && listeners.iter().any(|listener| listener.is_tls());
+    if site.listeners.is_empty() && !in_cleartext {
+        return Ok(Vec::new());
+    }
+    let served = listeners
+        .iter()
+        .filter(|listener| site.is_on(&listener.name) && !(in_cleartext && listener.is_tls()));
+    let mut numbers: Vec<u32> = served.map(|listener| listener.number).collect();
+    if numbers.is_empty() {
+        numbers.push(NONE);
+    }
+    Ok(numbers)
 }
 
 fn route_spec(route: &Route) -> Result<RouteSpec, Box<Diagnostic>> {
@@ -166,7 +190,7 @@ fn value(value: &settings::ValueMatch) -> ValueMatch {
 }
 
 fn plan(
-    site: &Arc<str>,
+    (site_number, site, tls): (u32, &Arc<str>, &Arc<SiteTlsPlan>),
     route: &Route,
     upstreams: &HashMap<&str, u32>,
 ) -> Result<RoutePlan, Box<Diagnostic>> {
@@ -201,6 +225,8 @@ fn plan(
     };
     Ok(RoutePlan {
         site: Arc::clone(site),
+        site_number,
+        tls: Arc::clone(tls),
         name: route.name.as_str().into(),
         key: format!("{site}/{}", route.name).into(),
         action,

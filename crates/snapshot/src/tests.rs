@@ -7,14 +7,14 @@ use foregate_message::RequestHead;
 use foregate_route::Question;
 use std::sync::Arc;
 
-fn settings(text: &str) -> Settings {
+pub(crate) fn settings(text: &str) -> Settings {
     let outcome = parse_str("foregate.toml", text, Format::Toml, &MemoryFiles::default());
     outcome
         .settings
         .unwrap_or_else(|| panic!("{:#?}", outcome.diagnostics))
 }
 
-fn snapshot(text: &str) -> Snapshot {
+pub(crate) fn snapshot(text: &str) -> Snapshot {
     compile(&settings(text)).unwrap()
 }
 
@@ -72,7 +72,7 @@ balance = "least-requests"
 consecutive_failures = "off"
 "#;
 
-fn inquiry(url: &str) -> Inquiry {
+pub(crate) fn inquiry(url: &str) -> Inquiry {
     Inquiry {
         method: "GET".into(),
         url: url.into(),
@@ -81,6 +81,7 @@ fn inquiry(url: &str) -> Inquiry {
         listener: None,
         now_ms: 0,
         random: 1,
+        certified: true,
     }
 }
 
@@ -227,6 +228,7 @@ fn a_reload_is_a_diff() {
             limits: false,
             proxy_protocol: false,
             backlog: false,
+            mode: false,
         }],
         upstreams_added: vec!["spare".into()],
         upstreams_changed: vec!["app".into()],

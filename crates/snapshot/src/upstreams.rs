@@ -2,6 +2,7 @@
 
 use crate::compile::size;
 use crate::plan::{EndpointPlan, TimeoutPlan, UpstreamPlan};
+use crate::tls;
 use foregate_balance::{Algorithm, EjectionPolicy};
 use foregate_config::settings::{
     Balance, Ejection, ProxyProtocolVersion, Server, ServerHost, Timeouts, Upstream,
@@ -13,7 +14,12 @@ pub(crate) fn compile(upstreams: &[Upstream]) -> Box<[UpstreamPlan]> {
 }
 
 fn upstream(upstream: &Upstream) -> UpstreamPlan {
+    let (tls, protocol) = tls::upstream(upstream);
     UpstreamPlan {
+        tls,
+        protocol,
+        grpc_web: upstream.grpc_web,
+        connect_timeout: upstream.timeouts.connect,
         name: upstream.name.as_str().into(),
         endpoints: upstream.servers.iter().map(endpoint).collect(),
         algorithm: match upstream.balance {

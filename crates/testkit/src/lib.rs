@@ -11,12 +11,14 @@
 mod access_log;
 mod backend;
 mod binary;
+mod certificates;
 mod client;
 mod connection;
 mod fields;
 mod gateway;
 mod metrics;
 mod patience;
+mod pebble;
 mod peers;
 mod process;
 mod random;
@@ -26,12 +28,14 @@ pub mod strict;
 pub use access_log::LogLine;
 pub use backend::{Answer, Answers, Backend, Echo, Raw, RawThenCloses, Request, Script, Visit};
 pub use binary::{Process, Run, Signal, foregate, foregate_path};
+pub use certificates::{Authority, Issued, Request as CertificateRequest};
 pub use client::{RawClient, Response};
 pub use connection::{Connection, Trouble};
 pub use fields::Fields;
 pub use gateway::{Gateway, GatewayConfig};
 pub use metrics::Metrics;
 pub use patience::{PATIENCE, eventually, holds_for};
+pub use pebble::{Pebble, PebbleConfig, free_port};
 pub use peers::backends::{
     AnswersBeforeAsked, AnswersEarlyAndCloses, BadChunks, BlackHole, BothLengths, ClosesIdle,
     DiesMidBody, Hints103, HttpOneZero, HugeHeadBackend, LiesAboutLengthLong, LiesAboutLengthShort,

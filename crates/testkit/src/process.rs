@@ -36,14 +36,23 @@ fn fd_targets(pid: u32) -> Vec<String> {
         .collect()
 }
 
-/// How many sockets, pipes and files process `pid` has open. What the kernel made for its threads' event loops is left
-/// out: it comes with the threads, not with requests.
+/// How many sockets and files process `pid` has open. What the kernel made for its threads' event loops is left out: it
+/// comes with the threads, not with requests.
 pub(crate) fn open_fds(pid: u32) -> usize {
     let targets = fd_targets(pid);
     targets
         .iter()
-        .filter(|target| !target.starts_with("anon_inode:"))
+        .filter(|target| !target.starts_with("anon_inode:") && !target.starts_with("pipe:"))
         .count()
+}
+
+/// How many pipes process `pid` has open.
+pub(crate) fn open_pipes(pid: u32) -> usize {
+    let targets = fd_targets(pid).into_iter();
+    let pipes: HashSet<String> = targets
+        .filter(|target| target.starts_with("pipe:"))
+        .collect();
+    pipes.len()
 }
 
 /// Resident memory of process `pid` in KiB.

@@ -2,8 +2,37 @@
 //! **Never knows:** requests, routes, which configuration a setting came from.
 //! **Next on the road:** `downstream` and `upstream`, which read and write what is decrypted.
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests fail by panicking"))]
 
+mod acceptor;
+pub mod certificate;
+mod connector;
+mod fault;
+mod gate;
+mod handshake;
+mod names;
 mod pipe;
+mod plan;
+mod profile;
+mod records;
+mod session;
+mod sessions;
+pub mod sni;
+mod store;
 mod stream;
+mod tickets;
+mod tls_stream;
+mod trust;
+pub mod watch;
 
-pub use stream::Stream;
+pub use acceptor::{Acceptor, ChallengeSource, MissingNames, PlanFault, Shared};
+pub use connector::Connector;
+pub use fault::{BackendTlsFault, HandshakeFault};
+pub use gate::{HandshakeGate, Pass};
+pub use plan::{AcceptorPlan, ClientAuthPlan, ConnectorPlan, NamePlan, Profile, RootsPlan};
+pub use rustls::sign::CertifiedKey;
+pub use sessions::SessionCache;
+pub use store::{CertificateStore, Change, Served};
+pub use stream::{Alpn, Stream};
+pub use tickets::{TICKET_KEYS_MAX, Tickets};
+pub use tls_stream::TlsStream;

@@ -23,11 +23,7 @@ impl Stream {
     ///
     /// # Errors
     /// The socket's, or that no pipe can be had.
-    pub fn poll_splice_in(
-        &self,
-        bytes_max: usize,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<Piped>> {
+    pub fn poll_splice_in(&self, bytes_max: u64, cx: &mut Context<'_>) -> Poll<io::Result<Piped>> {
         let socket = self.socket();
         loop {
             ready!(socket.poll_read_ready(cx))?;
@@ -37,7 +33,8 @@ impl Stream {
             };
             let moved = socket.try_io(Interest::READABLE, || {
                 let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
-                let bytes = bytes_max.min(PIPE_BYTES);
+                let bytes =
+                    usize::try_from(bytes_max).map_or(PIPE_BYTES, |max| max.min(PIPE_BYTES));
                 Ok(splice(socket, None, &pipe.writer, None, bytes, flags)?)
             });
             match moved {
@@ -53,21 +50,28 @@ impl Stream {
         }
     }
 
-    /// Moves bytes out of a pipe towards the peer; returns how many.
+    /// Moves bytes out of a pipe, if there is one, towards the peer; returns how many. A pipe that is empty then is let
+    /// go.
     ///
     /// # Errors
     /// The socket's.
     pub fn poll_splice_out(
         &self,
-        piped: &mut Piped,
+        queued: &mut Option<Piped>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         let socket = self.socket();
         loop {
+            let Some(piped) = queued else {
+                return Poll::Ready(Ok(0));
+            };
             ready!(socket.poll_write_ready(cx))?;
             match write_out(socket, piped) {
                 Ok(bytes) => {
                     piped.took(bytes);
+                    if piped.is_empty() {
+                        *queued = None;
+                    }
                     return Poll::Ready(Ok(bytes));
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}

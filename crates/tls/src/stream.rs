@@ -1,16 +1,32 @@
 //! A socket, encrypted or not.
 
+use crate::TlsStream;
+use foregate_message::TlsFacts;
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+/// Which protocol both ends agreed on in the handshake (RFC 7301).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Alpn {
+    /// None was agreed on.
+    #[default]
+    None,
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2.
+    Http2,
+}
+
 /// A connected socket as `downstream` and `upstream` use it, whether or not it is encrypted.
 #[derive(Debug)]
 pub enum Stream {
     /// Cleartext.
     Plain(TcpStream),
+    /// Encrypted.
+    Tls(Box<TlsStream>),
 }
 
 impl Stream {
@@ -19,14 +35,18 @@ impl Stream {
     pub fn socket(&self) -> &TcpStream {
         match self {
             Stream::Plain(socket) => socket,
+            Stream::Tls(stream) => stream.socket(),
         }
     }
 
     /// Whether the peer has neither closed the connection nor sent anything on it that is for the application. Costs no
     /// system call unless the reactor has seen something, or `verify` asks for one.
     pub fn is_quiet(&mut self, verify: bool) -> bool {
-        let Stream::Plain(socket) = self;
         let mut cx = Context::from_waker(Waker::noop());
+        let socket = match self {
+            Stream::Plain(socket) => socket,
+            Stream::Tls(stream) => return stream.is_quiet(verify, &mut cx),
+        };
         match socket.poll_read_ready(&mut cx) {
             Poll::Pending if !verify => true,
             Poll::Pending => {
@@ -47,6 +67,40 @@ impl Stream {
     pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Stream::Plain(socket) => socket.poll_read_ready(cx),
+            Stream::Tls(stream) => stream.poll_read_ready(cx),
+        }
+    }
+
+    /// The protocol that the handshake agreed on.
+    #[inline]
+    pub fn alpn(&self) -> Alpn {
+        match self {
+            Stream::Plain(_) => Alpn::None,
+            Stream::Tls(stream) => stream.alpn(),
+        }
+    }
+
+    /// What the handshake settled.
+    pub fn facts(&self) -> Option<&TlsFacts> {
+        match self {
+            Stream::Plain(_) => None,
+            Stream::Tls(stream) => stream.facts(),
+        }
+    }
+
+    /// Hands over what the handshake settled, for the one who describes the peer.
+    pub fn take_facts(&mut self) -> Option<Box<TlsFacts>> {
+        match self {
+            Stream::Plain(_) => None,
+            Stream::Tls(stream) => stream.take_facts(),
+        }
+    }
+
+    /// Tells the peer, as far as the socket takes it at once, that nothing more will come. For a connection that is
+    /// about to be dropped in order; one that is dropped without looks cut off, as it should after a fault.
+    pub fn close_now(&mut self) {
+        if let Stream::Tls(stream) = self {
+            stream.close_now();
         }
     }
 }
@@ -60,6 +114,7 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Stream::Plain(socket) => Pin::new(socket).poll_read(cx, buffer),
+            Stream::Tls(stream) => Pin::new(&mut **stream).poll_read(cx, buffer),
         }
     }
 }
@@ -73,6 +128,7 @@ impl AsyncWrite for Stream {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Stream::Plain(socket) => Pin::new(socket).poll_write(cx, bytes),
+            Stream::Tls(stream) => Pin::new(&mut **stream).poll_write(cx, bytes),
         }
     }
 
@@ -84,6 +140,7 @@ impl AsyncWrite for Stream {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Stream::Plain(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
+            Stream::Tls(stream) => Pin::new(&mut **stream).poll_write_vectored(cx, slices),
         }
     }
 
@@ -94,12 +151,14 @@ impl AsyncWrite for Stream {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Stream::Plain(socket) => Pin::new(socket).poll_flush(cx),
+            Stream::Tls(stream) => Pin::new(&mut **stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Stream::Plain(socket) => Pin::new(socket).poll_shutdown(cx),
+            Stream::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
         }
     }
 }

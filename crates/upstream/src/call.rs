@@ -2,7 +2,7 @@
 
 use crate::pool::{Connection, Pool};
 use foregate_message::{
-    BodyLength, Chunk, Fields, Frame, Method, Reason, RequestHead, ResponseHead, Status,
+    BodyLength, Chunk, Fields, Frame, Method, Piped, Reason, RequestHead, ResponseHead, Status,
 };
 use foregate_tls::Stream;
 use foregate_wire::h1::{
@@ -13,9 +13,6 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-/// So much of a body must be to come for its next piece to stay in the kernel; less is read faster.
-const PIPED_BYTES_MIN: u64 = 128 * 1024;
 
 /// What a backend may send.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +42,8 @@ pub struct Call {
     upgrade_asked: bool,
     out: Outbox,
     encoder: BodyEncoder,
+    /// A piece of body that stays in the kernel, behind what `out` holds.
+    piped: Option<Piped>,
     machine: ClientConnection,
     send_refused: bool,
     input: Chunk,
@@ -81,12 +80,35 @@ impl Call {
             upgrade_asked: upgrade.is_some(),
             out,
             encoder,
+            piped: None,
             machine,
             send_refused: false,
             input: Chunk::default(),
             progress: HeadProgress::default(),
             eof: false,
             reader: None,
+            pipes: false,
+        }
+    }
+
+    /// A connection whose bytes are passed on as they are, in both directions. It never goes back to its pool.
+    pub fn tunnel(connection: Connection, limits: CallLimits) -> Call {
+        let mut machine = ClientConnection::new();
+        machine.fail();
+        Call {
+            connection,
+            limits,
+            method: Method::Connect,
+            upgrade_asked: true,
+            out: Outbox::new(),
+            encoder: BodyEncoder::tunnel(),
+            piped: None,
+            machine,
+            send_refused: false,
+            input: Chunk::default(),
+            progress: HeadProgress::default(),
+            eof: false,
+            reader: Some(BodyReader::new(BodyDecoder::tunnel(), limits.body)),
             pipes: false,
         }
     }
@@ -104,7 +126,23 @@ impl Call {
 
     /// Whether a part of the request waits for the backend to take it.
     pub fn is_sending(&self) -> bool {
-        !self.out.is_empty()
+        !self.out.is_empty() || self.piped.is_some()
+    }
+
+    /// Whether pieces of the request's body may stay in the kernel.
+    pub fn takes_pipes(&self) -> bool {
+        self.connection.stream.can_splice() && self.encoder.is_plain()
+    }
+
+    /// Queues a piece of the request's body that stayed in the kernel; dropped once the backend takes no more.
+    pub fn send_piped(&mut self, piped: Piped) {
+        if self.send_refused {
+            return;
+        }
+        match self.encoder.prefix(piped.len(), self.out.text()) {
+            Ok(()) => self.piped = Some(piped),
+            Err(_) => self.send_refused = true,
+        }
     }
 
     /// Whether any byte of an answer has come.
@@ -129,20 +167,22 @@ impl Call {
 
     /// Moves what is queued towards the backend.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<SendOutcome> {
-        while !self.send_refused && !self.out.is_empty() {
+        while !self.send_refused && self.is_sending() {
             let (slices, count) = self.out.slices();
-            let stream = Pin::new(&mut self.connection.stream);
-            let written = match count {
-                1 => ready!(stream.poll_write(cx, &slices[0])),
-                _ => ready!(stream.poll_write_vectored(cx, &slices[..count])),
-            };
+            let stream = &mut self.connection.stream;
+            let written = ready!(match count {
+                0 => stream.poll_splice_out(&mut self.piped, cx),
+                1 => Pin::new(stream).poll_write(cx, &slices[0]),
+                _ => Pin::new(stream).poll_write_vectored(cx, &slices[..count]),
+            });
             match written {
-                Ok(bytes) if bytes > 0 => self.out.wrote(bytes),
+                Ok(bytes) if bytes > 0 => self.out.wrote(if count == 0 { 0 } else { bytes }),
                 _ => self.send_refused = true,
             }
         }
         if self.send_refused {
             self.out.clear();
+            self.piped = None;
             return Poll::Ready(SendOutcome::Refused);
         }
         Poll::Ready(SendOutcome::Sent)
@@ -219,8 +259,8 @@ impl Call {
                 }
                 return Poll::Ready(Ok(frame));
             }
-            if self.pipes && reader.passable() >= PIPED_BYTES_MIN {
-                return self.poll_pipe(cx);
+            if let Some(remaining) = reader.passable().filter(|_| self.pipes) {
+                return self.poll_pipe(remaining, cx);
             }
             match ready!(self.poll_fill(cx)) {
                 Ok(0) => {
@@ -238,14 +278,13 @@ impl Call {
     }
 
     /// A piece of the body that stays in the kernel.
-    fn poll_pipe(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame, Reason>> {
-        let reader = self.reader.as_mut();
-        let reader = reader.expect("only asked while a body is read");
-        let bytes_max = usize::try_from(reader.passable()).unwrap_or(usize::MAX);
+    fn poll_pipe(&mut self, remaining: u64, cx: &mut Context<'_>) -> Poll<Result<Frame, Reason>> {
         let stream = &self.connection.stream;
-        match ready!(stream.poll_splice_in(bytes_max, cx)) {
+        match ready!(stream.poll_splice_in(remaining, cx)) {
             Ok(piped) if !piped.is_empty() => {
-                reader.passed(piped.len() as u64);
+                if let Some(reader) = &mut self.reader {
+                    reader.passed(piped.len() as u64);
+                }
                 Poll::Ready(Ok(Frame::Piped(piped)))
             }
             _ => {
@@ -273,7 +312,7 @@ impl Call {
     /// Ends the exchange and keeps the connection if it may carry another request: both directions ended, both sides
     /// want it, and no byte came that nobody had asked for (RFC 9112 §9.3).
     pub fn finish(mut self) {
-        let whole = !self.send_refused && self.out.is_empty() && self.encoder.is_complete();
+        let whole = !self.send_refused && !self.is_sending() && self.encoder.is_complete();
         if whole && !self.eof && self.machine.settle(self.input.len()) {
             Pool::check_in(self.connection);
         }

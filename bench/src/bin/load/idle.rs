@@ -1,11 +1,14 @@
 //! Many quiet keep-alive connections, for the memory that each costs a proxy.
 
 use std::io::{Read, Write};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use foregate_bench::poll::{Interest, Poll};
+use foregate_bench::poll::{Interest, Poll, would_block};
 
-use crate::client::{Client, Progress};
+use rustls::ClientConfig;
+
+use crate::connection::{Asked, Connection, Fault, Life};
 use crate::plan::Plan;
 
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -18,8 +21,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) fn hold(plan: &Plan, count: usize) -> Result<(), String> {
     let mut clients = Vec::with_capacity(count);
     let mut scratch = vec![0; 64 << 10];
+    let tls = plan.tls.as_ref().map(|tls| tls.place());
     for index in 0..count {
-        let client = one_request(plan, index, &mut scratch)
+        let client = one_request(plan, tls.as_ref(), index, &mut scratch)
             .map_err(|error| format!("idle connection {index}: {error}"))?;
         clients.push(client);
     }
@@ -28,44 +32,62 @@ pub(crate) fn hold(plan: &Plan, count: usize) -> Result<(), String> {
         .flush()
         .map_err(|error| error.to_string())?;
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
-    // A quiet open socket would block; an end of stream or an error is a connection that the proxy gave up.
     let open = clients
-        .iter()
-        .filter(|client| {
-            client
-                .socket
-                .peek(&mut [0])
-                .is_err_and(|error| foregate_bench::poll::would_block(&error))
-        })
+        .iter_mut()
+        .filter_map(|client| is_open(client, plan, &mut scratch).then_some(()))
         .count();
     println!("{{\"held\": {count}, \"open\": {open}}}");
     Ok(())
 }
 
-fn one_request(plan: &Plan, index: usize, scratch: &mut [u8]) -> Result<Client, String> {
-    let mut client =
-        Client::connect(&plan.to, Instant::now()).map_err(|error| error.to_string())?;
-    let exchange = index % plan.exchanges.len();
-    client
-        .begin(plan, exchange, Instant::now(), true)
-        .map_err(|fault| fault.name().to_owned())?;
-    let mut poll = Poll::new(1).map_err(|error| error.to_string())?;
-    poll.add(&client.socket, 0, Interest::Read)
-        .map_err(|error| error.to_string())?;
+/// Whether the proxy has kept a connection: what came since (tickets, windows) is read, until the socket is quiet or
+/// has ended.
+fn is_open(client: &mut Connection, plan: &Plan, scratch: &mut [u8]) -> bool {
     loop {
+        match client.transport.socket.peek(&mut [0]) {
+            Err(error) => return would_block(&error),
+            Ok(_) => {
+                if client.read(plan, scratch, &mut Vec::new()).is_err() {
+                    return false;
+                }
+            }
+        }
+    }
+}
+
+fn one_request(
+    plan: &Plan,
+    tls: Option<&Arc<ClientConfig>>,
+    index: usize,
+    scratch: &mut [u8],
+) -> Result<Connection, String> {
+    let exchange = index % plan.exchanges.len();
+    let mut client = Connection::connect(plan, tls, &plan.exchanges[exchange].host)
+        .map_err(|error| error.to_string())?;
+    let asked = Asked {
+        exchange,
+        due: Instant::now(),
+        compared: true,
+    };
+    client.begin(plan, asked);
+    let mut poll = Poll::new(1).map_err(|error| error.to_string())?;
+    poll.add(&client.transport.socket, 0, Interest::Read)
+        .map_err(|error| error.to_string())?;
+    let mut done = Vec::new();
+    loop {
+        let named = |fault: Fault| fault.name().to_owned();
+        client.flush(plan).map_err(named)?;
         let ready = poll
             .wait(Some(ANSWER_TIMEOUT))
             .map_err(|error| error.to_string())?;
         if ready == 0 {
             return Err("no answer".to_owned());
         }
-        match client
-            .read(plan, scratch)
-            .map_err(|fault| fault.name().to_owned())?
-        {
-            Progress::Pending => {}
-            Progress::Done => return Ok(client),
-            Progress::DoneAndClosing => return Err("the proxy closes after one request".to_owned()),
+        let life = client.read(plan, scratch, &mut done).map_err(named)?;
+        match (done.is_empty(), life) {
+            (true, _) => {}
+            (false, Life::Open) => return Ok(client),
+            (false, Life::Closing) => return Err("the proxy closes after one request".to_owned()),
         }
     }
 }

@@ -6,6 +6,9 @@
 //! - open loop: `--rate N` requests a second, latency counted from the moment a request was due,
 //! - `--upload 1m` sends `PUT` requests with a body of that size; `--targets FILE` takes requests in turn from lines
 //!   of `host target`,
+//! - `--tls CA.pem` over TLS 1.3, `--protocol h2` over HTTP/2 (`--streams N` at a time on each connection),
+//! - `--per-connection N` closes a connection after N answers; `--handshakes full` or `resumed` demands that kind,
+//! - `--grpc 100` makes unary gRPC calls whose message comes back,
 //! - `--idle N` opens N connections, makes one request on each and holds them until stdin ends,
 //! - `--pid` names proxy processes whose CPU time (descendants included) is read at both ends of the measured window.
 //!
@@ -19,10 +22,13 @@ use std::process::ExitCode;
 use foregate_bench::options::Options;
 use foregate_bench::poll::raise_open_files;
 
-mod client;
+mod connection;
+mod h1;
+mod h2;
 mod idle;
 mod plan;
 mod run;
+mod transport;
 
 fn main() -> ExitCode {
     raise_open_files();

@@ -71,7 +71,7 @@ fn the_full_example_shows_every_key() {
         .filter(|(_, key)| {
             !matches!(
                 *key,
-                "admin" | "access_log" | "log" | "client" | "paths" | "forwarding"
+                "acme" | "admin" | "access_log" | "log" | "client" | "paths" | "forwarding"
             )
         })
         .map(|(heading, key)| format!("{heading} {key}"))
@@ -101,6 +101,12 @@ fn json_of_the_same_shape_means_the_same() {
 fn sorted(outcome: Outcome) -> Settings {
     let mut settings = outcome.settings.unwrap();
     settings.listeners.sort_by(|a, b| a.name.cmp(&b.name));
+    settings.certificates.sort_by(|a, b| a.name.cmp(&b.name));
+    for listener in &mut settings.listeners {
+        if let crate::settings::Mode::TlsPassthrough(routes) = &mut listener.mode {
+            routes.sort_by_key(|(host, _)| host.to_string());
+        }
+    }
     settings.sites.sort_by(|a, b| a.name.cmp(&b.name));
     settings.upstreams.sort_by(|a, b| a.name.cmp(&b.name));
     settings

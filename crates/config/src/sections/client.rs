@@ -1,5 +1,6 @@
 //! `[client]`
 
+use super::http2;
 use crate::diagnostic::Report;
 use crate::fields::Fields;
 use crate::keys::{Default, Key, Kind, SIZE_32, SIZE_64, Section, key};
@@ -99,7 +100,13 @@ pub(super) static SECTION: Section = Section {
                 off: true,
             },
             Default::Text("10m"),
-            "How long an upgraded connection, such as a WebSocket, may be silent in both directions.",
+            "How long an upgraded connection, such as a WebSocket, or one of a `tcp` listener may be silent in both directions.",
+        ),
+        key(
+            "http2",
+            Kind::Table(&http2::SECTION),
+            Default::Empty,
+            "What clients may do that speak HTTP/2.",
         ),
     ],
 };
@@ -148,6 +155,7 @@ pub(super) fn read(fields: Fields<'_>, report: &mut Report) -> Client {
         write_timeout: fields.duration("write_timeout", report),
         half_close_timeout: fields.duration("half_close_timeout", report),
         tunnel_idle_timeout: fields.duration_or_off("tunnel_idle_timeout", report),
+        http2: http2::read(fields.table("http2", report), report),
     };
     fields.finish();
     client

@@ -1,18 +1,20 @@
 //! `[listeners.<name>]`
 
+use super::listener_mode;
 use crate::Origin;
 use crate::diagnostic::{Code, Diagnostic, Report};
 use crate::fields::Fields;
 use crate::keys::{self, Default, Kind, Section, key};
-use crate::settings::Listener;
+use crate::names::Names;
+use crate::settings::{Listener, Mode, Settings};
 use crate::tree::Entry;
 use crate::words;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 pub(super) static SECTION: Section = Section {
     heading: "[listeners.<name>]",
-    doc: "Where clients connect. Without any `[listeners]` table there is one listener, `public`, on `0.0.0.0:80` and \
-          `[::]:80`.",
+    doc: "Where clients connect. Without any `[listeners]` table there are two: `public`, on `0.0.0.0:80` and `[::]:80`, and \
+          `secure`, with TLS on `0.0.0.0:443` and `[::]:443`; the latter only if some site can have a certificate.",
     keys: &[
         key(
             "addresses",
@@ -29,7 +31,7 @@ pub(super) static SECTION: Section = Section {
         key(
             "proxy_protocol",
             Kind::Choice(&[
-                ("off", "connections begin with HTTP"),
+                ("off", "connections begin with what the client says"),
                 (
                     "accept",
                     "connections begin with a PROXY protocol head, version 1 or 2, and come from `forwarding.trusted_proxies`; others are closed",
@@ -68,29 +70,58 @@ pub(super) static SECTION: Section = Section {
             Default::Integer(4096),
             "Connections that the system may queue before they are accepted.",
         ),
+        listener_mode::MODE,
+        listener_mode::TLS,
+        listener_mode::PROTOCOLS,
+        listener_mode::HANDSHAKES_MAX,
+        listener_mode::UPSTREAM,
+        listener_mode::SNI,
     ],
 };
 
-pub(super) fn read(entries: &[Entry], report: &mut Report) -> Vec<Listener> {
+pub(super) fn read(entries: &[Entry], names: &mut Names, report: &mut Report) -> Vec<Listener> {
     let mut listeners: Vec<Listener> = entries
         .iter()
-        .map(|entry| read_one(entry, report))
+        .map(|entry| read_one(entry, names, report))
         .collect();
     if listeners.is_empty() {
-        let any: [SocketAddr; 2] = [
-            (Ipv4Addr::UNSPECIFIED, 80).into(),
-            (Ipv6Addr::UNSPECIFIED, 80).into(),
-        ];
-        let fields = Fields::absent(&SECTION, Origin::NOWHERE);
-        listeners.push(Listener {
-            implied: true,
-            ..build("public", fields, any.to_vec(), report)
-        });
+        listeners.push(implied(names, "public", 80, report));
+        let mut secure = implied(names, SECURE, 443, report);
+        if let Mode::Http { tls, .. } = &mut secure.mode {
+            *tls = true;
+        }
+        listeners.push(secure);
     }
     listeners
 }
 
-fn read_one(entry: &Entry, report: &mut Report) -> Listener {
+/// The implied listener with TLS.
+const SECURE: &str = "secure";
+
+fn implied(names: &mut Names, name: &str, port: u16, report: &mut Report) -> Listener {
+    let any: [SocketAddr; 2] = [
+        (Ipv4Addr::UNSPECIFIED, port).into(),
+        (Ipv6Addr::UNSPECIFIED, port).into(),
+    ];
+    let fields = Fields::absent(&SECTION, Origin::NOWHERE);
+    Listener {
+        implied: true,
+        ..build(name, fields, any.to_vec(), names, report)
+    }
+}
+
+/// Takes the implied listener with TLS away if no site could have a certificate there.
+pub(super) fn drop_useless(settings: &mut Settings) {
+    let is_useful = settings
+        .sites
+        .iter()
+        .any(|site| site.is_on(SECURE) && settings.may_have_certificate(site));
+    settings
+        .listeners
+        .retain(|listener| !listener.implied || listener.name != SECURE || is_useful);
+}
+
+fn read_one(entry: &Entry, names: &mut Names, report: &mut Report) -> Listener {
     words::name(&entry.key, entry.key_origin, report);
     let fields = Fields::open(&SECTION, &entry.node, entry.key_origin, report);
     let mut addresses = fields.list("addresses", report, words::socket_address);
@@ -131,18 +162,22 @@ fn read_one(entry: &Entry, report: &mut Report) -> Listener {
         ),
         (None, _) => {}
     }
-    build(&entry.key, fields, addresses, report)
+    build(&entry.key, fields, addresses, names, report)
 }
 
 fn build(
     name: &str,
     fields: Fields<'_>,
     addresses: Vec<SocketAddr>,
+    names: &mut Names,
     report: &mut Report,
 ) -> Listener {
     fields.entry("addresses");
     fields.entry("address");
+    let mode = listener_mode::read(name, &fields, names, report);
     let listener = Listener {
+        mode,
+        handshakes_max: fields.count("handshakes_max", report),
         name: name.to_owned(),
         origin: fields.origin,
         addresses,

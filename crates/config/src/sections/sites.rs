@@ -1,6 +1,7 @@
 //! `[sites."<host>"]`
 
-use super::{routes, upstreams};
+use super::files::Directories;
+use super::{routes, site_tls, upstreams};
 use crate::diagnostic::{Code, Diagnostic, Report};
 use crate::fields::Fields;
 use crate::hosts;
@@ -29,8 +30,13 @@ pub(super) static SECTION: Section = Section {
             "listeners",
             Kind::List(&Kind::Text(&keys::NAME)),
             Default::Absent("all listeners"),
-            "Names of the listeners that the site is served on; an empty list means all.",
+            "Names of the listeners that the site is served on; an empty list means all that carry requests.",
         ),
+        site_tls::TLS,
+        site_tls::CERTIFICATES,
+        site_tls::HTTPS_REDIRECT,
+        site_tls::HSTS,
+        site_tls::CLIENT_CERTIFICATE,
         key(
             "upstream",
             Kind::Text(&keys::NAME),
@@ -52,6 +58,7 @@ pub(super) struct Surroundings<'s> {
     /// Stands in for an upstream that does not exist, which is reported.
     pub(super) no_upstream: Upstream,
     pub(super) client: &'s Client,
+    pub(super) directories: Directories<'s>,
     pub(super) names: &'s mut Names,
     pub(super) faulty: Faulty,
 }
@@ -75,14 +82,16 @@ pub(super) fn read(
     entries: &[Entry],
     upstreams: &[Upstream],
     client: &Client,
+    directories: Directories<'_>,
     names: &mut Names,
     report: &mut Report,
 ) -> (Vec<Site>, Faulty) {
-    let no_upstream = upstreams::read_one("", upstreams::absent(), &mut Report::default());
+    let no_upstream = upstreams::read_one("", upstreams::absent(), &[], &mut Report::default());
     let mut surroundings = Surroundings {
         upstreams,
         no_upstream,
         client,
+        directories,
         names,
         faulty: Faulty::new(),
     };
@@ -115,6 +124,11 @@ fn read_one(
             .listener(name, origin, report)
             .then(|| name.to_owned())
     });
+    let lent = site_tls::Surroundings {
+        directories: surroundings.directories,
+        names: surroundings.names,
+    };
+    let tls = site_tls::read(&fields, &lent, report);
     let mut site_routes = routes::read(&fields, index, surroundings, report);
     let short = fields.entry("upstream");
     if let Some(short) = short {
@@ -141,6 +155,7 @@ fn read_one(
         origin: entry.key_origin,
         hosts,
         listeners,
+        tls,
         routes: site_routes,
     }
 }
@@ -200,6 +215,7 @@ pub(crate) fn plain_site(routes: Vec<Route>) -> Site {
         origin: crate::Origin::NOWHERE,
         hosts: vec![host],
         listeners: Vec::new(),
+        tls: site_tls::absent(),
         routes,
     }
 }

@@ -1,6 +1,7 @@
 //! `[upstreams.<name>]`
 
-use super::{proxying, servers};
+use super::files::Directories;
+use super::{proxying, servers, upstream_tls};
 use crate::diagnostic::{Code, Diagnostic, Report};
 use crate::fields::Fields;
 use crate::keys::{self, Default, Kind, SIZE_32, Section, key};
@@ -119,6 +120,16 @@ pub(super) static SECTION: Section = Section {
             Default::Empty,
             "When a failing backend is left out.",
         ),
+        upstream_tls::TLS,
+        upstream_tls::PROTOCOL,
+        upstream_tls::STREAMS,
+        key(
+            "grpc_web",
+            Kind::Boolean,
+            Default::Boolean(false),
+            "Whether requests of browsers by gRPC-Web are translated to the gRPC that the backends speak, and their answers \
+             back; gRPC itself needs no key. The backends need `protocol = \"h2\"`.",
+        ),
     ],
 };
 
@@ -190,13 +201,17 @@ pub(super) static EJECTION: Section = Section {
     ],
 };
 
-pub(super) fn read(entries: &[Entry], report: &mut Report) -> Vec<Upstream> {
+pub(super) fn read(
+    entries: &[Entry],
+    directories: Directories<'_>,
+    report: &mut Report,
+) -> Vec<Upstream> {
     entries
         .iter()
         .map(|entry| {
             words::name(&entry.key, entry.key_origin, report);
             let fields = Fields::open(&SECTION, &entry.node, entry.key_origin, report);
-            read_one(&entry.key, fields, report)
+            read_one(&entry.key, fields, directories, report)
         })
         .collect()
 }
@@ -207,7 +222,12 @@ pub(crate) fn absent() -> Fields<'static> {
 }
 
 /// Reads the table of one upstream.
-pub(crate) fn read_one(name: &str, fields: Fields<'_>, report: &mut Report) -> Upstream {
+pub(crate) fn read_one(
+    name: &str,
+    fields: Fields<'_>,
+    directories: Directories<'_>,
+    report: &mut Report,
+) -> Upstream {
     let list = fields.require("servers", "[\"10.0.0.1:8080\", \"10.0.0.2:8080\"]", report);
     let items = list.map_or(&[][..], |entry| fields.items(&entry.node, report));
     if let (Some(entry), true) = (list, items.is_empty()) {
@@ -246,6 +266,12 @@ pub(crate) fn read_one(name: &str, fields: Fields<'_>, report: &mut Report) -> U
         timeouts: proxying::timeouts(fields.table("timeouts", report), report),
         response: response(fields.table("response", report), report),
         ejection: ejection(fields.table("ejection", report), report),
+        tls: fields
+            .entry("tls")
+            .and_then(|entry| upstream_tls::read(entry, directories, report)),
+        protocol: upstream_tls::protocol(&fields, report),
+        streams_per_connection_max: fields.count("streams_per_connection_max", report),
+        grpc_web: fields.boolean("grpc_web", report),
     };
     fields.finish();
     upstream

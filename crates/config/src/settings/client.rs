@@ -31,6 +31,23 @@ pub struct Client {
     pub half_close_timeout: Duration,
     /// How long an upgraded connection may be silent in both directions.
     pub tunnel_idle_timeout: Option<Duration>,
+    /// What clients may do that speak HTTP/2.
+    pub http2: Http2,
+}
+
+/// What clients may do that speak HTTP/2 (RFC 9113).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Http2 {
+    /// Requests at once on one connection.
+    pub streams_max: u32,
+    /// Bytes of body that a client may send ahead on one stream.
+    pub stream_window_bytes: u32,
+    /// Bytes of bodies that a client may send ahead on all streams of a connection.
+    pub connection_window_bytes: u32,
+    /// Points that a client may spend a minute on asking without getting anything done.
+    pub abuse_points_per_minute_max: u32,
+    /// How long a client may take to acknowledge settings.
+    pub ack_timeout: Duration,
 }
 
 /// The slowest upload that is tolerated.

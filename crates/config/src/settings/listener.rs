@@ -1,5 +1,6 @@
 //! `[listeners.<name>]`: where clients connect.
 
+use super::HostPattern;
 use crate::Origin;
 use std::net::SocketAddr;
 
@@ -24,4 +25,38 @@ pub struct Listener {
     pub connections_per_client_max: Option<u32>,
     /// Connections that the system may queue before they are accepted.
     pub backlog: u32,
+    /// What is done with connections.
+    pub mode: Mode,
+    /// Unfinished TLS handshakes over all workers; more are refused.
+    pub handshakes_max: u32,
+}
+
+impl Listener {
+    /// Whether clients speak TLS here and sites answer.
+    pub fn is_tls(&self) -> bool {
+        matches!(self.mode, Mode::Http { tls: true, .. })
+    }
+
+    /// Whether sites answer here.
+    pub fn is_http(&self) -> bool {
+        matches!(self.mode, Mode::Http { .. })
+    }
+}
+
+/// What is done with a listener's connections.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Mode {
+    /// They carry requests.
+    Http {
+        /// Whether TLS is ended here.
+        tls: bool,
+        /// Whether HTTP/1.1 is spoken.
+        http1: bool,
+        /// Whether HTTP/2 is spoken.
+        http2: bool,
+    },
+    /// Their bytes go to the upstream of this name.
+    Tcp(String),
+    /// Their bytes go to the upstream of the name that the client's TLS asks for, undecrypted.
+    TlsPassthrough(Vec<(HostPattern, String)>),
 }

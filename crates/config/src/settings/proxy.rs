@@ -16,7 +16,7 @@ impl Settings {
         // What is missing in an empty configuration is put in below.
         let report = &mut Report::default();
         let (mut settings, _) = sections::read(&Node::empty_table(Origin::NOWHERE), &[], report);
-        let mut upstream = sections::read_upstream("app", sections::absent_upstream(), report);
+        let mut upstream = sections::read_upstream("app", sections::absent_upstream(), &[], report);
         upstream.servers = to
             .iter()
             .map(|address| Server {

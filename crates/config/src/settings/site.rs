@@ -1,6 +1,6 @@
 //! `[sites."<host>"]`: what is served for which hosts.
 
-use super::{Action, FieldRules, HostPattern, PathMatch, Rank, ValueMatch};
+use super::{Action, FieldRules, HostPattern, PathMatch, Rank, SiteTls, ValueMatch};
 use crate::Origin;
 use ipnet::IpNet;
 
@@ -13,8 +13,10 @@ pub struct Site {
     pub origin: Origin,
     /// The hosts it serves, at least one, the site's name first.
     pub hosts: Vec<SiteHost>,
-    /// Names of the listeners it is served on, all known; empty for all listeners.
+    /// Names of the listeners it is served on, all known; empty for all listeners that carry requests.
     pub listeners: Vec<String>,
+    /// How it is served over TLS.
+    pub tls: SiteTls,
     /// Its routes in the order they were written (which means nothing), at least one. The short form
     /// `upstream = "..."` stands here as a route named `default`.
     pub routes: Vec<Route>,

@@ -1,6 +1,6 @@
 //! `[upstreams.<name>]`: the backends.
 
-use super::{HostHeader, Timeouts};
+use super::{HostHeader, Protocol, Timeouts, UpstreamTls};
 use crate::Origin;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -40,6 +40,14 @@ pub struct Upstream {
     pub response: ResponseLimits,
     /// When a failing backend is left out, if ever.
     pub ejection: Option<Ejection>,
+    /// How its backends are spoken to in secret, if they are.
+    pub tls: Option<UpstreamTls>,
+    /// The protocol that they are spoken to.
+    pub protocol: Protocol,
+    /// With HTTP/2: requests at once on one connection.
+    pub streams_per_connection_max: u32,
+    /// Whether gRPC-Web is translated to gRPC and back.
+    pub grpc_web: bool,
 }
 
 /// One backend of an upstream.

@@ -20,6 +20,7 @@ impl Registry {
         self.scrape_process(out);
         scrape_workers(out, &shards);
         scrape_outcomes(out, &shards, &self.reason_names);
+        scrape_failed(out, &shards, &self.reason_names);
         scrape_routes(out, &shards, &lock(&self.routes).list());
         scrape_route_outcomes(out, &shards, &lock(&self.routes).list(), &self.reason_names);
         scrape_endpoints(out, &shards, &lock(&self.endpoints).list());
@@ -125,6 +126,20 @@ fn scrape_outcomes(out: &mut Exposition, shards: &[Arc<Shard>], reasons: &[&str]
             .map(|shard| shard.outcomes[number].read())
             .sum();
         out.count(family, &[("reason", reason)], count);
+    }
+}
+
+fn scrape_failed(out: &mut Exposition, shards: &[Arc<Shard>], reasons: &[&str]) {
+    let family = out.family(
+        "foregate_http2_connections_failed_total",
+        Kind::Counter,
+        "HTTP/2 connections that were ended for what the client did.",
+    );
+    for (number, reason) in reasons.iter().enumerate() {
+        let count = shards.iter().map(|shard| shard.failed[number].read()).sum();
+        if count > 0 {
+            out.count(family, &[("reason", reason)], count);
+        }
     }
 }
 
@@ -287,6 +302,11 @@ fn scrape_listeners(out: &mut Exposition, shards: &[Arc<Shard>], names: &[Pair])
         Kind::Counter,
         "Connections taken.",
     );
+    let http2 = out.family(
+        "foregate_connections_http2_total",
+        Kind::Counter,
+        "Connections taken that spoke HTTP/2.",
+    );
     let active = out.family(
         "foregate_connections",
         Kind::Gauge,
@@ -324,6 +344,7 @@ fn scrape_listeners(out: &mut Exposition, shards: &[Arc<Shard>], names: &[Pair])
         let name = if slot == 0 { "other" } else { name };
         let labels = [("listener", name)];
         out.count(accepted, &labels, taken);
+        out.count(http2, &labels, sum(&cells, |cells| &cells.http2));
         out.count(active, &labels, level_sum(&cells, |cells| &cells.active));
         for reason in Refusal::ALL {
             let count = sum(&cells, |cells| &cells.refused[reason as usize]);

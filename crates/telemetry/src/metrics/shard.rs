@@ -67,6 +67,8 @@ pub enum Refusal {
     ConnectionsPerClientMax,
     /// The PROXY protocol head was missing, malformed or from an untrusted address.
     ProxyProtocol,
+    /// The TLS handshake came to nothing.
+    Handshake,
     /// The process is draining.
     Draining,
     /// The system could not hand the connection over (out of descriptors or memory).
@@ -75,10 +77,11 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every reason, in the order of their cells.
-    pub const ALL: [Refusal; 5] = [
+    pub const ALL: [Refusal; 6] = [
         Refusal::ConnectionsMax,
         Refusal::ConnectionsPerClientMax,
         Refusal::ProxyProtocol,
+        Refusal::Handshake,
         Refusal::Draining,
         Refusal::AcceptError,
     ];
@@ -90,6 +93,7 @@ impl Refusal {
             Refusal::ConnectionsMax => "connections-max",
             Refusal::ConnectionsPerClientMax => "connections-per-client-max",
             Refusal::ProxyProtocol => "proxy-protocol",
+            Refusal::Handshake => "handshake",
             Refusal::Draining => "draining",
             Refusal::AcceptError => "accept-error",
         }
@@ -145,6 +149,8 @@ impl EndpointCells {
 pub struct ListenerCells {
     /// Connections taken.
     pub accepted: Counter,
+    /// Those of them that spoke HTTP/2.
+    pub http2: Counter,
     /// Connections open.
     pub active: Level,
     /// Bytes read from clients, heads and framing included.
@@ -183,6 +189,8 @@ pub struct Shard {
     /// Connections this worker serves.
     pub connections: Level,
     pub(super) outcomes: Box<[Counter]>,
+    /// HTTP/2 connections that were ended for what the client did, by reason.
+    pub(super) failed: Box<[Counter]>,
     pub(super) routes: Pages<RouteCells>,
     pub(super) endpoints: Pages<EndpointCells>,
     pub(super) listeners: Pages<ListenerCells>,
@@ -196,6 +204,7 @@ impl Shard {
         Shard {
             connections: Level::default(),
             outcomes: counters(reasons),
+            failed: counters(reasons),
             routes: Pages::new(limits.routes_max),
             endpoints: Pages::new(limits.endpoints_max),
             listeners: Pages::new(limits.listeners_max),
@@ -221,6 +230,12 @@ impl Shard {
         if reason != 0 {
             self.route_outcome(route, reason);
         }
+    }
+
+    /// Counts an HTTP/2 connection that was ended for what its client did. `reason` is an outcome's number.
+    #[cold]
+    pub fn connection_failed(&self, reason: usize) {
+        self.failed[reason.min(self.failed.len() - 1)].one();
     }
 
     #[cold]

@@ -260,6 +260,11 @@ impl Connection {
         self.peer.connect_protocol
     }
 
+    /// Whether the peer has begun a field block and not ended it.
+    pub fn has_open_block(&self) -> bool {
+        self.block.is_some()
+    }
+
     /// Whether the peer's SETTINGS came.
     pub fn is_peer_known(&self) -> bool {
         self.peer_known

@@ -1,9 +1,10 @@
-//! A bare HTTP/1.1 responder, much cheaper than any proxy in front of it.
+//! A bare responder for HTTP/1.1 and, by prior knowledge, HTTP/2, much cheaper than any proxy in front of it.
 //!
 //! `backend --listen 127.0.0.1:18101 [--listen ...]` answers on one thread:
 //! - `GET /…/<size>` (`/1k`, `/64k`, `/10m`, any `<n>`, `<n>k`, `<n>m`): that many bytes of the known content,
 //! - `GET /slow?ms=<n>`: 1 KB after n milliseconds,
 //! - `PUT` or `POST /…`: reads the body, compares it with the known content, answers `bytes=<n> content=same`,
+//! - over HTTP/2 also gRPC-shaped calls: the message comes back, with `grpc-status: 0` if it was the known content,
 //! - `GET /connections`: how many connections were accepted so far (tells whether a proxy keeps them alive).
 
 #![forbid(unsafe_code)]
@@ -17,8 +18,11 @@ use std::time::{Duration, Instant};
 
 use foregate_bench::content;
 use foregate_bench::framing::{Chunks, Framing, framing, head_end};
+use foregate_bench::h2::PREFACE;
 use foregate_bench::options::Options;
 use foregate_bench::poll::{Interest, Poll, raise_open_files, would_block};
+
+mod h2;
 
 const LISTENERS: u64 = 1 << 32;
 const SCRATCH_BYTES: usize = 256 << 10;
@@ -31,6 +35,7 @@ enum State {
     Upload(Upload),
     Answer { bytes: Rc<Vec<u8>>, sent: usize },
     Pause,
+    Http2(Box<h2::Streams>),
 }
 
 /// A request body on its way in.
@@ -64,6 +69,7 @@ struct Responder {
     answers: BTreeMap<usize, Rc<Vec<u8>>>,
     accepted: u64,
     pauses: BinaryHeap<Reverse<(Instant, usize, u64)>>,
+    http2: h2::Answers,
 }
 
 fn answer(status: &str, kind: &str, body: &[u8]) -> Rc<Vec<u8>> {
@@ -138,6 +144,14 @@ impl Responder {
         input: &mut &[u8],
     ) -> io::Result<Step> {
         match &mut connection.state {
+            State::Head if input.len() < PREFACE.len() && PREFACE.starts_with(input) => {
+                Ok(Step::Wait)
+            }
+            State::Head if input.starts_with(PREFACE) => {
+                *input = &input[PREFACE.len()..];
+                connection.state = State::Http2(Box::new(h2::Streams::new()));
+                Ok(Step::Again)
+            }
             State::Head => {
                 let Some(end) = head_end(input) else {
                     let too_big = input.len() > HEAD_BYTES_MAX;
@@ -184,6 +198,10 @@ impl Responder {
                 Ok(Step::Again)
             }
             State::Pause => Ok(Step::Wait),
+            State::Http2(streams) => {
+                let step = streams.step(&mut self.http2, &mut connection.socket, input)?;
+                Ok(step.map_or(Step::Over, |()| Step::Wait))
+            }
         }
     }
 }
@@ -291,6 +309,7 @@ impl Server {
         connection.unread = input.to_vec();
         let interest = match connection.state {
             State::Answer { .. } => Interest::Write,
+            State::Http2(ref streams) if streams.has_unsent() => Interest::ReadWrite,
             _ => Interest::Read,
         };
         if interest != connection.interest {
@@ -355,6 +374,7 @@ fn serve(addresses: &[String]) -> io::Result<()> {
         answers: BTreeMap::new(),
         accepted: 0,
         pauses: BinaryHeap::new(),
+        http2: h2::Answers::new(),
     };
     Server {
         responder,

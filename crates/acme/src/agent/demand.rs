@@ -1,0 +1,242 @@
+//! Certificates that clients ask for by shaking hands.
+
+use std::collections::BTreeMap;
+
+use foregate_telemetry::clock::now;
+use foregate_telemetry::log::process;
+use http::StatusCode;
+use tokio::sync::oneshot;
+
+use super::entry::Entry;
+use super::work::{About, Done, Waiter, Work};
+use crate::allowance::{Verdict, covers};
+use crate::certificate::{Key, Source};
+use crate::options::OnDemand;
+use crate::web::{self, Web};
+
+/// Certificates on demand that are kept.
+const ON_DEMAND_MAX: usize = 10_000;
+/// Handshakes that wait for a certificate or the ask URL.
+const WAITING_MAX: usize = 1_000;
+/// Questions to the ask URL that run at once.
+const ASKS_AT_ONCE_MAX: usize = 8;
+
+/// Answers a handshake, which may have given up.
+fn tell(answer: oneshot::Sender<bool>, is_there: bool) {
+    let _ = answer.send(is_there);
+}
+
+impl Work {
+    fn on_demand(&self) -> Option<&OnDemand> {
+        self.acme.as_ref()?.on_demand.as_ref()
+    }
+
+    fn demand_key(&self, name: &str) -> Key {
+        let directory = self.acme.as_ref().map(|acme| acme.directory.as_str());
+        Key::of(&[name.to_owned()], Source::Acme, directory)
+    }
+
+    /// A handshake asks for a name.
+    pub(super) fn demand(&mut self, name: String, answer: oneshot::Sender<bool>) {
+        let key = self.demand_key(&name);
+        if let Some(entry) = self.entries.get(&key) {
+            match entry.issued.is_some() {
+                true => tell(answer, entry.active),
+                false => self.wait(key, answer),
+            }
+            return;
+        }
+        let Some(options) = self.on_demand().cloned() else {
+            tell(answer, false);
+            return;
+        };
+        let (asks, most) = (options.ask.is_some(), options.issues_per_hour_max);
+        match self
+            .allowance
+            .judge(now(), &name, &options.allow, asks, most)
+        {
+            Verdict::Order => self.order_on_demand(&name, answer),
+            Verdict::Ask => self.ask(name, options, answer),
+            Verdict::Full => {
+                process::warn(
+                    "a certificate on demand was declined: the hour is full",
+                    &[("name", &name), ("issues_per_hour_max", &most)],
+                );
+                tell(answer, false);
+            }
+            Verdict::Decline => tell(answer, false),
+        }
+    }
+
+    fn waiting_count(&self) -> usize {
+        let orders: usize = self.waiting.values().map(Vec::len).sum();
+        let asks: usize = self.asking.values().map(Vec::len).sum();
+        orders + asks
+    }
+
+    fn wait(&mut self, key: Key, answer: oneshot::Sender<bool>) {
+        if self.waiting_count() >= WAITING_MAX {
+            tell(answer, false);
+            return;
+        }
+        let waiter = Waiter::Handshake(answer);
+        self.waiting.entry(key).or_default().push(waiter);
+    }
+
+    fn order_on_demand(&mut self, name: &str, answer: oneshot::Sender<bool>) {
+        let kept = self.entries.values().filter(|entry| entry.on_demand);
+        if kept.count() >= ON_DEMAND_MAX {
+            process::warn(
+                "a certificate on demand was declined: there are too many",
+                &[("name", &name), ("max", &ON_DEMAND_MAX)],
+            );
+            tell(answer, false);
+            return;
+        }
+        let key = self.demand_key(name);
+        let directory = self.acme.as_ref().map(|acme| acme.directory.clone());
+        let names = vec![name.to_owned()];
+        let entry = self.load(Entry::new(
+            key.clone(),
+            names,
+            Source::Acme,
+            directory,
+            true,
+        ));
+        let is_there = entry.issued.is_some() && entry.active;
+        self.entries.insert(key.clone(), entry);
+        match is_there {
+            true => tell(answer, true),
+            false => self.wait(key, answer),
+        }
+    }
+
+    fn ask(&mut self, name: String, options: OnDemand, answer: oneshot::Sender<bool>) {
+        let is_full = self.waiting_count() >= WAITING_MAX;
+        if let Some(waiting) = self.asking.get_mut(&name)
+            && !is_full
+        {
+            waiting.push(answer);
+            return;
+        }
+        let (Some(url), false) = (options.ask, is_full) else {
+            tell(answer, false);
+            return;
+        };
+        if self.running_of(|about| matches!(about, About::Ask)) >= ASKS_AT_ONCE_MAX {
+            tell(answer, false);
+            return;
+        }
+        self.asking.insert(name.clone(), vec![answer]);
+        let handle = self.running.spawn(async move {
+            let answer = ask(&url, &name).await;
+            Done::Asked(name, answer)
+        });
+        self.about.insert(handle.id(), About::Ask);
+    }
+
+    /// The ask URL has answered.
+    pub(super) fn asked(&mut self, name: &str, answer: Result<bool, String>) {
+        let waiting = self.asking.remove(name).unwrap_or_default();
+        if let Err(why) = &answer {
+            process::warn(
+                "the ask URL could not be asked; the certificate on demand is declined",
+                &[("name", &name), ("detail", why)],
+            );
+        }
+        let yes = answer.unwrap_or(false);
+        let most = self
+            .on_demand()
+            .map_or(0, |options| options.issues_per_hour_max);
+        let verdict = self.allowance.answered(now(), name, yes, most);
+        let mut waiting = waiting.into_iter();
+        if verdict == Verdict::Order
+            && let Some(first) = waiting.next()
+        {
+            self.order_on_demand(name, first);
+            let key = self.demand_key(name);
+            for answer in waiting {
+                self.wait(key.clone(), answer);
+            }
+            return;
+        }
+        for answer in waiting {
+            tell(answer, false);
+        }
+    }
+
+    /// After a change of what is wanted: certificates on demand stay as long as the configuration admits them; those
+    /// in the folder come back.
+    pub(super) fn keep_on_demand(&mut self, mut old: BTreeMap<Key, Entry>) {
+        let Some(options) = self.on_demand().cloned() else {
+            return;
+        };
+        let directory = self.acme.as_ref().map(|acme| acme.directory.clone());
+        let keys = match self.folder.keys() {
+            Ok(keys) => keys,
+            Err(failure) => {
+                process::warn(
+                    "certificates on demand could not be listed",
+                    &[
+                        ("reason", &failure.reason.name()),
+                        ("detail", &failure.detail),
+                    ],
+                );
+                Vec::new()
+            }
+        };
+        let mut kept = 0;
+        let known: Vec<_> = old.keys().cloned().collect();
+        for key in known.into_iter().chain(keys) {
+            if self.entries.contains_key(&key) || kept == ON_DEMAND_MAX {
+                continue;
+            }
+            let entry = match old.remove(&key) {
+                Some(entry) => entry,
+                None => match self.stored_on_demand(&key, directory.as_deref()) {
+                    Some(entry) => entry,
+                    None => continue,
+                },
+            };
+            let is_admitted = |name: &String| {
+                options.ask.is_some() || options.allow.iter().any(|pattern| covers(pattern, name))
+            };
+            let is_ours = entry.record.directory == directory;
+            if entry.on_demand && is_ours && entry.names.iter().all(is_admitted) {
+                kept += 1;
+                self.entries.insert(key, entry);
+            }
+        }
+    }
+
+    fn stored_on_demand(&mut self, key: &Key, directory: Option<&str>) -> Option<Entry> {
+        // What can't be read is ordered anew when a client asks for it.
+        let stored = self.folder.certificate(key).ok()??;
+        let record = &stored.record;
+        let is_kept =
+            record.on_demand && record.directory.as_deref() == directory && stored.issued.is_some();
+        if !is_kept {
+            return None;
+        }
+        let (names, directory) = (record.names.clone(), record.directory.clone());
+        Some(self.load(Entry::new(
+            key.clone(),
+            names,
+            Source::Acme,
+            directory,
+            true,
+        )))
+    }
+}
+
+async fn ask(url: &str, name: &str) -> Result<bool, String> {
+    let tls = web::trust(None).or_else(|_| web::trust_nobody());
+    let tls = tls.map_err(|failure| failure.detail)?;
+    let joint = if url.contains('?') { '&' } else { '?' };
+    // A name that gets here is letters, digits, hyphens and dots: nothing to escape.
+    let status = Web::ask(tls)
+        .status(&format!("{url}{joint}domain={name}"))
+        .await
+        .map_err(|error| error.to_string())?;
+    Ok(status == StatusCode::OK)
+}

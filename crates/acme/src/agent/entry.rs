@@ -1,0 +1,107 @@
+//! One certificate in the agent's care.
+
+use foregate_telemetry::clock::{Moment, UnixTime};
+
+use crate::certificate::{Issued, Key, Source};
+use crate::folder::{LastError, Record, Stored};
+use crate::order::Task;
+use crate::reason::Failure;
+use crate::schedule::{Schedule, Timing};
+
+/// A certificate that is wanted.
+pub(super) struct Entry {
+    pub(super) key: Key,
+    pub(super) names: Vec<String>,
+    pub(super) source: Source,
+    pub(super) on_demand: bool,
+    pub(super) schedule: Schedule,
+    pub(super) record: Record,
+    /// What there is.
+    pub(super) issued: Option<Issued>,
+    /// Whether an order runs.
+    pub(super) ordering: bool,
+    /// Whether the CA is being asked for its renewal information.
+    pub(super) asking: bool,
+    /// Whether the gateway has taken up what there is.
+    pub(super) active: bool,
+}
+
+impl Entry {
+    pub(super) fn new(
+        key: Key,
+        names: Vec<String>,
+        source: Source,
+        directory: Option<String>,
+        on_demand: bool,
+    ) -> Entry {
+        Entry {
+            record: Record::new(names.clone(), source, directory, on_demand),
+            key,
+            names,
+            source,
+            on_demand,
+            schedule: Schedule::new(),
+            issued: None,
+            ordering: false,
+            asking: false,
+            active: false,
+        }
+    }
+
+    /// Takes over what the folder has.
+    pub(super) fn load(&mut self, stored: Stored, now: Moment, unix: UnixTime, timing: &Timing) {
+        let held = stored.record.held(unix);
+        let (failures, window) = (stored.record.failures, stored.record.window());
+        self.record = Record {
+            names: self.names.clone(),
+            on_demand: self.on_demand,
+            ..stored.record
+        };
+        if let Some(issued) = stored.issued {
+            let ari = self.source == Source::Acme;
+            let seed = issued.facts.seed();
+            self.schedule
+                .found(now, issued.facts.life(), window, seed, ari);
+            self.issued = Some(issued);
+        }
+        if failures > 0 {
+            self.schedule.resume(now, failures, held, timing);
+        }
+    }
+
+    /// A new certificate is there.
+    pub(super) fn take(&mut self, issued: Issued, now: Moment, unix: UnixTime, timing: &Timing) {
+        let ari = self.source == Source::Acme;
+        self.schedule
+            .issued(now, issued.facts.life(), issued.facts.seed(), ari, timing);
+        self.record.certificate = Some(issued.facts.clone());
+        self.record.last_error = None;
+        self.issued = Some(issued);
+        self.active = false;
+        self.record.follow(&self.schedule, now, unix);
+    }
+
+    /// An order failed.
+    pub(super) fn fail(
+        &mut self,
+        failure: &Failure,
+        now: Moment,
+        unix: UnixTime,
+        random: u64,
+        timing: &Timing,
+    ) {
+        self.schedule
+            .failed(now, failure.retry_after, random, timing);
+        self.record.last_error = Some(LastError::new(failure, unix));
+        self.record.follow(&self.schedule, now, unix);
+    }
+
+    pub(super) fn task(&self) -> Task {
+        Task {
+            key: self.key.clone(),
+            names: self.names.clone(),
+            on_demand: self.on_demand,
+            current: self.issued.clone(),
+        }
+    }
+}

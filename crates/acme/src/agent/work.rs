@@ -1,0 +1,562 @@
+//! The agent's thread: starts what is due, hears how it went, takes commands.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use std::time::Duration;
+
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use foregate_telemetry::clock::{Moment, UnixTime, now, unix_now};
+use foregate_telemetry::log::process;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{Id, JoinError, JoinSet};
+
+use super::entry::Entry;
+use super::status::status_of;
+use super::{Command, Shared, Sink};
+use crate::allowance::Allowance;
+use crate::authority::Authority;
+use crate::certificate::{Issued, Key, Source};
+use crate::challenges::Challenges;
+use crate::folder::StateFolder;
+use crate::options::{AcmeOptions, Wanted};
+use crate::order::{Desk, Outcome};
+use crate::reason::{Failure, Reason};
+use crate::schedule::{Due, Span, Timing};
+
+/// Orders that run at once: a thousand new names come in over a while, which is what public CAs ask for.
+const ORDERS_AT_ONCE_MAX: usize = 4;
+/// Questions for renewal information that run at once.
+const WINDOWS_AT_ONCE_MAX: usize = 2;
+/// The longest sleep; the calendar may have been set.
+const REST_MAX: Duration = Duration::from_secs(60);
+
+/// What a task of the agent brings home.
+pub(super) enum Done {
+    Order(Result<Outcome, Failure>),
+    Window(Result<Option<(Span, Duration)>, Failure>),
+    Asked(String, Result<bool, String>),
+}
+
+/// What a task is about.
+pub(super) enum About {
+    Order(Key),
+    Window(Key),
+    Ask,
+}
+
+/// Who waits for a certificate.
+pub(super) enum Waiter {
+    Handshake(oneshot::Sender<bool>),
+    Operator(SyncSender<Result<String, String>>),
+}
+
+impl Waiter {
+    pub(super) fn tell(self, outcome: &Result<String, String>) {
+        // Whoever gave up has gone.
+        match self {
+            Waiter::Handshake(answer) => {
+                let _ = answer.send(outcome.is_ok());
+            }
+            Waiter::Operator(answer) => {
+                let _ = answer.try_send(outcome.clone());
+            }
+        }
+    }
+}
+
+pub(super) struct Work {
+    pub(super) folder: StateFolder,
+    challenges: Challenges,
+    sink: Box<dyn Sink>,
+    pub(super) timing: Timing,
+    shared: Arc<Shared>,
+    pub(super) acme: Option<AcmeOptions>,
+    pub(super) entries: BTreeMap<Key, Entry>,
+    authority: Option<Authority>,
+    pub(super) allowance: Allowance,
+    pub(super) running: JoinSet<Done>,
+    pub(super) about: HashMap<Id, About>,
+    pub(super) waiting: HashMap<Key, Vec<Waiter>>,
+    /// Handshakes that wait for the ask URL, by name.
+    pub(super) asking: HashMap<String, Vec<oneshot::Sender<bool>>>,
+    /// Until when the ACME server wants to be left alone.
+    directory_held_until: Moment,
+}
+
+pub(super) fn random() -> u64 {
+    let mut bytes = [0; 8];
+    // Without randomness there are no keys either, and jitter is the least of the worries.
+    let _ = SystemRandom::new().fill(&mut bytes);
+    u64::from_ne_bytes(bytes)
+}
+
+impl Work {
+    pub(super) fn new(
+        folder: StateFolder,
+        challenges: Challenges,
+        sink: Box<dyn Sink>,
+        timing: Timing,
+        shared: Arc<Shared>,
+    ) -> Work {
+        Work {
+            folder,
+            challenges,
+            sink,
+            timing,
+            shared,
+            acme: None,
+            entries: BTreeMap::new(),
+            authority: None,
+            allowance: Allowance::default(),
+            running: JoinSet::new(),
+            about: HashMap::new(),
+            waiting: HashMap::new(),
+            asking: HashMap::new(),
+            directory_held_until: Moment::START,
+        }
+    }
+
+    pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        let shared = Arc::clone(&self.shared);
+        let mut stopped = std::pin::pin!(shared.stop.notified());
+        loop {
+            self.start_due();
+            self.publish();
+            let rest = self.rest();
+            tokio::select! {
+                biased;
+                () = &mut stopped => break,
+                command = commands.recv() => match command {
+                    Some(command) => self.take(command),
+                    None => break,
+                },
+                Some(done) = self.running.join_next_with_id() => self.done(done),
+                () = tokio::time::sleep(rest) => {}
+            }
+        }
+        self.running.shutdown().await;
+    }
+
+    fn take(&mut self, command: Command) {
+        match command {
+            Command::Want(wanted, done) => {
+                self.want(*wanted);
+                let _ = done.try_send(());
+            }
+            Command::Demand(name, answer) => self.demand(name, answer),
+            Command::Renew(name, answer) => self.renew(&name, answer),
+        }
+    }
+
+    /// Takes over what is wanted; what the folder has and what the internal CA issues is handed out at once.
+    pub(super) fn want(&mut self, wanted: Wanted) {
+        let directory = wanted.acme.as_ref().map(|acme| acme.directory.clone());
+        let has_changed = directory != self.acme.as_ref().map(|acme| acme.directory.clone());
+        self.acme = wanted.acme;
+        if has_changed {
+            self.directory_held_until = Moment::START;
+        }
+        let mut old = std::mem::take(&mut self.entries);
+        for certificate in wanted.certificates {
+            let directory = match certificate.source {
+                Source::Acme => directory.clone(),
+                Source::Internal => None,
+            };
+            let key = Key::of(&certificate.names, certificate.source, directory.as_deref());
+            let entry = match old.remove(&key) {
+                Some(mut entry) => {
+                    entry.on_demand = false;
+                    entry
+                }
+                None => {
+                    let (names, source) = (certificate.names, certificate.source);
+                    self.load(Entry::new(key.clone(), names, source, directory, false))
+                }
+            };
+            self.entries.insert(key, entry);
+        }
+        self.keep_on_demand(old);
+        self.issue_internal();
+        self.publish();
+    }
+
+    /// Takes over what the folder has for an entry.
+    pub(super) fn load(&mut self, mut entry: Entry) -> Entry {
+        let (at, unix) = (now(), unix_now());
+        match self.folder.certificate(&entry.key) {
+            Ok(Some(stored)) => entry.load(stored, at, unix, &self.timing),
+            Ok(None) => {}
+            Err(failure) => {
+                tell_failure(&entry, &failure);
+                entry.record.last_error = Some(crate::folder::LastError::new(&failure, unix));
+            }
+        }
+        if entry.source == Source::Internal
+            && let Some(issued) = &entry.issued
+            && !self.is_ours(issued)
+        {
+            entry.issued = None;
+            entry.schedule.renew_now();
+        }
+        self.hand_out(&mut entry);
+        entry
+    }
+
+    /// Whether the internal CA's present root has issued it.
+    fn is_ours(&mut self, issued: &Issued) -> bool {
+        self.authority()
+            .is_ok_and(|authority| authority.has_issued(issued))
+    }
+
+    fn authority(&mut self) -> Result<&Authority, Failure> {
+        let authority = match self.authority.take() {
+            Some(authority) => authority,
+            None => Authority::open(&self.folder, unix_now())?,
+        };
+        Ok(self.authority.insert(authority))
+    }
+
+    /// Gives the sink what an entry has.
+    fn hand_out(&self, entry: &mut Entry) {
+        let Some(issued) = &entry.issued else {
+            return;
+        };
+        let outcome = self.sink.issued(issued.clone());
+        entry.active = outcome.is_ok();
+        if let Err(why) = outcome {
+            let failure = Failure::new(Reason::NotActivated, why);
+            tell_failure(entry, &failure);
+            self.shared.counts.failed(failure.reason);
+            entry.record.last_error = Some(crate::folder::LastError::new(&failure, unix_now()));
+        }
+    }
+
+    /// Has the internal CA issue what is due, which takes no waiting.
+    fn issue_internal(&mut self) {
+        let (at, unix) = (now(), unix_now());
+        let is_due = |entry: &&Entry| {
+            entry.source == Source::Internal && entry.schedule.due(at, unix) == Due::Order
+        };
+        let due: Vec<_> = self
+            .entries
+            .values()
+            .filter(is_due)
+            .map(|entry| entry.key.clone())
+            .collect();
+        for key in due {
+            let Some(names) = self.entries.get(&key).map(|entry| entry.names.clone()) else {
+                continue;
+            };
+            let outcome = self.issue(&key, &names, unix);
+            self.finish_order(&key, outcome);
+        }
+    }
+
+    fn start_due(&mut self) {
+        self.issue_internal();
+        let (at, unix) = (now(), unix_now());
+        let mut orders = Vec::new();
+        let mut windows = Vec::new();
+        for entry in self.entries.values() {
+            if entry.ordering || entry.asking || entry.source == Source::Internal {
+                continue;
+            }
+            match entry.schedule.due(at, unix) {
+                Due::Order => orders.push((entry.schedule.ends(), entry.key.clone())),
+                Due::Window => windows.push(entry.key.clone()),
+                Due::Nothing(_) => {}
+            }
+        }
+        // What is not there at all first, then what ends first.
+        orders.sort_unstable();
+        for (_, key) in orders {
+            self.start_order(&key, at);
+        }
+        for key in windows {
+            if self.running_of(|about| matches!(about, About::Window(_))) < WINDOWS_AT_ONCE_MAX {
+                self.start_window(&key);
+            }
+        }
+    }
+
+    pub(super) fn running_of(&self, is: impl Fn(&About) -> bool) -> usize {
+        self.about.values().filter(|about| is(about)).count()
+    }
+
+    fn start_order(&mut self, key: &Key, at: Moment) {
+        let Some(options) = self.acme.clone() else {
+            let failure = Failure::new(
+                Reason::NotConfigured,
+                "a certificate from an ACME server is wanted and there is no `acme` section",
+            );
+            self.finish_order(key, Err(failure));
+            return;
+        };
+        let is_full =
+            self.running_of(|about| matches!(about, About::Order(_))) >= ORDERS_AT_ONCE_MAX;
+        if is_full || self.directory_held_until > at {
+            return;
+        }
+        let desk = Desk {
+            folder: self.folder.clone(),
+            options,
+            challenges: self.challenges.clone(),
+        };
+        let Some(entry) = self.entries.get_mut(key) else {
+            return;
+        };
+        entry.ordering = true;
+        let task = entry.task();
+        process::info(
+            "ordering a certificate",
+            &[
+                ("names", &entry.names.join(",")),
+                ("directory", &desk.options.directory),
+            ],
+        );
+        let handle = self
+            .running
+            .spawn(async move { Done::Order(desk.obtain(&task).await) });
+        self.about.insert(handle.id(), About::Order(key.clone()));
+    }
+
+    /// Has the internal CA issue.
+    fn issue(&mut self, key: &Key, names: &[String], unix: UnixTime) -> Result<Outcome, Failure> {
+        // A root that ends soon is followed by another one.
+        self.authority = None;
+        let issued = self.authority()?.issue(names, unix)?;
+        if let Some(entry) = self.entries.get(key) {
+            let mut record = entry.record.clone();
+            record.certificate = Some(issued.facts.clone());
+            self.folder.store_certificate(key, &record, &issued)?;
+        }
+        Ok(Outcome::Ordered(issued))
+    }
+
+    fn start_window(&mut self, key: &Key) {
+        let (Some(options), Some(entry)) = (self.acme.clone(), self.entries.get_mut(key)) else {
+            return;
+        };
+        let Some(issued) = entry.issued.clone() else {
+            return;
+        };
+        let desk = Desk {
+            folder: self.folder.clone(),
+            options,
+            challenges: self.challenges.clone(),
+        };
+        entry.asking = true;
+        let handle = self
+            .running
+            .spawn(async move { Done::Window(desk.window(&issued).await) });
+        self.about.insert(handle.id(), About::Window(key.clone()));
+    }
+
+    fn done(&mut self, outcome: Result<(Id, Done), JoinError>) {
+        let (id, done) = match outcome {
+            Ok((id, done)) => (id, Some(done)),
+            Err(error) => (error.id(), None),
+        };
+        let broken = || Failure::new(Reason::DirectoryFailed, "the order ended by a bug of ours");
+        match (self.about.remove(&id), done) {
+            (Some(About::Order(key)), Some(Done::Order(outcome))) => {
+                self.finish_order(&key, outcome);
+            }
+            (Some(About::Order(key)), _) => self.finish_order(&key, Err(broken())),
+            (Some(About::Window(key)), Some(Done::Window(outcome))) => {
+                self.finish_window(&key, outcome);
+            }
+            (Some(About::Window(key)), _) => self.finish_window(&key, Err(broken())),
+            (Some(About::Ask), Some(Done::Asked(name, answer))) => self.asked(&name, answer),
+            (Some(About::Ask) | None, _) => {}
+        }
+    }
+
+    fn finish_order(&mut self, key: &Key, outcome: Result<Outcome, Failure>) {
+        // One that is not wanted any more stays in the folder.
+        let Some(mut entry) = self.entries.remove(key) else {
+            self.answer(key, &Err("it is not wanted any more".to_owned()));
+            return;
+        };
+        let (at, unix) = (now(), unix_now());
+        entry.ordering = false;
+        let told = match outcome {
+            Ok(Outcome::Ordered(issued)) => {
+                self.shared.counts.issued(entry.source);
+                entry.take(issued, at, unix, &self.timing);
+                self.hand_out(&mut entry);
+                tell_issued(&entry, "a certificate was issued");
+                Ok(format!("{} was issued", entry.names.join(", ")))
+            }
+            Ok(Outcome::Found(stored)) => {
+                if let Some(issued) = stored.issued {
+                    entry.take(issued, at, unix, &self.timing);
+                }
+                self.hand_out(&mut entry);
+                tell_issued(&entry, "another process had a certificate issued");
+                Ok(format!(
+                    "{} was issued to another process",
+                    entry.names.join(", ")
+                ))
+            }
+            Err(failure) => {
+                self.shared.counts.failed(failure.reason);
+                entry.fail(&failure, at, unix, random(), &self.timing);
+                tell_failure(&entry, &failure);
+                self.hold_directory(&failure, at);
+                Err(failure.to_string())
+            }
+        };
+        if let Err(failure) = self.folder.store_record(key, &entry.record) {
+            tell_failure(&entry, &failure);
+        }
+        let is_forgotten = entry.on_demand && told.is_err() && entry.issued.is_none();
+        if is_forgotten {
+            // A stranger's name that no certificate comes for is not tried for ever.
+            let _ = self.folder.remove_certificate(key);
+        } else {
+            self.entries.insert(key.clone(), entry);
+        }
+        self.answer(key, &told);
+    }
+
+    /// A server that is overloaded says so for everyone (RFC 9110 §15.6.4); a rate limit is one certificate's.
+    fn hold_directory(&mut self, failure: &Failure, at: Moment) {
+        if failure.reason == Reason::DirectoryFailed
+            && let Some(span) = failure.retry_after
+        {
+            self.directory_held_until = at.plus(span.min(self.timing.retry_after_max));
+        }
+    }
+
+    pub(super) fn answer(&mut self, key: &Key, outcome: &Result<String, String>) {
+        for waiter in self.waiting.remove(key).unwrap_or_default() {
+            waiter.tell(outcome);
+        }
+    }
+
+    fn finish_window(&mut self, key: &Key, outcome: Result<Option<(Span, Duration)>, Failure>) {
+        let Some(entry) = self.entries.get_mut(key) else {
+            return;
+        };
+        let (at, unix) = (now(), unix_now());
+        entry.asking = false;
+        match outcome {
+            Ok(Some((window, after))) => {
+                let is_news = entry.schedule.window() != Some(window);
+                entry
+                    .schedule
+                    .window_known(at, Some(window), Some(after), &self.timing);
+                if is_news {
+                    entry.record.follow(&entry.schedule, at, unix);
+                    let stored = self.folder.store_record(key, &entry.record);
+                    if let Err(failure) = stored {
+                        tell_failure(entry, &failure);
+                    }
+                    process::info(
+                        "the CA suggests when to renew",
+                        &[
+                            ("names", &entry.names.join(",")),
+                            ("from", &window.start.seconds()),
+                            ("until", &window.end.seconds()),
+                        ],
+                    );
+                }
+            }
+            Ok(None) => entry.schedule.no_window(),
+            Err(failure) => {
+                process::debug(
+                    "renewal information could not be had",
+                    &[
+                        ("names", &entry.names.join(",")),
+                        ("reason", &failure.reason.name()),
+                        ("detail", &failure.detail),
+                    ],
+                );
+                entry
+                    .schedule
+                    .window_known(at, None, failure.retry_after, &self.timing);
+            }
+        }
+    }
+
+    fn renew(&mut self, name: &str, answer: SyncSender<Result<String, String>>) {
+        let found = self.entries.values_mut().find(|entry| {
+            entry
+                .names
+                .iter()
+                .any(|each| each.eq_ignore_ascii_case(name))
+        });
+        let Some(entry) = found else {
+            let _ = answer.try_send(Err(format!(
+                "no certificate for {name} is issued by Foregate itself"
+            )));
+            return;
+        };
+        entry.schedule.renew_now();
+        let key = entry.key.clone();
+        self.directory_held_until = Moment::START;
+        self.waiting
+            .entry(key)
+            .or_default()
+            .push(Waiter::Operator(answer));
+    }
+
+    fn publish(&self) {
+        let (at, unix) = (now(), unix_now());
+        let status: Vec<_> = self
+            .entries
+            .values()
+            .map(|entry| status_of(entry, at, unix))
+            .collect();
+        if **self.shared.status.load() != status {
+            self.shared.status.store(Arc::new(status));
+        }
+    }
+
+    fn rest(&self) -> Duration {
+        let (at, unix) = (now(), unix_now());
+        let is_held = self.directory_held_until > at;
+        let mut rest = REST_MAX;
+        for entry in self.entries.values() {
+            let span = match entry.schedule.due(at, unix) {
+                _ if entry.ordering || entry.asking => REST_MAX,
+                Due::Nothing(span) => span,
+                // Something is due and could not be started: a place gets free, or the hold ends.
+                Due::Order if is_held => self.directory_held_until.since(at),
+                Due::Order | Due::Window => REST_MAX,
+            };
+            rest = rest.min(span);
+        }
+        rest
+    }
+}
+
+fn tell_issued(entry: &Entry, message: &str) {
+    if let Some(issued) = &entry.issued {
+        process::info(
+            message,
+            &[
+                ("names", &entry.names.join(",")),
+                ("source", &entry.source.name()),
+                ("issuer", &issued.facts.issuer),
+                ("not_after", &issued.facts.not_after),
+                ("next_renewal", &entry.record.next_renewal),
+            ],
+        );
+    }
+}
+
+fn tell_failure(entry: &Entry, failure: &Failure) {
+    process::warn(
+        "a certificate could not be had",
+        &[
+            ("names", &entry.names.join(",")),
+            ("source", &entry.source.name()),
+            ("reason", &failure.reason.name()),
+            ("detail", &failure.detail),
+            ("next_attempt", &entry.record.next_renewal),
+        ],
+    );
+}

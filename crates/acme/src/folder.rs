@@ -1,0 +1,300 @@
+//! The state folder: the ACME account, certificates, the internal CA.
+//!
+//! ```text
+//! STATE_DIR/                       0700
+//!   foregate.json                  says that the folder is ours, and its version
+//!   accounts/HASH.json             one for each directory and e-mail
+//!   certificates/KEY.pem           private key, certificate, chain: one file, replaced as a whole
+//!   certificates/KEY.json          the record beside it
+//!   certificates/KEY.pending       an order that was sent and not yet stored
+//!   internal/root.pem              the internal CA's key and certificate
+//!   locks/KEY.lock                 held while KEY is ordered
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::certificate::{self, Issued, Key};
+use crate::reason::{Failure, Reason};
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the agent has a thread of its own, which may wait for the disk"
+)]
+mod disk;
+mod record;
+#[cfg(test)]
+mod tests;
+
+pub use disk::Lock;
+pub use record::{Facts, LastError, Record, Stored};
+
+/// A folder whose owner and permissions were checked.
+#[derive(Clone, Debug)]
+pub struct StateFolder {
+    path: PathBuf,
+}
+
+/// An account as stored.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct StoredAccount {
+    version: u32,
+    /// The directory's URL.
+    pub(crate) directory: String,
+    /// The e-mail address it was made with.
+    pub(crate) email: Option<String>,
+    /// What instant-acme needs to speak for it.
+    pub(crate) credentials: serde_json::Value,
+}
+
+/// An order that was sent and whose certificate is not stored: what a process needs to go on after a crash.
+#[derive(Serialize, Deserialize, Clone)]
+pub(crate) struct Pending {
+    version: u32,
+    /// The directory that it was sent to.
+    pub(crate) directory: String,
+    /// The order's URL.
+    pub(crate) order: String,
+    /// The private key that the certificate will belong to.
+    pub(crate) key_pem: String,
+}
+
+impl Pending {
+    pub(crate) fn new(directory: String, order: String, key_pem: String) -> Pending {
+        Pending {
+            version: record::VERSION,
+            directory,
+            order,
+            key_pem,
+        }
+    }
+}
+
+impl StateFolder {
+    /// Makes or checks the folder and those below it.
+    ///
+    /// # Errors
+    /// When it can't be made, belongs to another user, or was written by a newer version.
+    pub fn open(path: &Path) -> Result<StateFolder, Failure> {
+        let folder = StateFolder {
+            path: path.to_owned(),
+        };
+        let mark = path.join("foregate.json");
+        disk::root(path, &mark)?;
+        match disk::read(&mark)? {
+            None => disk::write(&mark, b"{\"version\":1}\n")?,
+            Some(bytes) => check_version(&mark, &bytes)?,
+        }
+        for name in ["accounts", "certificates", "internal", "locks"] {
+            disk::folder(&path.join(name))?;
+        }
+        Ok(folder)
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn file(&self, folder: &str, name: &str, ending: &str) -> PathBuf {
+        self.path.join(folder).join(format!("{name}{ending}"))
+    }
+
+    fn account_file(&self, directory: &str, email: Option<&str>) -> PathBuf {
+        let name = certificate::digest_hex(&[directory, email.unwrap_or_default()].join("\n"));
+        self.file("accounts", &name[..16], ".json")
+    }
+
+    pub(crate) fn account(
+        &self,
+        directory: &str,
+        email: Option<&str>,
+    ) -> Result<Option<StoredAccount>, Failure> {
+        read_json(&self.account_file(directory, email))
+    }
+
+    pub(crate) fn store_account(
+        &self,
+        directory: &str,
+        email: Option<&str>,
+        credentials: serde_json::Value,
+    ) -> Result<(), Failure> {
+        let account = StoredAccount {
+            version: record::VERSION,
+            directory: directory.to_owned(),
+            email: email.map(str::to_owned),
+            credentials,
+        };
+        write_json(&self.account_file(directory, email), &account)
+    }
+
+    /// Puts an account aside that its server does not know any more.
+    pub(crate) fn retire_account(
+        &self,
+        directory: &str,
+        email: Option<&str>,
+    ) -> Result<(), Failure> {
+        let path = self.account_file(directory, email);
+        disk::rename(&path, &path.with_extension("gone"))
+    }
+
+    pub(crate) fn pending(&self, key: &Key) -> Result<Option<Pending>, Failure> {
+        read_json(&self.file("certificates", key.as_str(), ".pending"))
+    }
+
+    pub(crate) fn store_pending(&self, key: &Key, pending: &Pending) -> Result<(), Failure> {
+        let path = self.file("certificates", key.as_str(), ".pending");
+        write_json(&path, pending)
+    }
+
+    pub(crate) fn drop_pending(&self, key: &Key) -> Result<(), Failure> {
+        disk::remove(&self.file("certificates", key.as_str(), ".pending"))
+    }
+
+    /// A certificate's record and PEM texts. The PEM file is the truth: facts of the record that are not its own (a
+    /// process may have ended between the two) are made anew from it.
+    ///
+    /// # Errors
+    /// When one of the files is there and can't be read.
+    pub fn certificate(&self, key: &Key) -> Result<Option<Stored>, Failure> {
+        let path = self.file("certificates", key.as_str(), ".json");
+        let Some(bytes) = disk::read(&path)? else {
+            return Ok(None);
+        };
+        let mut record = Record::parse(&bytes, &path.display().to_string())?;
+        let path = self.file("certificates", key.as_str(), ".pem");
+        let issued = match disk::read(&path)? {
+            None => None,
+            Some(bytes) => Some(Issued::from_pem(&bytes, record.source).map_err(|why| {
+                Failure::new(
+                    Reason::StateUnreadable,
+                    format!(
+                        "{} is damaged: {why}; remove it to have it issued anew",
+                        path.display()
+                    ),
+                )
+            })?),
+        };
+        record.certificate = issued.as_ref().map(|issued| issued.facts.clone());
+        Ok(Some(Stored { record, issued }))
+    }
+
+    /// Puts a certificate in place; the PEM file first, and what was pending goes last.
+    pub(crate) fn store_certificate(
+        &self,
+        key: &Key,
+        record: &Record,
+        issued: &Issued,
+    ) -> Result<(), Failure> {
+        // Without a record the PEM file would not be found; so the very first record precedes it.
+        if disk::read(&self.file("certificates", key.as_str(), ".json"))?.is_none() {
+            self.store_record(key, record)?;
+        }
+        let pem = format!("{}{}", issued.key_pem, issued.chain_pem);
+        disk::write(
+            &self.file("certificates", key.as_str(), ".pem"),
+            pem.as_bytes(),
+        )?;
+        self.store_record(key, record)?;
+        self.drop_pending(key)
+    }
+
+    pub(crate) fn store_record(&self, key: &Key, record: &Record) -> Result<(), Failure> {
+        write_json(&self.file("certificates", key.as_str(), ".json"), record)
+    }
+
+    /// Removes a certificate that is not wanted any more.
+    pub(crate) fn remove_certificate(&self, key: &Key) -> Result<(), Failure> {
+        for ending in [".pending", ".pem", ".json"] {
+            disk::remove(&self.file("certificates", key.as_str(), ending))?;
+        }
+        Ok(())
+    }
+
+    /// The keys of all certificates in the folder.
+    ///
+    /// # Errors
+    /// When the folder can't be listed.
+    pub fn keys(&self) -> Result<Vec<Key>, Failure> {
+        let names = disk::list(&self.path.join("certificates"), ".json")?;
+        Ok(names.into_iter().map(Key::of_file).collect())
+    }
+
+    /// Key and certificate of the internal CA, PEM.
+    pub(crate) fn root(&self) -> Result<Option<String>, Failure> {
+        let path = self.file("internal", "root", ".pem");
+        let Some(bytes) = disk::read(&path)? else {
+            return Ok(None);
+        };
+        String::from_utf8(bytes).map(Some).map_err(|_| {
+            Failure::new(
+                Reason::StateUnreadable,
+                format!("{} is not text", path.display()),
+            )
+        })
+    }
+
+    pub(crate) fn store_root(&self, pem: &str) -> Result<(), Failure> {
+        disk::write(&self.file("internal", "root", ".pem"), pem.as_bytes())
+    }
+
+    /// Takes the lock of a certificate, or `None` when another process has it.
+    pub(crate) fn try_lock(&self, key: &Key) -> Result<Option<Lock>, Failure> {
+        disk::try_lock(&self.file("locks", key.as_str(), ".lock"))
+    }
+
+    /// Takes a lock that is held for milliseconds only.
+    pub(crate) fn lock_briefly(&self, name: &str) -> Result<Lock, Failure> {
+        disk::lock(&self.file("locks", name, ".lock"))
+    }
+
+    /// Takes the lock of the accounts, or `None` when another process has it.
+    pub(crate) fn try_lock_accounts(&self) -> Result<Option<Lock>, Failure> {
+        disk::try_lock(&self.file("locks", "accounts", ".lock"))
+    }
+}
+
+fn check_version(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let told: serde_json::Value = serde_json::from_slice(bytes).map_err(|error| {
+        Failure::new(
+            Reason::StateUnreadable,
+            format!("{} is damaged: {error}", path.display()),
+        )
+    })?;
+    match told["version"].as_u64() {
+        Some(version) if version <= u64::from(record::VERSION) => Ok(()),
+        _ => Err(Failure::new(
+            Reason::StateUnreadable,
+            format!(
+                "{} was written by a newer Foregate; run that one, or name another state_dir",
+                path.display()
+            ),
+        )),
+    }
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>, Failure> {
+    let Some(bytes) = disk::read(path)? else {
+        return Ok(None);
+    };
+    check_version(path, &bytes)?;
+    serde_json::from_slice(&bytes).map(Some).map_err(|error| {
+        Failure::new(
+            Reason::StateUnreadable,
+            format!("{} is damaged: {error}", path.display()),
+        )
+    })
+}
+
+fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Failure> {
+    let mut bytes = serde_json::to_vec_pretty(value).map_err(|error| {
+        Failure::new(
+            Reason::StateUnusable,
+            format!("cannot write {}: {error}", path.display()),
+        )
+    })?;
+    bytes.push(b'\n');
+    disk::write(path, &bytes)
+}

@@ -1,0 +1,374 @@
+//! Orders: from a list of names to a certificate in the state folder.
+//!
+//! ```text
+//! lock ─► another process has it? ─► take its result
+//!   │ no
+//!   ▼
+//! account ─► an order left by a crash? ─► go on with it
+//!   │ no            ▲
+//!   ▼               │ kept before the certificate is asked for
+//! new order ─► prove every name ─► certificate ─► state folder ─► unlock
+//!   ▲                 │ failed, and another kind of challenge is left
+//!   └─────────────────┘
+//! ```
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use foregate_telemetry::log::process;
+use instant_acme::{Account, Identifier, NewOrder, Order, OrderStatus, RenewalInfo, RetryPolicy};
+use rcgen::{CertificateParams, DistinguishedName, KeyPair};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::certificate::{Issued, Key, Source};
+use crate::challenges::Challenges;
+use crate::choice::Kind;
+use crate::folder::{Pending, Record, StateFolder, Stored};
+use crate::options::AcmeOptions;
+use crate::reason::{Failure, Reason};
+use crate::schedule::Span;
+use crate::web::{self, Web};
+
+mod account;
+mod errors;
+mod prove;
+#[cfg(test)]
+mod tests;
+
+use errors::{Step, failure};
+
+/// How long one order may take, without the wait for DNS.
+const ORDER_TIMEOUT: Duration = Duration::from_secs(300);
+/// How long another process may hold the lock before this one looks again later.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(600);
+const LOCK_POLL: Duration = Duration::from_millis(200);
+/// How often a server may refuse our nonces before it is left alone; the client has tried three times before each.
+const NONCE_ATTEMPTS: usize = 5;
+/// How validation and issuance are asked for.
+const POLL: RetryPolicy = RetryPolicy::new()
+    .initial_delay(Duration::from_millis(200))
+    .backoff(1.5)
+    .timeout(Duration::from_secs(120));
+
+/// What came of an order.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// It was issued to us.
+    Ordered(Issued),
+    /// Another process that shares the folder had it issued.
+    Found(Box<Stored>),
+}
+
+/// What orders need.
+#[derive(Clone)]
+pub(crate) struct Desk {
+    pub(crate) folder: StateFolder,
+    pub(crate) options: AcmeOptions,
+    pub(crate) challenges: Challenges,
+}
+
+/// What is to be ordered.
+#[derive(Clone)]
+pub(crate) struct Task {
+    pub(crate) key: Key,
+    pub(crate) names: Vec<String>,
+    pub(crate) on_demand: bool,
+    /// What is served now, whose successor is wanted.
+    pub(crate) current: Option<Issued>,
+}
+
+/// Names that failed, and how.
+type Failed = HashMap<String, Vec<Kind>>;
+
+impl Desk {
+    fn web(&self) -> Result<Web, Failure> {
+        web::trust(self.options.ca_pem.as_deref()).map(Web::acme)
+    }
+
+    /// Has a certificate issued, and stores it; or finds that another process did.
+    pub(crate) async fn obtain(&self, task: &Task) -> Result<Outcome, Failure> {
+        let _lock = self.lock(&task.key).await?;
+        if let Some(found) = self.found(task)? {
+            return Ok(Outcome::Found(Box::new(found)));
+        }
+        let span = ORDER_TIMEOUT
+            + self
+                .options
+                .dns
+                .as_ref()
+                .map_or(Duration::ZERO, |dns| dns.propagation_timeout);
+        let issued = match timeout(span, self.order(task)).await {
+            Ok(outcome) => outcome?,
+            Err(_) => {
+                return Err(Failure::new(
+                    Reason::OrderTimedOut,
+                    format!("no certificate after {} s", span.as_secs()),
+                ));
+            }
+        };
+        let mut record = Record::new(
+            task.names.clone(),
+            Source::Acme,
+            Some(self.options.directory.clone()),
+            task.on_demand,
+        );
+        record.certificate = Some(issued.facts.clone());
+        self.folder.store_certificate(&task.key, &record, &issued)?;
+        Ok(Outcome::Ordered(issued))
+    }
+
+    async fn lock(&self, key: &Key) -> Result<crate::folder::Lock, Failure> {
+        let until = Instant::now() + LOCK_TIMEOUT;
+        loop {
+            if let Some(lock) = self.folder.try_lock(key)? {
+                return Ok(lock);
+            }
+            if Instant::now() >= until {
+                return Err(Failure::new(
+                    Reason::OrderedElsewhere,
+                    format!(
+                        "another process that shares {} has been ordering it for {} s",
+                        self.folder.path().display(),
+                        LOCK_TIMEOUT.as_secs()
+                    ),
+                ));
+            }
+            sleep(LOCK_POLL).await;
+        }
+    }
+
+    /// What another process has stored since this one looked: it ends later than what is served here.
+    fn found(&self, task: &Task) -> Result<Option<Stored>, Failure> {
+        let Some(stored) = self.folder.certificate(&task.key)? else {
+            return Ok(None);
+        };
+        let Some(issued) = &stored.issued else {
+            return Ok(None);
+        };
+        let is_new = task.current.as_ref().is_none_or(|current| {
+            current.facts.fingerprint != issued.facts.fingerprint
+                && current.facts.not_after <= issued.facts.not_after
+        });
+        let is_alive = issued.facts.not_after > foregate_telemetry::clock::unix_now().seconds();
+        let is_ours = issued.is_for(&task.names);
+        Ok((is_new && is_alive && is_ours).then_some(stored))
+    }
+
+    async fn order(&self, task: &Task) -> Result<Issued, Failure> {
+        let web = self.web()?;
+        let mut failed = Failed::new();
+        let mut accounts_renewed = 0;
+        let mut nonces_refused = 0;
+        loop {
+            web.forget();
+            let outcome = self.order_once(task, &web, &mut failed).await;
+            match outcome {
+                Ok(Some(issued)) => return Ok(issued),
+                // A challenge failed and another kind is left.
+                Ok(None) => {}
+                Err(failure) if failure.reason == Reason::AccountGone && accounts_renewed == 0 => {
+                    accounts_renewed += 1;
+                    process::warn(
+                        "the ACME account is gone; a new one is made",
+                        &[
+                            ("directory", &self.options.directory),
+                            ("detail", &failure.detail),
+                        ],
+                    );
+                    let email = self.options.email.as_deref();
+                    self.folder.retire_account(&self.options.directory, email)?;
+                    self.folder.drop_pending(&task.key)?;
+                }
+                Err(failure) if failure.reason == Reason::BadNonce => {
+                    nonces_refused += 1;
+                    if nonces_refused == NONCE_ATTEMPTS {
+                        return Err(failure);
+                    }
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+    }
+
+    /// One order; `None` when it failed by challenges of which another kind is left.
+    async fn order_once(
+        &self,
+        task: &Task,
+        web: &Web,
+        failed: &mut Failed,
+    ) -> Result<Option<Issued>, Failure> {
+        let account = self.account(web).await?;
+        if let Some(issued) = self.go_on(task, web, &account).await? {
+            return Ok(Some(issued));
+        }
+        let mut order = self.new_order(task, web, &account).await?;
+        if !self.prove(&mut order, web, failed).await? {
+            return Ok(None);
+        }
+        let key = KeyPair::generate().map_err(unusable)?;
+        let pending = Pending::new(
+            self.options.directory.clone(),
+            order.url().to_owned(),
+            key.serialize_pem(),
+        );
+        self.folder.store_pending(&task.key, &pending)?;
+        self.finish(task, web, &mut order, &key).await.map(Some)
+    }
+
+    async fn new_order(&self, task: &Task, web: &Web, account: &Account) -> Result<Order, Failure> {
+        let identifiers: Vec<_> = task
+            .names
+            .iter()
+            .map(|name| Identifier::Dns(name.to_ascii_lowercase()))
+            .collect();
+        // RFC 9773 §5: the CA learns which certificate this one follows, and may waive its limits. Servers without
+        // renewal information, and those that have seen a successor already, get a plain order.
+        let identifier = task.current.as_ref().and_then(Issued::identifier);
+        if let Some(identifier) = identifier {
+            let order = NewOrder::new(&identifiers).replaces(identifier);
+            match account.new_order(&order).await {
+                Ok(order) => return Ok(order),
+                Err(error) if errors::is_about_replaces(&error) => {}
+                Err(error) => return Err(failure(&error, Step::Order, web)),
+            }
+        }
+        account
+            .new_order(&NewOrder::new(&identifiers))
+            .await
+            .map_err(|error| failure(&error, Step::Order, web))
+    }
+
+    /// Goes on with an order that an earlier process left behind, if its server still knows it.
+    async fn go_on(
+        &self,
+        task: &Task,
+        web: &Web,
+        account: &Account,
+    ) -> Result<Option<Issued>, Failure> {
+        let Some(pending) = self.folder.pending(&task.key)? else {
+            return Ok(None);
+        };
+        let outcome = match pending.directory == self.options.directory {
+            true => self.go_on_with(&pending, task, web, account).await,
+            false => Ok(None),
+        };
+        match outcome {
+            Ok(Some(issued)) => {
+                process::info(
+                    "an order that was interrupted has been finished",
+                    &[("certificate", &task.key)],
+                );
+                Ok(Some(issued))
+            }
+            // Reasons to come back later, with the order still there.
+            Err(failure)
+                if matches!(
+                    failure.reason,
+                    Reason::DirectoryUnreachable
+                        | Reason::DirectoryFailed
+                        | Reason::RateLimited
+                        | Reason::BadNonce
+                        | Reason::AccountGone
+                ) =>
+            {
+                Err(failure)
+            }
+            Ok(None) | Err(_) => {
+                self.folder.drop_pending(&task.key)?;
+                Ok(None)
+            }
+        }
+    }
+
+    async fn go_on_with(
+        &self,
+        pending: &Pending,
+        task: &Task,
+        web: &Web,
+        account: &Account,
+    ) -> Result<Option<Issued>, Failure> {
+        let mut order = account
+            .order(pending.order.clone())
+            .await
+            .map_err(|error| failure(&error, Step::Resume, web))?;
+        let key = KeyPair::from_pem(&pending.key_pem).map_err(unusable)?;
+        let status = order.state().status;
+        match status {
+            OrderStatus::Ready => self.finish(task, web, &mut order, &key).await.map(Some),
+            OrderStatus::Processing | OrderStatus::Valid => {
+                self.collect(task, web, &mut order, &key).await.map(Some)
+            }
+            OrderStatus::Pending | OrderStatus::Invalid => Ok(None),
+        }
+    }
+
+    async fn finish(
+        &self,
+        task: &Task,
+        web: &Web,
+        order: &mut Order,
+        key: &KeyPair,
+    ) -> Result<Issued, Failure> {
+        let mut params = CertificateParams::new(task.names.clone()).map_err(unusable)?;
+        params.distinguished_name = DistinguishedName::new();
+        let request = params.serialize_request(key).map_err(unusable)?;
+        order
+            .finalize_csr(request.der())
+            .await
+            .map_err(|error| failure(&error, Step::Finalize, web))?;
+        self.collect(task, web, order, key).await
+    }
+
+    async fn collect(
+        &self,
+        task: &Task,
+        web: &Web,
+        order: &mut Order,
+        key: &KeyPair,
+    ) -> Result<Issued, Failure> {
+        let chain = order
+            .poll_certificate(&POLL)
+            .await
+            .map_err(|error| failure(&error, Step::Finalize, web))?;
+        let issued = Issued::new(chain, key.serialize_pem(), Source::Acme).map_err(unusable)?;
+        if !issued.is_for(&task.names) {
+            return Err(unusable(format!(
+                "it is for {} and was ordered for {}",
+                issued.names.join(", "),
+                task.names.join(", ")
+            )));
+        }
+        Ok(issued)
+    }
+
+    /// When the CA wants a certificate to be renewed, and when it wants to be asked again; `None` when it has no say.
+    pub(crate) async fn window(
+        &self,
+        issued: &Issued,
+    ) -> Result<Option<(Span, Duration)>, Failure> {
+        let Some(identifier) = issued.identifier() else {
+            return Ok(None);
+        };
+        let web = self.web()?;
+        let account = self.account(&web).await?;
+        match account.renewal_info(&identifier).await {
+            Ok((info, after)) => Ok(Some((span(&info), after))),
+            Err(instant_acme::Error::Unsupported(_)) => Ok(None),
+            Err(error) => Err(failure(&error, Step::Window, &web)),
+        }
+    }
+}
+
+fn span(info: &RenewalInfo) -> Span {
+    let time = |seconds: i64| {
+        foregate_telemetry::clock::UnixTime::from_seconds(u64::try_from(seconds).unwrap_or(0))
+    };
+    Span {
+        start: time(info.suggested_window.start.unix_timestamp()),
+        end: time(info.suggested_window.end.unix_timestamp()),
+    }
+}
+
+fn unusable(why: impl std::fmt::Display) -> Failure {
+    Failure::new(Reason::CertificateUnusable, why.to_string())
+}

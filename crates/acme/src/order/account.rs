@@ -1,0 +1,78 @@
+//! The account: one for each directory and e-mail, made once and kept.
+
+use instant_acme::{Account, AccountCredentials, ExternalAccountKey, NewAccount};
+use tokio::time::sleep;
+
+use super::errors::{Step, failure};
+use super::{Desk, LOCK_POLL};
+use crate::reason::{Failure, Reason};
+use crate::web::Web;
+
+impl Desk {
+    /// The stored account, or a new one.
+    pub(super) async fn account(&self, web: &Web) -> Result<Account, Failure> {
+        let (directory, email) = (&self.options.directory, self.options.email.as_deref());
+        if let Some(account) = self.stored_account(web).await? {
+            return Ok(account);
+        }
+        // Orders run side by side, also in other processes: the first one makes the account.
+        let _lock = loop {
+            match self.folder.try_lock_accounts()? {
+                Some(lock) => break lock,
+                None => sleep(LOCK_POLL).await,
+            }
+        };
+        if let Some(account) = self.stored_account(web).await? {
+            return Ok(account);
+        }
+        let contact = email.map(|email| format!("mailto:{email}"));
+        let contacts: Vec<_> = contact.as_deref().into_iter().collect();
+        let eab = match &self.options.eab {
+            None => None,
+            Some(eab) => Some(ExternalAccountKey::new(
+                eab.key_id.clone(),
+                &eab.key_bytes()
+                    .map_err(|why| Failure::new(Reason::AccountRefused, why))?,
+            )),
+        };
+        let new = NewAccount {
+            contact: &contacts,
+            terms_of_service_agreed: true,
+            only_return_existing: false,
+        };
+        let (account, credentials) = Account::builder_with_http(Box::new(web.clone()))
+            .create(&new, directory.clone(), eab.as_ref())
+            .await
+            .map_err(|error| failure(&error, Step::Account, web))?;
+        let credentials = serde_json::to_value(&credentials)
+            .map_err(|error| Failure::new(Reason::StateUnusable, error.to_string()))?;
+        self.folder.store_account(directory, email, credentials)?;
+        foregate_telemetry::log::process::info(
+            "an ACME account was made",
+            &[("directory", directory), ("account", &account.id())],
+        );
+        Ok(account)
+    }
+
+    async fn stored_account(&self, web: &Web) -> Result<Option<Account>, Failure> {
+        let email = self.options.email.as_deref();
+        let Some(stored) = self.folder.account(&self.options.directory, email)? else {
+            return Ok(None);
+        };
+        let credentials: AccountCredentials =
+            serde_json::from_value(stored.credentials).map_err(|error| {
+                Failure::new(
+                    Reason::StateUnreadable,
+                    format!(
+                        "the account of {} is damaged: {error}; remove it from accounts/ to have a new one",
+                        stored.directory
+                    ),
+                )
+            })?;
+        Account::builder_with_http(Box::new(web.clone()))
+            .from_credentials(credentials)
+            .await
+            .map(Some)
+            .map_err(|error| failure(&error, Step::Directory, web))
+    }
+}

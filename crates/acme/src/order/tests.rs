@@ -1,0 +1,37 @@
+//! What only the inside of an order can bring about.
+
+use foregate_testkit::{Pebble, PebbleConfig, Scratch};
+
+use super::*;
+use crate::AcmeOptions;
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_deactivated_account_is_followed_by_a_new_one() {
+    let scratch = Scratch::new();
+    let pebble = Pebble::start(PebbleConfig {
+        believes: true,
+        ..PebbleConfig::default()
+    });
+    let names = vec!["shop.example".to_owned()];
+    let desk = Desk {
+        folder: StateFolder::open(&scratch.join("state")).unwrap(),
+        options: AcmeOptions {
+            ca_pem: Some(pebble.ca_pem().to_owned()),
+            ..AcmeOptions::new(pebble.directory())
+        },
+        challenges: Challenges::new(),
+    };
+    let web = desk.web().unwrap();
+    let account = desk.account(&web).await.unwrap();
+    let old = account.id().to_owned();
+    assert_eq!(desk.account(&web).await.unwrap().id(), old, "it is kept");
+    account.deactivate().await.unwrap();
+    let task = Task {
+        key: Key::of(&names, Source::Acme, Some(&pebble.directory())),
+        names,
+        on_demand: false,
+        current: None,
+    };
+    assert!(matches!(desk.obtain(&task).await, Ok(Outcome::Ordered(_))));
+    assert_ne!(desk.account(&web).await.unwrap().id(), old);
+}

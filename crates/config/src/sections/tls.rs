@@ -1,0 +1,184 @@
+//! `[tls]`
+
+use super::files::{self, Directories};
+use crate::diagnostic::{Code, Diagnostic, Report};
+use crate::fields::Fields;
+use crate::keys::{self, Default, Kind, Section, key};
+use crate::names::Names;
+use crate::settings::{Tls, TlsProfile, UnknownNames};
+
+pub(super) static SECTION: Section = Section {
+    heading: "[tls]",
+    doc: "How TLS is spoken with clients, on all listeners that do.",
+    keys: &[
+        key(
+            "profile",
+            Kind::Choice(&[
+                (
+                    "intermediate",
+                    "TLS 1.2 and 1.3, cipher suites with forward secrecy and AEAD only",
+                ),
+                ("modern", "TLS 1.3 only"),
+            ]),
+            Default::Text("intermediate"),
+            "Versions and cipher suites.",
+        ),
+        key(
+            "handshake_timeout",
+            Kind::Duration {
+                min_ms: 1,
+                off: false,
+            },
+            Default::Text("10s"),
+            "From accepting a connection to the end of its handshake.",
+        ),
+        key(
+            "unknown_names",
+            Kind::Choice(&[
+                (
+                    "refuse",
+                    "the handshake ends with the alert `unrecognized_name`",
+                ),
+                ("default", "they are served `default_certificate`"),
+            ]),
+            Default::Text("refuse"),
+            "What becomes of clients that ask for a name that no certificate covers.",
+        ),
+        key(
+            "default_certificate",
+            Kind::Text(&keys::NAME),
+            Default::Absent("such clients are refused"),
+            "Name of the entry of `certificates` that is served to clients that name no server.",
+        ),
+        key(
+            "session_tickets",
+            Kind::Boolean,
+            Default::Boolean(true),
+            "Whether clients get tickets to resume sessions with; all workers know their keys.",
+        ),
+        key(
+            "ticket_keys_file",
+            Kind::Text(&files::FILE),
+            Default::Absent("own keys, which nobody else knows"),
+            "Keys for tickets that several machines share: 80 bytes for each key, the first one encrypts, all decrypt. It is \
+             watched and read again when it changes.",
+        ),
+        key(
+            "ticket_rotation",
+            Kind::Duration {
+                min_ms: 60_000,
+                off: false,
+            },
+            Default::Text("12h"),
+            "How often own ticket keys are replaced; a ticket is good for twice as long at most.",
+        ),
+        key(
+            "session_cache_max",
+            Kind::Count {
+                min: 0,
+                max: 10_000_000,
+                off: false,
+            },
+            Default::Integer(4096),
+            "Sessions that are remembered for clients that take no tickets.",
+        ),
+        key(
+            "early_data",
+            Kind::Boolean,
+            Default::Boolean(false),
+            "Whether safe requests are taken from the early data of TLS 1.3, which an attacker can send again. Backends are told \
+             by `Early-Data: 1` (RFC 8470); other requests are answered with 425. It needs `session_tickets = false`.",
+        ),
+    ],
+};
+
+pub(super) fn read(
+    fields: Fields<'_>,
+    directories: Directories<'_>,
+    names: &Names,
+    report: &mut Report,
+) -> Tls {
+    let default = fields.entry("default_certificate");
+    let default_certificate = default.and_then(|entry| {
+        let name = crate::scalar::text(&entry.node, report)?;
+        names
+            .certificate(name, entry.node.origin, report)
+            .then(|| name.to_owned())
+    });
+    let tls = Tls {
+        profile: match fields.choice("profile", report) {
+            "modern" => TlsProfile::Modern,
+            _ => TlsProfile::Intermediate,
+        },
+        handshake_timeout: fields.duration("handshake_timeout", report),
+        unknown_names: match fields.choice("unknown_names", report) {
+            "default" => UnknownNames::Default,
+            _ => UnknownNames::Refuse,
+        },
+        default_certificate,
+        session_tickets: fields.boolean("session_tickets", report),
+        ticket_keys_file: files::optional(&fields, "ticket_keys_file", directories, report),
+        ticket_rotation: fields.duration("ticket_rotation", report),
+        session_cache_max: fields.count("session_cache_max", report),
+        early_data: fields.boolean("early_data", report),
+    };
+    if let (UnknownNames::Default, None, Some(written)) =
+        (tls.unknown_names, default, fields.entry("unknown_names"))
+    {
+        report.push(
+            Diagnostic::new(
+                Code::ConflictingKeys,
+                written.node.origin,
+                "there is no default certificate to serve",
+            )
+            .label("needs `default_certificate`")
+            .help("for example: default_certificate = \"fallback\""),
+        );
+    }
+    conflicts(&fields, &tls, report);
+    fields.finish();
+    tls
+}
+
+/// Keys that do nothing beside others.
+fn conflicts(fields: &Fields<'_>, tls: &Tls, report: &mut Report) {
+    let mut exclude = |name: &str, message: &str, cause: &str| {
+        if let Some(written) = fields.entry(name) {
+            report.push(
+                Diagnostic::new(Code::ConflictingKeys, written.key_origin, message)
+                    .label("does nothing")
+                    .cause(cause)
+                    .help("remove it"),
+            );
+        }
+    };
+    if !tls.session_tickets {
+        let cause = "`session_tickets` is false";
+        exclude("ticket_keys_file", "there are no tickets to encrypt", cause);
+        exclude(
+            "ticket_rotation",
+            "there are no ticket keys to replace",
+            cause,
+        );
+    } else if tls.ticket_keys_file.is_some() {
+        exclude(
+            "ticket_rotation",
+            "the keys of a file are not replaced",
+            "whoever writes `ticket_keys_file` rotates them",
+        );
+    }
+    if tls.profile == TlsProfile::Modern && tls.session_tickets {
+        exclude(
+            "session_cache_max",
+            "no session is remembered",
+            "`profile` is \"modern\": every client speaks TLS 1.3 and takes tickets",
+        );
+    }
+    if tls.early_data && tls.session_tickets {
+        exclude(
+            "early_data",
+            "early data cannot be taken with tickets",
+            "that a session is resumed once only is known for remembered sessions, not for tickets",
+        );
+    }
+}

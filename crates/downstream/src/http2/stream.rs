@@ -1,0 +1,271 @@
+//! The client's half of one exchange over a stream of HTTP/2.
+
+use super::shared::Shared;
+use super::websocket::Handshake;
+use crate::pace::Pace;
+use crate::worker::ClientLimits;
+use foregate_message::{
+    BodyLength, Chunk, Client, Fault, Fields, Frame, Peer, Reason, RequestHead, ResponseHead,
+    Status,
+};
+use foregate_telemetry::clock::{Deadline, now};
+use foregate_wire::h2::heads::RequestFacts;
+use foregate_wire::h2::{ErrorCode, StreamKey};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+/// One exchange on a stream.
+pub(super) struct Http2Stream<'s> {
+    shared: &'s Shared,
+    key: StreamKey,
+    limits: Rc<ClientLimits>,
+    owes_continue: bool,
+    responded: bool,
+    tunnel: bool,
+    /// What the request announced.
+    length: BodyLength,
+    body_bytes_max: Option<u64>,
+    pace: Option<Pace>,
+    read_deadline: Option<Deadline>,
+    /// By when more of what is queued must have left than the bytes that still wait.
+    write_deadline: Option<(Deadline, usize)>,
+    websocket: Option<Handshake>,
+    bytes_in: u64,
+    bytes_out: u64,
+}
+
+impl<'s> Http2Stream<'s> {
+    pub(super) fn new(
+        shared: &'s Shared,
+        key: StreamKey,
+        limits: Rc<ClientLimits>,
+        facts: &Result<RequestFacts, Reason>,
+    ) -> Http2Stream<'s> {
+        Http2Stream {
+            shared,
+            key,
+            owes_continue: facts.is_ok_and(|facts| facts.expects_continue),
+            responded: false,
+            tunnel: false,
+            length: facts.map_or(BodyLength::Empty, |facts| facts.length),
+            body_bytes_max: limits.body.body_bytes_max,
+            pace: None,
+            read_deadline: None,
+            write_deadline: None,
+            websocket: None,
+            bytes_in: 0,
+            bytes_out: 0,
+            limits,
+        }
+    }
+
+    /// Gives a WebSocket request what HTTP/1.1 wants and HTTP/2 leaves out (RFC 8441 §5).
+    pub(super) fn prepare_upgrade(&mut self, head: &mut RequestHead, random: [u64; 2]) {
+        self.websocket = Handshake::begin(head, random);
+    }
+
+    /// How the stream ended before its time, if it did.
+    #[inline]
+    fn fate(&self) -> Option<Reason> {
+        if self.shared.is_broken() {
+            return Some(Reason::ClientGone);
+        }
+        self.shared.engine().fate(self.key).map(|fate| fate.reason)
+    }
+
+    /// Has the driver write what the engine has queued.
+    #[inline]
+    fn queued(&self) {
+        self.shared.wake_driver();
+    }
+
+    fn is_too_large(&self, bytes: u64) -> bool {
+        self.body_bytes_max.is_some_and(|max| bytes > max)
+    }
+
+    /// Counts and judges a wait for the client's body.
+    fn wait_for_body(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
+        if self.tunnel {
+            return Poll::Pending;
+        }
+        let Some(rate) = self.limits.body_rate_min else {
+            return Poll::Pending;
+        };
+        let grace = self.limits.body_rate_grace;
+        let pace = self.pace.get_or_insert_with(|| Pace::new(rate, grace));
+        let at = now();
+        if pace.is_too_slow(at) {
+            return Poll::Ready(Reason::BodyTooSlow);
+        }
+        let until = pace.wait(at);
+        let deadline = self.read_deadline.get_or_insert_with(Deadline::new);
+        deadline.set(until);
+        deadline.poll_expired(cx).map(|()| Reason::BodyTooSlow)
+    }
+
+    /// Watches a client that does not take what waits for it.
+    fn wait_for_reader(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
+        let timeout = self.limits.write_timeout;
+        let waiting = self.shared.engine().backlog_bytes(self.key);
+        let (deadline, before) = self.write_deadline.get_or_insert_with(|| {
+            let mut deadline = Deadline::new();
+            deadline.set(now().plus(timeout));
+            (deadline, waiting)
+        });
+        if waiting < *before {
+            *before = waiting;
+            deadline.set(now().plus(timeout));
+        }
+        ready!(deadline.poll_expired(cx));
+        let mut engine = self.shared.engine();
+        let reason = if engine.is_window_blocked(self.key) {
+            Reason::WindowStalled
+        } else {
+            Reason::WriteTimeout
+        };
+        engine.reset(self.key, ErrorCode::CANCEL);
+        drop(engine);
+        self.queued();
+        Poll::Ready(reason)
+    }
+
+    fn take(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame, Reason>> {
+        let mut engine = self.shared.engine();
+        let taken = engine.take(self.key);
+        let is_written = engine.is_written();
+        drop(engine);
+        if !is_written {
+            self.queued();
+        }
+        match taken {
+            Ok(Some(frame)) => {
+                if let Frame::Data(data) = &frame {
+                    self.bytes_in += data.len() as u64;
+                    if let Some(pace) = &mut self.pace {
+                        pace.received(data.len() as u64, now());
+                    }
+                    if !self.tunnel && self.is_too_large(self.bytes_in) {
+                        return Poll::Ready(Err(Reason::Request(Fault::BodyTooLarge)));
+                    }
+                }
+                Poll::Ready(Ok(frame))
+            }
+            Ok(None) => {
+                self.shared.watch(self.key, cx);
+                let late = ready!(self.wait_for_body(cx));
+                Poll::Ready(Err(late))
+            }
+            Err(fate) => Poll::Ready(Err(fate.reason)),
+        }
+    }
+}
+
+impl Client for Http2Stream<'_> {
+    fn peer(&self) -> &Peer {
+        self.shared.peer()
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame, Reason>> {
+        if self.shared.is_broken() {
+            return Poll::Ready(Err(Reason::ClientGone));
+        }
+        if let BodyLength::Known(bytes) = self.length
+            && !self.tunnel
+            && self.is_too_large(bytes)
+        {
+            return Poll::Ready(Err(Reason::Request(Fault::BodyTooLarge)));
+        }
+        if std::mem::take(&mut self.owes_continue)
+            && let Some(status) = Status::new(100)
+        {
+            self.inform(&ResponseHead::new(status));
+        }
+        self.take(cx)
+    }
+
+    fn limit_body(&mut self, bytes_max: Option<u64>) {
+        self.body_bytes_max = bytes_max;
+    }
+
+    fn inform(&mut self, head: &ResponseHead) {
+        if !self.responded && !self.shared.is_broken() {
+            self.shared.engine().inform(self.key, head);
+            self.queued();
+        }
+    }
+
+    fn respond(&mut self, head: &ResponseHead, length: BodyLength) {
+        debug_assert!(!self.responded, "an exchange has one final answer");
+        self.responded = true;
+        if self.shared.is_broken() {
+            return;
+        }
+        self.tunnel = length == BodyLength::Tunnel;
+        if self.tunnel
+            && let Some(handshake) = self.websocket.take()
+        {
+            return match handshake.end(head) {
+                Some(head) => self.shared.engine().respond(self.key, &head, length),
+                None => self.abort(),
+            };
+        }
+        self.shared.engine().respond(self.key, head, length);
+    }
+
+    #[inline]
+    fn send(&mut self, data: Chunk) {
+        self.bytes_out += data.len() as u64;
+        // A piece too much has reset the stream, and whoever flushes it finds that.
+        if !self.shared.is_broken() {
+            let _ = self.shared.engine().send(self.key, data);
+        }
+    }
+
+    #[inline]
+    fn finish(&mut self, trailers: Option<&Fields>) {
+        if !self.shared.is_broken() {
+            let _ = self.shared.engine().finish(self.key, trailers);
+        }
+    }
+
+    #[inline]
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Reason>> {
+        if let Some(reason) = self.fate() {
+            return Poll::Ready(Err(reason));
+        }
+        let mut engine = self.shared.engine();
+        // What fits into the windows and into the connection's output is as good as written.
+        engine.output();
+        let is_flushed = engine.is_flushed(self.key);
+        drop(engine);
+        self.queued();
+        if is_flushed {
+            self.write_deadline = None;
+            return Poll::Ready(Ok(()));
+        }
+        self.shared.watch(self.key, cx);
+        let reason = ready!(self.wait_for_reader(cx));
+        Poll::Ready(Err(reason))
+    }
+
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
+        if let Some(reason) = self.fate() {
+            return Poll::Ready(reason);
+        }
+        self.shared.watch(self.key, cx);
+        Poll::Pending
+    }
+
+    fn abort(&mut self) {
+        if !self.shared.is_broken() {
+            self.shared
+                .engine()
+                .reset(self.key, ErrorCode::INTERNAL_ERROR);
+            self.queued();
+        }
+    }
+
+    fn transferred(&self) -> (u64, u64) {
+        (self.bytes_in, self.bytes_out)
+    }
+}

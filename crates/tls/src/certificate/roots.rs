@@ -1,0 +1,78 @@
+//! The roots that chains end at.
+
+use crate::certificate::{Finding, read_chain};
+use rustls::RootCertStore;
+use rustls_pki_types::CertificateDer;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// Certificates that are trusted.
+#[derive(Clone, Debug)]
+pub struct Roots {
+    pub(crate) anchors: Arc<RootCertStore>,
+    subjects: Arc<HashSet<Vec<u8>>>,
+}
+
+impl Roots {
+    /// The roots of the system. What can't be read of them is left out.
+    pub fn platform() -> Roots {
+        let found = rustls_native_certs::load_native_certs();
+        Roots::new(found.certs)
+    }
+
+    /// The certificates of a PEM text.
+    ///
+    /// # Errors
+    /// There is none in it, or one can't be read.
+    pub fn from_pem(pem: &[u8]) -> Result<Roots, Finding> {
+        let mut certificates = Vec::new();
+        for certificate in read_bundle(pem)? {
+            crate::certificate::parse(&certificate)?;
+            certificates.push(certificate);
+        }
+        Ok(Roots::new(certificates))
+    }
+
+    fn new(certificates: Vec<CertificateDer<'static>>) -> Roots {
+        let mut anchors = RootCertStore::empty();
+        let mut subjects = HashSet::new();
+        for certificate in certificates {
+            let subject = crate::certificate::parse(&certificate)
+                .map(|parsed| parsed.subject().as_raw().to_vec());
+            if let (Ok(subject), Ok(())) = (subject, anchors.add(certificate)) {
+                subjects.insert(subject);
+            }
+        }
+        Roots {
+            anchors: Arc::new(anchors),
+            subjects: Arc::new(subjects),
+        }
+    }
+
+    /// Whether one of them has this name, as DER writes it.
+    pub(crate) fn issued(&self, issuer: &[u8]) -> bool {
+        self.subjects.contains(issuer)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.anchors.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.anchors.is_empty()
+    }
+}
+
+/// As [`read_chain`], without its bound: bundles of roots are long.
+fn read_bundle(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Finding> {
+    use rustls_pki_types::pem::PemObject;
+    let certificates = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| Finding::MalformedCertificate(error.to_string()))?;
+    if certificates.is_empty() {
+        return read_chain(pem);
+    }
+    Ok(certificates)
+}

@@ -1,0 +1,228 @@
+//! Driving a handshake: bytes in, bytes out, until both sides have their keys. Pure.
+//!
+//! rustls is given one record at a time, so that the first record behind the handshake is never its own to open: from
+//! there on [`crate::session`] does it.
+
+use crate::records::{RecordFault, RecordKey, record_length};
+use crate::session::{Secrets, Session};
+use rustls::client::UnbufferedClientConnection;
+use rustls::kernel::KernelConnection;
+use rustls::server::UnbufferedServerConnection;
+use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
+use rustls::{CommonState, Error, ExtractedSecrets, ProtocolVersion};
+
+/// How many bytes a handshake may take in. Chains of client certificates are the longest part.
+const INCOMING_BYTES_MAX: usize = 128 * 1024;
+
+/// What a driven handshake came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Progress {
+    /// More bytes must come; what is to be sent must go first.
+    Blocked,
+    /// Both sides have their keys.
+    Done,
+}
+
+/// Why it went no further.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// rustls says so.
+    Tls(Error),
+    /// The peer closed.
+    Closed,
+    /// A record or the whole is too long.
+    Length,
+}
+
+/// One side of a handshake.
+pub(crate) trait Party {
+    /// One step. How many of `incoming` are done with, and what comes next.
+    fn step(&mut self, incoming: &mut [u8], outgoing: &mut Vec<u8>)
+    -> (usize, Result<Step, Error>);
+
+    /// What rustls knows about the connection.
+    fn common(&self) -> &CommonState;
+
+    /// The keys, once the handshake is done.
+    fn into_keys(self) -> Result<(ExtractedSecrets, Secrets), Error>;
+}
+
+/// What one step came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Step {
+    Again,
+    Blocked,
+    Closed,
+}
+
+fn step<Data>(
+    status: UnbufferedStatus<'_, '_, Data>,
+    outgoing: &mut Vec<u8>,
+) -> Result<Step, Error> {
+    match status.state? {
+        ConnectionState::EncodeTlsData(mut message) => {
+            let start = outgoing.len();
+            if let Err(EncodeError::InsufficientSize(short)) = message.encode(&mut []) {
+                outgoing.resize(start + short.required_size, 0);
+                let written = message.encode(&mut outgoing[start..]);
+                outgoing.truncate(start + written.unwrap_or(0));
+            }
+            Ok(Step::Again)
+        }
+        ConnectionState::TransmitTlsData(sent) => {
+            sent.done();
+            Ok(Step::Again)
+        }
+        ConnectionState::PeerClosed | ConnectionState::Closed => Ok(Step::Closed),
+        // Data can't come before the handshake is done: none is handed in, and early data is not accepted.
+        _ => Ok(Step::Blocked),
+    }
+}
+
+impl Party for UnbufferedServerConnection {
+    fn step(
+        &mut self,
+        incoming: &mut [u8],
+        outgoing: &mut Vec<u8>,
+    ) -> (usize, Result<Step, Error>) {
+        let status = self.process_tls_records(incoming);
+        (status.discard, step(status, outgoing))
+    }
+
+    fn common(&self) -> &CommonState {
+        self
+    }
+
+    fn into_keys(self) -> Result<(ExtractedSecrets, Secrets), Error> {
+        let (secrets, kernel) = self.dangerous_into_kernel_connection()?;
+        Ok((secrets, keep(kernel, Secrets::Server)))
+    }
+}
+
+impl Party for UnbufferedClientConnection {
+    fn step(
+        &mut self,
+        incoming: &mut [u8],
+        outgoing: &mut Vec<u8>,
+    ) -> (usize, Result<Step, Error>) {
+        let status = self.process_tls_records(incoming);
+        (status.discard, step(status, outgoing))
+    }
+
+    fn common(&self) -> &CommonState {
+        self
+    }
+
+    fn into_keys(self) -> Result<(ExtractedSecrets, Secrets), Error> {
+        let (secrets, kernel) = self.dangerous_into_kernel_connection()?;
+        Ok((secrets, keep(kernel, Secrets::Client)))
+    }
+}
+
+fn keep<Data>(
+    kernel: KernelConnection<Data>,
+    secrets: impl Fn(Box<KernelConnection<Data>>) -> Secrets,
+) -> Secrets {
+    if kernel.protocol_version() == ProtocolVersion::TLSv1_3 {
+        secrets(Box::new(kernel))
+    } else {
+        Secrets::None
+    }
+}
+
+/// A handshake under way.
+pub(crate) struct Handshake<P> {
+    pub(crate) party: P,
+    incoming: Vec<u8>,
+    /// How many of the incoming bytes rustls has been shown: whole records.
+    shown: usize,
+    pub(crate) outgoing: Vec<u8>,
+}
+
+impl<P: Party> Handshake<P> {
+    pub(crate) fn new(party: P, received: Vec<u8>) -> Handshake<P> {
+        Handshake {
+            party,
+            incoming: received,
+            shown: 0,
+            outgoing: Vec::new(),
+        }
+    }
+
+    /// Takes bytes that have come.
+    pub(crate) fn received(&mut self, bytes: &[u8]) {
+        self.incoming.extend_from_slice(bytes);
+    }
+
+    /// Goes as far as it goes with what has come. After a failure there may be an alert in what is to be sent.
+    pub(crate) fn advance(&mut self) -> Result<Progress, Failure> {
+        loop {
+            let shown = &mut self.incoming[..self.shown];
+            let (discard, step) = self.party.step(shown, &mut self.outgoing);
+            self.incoming.drain(..discard);
+            self.shown -= discard;
+            match step {
+                Ok(Step::Again) => {}
+                Ok(Step::Closed) => return Err(Failure::Closed),
+                Ok(Step::Blocked) => {
+                    let common = self.party.common();
+                    if !common.is_handshaking() && !common.wants_write() {
+                        return Ok(Progress::Done);
+                    }
+                    if !self.show_next().map_err(|_| Failure::Length)? {
+                        return Ok(Progress::Blocked);
+                    }
+                }
+                Err(error) => {
+                    self.collect_alert();
+                    return Err(Failure::Tls(error));
+                }
+            }
+        }
+    }
+
+    /// Shows rustls one more record, if it is here.
+    fn show_next(&mut self) -> Result<bool, RecordFault> {
+        let hidden = &self.incoming[self.shown..];
+        match record_length(hidden)? {
+            Some(length) if length <= hidden.len() => {
+                self.shown += length;
+                Ok(true)
+            }
+            _ if self.incoming.len() > INCOMING_BYTES_MAX => Err(RecordFault::Length),
+            _ => Ok(false),
+        }
+    }
+
+    /// What rustls has to say to the peer after an error.
+    fn collect_alert(&mut self) {
+        while let (_, Ok(Step::Again)) = self.party.step(&mut [], &mut self.outgoing) {}
+    }
+
+    /// The connection behind the handshake.
+    pub(crate) fn into_session(self) -> Result<Session, Error> {
+        let common = self.party.common();
+        let suite = common.negotiated_cipher_suite();
+        let tls13 = common.protocol_version() == Some(ProtocolVersion::TLSv1_3);
+        let (secrets, kept) = self.party.into_keys()?;
+        let (opened, opener) = &secrets.rx;
+        let (sealed, sealer) = &secrets.tx;
+        let opener = RecordKey::new(opener, *opened, tls13);
+        let sealer = RecordKey::new(sealer, *sealed, tls13);
+        let (Some(opener), Some(sealer), Some(suite)) = (opener, sealer, suite) else {
+            return Err(Error::HandshakeNotComplete);
+        };
+        let records_max = match suite {
+            rustls::SupportedCipherSuite::Tls12(suite) => suite.common.confidentiality_limit,
+            rustls::SupportedCipherSuite::Tls13(suite) => suite.common.confidentiality_limit,
+        };
+        Ok(Session::new(
+            opener,
+            sealer,
+            kept,
+            records_max,
+            &self.incoming[self.shown..],
+            self.outgoing,
+        ))
+    }
+}

@@ -1,0 +1,281 @@
+//! Which certificate is shown for which name. One store serves all listeners, outlives configurations and is read
+//! without a lock; whoever loads, renews or issues certificates changes it while connections come in.
+
+use crate::certificate::{CertificateName, KeyKind, LoadedCertificate};
+use arc_swap::ArcSwap;
+use foldhash::HashMap;
+use rustls::SignatureScheme;
+use rustls::sign::CertifiedKey;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A certificate under the name that the configuration, or whoever issued it, knows it by.
+#[derive(Clone, Debug)]
+pub struct Served {
+    /// Its name: unique in the store.
+    pub id: Arc<str>,
+    /// The certificate.
+    pub certificate: LoadedCertificate,
+}
+
+impl Served {
+    /// A certificate to be served for the names in it.
+    pub fn new(id: &str, certificate: LoadedCertificate) -> Served {
+        Served {
+            id: id.into(),
+            certificate,
+        }
+    }
+
+    /// The chain and the key, as a handshake takes them.
+    pub(crate) fn key(&self) -> &Arc<CertifiedKey> {
+        &self.certificate.certified
+    }
+
+    /// Whether a client that offers these can verify what its key signs.
+    fn suits(&self, offer: &Offer<'_>) -> bool {
+        let scheme = self.key().key.choose_scheme(offer.schemes);
+        let ecdsa = matches!(self.certificate.key_kind, KeyKind::Ecdsa | KeyKind::Ed25519);
+        scheme.is_some() && (!ecdsa || offer.ecdsa_suites)
+    }
+}
+
+/// What a client can verify.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Offer<'a> {
+    pub(crate) schemes: &'a [SignatureScheme],
+    /// Whether one of its cipher suites goes with keys on elliptic curves.
+    pub(crate) ecdsa_suites: bool,
+}
+
+/// One change of the store.
+#[derive(Debug)]
+pub enum Change {
+    /// Adds a certificate, or replaces the one with the same name.
+    Put(Arc<Served>),
+    /// Takes one away.
+    Remove(Arc<str>),
+}
+
+/// The certificates of the process.
+#[derive(Default)]
+pub struct CertificateStore {
+    table: ArcSwap<Table>,
+    /// Held while the next table is built, so that no change is lost.
+    writing: Mutex<()>,
+}
+
+#[derive(Clone, Default)]
+struct Table {
+    served: HashMap<Arc<str>, Arc<Served>>,
+    hosts: HashMap<Box<str>, Slot>,
+    /// Wildcards, by what they have in common.
+    parents: HashMap<Box<str>, Slot>,
+    addresses: HashMap<IpAddr, Slot>,
+}
+
+/// The certificates for one name, the best first.
+type Slot = Vec<Arc<Served>>;
+
+impl CertificateStore {
+    /// An empty store.
+    pub fn new() -> Arc<CertificateStore> {
+        Arc::default()
+    }
+
+    /// Adds a certificate, or replaces the one with the same name.
+    pub fn put(&self, served: Served) {
+        self.apply(vec![Change::Put(Arc::new(served))]);
+    }
+
+    /// Takes a certificate away.
+    pub fn remove(&self, id: &str) {
+        self.apply(vec![Change::Remove(id.into())]);
+    }
+
+    /// Makes changes together: handshakes see all of them or none.
+    pub fn apply(&self, changes: Vec<Change>) {
+        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = Table::clone(&self.table.load());
+        for change in changes {
+            match change {
+                Change::Put(served) => table.put(served),
+                Change::Remove(id) => table.remove(&id),
+            }
+        }
+        self.table.store(Arc::new(table));
+    }
+
+    /// The certificate with this name.
+    pub fn get(&self, id: &str) -> Option<Arc<Served>> {
+        self.table.load().served.get(id).cloned()
+    }
+
+    /// All certificates, by name.
+    pub fn list(&self) -> Vec<Arc<Served>> {
+        let mut all: Vec<_> = self.table.load().served.values().cloned().collect();
+        all.sort_by(|a, b| a.id.cmp(&b.id));
+        all
+    }
+
+    /// How many certificates there are.
+    pub fn len(&self) -> usize {
+        self.table.load().served.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The certificates that would be shown for a host, the best first: those for the very name, else those for its
+    /// wildcard.
+    pub fn find(&self, host: &str) -> Vec<Arc<Served>> {
+        let host = host.to_ascii_lowercase();
+        self.table.load().slot(&host).cloned().unwrap_or_default()
+    }
+
+    /// Whether there is a certificate for a host in lower case.
+    pub(crate) fn has(&self, host: &str, only: Option<&[Arc<str>]>) -> bool {
+        let table = self.table.load();
+        table.candidates(host, only).next().is_some()
+    }
+
+    /// Whether there is a certificate for an address.
+    pub(crate) fn has_address(&self, address: IpAddr) -> bool {
+        self.table.load().addresses.contains_key(&address)
+    }
+
+    /// The certificate for a host in lower case that suits a client, of these alone if there are any. `only` does not
+    /// widen what a certificate is valid for.
+    pub(crate) fn choose(
+        &self,
+        host: &str,
+        offer: &Offer<'_>,
+        only: Option<&[Arc<str>]>,
+    ) -> Option<Arc<CertifiedKey>> {
+        let table = self.table.load();
+        let mut fallback = None;
+        for served in table.candidates(host, only) {
+            if served.suits(offer) {
+                return Some(Arc::clone(served.key()));
+            }
+            // Names the fault better than no certificate would: no signature that both know.
+            fallback.get_or_insert(served);
+        }
+        fallback.map(|served| Arc::clone(served.key()))
+    }
+
+    /// The certificate for an address.
+    pub(crate) fn choose_for_address(
+        &self,
+        address: IpAddr,
+        offer: &Offer<'_>,
+    ) -> Option<Arc<CertifiedKey>> {
+        let table = self.table.load();
+        let slot = table.addresses.get(&address)?;
+        let best = slot
+            .iter()
+            .find(|served| served.suits(offer))
+            .or(slot.first())?;
+        Some(Arc::clone(best.key()))
+    }
+}
+
+impl std::fmt::Debug for CertificateStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CertificateStore")
+            .field("certificates", &self.len())
+            .finish()
+    }
+}
+
+fn parent(host: &str) -> &str {
+    host.split_once('.').map_or("", |(_, parent)| parent)
+}
+
+impl Table {
+    /// A narrowed name may be covered by a wildcard although another certificate has the very name.
+    fn candidates<'a>(
+        &'a self,
+        host: &str,
+        only: Option<&'a [Arc<str>]>,
+    ) -> impl Iterator<Item = &'a Arc<Served>> {
+        let exact = self.hosts.get(host);
+        let wild = self.parents.get(parent(host));
+        let slots = exact.into_iter().chain(wild).flatten();
+        let is_of = |id: &str, served: &Served| match id.ends_with('/') {
+            true => served.id.starts_with(id),
+            false => *served.id == *id,
+        };
+        slots.filter(move |served| only.is_none_or(|only| only.iter().any(|id| is_of(id, served))))
+    }
+
+    fn slot(&self, host: &str) -> Option<&Slot> {
+        if let Ok(address) = host.parse() {
+            return self.addresses.get(&address);
+        }
+        let exact = self.hosts.get(host);
+        exact.or_else(|| self.parents.get(parent(host)))
+    }
+
+    fn put(&mut self, served: Arc<Served>) {
+        self.remove(&served.id);
+        for name in &served.certificate.names {
+            let slot = match name {
+                CertificateName::Host(host) => self.hosts.entry(host.clone()).or_default(),
+                CertificateName::Wildcard(parent) => {
+                    self.parents.entry(parent.clone()).or_default()
+                }
+                CertificateName::Address(address) => self.addresses.entry(*address).or_default(),
+            };
+            // A certificate may name a host twice.
+            if !slot.iter().any(|other| other.id == served.id) {
+                slot.push(Arc::clone(&served));
+                slot.sort_by_key(|served| rank(served));
+                slot.shrink_to_fit();
+            }
+        }
+        self.served.insert(Arc::clone(&served.id), served);
+    }
+
+    fn remove(&mut self, id: &str) {
+        let Some(served) = self.served.remove(id) else {
+            return;
+        };
+        for name in &served.certificate.names {
+            match name {
+                CertificateName::Host(host) => leave(&mut self.hosts, host, id),
+                CertificateName::Wildcard(parent) => leave(&mut self.parents, parent, id),
+                CertificateName::Address(address) => leave(&mut self.addresses, address, id),
+            }
+        }
+    }
+}
+
+fn leave<K, Q>(slots: &mut HashMap<K, Slot>, name: &Q, id: &str)
+where
+    K: std::borrow::Borrow<Q> + Eq + std::hash::Hash,
+    Q: Eq + std::hash::Hash + ?Sized,
+{
+    if let Some(slot) = slots.get_mut(name) {
+        slot.retain(|served| &*served.id != id);
+        if slot.is_empty() {
+            slots.remove(name);
+        }
+    }
+}
+
+/// Cheap keys before costly ones, then what stays valid longest, then the name, so that the choice is the same on
+/// every machine.
+fn rank(served: &Served) -> (u8, i64, Arc<str>) {
+    let cost = match served.certificate.key_kind {
+        KeyKind::Ecdsa => 0,
+        KeyKind::Ed25519 => 1,
+        KeyKind::Rsa(_) => 2,
+    };
+    (cost, -served.certificate.not_after, Arc::clone(&served.id))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,347 @@
+//! Session tickets (RFC 5077, RFC 8446 §4.6.1): sealed with keys that change, and that several machines can share.
+
+use crate::certificate::Finding;
+use arc_swap::ArcSwap;
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::hmac;
+use aws_lc_rs::rand::fill;
+use foregate_telemetry::clock::{Moment, now};
+use rustls::server::ProducesTickets;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How many keys a file may hold.
+pub const TICKET_KEYS_MAX: usize = 16;
+
+/// How long a ticket may be whose key is not known: longer ones are not even looked at.
+const TICKET_BYTES_MAX: usize = 64 * 1024;
+
+const NAME_BYTES: usize = 8;
+const SALT_BYTES: usize = 24;
+const TAG_BYTES: usize = 16;
+
+/// The keys that tickets are sealed with, one set for all workers and listeners.
+pub struct Tickets {
+    keys: ArcSwap<Keys>,
+    /// How long a key seals; `None` for keys that come from a file and change with it.
+    rotation: Option<Duration>,
+    /// How long tickets are worth keeping.
+    lifetime: Duration,
+}
+
+struct Keys {
+    /// The first seals, all open.
+    keys: Vec<TicketKey>,
+    since: Moment,
+}
+
+struct TicketKey {
+    name: [u8; NAME_BYTES],
+    hmac: hmac::Key,
+}
+
+impl TicketKey {
+    /// From any secret of at least 32 bytes.
+    fn new(secret: &[u8]) -> TicketKey {
+        let labelled = |label: &[u8]| digest(&SHA256, &[label, secret].concat());
+        let mut name = [0; NAME_BYTES];
+        name.copy_from_slice(&labelled(b"ticket key name").as_ref()[..NAME_BYTES]);
+        let key = labelled(b"ticket key");
+        TicketKey {
+            name,
+            hmac: hmac::Key::new(hmac::HMAC_SHA256, key.as_ref()),
+        }
+    }
+
+    fn random() -> Option<TicketKey> {
+        let mut secret = [0; 32];
+        fill(&mut secret).ok()?;
+        Some(TicketKey::new(&secret))
+    }
+
+    /// Every ticket has a key of its own, so that no number of them wears a key out.
+    fn cipher(&self, salt: &[u8]) -> Option<LessSafeKey> {
+        let key = hmac::sign(&self.hmac, salt);
+        let key = UnboundKey::new(&AES_256_GCM, key.as_ref()).ok()?;
+        Some(LessSafeKey::new(key))
+    }
+
+    fn seal(&self, plain: &[u8], binding: &[u8]) -> Option<Vec<u8>> {
+        let mut salt = [0; SALT_BYTES];
+        fill(&mut salt).ok()?;
+        let mut ticket = Vec::with_capacity(NAME_BYTES + SALT_BYTES + plain.len() + TAG_BYTES);
+        ticket.extend_from_slice(&self.name);
+        ticket.extend_from_slice(&salt);
+        ticket.extend_from_slice(plain);
+        let text = &mut ticket[NAME_BYTES + SALT_BYTES..];
+        let nonce = Nonce::assume_unique_for_key([0; NONCE_LEN]);
+        let cipher = self.cipher(&salt)?;
+        let tag = cipher.seal_in_place_separate_tag(nonce, Aad::from(binding), text);
+        ticket.extend_from_slice(tag.ok()?.as_ref());
+        Some(ticket)
+    }
+
+    fn open(&self, salt: &[u8], sealed: &[u8], binding: &[u8]) -> Option<Vec<u8>> {
+        let mut text = sealed.to_vec();
+        let nonce = Nonce::assume_unique_for_key([0; NONCE_LEN]);
+        let cipher = self.cipher(salt)?;
+        let opened = cipher.open_in_place(nonce, Aad::from(binding), &mut text);
+        let bytes = opened.ok()?.len();
+        text.truncate(bytes);
+        Some(text)
+    }
+}
+
+impl Tickets {
+    /// Keys that are drawn at random and change by themselves: a key seals for `rotation` and opens for as long again.
+    /// `None` when the system gives no random bytes.
+    pub fn rotating(rotation: Duration) -> Option<Arc<Tickets>> {
+        let keys = vec![TicketKey::random()?];
+        Some(Arc::new(Tickets {
+            keys: ArcSwap::from_pointee(Keys { keys, since: now() }),
+            rotation: Some(rotation),
+            lifetime: rotation,
+        }))
+    }
+
+    /// Keys of a file: see [`Tickets::replace_keys`]. Clients are told to keep tickets for `lifetime`.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub fn from_keys(text: &[u8], lifetime: Duration) -> Result<Arc<Tickets>, Finding> {
+        let keys = read_keys(text)?;
+        Ok(Arc::new(Tickets {
+            keys: ArcSwap::from_pointee(Keys { keys, since: now() }),
+            rotation: None,
+            lifetime,
+        }))
+    }
+
+    /// Takes the keys of a file that has changed: one a line, as 64 or more hexadecimal digits, or lines that begin with
+    /// `#`; or a single key of 48 or 80 bytes as other servers keep them. The first seals, all of them open.
+    ///
+    /// # Errors
+    /// What is wrong with the file; the old keys stay.
+    pub fn replace_keys(&self, text: &[u8]) -> Result<(), Finding> {
+        let keys = read_keys(text)?;
+        self.keys.store(Arc::new(Keys { keys, since: now() }));
+        Ok(())
+    }
+
+    /// The same keys for handshakes that are held under one set of rules: a ticket that was given under others is none.
+    pub(crate) fn bound(self: &Arc<Self>, binding: [u8; 32]) -> Arc<BoundTickets> {
+        Arc::new(BoundTickets {
+            tickets: Arc::clone(self),
+            binding,
+        })
+    }
+
+    fn rotate_if_due(&self) {
+        let Some(rotation) = self.rotation else {
+            return;
+        };
+        let at = now();
+        if at.since(self.keys.load().since) < rotation {
+            return;
+        }
+        if let Some(fresh) = TicketKey::random() {
+            self.rotate(at, rotation, fresh);
+        }
+    }
+
+    fn rotate(&self, at: Moment, rotation: Duration, fresh: TicketKey) {
+        let (name, hmac) = (fresh.name, fresh.hmac);
+        self.keys.rcu(|old| {
+            let age = at.since(old.since);
+            // Another worker may have been faster.
+            if age < rotation {
+                return Arc::clone(old);
+            }
+            let mut keys = vec![TicketKey {
+                name,
+                hmac: hmac.clone(),
+            }];
+            // What is older than two periods opens nothing any more.
+            if age < rotation * 2
+                && let Some(last) = old.keys.first()
+            {
+                keys.push(TicketKey {
+                    name: last.name,
+                    hmac: last.hmac.clone(),
+                });
+            }
+            Arc::new(Keys { keys, since: at })
+        });
+    }
+}
+
+fn read_keys(text: &[u8]) -> Result<Vec<TicketKey>, Finding> {
+    if matches!(text.len(), 48 | 80) && !text.is_ascii() {
+        return Ok(vec![TicketKey::new(text)]);
+    }
+    let malformed = |why: String| Err(Finding::MalformedKey(why));
+    let Ok(text) = std::str::from_utf8(text) else {
+        return malformed("ticket keys are lines of hexadecimal digits, or 48 or 80 bytes".into());
+    };
+    let mut keys = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let Some(secret) = hex(line).filter(|secret| (32..=256).contains(&secret.len())) else {
+            let number = number + 1;
+            return malformed(format!(
+                "line {number} is no ticket key: 64 or more hexadecimal digits"
+            ));
+        };
+        if keys.len() == TICKET_KEYS_MAX {
+            return malformed(format!("there are more than {TICKET_KEYS_MAX} ticket keys"));
+        }
+        keys.push(TicketKey::new(&secret));
+    }
+    if keys.is_empty() {
+        return Err(Finding::NoKey);
+    }
+    Ok(keys)
+}
+
+fn hex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.as_bytes();
+    if !digits.len().is_multiple_of(2) {
+        return None;
+    }
+    let digit = |digit: u8| char::from(digit).to_digit(16);
+    digits
+        .chunks(2)
+        .map(|pair| Some((digit(pair[0])? * 16 + digit(pair[1])?) as u8))
+        .collect()
+}
+
+impl fmt::Debug for Tickets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tickets")
+            .field("keys", &self.keys.load().keys.len())
+            .field("rotation", &self.rotation)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Tickets of one set of rules.
+#[derive(Debug)]
+pub(crate) struct BoundTickets {
+    tickets: Arc<Tickets>,
+    binding: [u8; 32],
+}
+
+impl ProducesTickets for BoundTickets {
+    fn enabled(&self) -> bool {
+        true
+    }
+
+    fn lifetime(&self) -> u32 {
+        u32::try_from(self.tickets.lifetime.as_secs()).unwrap_or(u32::MAX)
+    }
+
+    fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
+        self.tickets.rotate_if_due();
+        let keys = self.tickets.keys.load();
+        keys.keys.first()?.seal(plain, &self.binding)
+    }
+
+    fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
+        if ticket.len() > TICKET_BYTES_MAX {
+            return None;
+        }
+        let (name, rest) = ticket.split_at_checked(NAME_BYTES)?;
+        let (salt, sealed) = rest.split_at_checked(SALT_BYTES)?;
+        let keys = self.tickets.keys.load();
+        let key = keys.keys.iter().find(|key| key.name == *name)?;
+        key.open(salt, sealed, &self.binding)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+    const ONE: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+    const TWO: &str = "ffeeddccbbaa99887766554433221100ffeeddccbbaa99887766554433221100";
+
+    fn file(keys: &str) -> Arc<Tickets> {
+        Tickets::from_keys(keys.as_bytes(), HOUR).unwrap()
+    }
+
+    #[test]
+    fn machines_that_share_a_file_open_each_others_tickets() {
+        let (here, there) = (file(ONE), file(ONE));
+        let ticket = here.bound([1; 32]).encrypt(b"a session").unwrap();
+        assert_eq!(there.bound([1; 32]).decrypt(&ticket).unwrap(), b"a session");
+        // The next key is made known everywhere before the first machine seals with it.
+        there
+            .replace_keys(format!("# next\n{ONE}\n{TWO}\n").as_bytes())
+            .unwrap();
+        here.replace_keys(format!("{TWO}\n{ONE}").as_bytes())
+            .unwrap();
+        let ticket = here.bound([1; 32]).encrypt(b"another").unwrap();
+        assert_eq!(there.bound([1; 32]).decrypt(&ticket).unwrap(), b"another");
+        there.replace_keys(ONE.as_bytes()).unwrap();
+        assert_eq!(there.bound([1; 32]).decrypt(&ticket), None);
+    }
+
+    #[test]
+    fn a_ticket_of_other_rules_is_none() {
+        let tickets = file(ONE);
+        let ticket = tickets.bound([1; 32]).encrypt(b"a session").unwrap();
+        assert_eq!(tickets.bound([2; 32]).decrypt(&ticket), None);
+    }
+
+    #[test]
+    fn what_was_changed_opens_nothing() {
+        let tickets = file(ONE).bound([1; 32]);
+        let ticket = tickets.encrypt(b"a session").unwrap();
+        for at in 0..ticket.len() {
+            let mut changed = ticket.clone();
+            changed[at] ^= 1;
+            assert_eq!(tickets.decrypt(&changed), None, "byte {at}");
+            assert_eq!(tickets.decrypt(&ticket[..at]), None, "{at} bytes");
+        }
+    }
+
+    #[test]
+    fn keys_change_and_open_for_one_period_more() {
+        let tickets = Tickets::rotating(HOUR).unwrap();
+        let bound = tickets.bound([0; 32]);
+        let ticket = bound.encrypt(b"a session").unwrap();
+        let start = tickets.keys.load().since;
+        let rotate = |periods: u32| {
+            tickets.rotate(
+                start.plus(HOUR * periods),
+                HOUR,
+                TicketKey::random().unwrap(),
+            );
+        };
+        rotate(1);
+        assert!(bound.decrypt(&ticket).is_some());
+        rotate(2);
+        assert_eq!(bound.decrypt(&ticket), None);
+        let ticket = bound.encrypt(b"a session").unwrap();
+        // Nobody came for a long time: the last key is too old to be trusted.
+        rotate(9);
+        assert_eq!(bound.decrypt(&ticket), None);
+    }
+
+    #[test]
+    fn files_of_keys_are_judged() {
+        let fault = |text: &[u8]| Tickets::from_keys(text, HOUR).unwrap_err();
+        assert_eq!(fault(b"# nothing\n"), Finding::NoKey);
+        assert!(fault(b"abc").to_string().contains("line 1"));
+        assert!(fault(&[0xff; 30]).to_string().contains("hexadecimal"));
+        let many = format!("{ONE}\n").repeat(TICKET_KEYS_MAX + 1);
+        assert!(fault(many.as_bytes()).to_string().contains("more than"));
+        assert!(Tickets::from_keys(&[0xff; 80], HOUR).is_ok());
+    }
+}

@@ -1,0 +1,83 @@
+//! Who is let in by certificate.
+
+use crate::certificate::{Finding, Roots, distinguished_name, fingerprint, parse};
+use crate::plan::ClientAuthPlan;
+use crate::profile::provider;
+use aws_lc_rs::digest::{Context, SHA256};
+use foregate_message::ClientCertificate;
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
+use std::sync::Arc;
+
+/// How long a subject is that is passed on; the rest is left out.
+const SUBJECT_BYTES_MAX: usize = 1024;
+
+/// What identifies a set of rules for clients: the same for the same rules on every machine and after every reload.
+pub(crate) fn binding(plan: Option<&ClientAuthPlan>) -> [u8; 32] {
+    let Some(plan) = plan else {
+        return [0; 32];
+    };
+    let mut context = Context::new(&SHA256);
+    context.update(&[u8::from(plan.required)]);
+    for part in std::iter::once(&plan.ca_pem).chain(&plan.crls) {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part);
+    }
+    let mut binding = [0; 32];
+    binding.copy_from_slice(context.finish().as_ref());
+    binding
+}
+
+/// The number of a set of rules: 0 for those that ask nothing.
+pub(crate) fn number(plan: Option<&ClientAuthPlan>) -> u32 {
+    if plan.is_none() {
+        return 0;
+    }
+    let [a, b, c, d, ..] = binding(plan);
+    u32::from_be_bytes([a, b, c, d]).max(1)
+}
+
+/// Who asks clients for their certificates.
+pub(crate) fn verifier(plan: &ClientAuthPlan) -> Result<Arc<dyn ClientCertVerifier>, Finding> {
+    let roots = Roots::from_pem(&plan.ca_pem)?;
+    let mut lists = Vec::new();
+    for list in &plan.crls {
+        lists.extend(read_revocations(list)?);
+    }
+    let mut builder =
+        WebPkiClientVerifier::builder_with_provider(roots.anchors, provider()).with_crls(lists);
+    if !plan.required {
+        builder = builder.allow_unauthenticated();
+    }
+    builder
+        .build()
+        .map_err(|error| Finding::MalformedCertificate(error.to_string()))
+}
+
+/// Revocation lists as PEM or DER.
+fn read_revocations(bytes: &[u8]) -> Result<Vec<CertificateRevocationListDer<'static>>, Finding> {
+    const SEQUENCE: u8 = 0x30;
+    if bytes.first() == Some(&SEQUENCE) {
+        return Ok(vec![bytes.to_vec().into()]);
+    }
+    let lists = CertificateRevocationListDer::pem_slice_iter(bytes)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| Finding::MalformedCertificate(error.to_string()))?;
+    if lists.is_empty() {
+        let what = "a revocation list has a PEM block `-----BEGIN X509 CRL-----`";
+        return Err(Finding::MalformedCertificate(what.to_owned()));
+    }
+    Ok(lists)
+}
+
+/// What is passed on of a client's certificate.
+pub(crate) fn describe(certificate: &CertificateDer<'_>) -> Option<Box<ClientCertificate>> {
+    let mut subject = distinguished_name(parse(certificate).ok()?.subject());
+    subject.truncate(SUBJECT_BYTES_MAX);
+    Some(Box::new(ClientCertificate {
+        subject: subject.into(),
+        fingerprint: fingerprint(certificate),
+    }))
+}

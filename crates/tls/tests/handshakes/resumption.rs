@@ -1,0 +1,99 @@
+//! Sessions that are taken up again.
+
+use crate::handshakes::peers::{Manner, Server, converse, openssl, plan, served, shared};
+use foregate_testkit::{Authority, Scratch};
+use foregate_tls::{AcceptorPlan, Shared, Tickets};
+use std::time::Duration;
+
+const KEYS: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\n\
+    ffeeddccbbaa99887766554433221100ffeeddccbbaa99887766554433221100\n";
+
+/// Begins a session with one server and takes it up with another; whether it was.
+#[track_caller]
+fn resumed(first: &Server, second: &Server, version: &str) -> bool {
+    let scratch = Scratch::new();
+    let session = scratch.join("session");
+    let session = session.to_str().unwrap();
+    let common = [
+        "-servername",
+        "localhost",
+        "-alpn",
+        "http/1.1",
+        "-quiet",
+        "-no_ign_eof",
+        version,
+    ];
+    // The tickets of TLS 1.3 come with the first data.
+    let arguments = [&common[..], &["-sess_out", session]].concat();
+    converse(
+        first,
+        &arguments,
+        &[(
+            "hello
+", "hello",
+        )],
+    );
+    assert!(!first.facts().resumed);
+    first.ended().1.unwrap();
+    let arguments = [&common[..], &["-sess_in", session]].concat();
+    converse(
+        second,
+        &arguments,
+        &[(
+            "hello
+", "hello",
+        )],
+    );
+    let facts = second.facts();
+    second.ended().1.unwrap();
+    facts.resumed
+}
+
+fn usual() -> Shared {
+    let authority = Authority::new("Root");
+    shared(vec![served("a", &authority.issue(&["localhost"]))])
+}
+
+#[test]
+fn a_ticket_takes_a_session_up() {
+    let server = Server::start(&plan(), usual(), Manner::Echo);
+    assert!(resumed(&server, &server, "-tls1_3"));
+    assert!(resumed(&server, &server, "-tls1_2"));
+}
+
+#[test]
+fn without_tickets_sessions_are_kept_here() {
+    let mut shared = usual();
+    shared.tickets = None;
+    let server = Server::start(&plan(), shared, Manner::Echo);
+    assert!(resumed(&server, &server, "-tls1_3"));
+    assert!(resumed(&server, &server, "-tls1_2"));
+}
+
+#[test]
+fn machines_that_share_their_keys_take_up_each_others_sessions() {
+    let server = |keys: &str| {
+        let mut shared = usual();
+        let tickets = Tickets::from_keys(keys.as_bytes(), Duration::from_secs(3600));
+        shared.tickets = Some(tickets.unwrap());
+        Server::start(&plan(), shared, Manner::Echo)
+    };
+    let (here, there) = (server(KEYS), server(KEYS));
+    assert!(resumed(&here, &there, "-tls1_3"));
+    assert!(resumed(&here, &there, "-tls1_2"));
+    let (_, other) = KEYS.split_once('\n').unwrap();
+    let stranger = server(other);
+    assert!(!resumed(&here, &stranger, "-tls1_3"));
+}
+
+#[test]
+fn resumption_can_be_off() {
+    let off = AcceptorPlan {
+        resumption: false,
+        ..plan()
+    };
+    let server = Server::start(&off, usual(), Manner::Echo);
+    let seen = openssl(&server, &["-servername", "localhost", "-tls1_2"], "Q\n");
+    assert!(!seen.contains("TLS session ticket:"), "{seen}");
+    assert!(!server.facts().resumed);
+}
