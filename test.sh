@@ -55,6 +55,7 @@ step_install() {
     need cc gcc libc6-dev
     need curl curl ca-certificates
     need h2load nghttp2-client
+    need openssl openssl
     need python3 python3
     need valgrind valgrind libc6-dbg
     need pebble pebble

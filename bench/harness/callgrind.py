@@ -4,7 +4,7 @@ import re
 import shutil
 import subprocess
 
-from . import peers
+from . import peers, places
 from .processes import Failed
 
 
@@ -50,3 +50,16 @@ def total(directory, log):
 def rustc_version():
     done = subprocess.run(["rustc", "--version"], capture_output=True, text=True)
     return done.stdout.strip()
+
+
+def per_turn(case, turns):
+    """User instructions of one turn of a case of the program `micro`."""
+    counts = []
+    for count in (turns, 2 * turns):
+        out = places.WORK / "run" / "callgrind-micro"
+        command = [*under(out), str(places.program("micro")), "--case", case, "--count", str(count)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+        counts.append(total(out, done.stderr))
+        if done.returncode != 0:
+            raise Failed(f"{case}: {done.stderr.strip().splitlines()[-1]}")
+    return (counts[1] - counts[0]) / turns

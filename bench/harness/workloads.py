@@ -1,6 +1,7 @@
 """The workloads: what is asked of every proxy, and the three that look at Foregate's own scaling."""
 
 import http.client
+import json
 import os
 import random
 import signal
@@ -8,7 +9,7 @@ import subprocess
 import sys
 import time
 
-from . import measure, places
+from . import callgrind, counting, measure, places
 from .processes import Failed, Process
 
 
@@ -39,15 +40,17 @@ class Load:
                         bench.proxy_cores, log=self.log, files=bench.files, tls=self.tls, grpc=self.grpc))
                     self.verify(bench, peer)
                     results[peer.name] = {"runs": []}
-            for round_number in range(bench.rounds):
+            for round_number in range(bench.rounds_of(self)):
                 for name, (peer, process) in running.items():
                     if name in results:
-                        bench.say(f"{self.name}: round {round_number + 1} of {bench.rounds}: {name}")
+                        bench.say(f"{self.name}: round {round_number + 1} of {bench.rounds_of(self)}: {name}")
                         with bench.tolerating(self.name, name, results):
                             results[name]["runs"].append(self.one_run(bench, peer, process))
             for name, (peer, process) in running.items():
                 if name in results:
                     results[name].update(process.memory())
+                    if bench.quick and self.tls:
+                        continue
                     bench.say(f"{self.name}: system calls of {name}")
                     with bench.tolerating(self.name, name):
                         results[name]["syscalls"] = measure.syscalls(
@@ -63,7 +66,7 @@ class Load:
         """Right answers first. The load generator looks at every answer too, and alone knows HTTP/2 and gRPC."""
         if not self.grpc:
             measure.verify(self.port(peer), self.tls)
-        measure.load(self.port(peer), bench.load_cores, *self.options, "--count", 64, "--check-every", 1)
+        measure.load(self.port(peer), bench.load_cores, *self.options, "--count", 64)
 
     def one_run(self, bench, peer, process):
         before = measure.backend_connections()
@@ -88,7 +91,7 @@ class Idle:
         results = {}
         if self.tls:
             places.make_certificates()
-        last = min(self.last, bench.files - 500)
+        last = bench.idle_count(self.last)
         backend = measure.start_backend(bench.load_cores)
         try:
             for peer in bench.peers_of(self):
@@ -171,10 +174,10 @@ class Certificates:
                         pair[side], result[side]["start_ms"] = self.start(bench, peer, side)
                         result[side]["memory"] = pair[side][1].memory()["anonymous"]
                     results[peer.name] = result
-            for round_number in range(bench.rounds):
+            for round_number in range(bench.rounds_of(self)):
                 for name in list(results):
                     for side, (peer, process) in running[name].items():
-                        bench.say(f"{self.name}: round {round_number + 1} of {bench.rounds}: {name} {side}")
+                        bench.say(f"{self.name}: round {round_number + 1} of {bench.rounds_of(self)}: {name} {side}")
                         with bench.tolerating(self.name, name, results):
                             runs = results[name][side]["runs"] if name in results else []
                             runs.append(self.one_run(bench, peer, process, targets if side == "many" else None))
@@ -220,39 +223,63 @@ class Certificates:
 
 
 class Workers:
-    """Two workers against one, at the same rate for each worker."""
+    """Two workers against one and against two processes of one worker each, which share nothing."""
 
     name, large, tls, grpc = "workers-2", False, False, False
     title = "Foregate: two workers against one"
     rate_each = 10000
+    counted_requests = 3000
 
     def run(self, bench):
         peer = next((peer for peer in bench.peers if peer.name == "foregate"), None)
         if peer is None:
             return {}
         usable = sorted(os.sched_getaffinity(0))
-        # With four cores the load gets its own; with two, both sides share them, in both cases alike.
+        # With four cores the load gets its own; with two, both sides share them, in all cases alike.
         roomy = len(usable) >= 4
         proxy_cores, load_cores = (set(usable[:2]), set(usable[2:])) if roomy else (set(usable), set(usable))
-        results = {str(workers): {"runs": []} for workers in (1, 2)}
+        sides = {"1": ([1], 1), "2": ([2], 2), "apart": ([1, 1], 2)}
+        results = {side: {"runs": []} for side in sides}
         backend = measure.start_backend(load_cores)
         try:
-            for round_number in range(bench.rounds):
-                for workers in (1, 2):
-                    bench.say(f"{self.name}: round {round_number + 1} of {bench.rounds}: {workers}")
-                    process = peer.start(proxy_cores, files=bench.files, workers=workers)
+            for round_number in range(bench.rounds_of(self)):
+                for side, (workers, connections) in sides.items():
+                    bench.say(f"{self.name}: round {round_number + 1} of {bench.rounds_of(self)}: {side}")
+                    processes = self.start(bench, peer, proxy_cores, workers)
                     try:
-                        common = ["--connections", 64 * workers, "--pid", process.pid,
-                                  "--warmup", bench.warmup, "--seconds", bench.seconds]
-                        paced = measure.load(peer.port, load_cores, *common, "--rate", self.rate_each * workers)
-                        paced["saturated"] = measure.load(peer.port, load_cores, *common)
-                        results[str(workers)]["runs"].append(paced)
+                        results[side]["runs"].append(self.one_run(bench, peer, load_cores, processes, connections))
                     finally:
-                        process.stop()
+                        for process in processes:
+                            process.stop()
         finally:
             backend.stop()
         results["own_cores_for_load"] = roomy
+        if not bench.quick and callgrind.have_valgrind():
+            bench.say(f"{self.name}: instructions")
+            with bench.tolerating(self.name, "the count of instructions"):
+                plain = counting.variant("plain")
+                results["instructions"] = {
+                    workers: counting.per_request(peer, plain, self.counted_requests, int(workers), scale=2)
+                    for workers in ("1", "2")
+                }
         return results
+
+    def start(self, bench, peer, cores, workers):
+        """The processes, all on one port: the kernel spreads connections over them as it does over workers."""
+        processes = []
+        for number, count in enumerate(workers):
+            other = type(peer)()
+            other.admin_shift = 60 * number
+            processes.append(other.start(cores, files=bench.files, workers=count, suffix=f"-worker-{number}"))
+            processes[-1].wait_ready(other.admin_port)
+        return processes
+
+    def one_run(self, bench, peer, load_cores, processes, scale):
+        watched = sum((["--pid", process.pid] for process in processes), [])
+        common = ["--connections", 64 * scale, *watched, "--warmup", bench.warmup, "--seconds", bench.seconds]
+        paced = measure.load(peer.port, load_cores, *common, "--rate", self.rate_each * scale)
+        paced["saturated"] = measure.load(peer.port, load_cores, *common)
+        return paced
 
 
 class Routes:
@@ -296,19 +323,34 @@ class Routes:
                 other = type(peer)()
                 other.index = port if name == "one" else 90
                 running[name] = (other, other.start(bench.proxy_cores, files=bench.files, extra=extra, suffix=f"-{name}"))
-            for round_number in range(bench.rounds):
+            for round_number in range(bench.rounds_of(self)):
                 for name, (other, process) in running.items():
-                    bench.say(f"{self.name}: round {round_number + 1} of {bench.rounds}: {name}")
+                    bench.say(f"{self.name}: round {round_number + 1} of {bench.rounds_of(self)}: {name}")
                     results[name]["runs"].append(measure.load(
                         other.port, bench.load_cores, "--connections", 64, "--targets", targets, "--pid", process.pid,
                         "--warmup", bench.warmup, "--seconds", bench.seconds))
             other, process = running["many"]
+            results["alone"] = self.alone(bench)
             results["reload_ms"] = [self.reload(other, process, generation) for generation in range(1, bench.rounds + 1)]
         finally:
             for _, process in running.values():
                 process.stop()
             backend.stop()
         return results
+
+    def alone(self, bench):
+        """The choice of a route alone: by the clock in one process, and in user instructions."""
+        bench.say(f"{self.name}: the choice alone")
+        micro = str(places.program("micro"))
+        done = subprocess.run([micro, "--clock", str(40 if bench.quick else 200)], capture_output=True, text=True,
+                              timeout=300, preexec_fn=lambda: os.sched_setaffinity(0, bench.proxy_cores))
+        if done.returncode != 0:
+            raise Failed(f"micro --clock: {done.stderr.strip()}")
+        found = json.loads(done.stdout)
+        if not bench.quick and callgrind.have_valgrind():
+            found["instructions"] = {side: callgrind.per_turn(f"walk-{name}", 10000)
+                                     for side, name in (("one", "1"), ("many", "10000"))}
+        return found
 
     def reload(self, peer, process, generation):
         """Milliseconds from the signal to the first answer from the new configuration, on a kept connection."""

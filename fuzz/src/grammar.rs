@@ -236,6 +236,35 @@ pub(crate) fn proxy_header(dice: &mut Dice) -> Vec<u8> {
     out
 }
 
+/// A DNS answer: a question and a few records, some with compressed names, some with wrong counts.
+pub(crate) fn dns_answer(dice: &mut Dice) -> Vec<u8> {
+    let records = dice.below(5) as u8;
+    let claimed = if dice.one_in(8) {
+        dice.below(9) as u8
+    } else {
+        records
+    };
+    let mut out = vec![0, 7, 0x80 | dice.below(128) as u8, dice.below(256) as u8];
+    out.extend([0, 1, 0, claimed, 0, 0, 0, 0]);
+    out.extend(b"\x0f_acme-challenge\x01a\x07example\0\0\x10\0\x01");
+    for _ in 0..records {
+        match dice.below(4) {
+            0 => out.extend(b"\x02ns\x01a\0"),
+            1 => out.push(0),
+            _ => out.extend([0xc0, dice.below(40) as u8]),
+        }
+        let kind = [1, 2, 5, 6, 16, 250][dice.below(6)];
+        out.extend([0, kind, 0, 1, 0, 0, 0, 30]);
+        let mut data: Vec<u8> = (0..dice.below(20)).map(|_| dice.below(16) as u8).collect();
+        if dice.one_in(3) {
+            data = vec![0xc0, dice.below(60) as u8];
+        }
+        out.extend([0, data.len() as u8]);
+        out.extend(data);
+    }
+    out
+}
+
 /// A request target.
 pub(crate) fn target(dice: &mut Dice) -> Vec<u8> {
     let mut text = word(

@@ -17,6 +17,7 @@ pub use dice::Dice;
 pub use targets::blocks::{h2_request_head, hpack_block};
 pub use targets::body::chunked_body;
 pub use targets::config::config;
+pub use targets::dns::dns_answer;
 pub use targets::forwarding::forwarding;
 pub use targets::heads::{request_head, response_head};
 pub use targets::proxy::proxy_header;
@@ -69,6 +70,11 @@ pub const TARGETS: &[Target] = &[
         name: "config",
         run: config,
         generate: grammar::config,
+    },
+    Target {
+        name: "dns_answer",
+        run: dns_answer,
+        generate: grammar::dns_answer,
     },
     Target {
         name: "hpack_block",

@@ -3,6 +3,7 @@
 //! **Next on the road:** the stories, one folder a feature.
 
 pub mod metric;
+pub mod secure;
 pub mod soak;
 
 use foregate_testkit::Gateway;

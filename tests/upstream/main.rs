@@ -5,5 +5,6 @@ mod balancing;
 mod cancellation;
 mod ejection;
 mod failover;
+mod grpc_web;
 mod long_bodies;
 mod pooling;

@@ -167,6 +167,14 @@ impl Agent {
         }
     }
 
+    /// Like [`Agent::wanted`], without waiting: a later handshake will find what comes. Cheap, for the middle of one.
+    pub fn demand(&self, name: &str) {
+        let (answer, _) = oneshot::channel();
+        let command = Command::Demand(name.to_ascii_lowercase(), answer);
+        // No room: the client that comes back asks again.
+        let _ = self.commands.try_send(command);
+    }
+
     /// Renews the certificate of a name now. Blocks until it is done, or for less than a minute.
     ///
     /// # Errors
@@ -204,11 +212,22 @@ impl Gauges for Agent {
             Kind::Gauge,
             "When a certificate ends, in Unix time.",
         );
-        for status in status.iter().take(METRIC_CERTIFICATES_MAX) {
+        // Names that clients chose make no series.
+        let written = status.iter().filter(|status| !status.on_demand);
+        for status in written.take(METRIC_CERTIFICATES_MAX) {
             if let (Some(not_after), Some(name)) = (status.not_after, status.names.first()) {
                 let labels = [("name", name.as_str()), ("source", status.source.name())];
                 out.count(family, &labels, not_after);
             }
+        }
+        let family = out.family(
+            "foregate_certificates",
+            Kind::Gauge,
+            "Certificates that are kept alive, by state.",
+        );
+        for state in CertificateState::ALL {
+            let count = status.iter().filter(|one| one.state == state).count();
+            out.count(family, &[("state", state.name())], count as u64);
         }
         self.shared.counts.collect(out);
     }

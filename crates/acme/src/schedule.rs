@@ -494,7 +494,7 @@ mod tests {
                             earliest = now + step.days * DAY / 3;
                         } else {
                             schedule.failed(moment, step.retry_after.map(Duration::from_secs), step.random, &timing);
-                            earliest = now + step.retry_after.unwrap_or(0).min(7 * DAY).max(90);
+                            earliest = now + step.retry_after.unwrap_or(0).clamp(90, 7 * DAY);
                         }
                     }
                 }

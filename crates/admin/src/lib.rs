@@ -8,6 +8,8 @@
 //! | `GET /healthz` | 200 for as long as the process lives |
 //! | `GET /readyz` | 200, or 503 while it drains |
 //! | `GET /status` | [`View::status`], as JSON |
+//! | `GET /certificates` | [`View::certificates`], as JSON |
+//! | `POST /certificates/NAME/renew` | [`Control::renew`]: 200, or 422 when it failed |
 //! | `POST /reload` | [`Control::reload`]: 200, 422 when the configuration was refused, 409 when one is under way |
 //!
 //! Everything else is 404 or 405. Answers but `/metrics` are JSON; errors have the members `error`, a stable name, and
@@ -38,6 +40,9 @@ pub trait View: Send + Sync + 'static {
     /// Version, uptime, configuration, listeners, sites and their routes, upstreams and the states of their endpoints.
     fn status(&self) -> Value;
 
+    /// Every certificate: names, issuer, life, source, state, next renewal, last error, who serves it.
+    fn certificates(&self) -> Value;
+
     /// Whether new work is welcome; false while the process drains. Must not block.
     fn ready(&self) -> bool;
 }
@@ -49,4 +54,10 @@ pub trait Control: Send + Sync + 'static {
     /// # Errors
     /// Why the old configuration stays, for people; may have several lines.
     fn reload(&self) -> Result<String, String>;
+
+    /// Has the certificate of a name issued anew, and says what came of it; may take most of a minute.
+    ///
+    /// # Errors
+    /// Why the old certificate stays, for people.
+    fn renew(&self, name: &str) -> Result<String, String>;
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -17,12 +17,17 @@ use crate::{Control, View, caller};
 /// Bytes that a request's body may announce; no route reads one.
 const BODY_BYTES_MAX: u64 = 1024;
 
+/// Renewals that are waited for at once.
+const RENEWALS_MAX: usize = 4;
+
 #[derive(Clone)]
 struct Desk {
     view: Arc<dyn View>,
     control: Arc<dyn Control>,
     /// One reload at a time.
     reloading: Arc<Semaphore>,
+    /// A few renewals at a time: each holds a thread while it waits.
+    renewing: Arc<Semaphore>,
 }
 
 /// The routes of the admin listener.
@@ -31,6 +36,7 @@ pub(crate) fn router(view: Arc<dyn View>, control: Arc<dyn Control>) -> Router {
         view,
         control,
         reloading: Arc::new(Semaphore::new(1)),
+        renewing: Arc::new(Semaphore::new(RENEWALS_MAX)),
     };
     Router::new()
         .route("/metrics", get(metrics))
@@ -38,6 +44,8 @@ pub(crate) fn router(view: Arc<dyn View>, control: Arc<dyn Control>) -> Router {
         .route("/readyz", get(readiness))
         .route("/status", get(status))
         .route("/reload", post(reload))
+        .route("/certificates", get(certificates))
+        .route("/certificates/{name}/renew", post(renew))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn(refuse_bodies))
@@ -114,13 +122,48 @@ async fn reload(State(desk): State<Desk>, request: Request) -> Result<Response, 
     })
 }
 
+async fn certificates(State(desk): State<Desk>, request: Request) -> Result<Response, Response> {
+    if !caller::addresses_us(request.headers()) {
+        return Ok(wrong_host());
+    }
+    let certificates = blocking(move || desk.view.certificates()).await?;
+    Ok(Json(certificates).into_response())
+}
+
+async fn renew(
+    State(desk): State<Desk>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response, Response> {
+    if !caller::addresses_us(request.headers()) {
+        return Ok(wrong_host());
+    }
+    if caller::is_cross_site(request.headers()) {
+        let detail = "a page of another origin asked a browser for this";
+        return Ok(problem(StatusCode::FORBIDDEN, "cross-site", detail));
+    }
+    let Ok(turn) = desk.renewing.try_acquire_owned() else {
+        let detail = "several renewals are under way";
+        return Ok(problem(StatusCode::CONFLICT, "renewing", detail));
+    };
+    let result = blocking(move || {
+        let _turn = turn;
+        desk.control.renew(&name)
+    })
+    .await?;
+    Ok(match result {
+        Ok(detail) => Json(json!({ "renewed": true, "detail": detail })).into_response(),
+        Err(detail) => problem(StatusCode::UNPROCESSABLE_ENTITY, "not-renewed", &detail),
+    })
+}
+
 fn wrong_host() -> Response {
     let detail = "address the admin listener by localhost or an IP address";
     problem(StatusCode::FORBIDDEN, "wrong-host", detail)
 }
 
 async fn not_found() -> Response {
-    let detail = "there are /metrics, /healthz, /readyz, /status and /reload";
+    let detail = "there are /metrics, /healthz, /readyz, /status, /certificates and /reload";
     problem(StatusCode::NOT_FOUND, "not-found", detail)
 }
 

@@ -36,12 +36,23 @@ impl View for Gateway {
         json!({ "version": "test" })
     }
 
+    fn certificates(&self) -> Value {
+        json!({ "certificates": [] })
+    }
+
     fn ready(&self) -> bool {
         !self.draining.load(Ordering::SeqCst)
     }
 }
 
 impl Control for Gateway {
+    fn renew(&self, name: &str) -> Result<String, String> {
+        match name {
+            "shop.example" | "*.shop.example" => Ok(format!("{name} was issued")),
+            _ => Err(format!("no certificate for {name}")),
+        }
+    }
+
     fn reload(&self) -> Result<String, String> {
         self.reloads.fetch_add(1, Ordering::SeqCst);
         let mut held = self.held.lock().unwrap();
@@ -223,6 +234,28 @@ fn a_foreign_page_reloads_nothing() {
         assert_eq!(admin.ask(&request).0, 403, "{host}");
     }
     assert_eq!(admin.gateway.reloads.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn certificates_are_told_and_renewed() {
+    let admin = Admin::start();
+    let (status, _, body) = admin.get("/certificates");
+    assert_eq!((status, body.as_str()), (200, r#"{"certificates":[]}"#));
+    for name in ["shop.example", "*.shop.example", "%2A.shop.example"] {
+        let (status, body) = admin.post(&format!("/certificates/{name}/renew"), "");
+        assert_eq!((status, &body["renewed"]), (200, &json!(true)), "{name}");
+    }
+    let (status, body) = admin.post("/certificates/other.example/renew", "");
+    assert_eq!(
+        (status, &body["detail"]),
+        (422, &json!("no certificate for other.example"))
+    );
+    let (status, _) = admin.post(
+        "/certificates/shop.example/renew",
+        "Origin: http://evil.example\r\n",
+    );
+    assert_eq!(status, 403);
+    assert_eq!(admin.get("/certificates/shop.example/renew").0, 405);
 }
 
 #[test]

@@ -11,7 +11,7 @@
 //! ```
 
 use crate::admission::Admitted;
-use crate::handler::{Arrival, Handler};
+use crate::handler::{Arrival, Handler, Passage};
 use crate::http1::{After, Http1};
 use crate::http2;
 use crate::listener::Protocols;
@@ -82,9 +82,14 @@ enum Heading {
 }
 
 impl Connection {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are what a connection is made of, from one place"
+    )]
     pub(crate) fn new(
         stream: Stream,
         peer: Peer,
+        input: Chunk,
         worker: Rc<Worker>,
         shard: Arc<Shard>,
         listener: ListenerId,
@@ -102,7 +107,7 @@ impl Connection {
             shard,
             listener,
             closing,
-            input: Chunk::default(),
+            input,
             eof: false,
             machine: h1::ServerConnection::new(requests_max),
             deadline: Deadline::new(),
@@ -137,6 +142,18 @@ impl Connection {
                     return;
                 }
             }
+        }
+    }
+
+    /// Passes its bytes on to its end.
+    pub(crate) async fn pass<H: Handler>(mut self: Box<Self>, passage: Passage, handler: Rc<H>) {
+        let limits = self.worker.limits();
+        let passed = Box::pin(async {
+            let mut client = Http1::tunnel(&mut self, limits);
+            handler.pass(&mut client, passage).await;
+        });
+        if caught(passed).await.is_none() {
+            self.worker.panicked();
         }
     }
 

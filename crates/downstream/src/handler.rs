@@ -18,8 +18,23 @@ pub struct Arrival<'a> {
     pub at: Moment,
 }
 
+/// A connection whose bytes are to be passed on.
+#[derive(Debug)]
+pub struct Passage {
+    /// The name that the client's TLS asks for, in lower case, if it speaks TLS and names one.
+    pub server_name: Option<String>,
+    /// Why it is refused before anybody looked where it goes.
+    pub outcome: Result<(), Reason>,
+    /// When it was ready to be passed on.
+    pub at: Moment,
+}
+
 /// Serves requests: entered once for each, well-formed or not.
 pub trait Handler: 'static {
     /// Answers `arrival` through `client`. The exchange is over when the future is; dropping the future abandons it.
     fn serve<C: Client>(&self, client: &mut C, arrival: Arrival<'_>) -> impl Future<Output = ()>;
+
+    /// Passes the bytes of a connection that carries no requests on, in both directions: `client` is a tunnel from its
+    /// beginning. It is over when the future is.
+    fn pass<C: Client>(&self, client: &mut C, passage: Passage) -> impl Future<Output = ()>;
 }

@@ -112,6 +112,37 @@ impl<'c> Http1<'c> {
         }
     }
 
+    /// A connection that is a tunnel from its beginning: nothing is asked or answered, bytes come and go.
+    pub(crate) fn tunnel(connection: &'c mut Connection, limits: Rc<ClientLimits>) -> Http1<'c> {
+        connection.machine.fail();
+        Http1 {
+            version: Version::Http11,
+            is_head: false,
+            is_connect: true,
+            refused: false,
+            reader: BodyReader::new(BodyDecoder::tunnel(), limits.body),
+            body_asked: false,
+            body_ended: false,
+            pace: None,
+            read_deadline: None,
+            half_closed: None,
+            out: Outbox::new(),
+            encoder: BodyEncoder::tunnel(),
+            piped: None,
+            write_deadline: None,
+            look: None,
+            responded: true,
+            tunnel: true,
+            pipes: false,
+            shutdown_owed: false,
+            broken: None,
+            bytes_in: 0,
+            bytes_out: 0,
+            connection,
+            limits,
+        }
+    }
+
     /// What becomes of the connection.
     pub(crate) fn after(&mut self) -> After {
         if self.broken.is_some() || !self.responded || self.has_queued() {

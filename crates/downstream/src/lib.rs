@@ -1,10 +1,11 @@
-//! **Purpose:** listeners and client connections: accepting, HTTP/1 and HTTP/2 towards clients, timeouts against slow ones.
+//! **Purpose:** listeners and client connections: accepting, TLS, HTTP/1 and 2 towards clients, timeouts against slow ones.
 //! **Never knows:** routes, policies, backends: it calls one [`Handler`] per request.
 //! **Next on the road:** `exchange`, behind that handler.
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests fail by panicking"))]
 
 mod admission;
+mod arrived;
 mod connection;
 mod handler;
 mod http1;
@@ -17,7 +18,7 @@ mod worker;
 
 pub use admission::{Admission, AdmissionLimits, Refused};
 pub use foregate_wire::h2::Limits as Http2Limits;
-pub use handler::{Arrival, Handler};
-pub use listener::{Listener, ListenerRules, Protocols};
+pub use handler::{Arrival, Handler, Passage};
+pub use listener::{Listener, ListenerMode, ListenerRules, Protocols, TlsRules};
 pub use socket::bind;
 pub use worker::{ClientLimits, Worker};

@@ -1,15 +1,14 @@
 //! Accepting connections.
 
 use crate::admission::{Admission, Refused};
-use crate::connection::Connection;
+use crate::arrived::Arrived;
 use crate::handler::Handler;
-use crate::preface;
 use crate::worker::Worker;
-use foregate_message::Peer;
+use foregate_message::{Chunk, Peer};
 use foregate_telemetry::clock::{Deadline, now};
 use foregate_telemetry::log::process;
 use foregate_telemetry::metrics::{ListenerId, Refusal, Shard};
-use foregate_tls::Stream;
+use foregate_tls::Acceptor;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
@@ -39,10 +38,37 @@ pub struct ListenerRules {
     pub number: u32,
     /// Whether connections begin with a PROXY protocol header.
     pub proxy_protocol: bool,
-    /// What clients may speak.
+    /// What connections carry.
+    pub mode: ListenerMode,
+    /// What clients may speak where they carry requests.
     pub protocols: Protocols,
     /// Whether an address is a trusted proxy's.
     pub trusts: Box<dyn Fn(IpAddr) -> bool>,
+}
+
+/// What the connections of a listener carry.
+#[derive(Clone, Debug)]
+pub enum ListenerMode {
+    /// Requests in cleartext.
+    Cleartext,
+    /// Requests in TLS, which ends here.
+    Tls(TlsRules),
+    /// Bytes that are passed on as they are.
+    Tcp,
+    /// TLS that is passed on by the name that it asks for.
+    TlsPassthrough {
+        /// How long a client may take to say it.
+        hello_timeout: Duration,
+    },
+}
+
+/// How handshakes are held.
+#[derive(Clone, Debug)]
+pub struct TlsRules {
+    /// Who holds them.
+    pub acceptor: Arc<Acceptor>,
+    /// How long they may take.
+    pub handshake_timeout: Duration,
 }
 
 /// One worker's share of a listener.
@@ -115,35 +141,30 @@ impl<H: Handler> Listener<H> {
         let rules = self.rules.borrow();
         let trusted = (rules.trusts)(address.ip().to_canonical());
         let proxy_protocol = rules.proxy_protocol;
-        let protocols = rules.protocols;
         if proxy_protocol && !trusted {
             return cells.refused(Refusal::ProxyProtocol);
         }
         cells.accepted.one();
-        let peer = Peer::new(address, local, rules.number, trusted);
-        let connection = Connection::new(
-            Stream::Plain(stream),
-            peer,
-            Rc::clone(&self.worker),
-            Arc::clone(&self.shard),
-            self.id,
-            Rc::clone(&self.closing),
+        let arrived = Arrived {
+            socket: stream,
+            peer: Peer::new(address, local, rules.number, trusted),
+            input: Chunk::default(),
+            worker: Rc::clone(&self.worker),
+            shard: Arc::clone(&self.shard),
+            id: self.id,
+            closing: Rc::clone(&self.closing),
             admitted,
-            protocols,
-        );
+            protocols: rules.protocols,
+        };
         let handler = Rc::clone(&self.handler);
-        if proxy_protocol {
-            let (shard, id) = (Arc::clone(&self.shard), self.id);
-            spawn_local(async move {
-                let mut connection = connection;
-                if preface::read(&mut connection).await {
-                    connection.run(handler).await;
-                } else {
-                    shard.listener(id).refused(Refusal::ProxyProtocol);
-                }
-            });
-        } else {
-            spawn_local(connection.run(handler));
+        match &rules.mode {
+            // The usual way, whose task is to be small.
+            ListenerMode::Cleartext if !proxy_protocol => {
+                spawn_local(arrived.in_cleartext().run(handler));
+            }
+            mode => {
+                spawn_local(arrived.establish(proxy_protocol, mode.clone(), handler));
+            }
         }
     }
 }

@@ -67,7 +67,8 @@ pub(crate) async fn run<C: Client>(
     }
 }
 
-fn full() -> Failure {
+/// No connection may be opened now.
+pub(crate) fn full() -> Failure {
     Failure {
         reason: Reason::PendingFull,
         give: Give::Over,
@@ -116,7 +117,7 @@ async fn obtain<C: Client>(
 }
 
 /// A new connection.
-async fn dial<C: Client>(
+pub(crate) async fn dial<C: Client>(
     client: &mut C,
     ticket: Ticket,
     patience: &mut Patience,

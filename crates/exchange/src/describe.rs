@@ -3,6 +3,7 @@
 use crate::Road;
 use crate::exchange::Exchange;
 use crate::plan::Plan;
+use crate::secure;
 use foregate_message::path::Normal;
 use foregate_message::{FieldId, Fields, Peer, Reason, RequestHead, Target, TargetForm};
 use foregate_message::{forwarded, hop};
@@ -56,6 +57,7 @@ pub(crate) fn describe(
     let host = &room[..length];
     let fields = &mut head.fields;
     forwarded::describe(fields, &snapshot.forwarding, peer, host, head.version);
+    secure::describe(exchange, peer, &mut head.fields);
     if let Some(name) = &snapshot.request_id {
         head.fields.set_named(name, exchange.request_id.as_bytes());
     }

@@ -93,7 +93,7 @@ pub(crate) async fn forward<C: Client>(
     Err(last)
 }
 
-fn pick(upstream: &Upstream, road: &Road, tried: &Tried) -> Result<usize, NoEndpoint> {
+pub(crate) fn pick(upstream: &Upstream, road: &Road, tried: &Tried) -> Result<usize, NoEndpoint> {
     let now_ms = recent().millis();
     let mut picker = upstream.picker.borrow_mut();
     let pick = picker.pick(now_ms, road.random.next(), tried)?;
@@ -134,7 +134,7 @@ pub(crate) fn judge(exchange: &Exchange, outcome: Result<(), Reason>) {
 }
 
 /// Takes note of a failure.
-fn fail(upstream: &Upstream, pool: &Pool, kind: EndpointFailure) {
+pub(crate) fn fail(upstream: &Upstream, pool: &Pool, kind: EndpointFailure) {
     pool.cells().failed(kind);
     if kind == EndpointFailure::PendingFull {
         return;

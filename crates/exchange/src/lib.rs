@@ -3,8 +3,9 @@
 //! **Next on the road:** `upstream`, for the requests that go to a backend.
 //!
 //! ```text
-//! admit → route → policies → describe → forward (balance, connect, send, await) → shape → relay → settle
+//! admit → route → secure → policies → describe → forward (balance, connect, send, await) → shape → relay → settle
 //! ```
+//! A client that speaks another dialect than its backend (gRPC-Web) goes the way from `forward` on behind a `bridge`.
 //!
 //! [`Road::serve`] is that line as code. A stage that ends the request early returns its [`Reason`] as an error; the
 //! answer to each is decided in one place, `apology`.
@@ -14,22 +15,27 @@
 mod admit;
 mod apology;
 mod attempt;
+mod bridge;
 mod describe;
 mod download;
 mod exchange;
 mod forward;
+mod passage;
 mod patience;
 mod plan;
 mod policies;
 mod random;
 mod relay;
 mod route;
+mod secure;
 mod settle;
 mod shape;
 mod upload;
 
 pub use exchange::Request;
+pub use passage::Passage;
 pub use plan::{EndpointPart, Plan, PlanParts, Pools};
+pub use secure::{Certificates, NoCertificates, SecurePart};
 
 use exchange::Exchange;
 use foregate_message::{Client, Reason, RequestHead};
@@ -47,18 +53,26 @@ pub struct Road {
     shard: Arc<Shard>,
     log: RefCell<LogWriter>,
     random: Random,
+    certificates: Arc<dyn Certificates>,
     /// Set when nothing is waited for any more.
     cut: Rc<Cell<bool>>,
 }
 
 impl Road {
     /// A road on which `plan` is in force. `seed` makes its random choices differ from other workers'.
-    pub fn new(plan: Rc<Plan>, shard: Arc<Shard>, log: LogWriter, seed: u64) -> Road {
+    pub fn new(
+        plan: Rc<Plan>,
+        shard: Arc<Shard>,
+        log: LogWriter,
+        certificates: Arc<dyn Certificates>,
+        seed: u64,
+    ) -> Road {
         Road {
             plan: RefCell::new(plan),
             shard,
             log: RefCell::new(log),
             random: Random::new(seed),
+            certificates,
             cut: Rc::default(),
         }
     }
@@ -104,11 +118,34 @@ impl Exchange {
         head: &mut RequestHead,
     ) -> Result<Reason, Reason> {
         admit::admit(self, head)?;
+        if let Some(answer) = secure::challenge(road, client.peer(), head) {
+            return relay::respond(self, client, head, *answer).await;
+        }
         route::find(self, client.peer(), head)?;
+        if let Some(answer) = secure::secure(self, road, client.peer(), head)? {
+            return relay::respond(self, client, head, *answer).await;
+        }
         if let Some(answer) = policies::decide(self, client, head)? {
             return relay::respond(self, client, head, *answer).await;
         }
         describe::describe(self, client.peer(), head)?;
+        match bridge::form(self, &head.fields) {
+            None => self.exchange(road, client, head).await,
+            Some(form) => {
+                let mut client = bridge::Bridged::new(client, form, &mut head.fields);
+                self.outcome = bridge::length(form, self.outcome);
+                self.exchange(road, &mut client, head).await
+            }
+        }
+    }
+
+    /// The part of the way that a backend has in it.
+    async fn exchange<C: Client>(
+        &mut self,
+        road: &Road,
+        client: &mut C,
+        head: &mut RequestHead,
+    ) -> Result<Reason, Reason> {
         let mut answer = forward::forward(self, road, client, head).await?;
         shape::shape(self, client.peer(), head, &mut answer);
         relay::relay(self, client, answer).await

@@ -2,6 +2,7 @@
 
 use crate::exchange::Exchange;
 use crate::patience::TimeLimits;
+use crate::secure::SecurePart;
 use foregate_balance::{EjectionPolicy, Endpoint, Picker};
 use foregate_message::path::Normal;
 use foregate_message::{Peer, RequestHead, Scheme, Target, host_without_port};
@@ -9,7 +10,7 @@ use foregate_policy::Facts;
 use foregate_snapshot::{Action, ProxyPlan, RoutePlan, Snapshot, UpstreamPlan};
 use foregate_telemetry::clock::Moment;
 use foregate_telemetry::metrics::{EndpointId, RouteId, Shard};
-use foregate_upstream::{BodyLimits, CallLimits, HeadLimits, Pool, PoolLimits};
+use foregate_upstream::{BodyLimits, CallLimits, Connector, HeadLimits, Pool, PoolLimits};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -25,6 +26,12 @@ pub struct PlanParts {
     pub routes: Arc<[RouteId]>,
     /// The endpoints of each upstream, by its number.
     pub upstreams: Arc<[Vec<EndpointPart>]>,
+    /// How TLS is spoken with the endpoints of each upstream, by its number.
+    pub connectors: Arc<[Option<Arc<Connector>>]>,
+    /// The TLS settings of each site, by its number.
+    pub sites: Arc<[SecurePart]>,
+    /// The cells of each listener that passes connections on, by the listener's number.
+    pub passages: Arc<[(u32, RouteId)]>,
 }
 
 /// An endpoint with the state that survives reloads.
@@ -60,6 +67,8 @@ pub struct Plan {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) upstreams: Box<[Upstream]>,
     routes: Arc<[RouteId]>,
+    sites: Arc<[SecurePart]>,
+    passages: Arc<[(u32, RouteId)]>,
 }
 
 /// An upstream of one worker.
@@ -73,6 +82,7 @@ pub(crate) struct Upstream {
     pub(crate) ejection: EjectionPolicy,
     pub(crate) call_limits: CallLimits,
     pub(crate) tries_max: u32,
+    pub(crate) grpc_web: bool,
 }
 
 impl Plan {
@@ -84,12 +94,12 @@ impl Plan {
         let upstreams = snapshot
             .upstreams
             .iter()
-            .zip(parts.upstreams.iter())
-            .map(|(plan, endpoints)| {
+            .zip(parts.upstreams.iter().zip(parts.connectors.iter()))
+            .map(|(plan, (endpoints, connector))| {
                 upstream(
                     snapshot,
                     plan,
-                    endpoints,
+                    (endpoints, connector),
                     (&pools.0, &mut kept),
                     shard,
                     seed,
@@ -106,6 +116,8 @@ impl Plan {
             snapshot: Arc::clone(snapshot),
             upstreams,
             routes: Arc::clone(&parts.routes),
+            sites: Arc::clone(&parts.sites),
+            passages: Arc::clone(&parts.passages),
         })
     }
 
@@ -113,6 +125,18 @@ impl Plan {
     #[inline]
     pub(crate) fn route(&self, number: u32) -> &RoutePlan {
         &self.snapshot.routes[number as usize]
+    }
+
+    /// The cells of a listener that passes connections on.
+    pub(crate) fn passage_id(&self, listener: u32) -> RouteId {
+        let found = self.passages.iter().find(|(number, _)| *number == listener);
+        found.map_or(RouteId::OTHER, |(_, id)| *id)
+    }
+
+    /// The TLS settings of a route's site.
+    #[inline]
+    pub(crate) fn secure_part(&self, route: &RoutePlan) -> SecurePart {
+        self.sites[route.site_number as usize]
     }
 
     /// The cells of a route; those of requests without one when there is none.
@@ -135,7 +159,7 @@ impl Plan {
 fn upstream(
     snapshot: &Snapshot,
     plan: &UpstreamPlan,
-    parts: &[EndpointPart],
+    (parts, connector): (&[EndpointPart], &Option<Arc<Connector>>),
     (old, kept): (&Kept, &mut Kept),
     shard: &Arc<Shard>,
     seed: u64,
@@ -153,6 +177,7 @@ fn upstream(
                 })
             });
             pool.set_limits(limits);
+            pool.set_connector(connector.clone());
             Rc::clone(pool)
         })
         .collect();
@@ -180,6 +205,7 @@ fn upstream(
             },
         },
         tries_max: plan.tries_max,
+        grpc_web: plan.grpc_web,
     }
 }
 

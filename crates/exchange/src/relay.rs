@@ -3,9 +3,13 @@
 use crate::download::Download;
 use crate::exchange::Exchange;
 use crate::forward::{self, Answer};
+use crate::patience::Patience;
+use crate::secure;
+use crate::upload::Upload;
 use foregate_message::{BodyLength, Client, FieldId, Method, Reason, RequestHead};
 use foregate_policy as policy;
 use foregate_telemetry::clock;
+use foregate_upstream::Call;
 use std::future::poll_fn;
 use std::task::Poll;
 
@@ -26,8 +30,13 @@ pub(crate) async fn respond<C: Client>(
     if let Some(name) = &exchange.plan.snapshot.request_id {
         fields.set_named(name, exchange.request_id.as_bytes());
     }
-    let rules = &exchange.route_plan(&exchange.plan).response_rules;
-    if !rules.is_empty() {
+    secure::tell(exchange, client.peer(), fields);
+    let plan = &exchange.plan;
+    // A challenge is answered before there is a route.
+    let rules = exchange
+        .route
+        .map(|number| &plan.route(number).response_rules);
+    if let Some(rules) = rules.filter(|rules| !rules.is_empty()) {
         let facts = exchange.facts(client.peer(), request);
         let mut scratch = Vec::new();
         rules.apply(
@@ -76,16 +85,37 @@ pub(crate) async fn relay<C: Client>(
         upload.become_tunnel();
         patience.tunnel();
     }
+    let outcome = move_both_ways(client, &mut call, &mut upload, &mut patience, tunnel).await;
+    drop(borrowed);
+    forward::judge(exchange, outcome);
+    outcome?;
+    call.finish();
+    Ok(if tunnel {
+        Reason::Upgraded
+    } else {
+        Reason::Proxied
+    })
+}
+
+/// Moves an answer to the client and the rest of its request to the backend, until the answer has left; the bytes of a
+/// tunnel, until both directions have ended.
+pub(crate) async fn move_both_ways<C: Client>(
+    client: &mut C,
+    call: &mut Call,
+    upload: &mut Upload,
+    patience: &mut Patience,
+    tunnel: bool,
+) -> Result<(), Reason> {
     let mut download = Download::default();
-    let outcome = poll_fn(|cx| {
+    poll_fn(|cx| {
         let before = (upload.moved, download.moved);
         if !download.is_flushed()
-            && let Poll::Ready(Err(reason)) = download.poll(client, &mut call, cx)
+            && let Poll::Ready(Err(reason)) = download.poll(client, call, cx)
         {
             return Poll::Ready(Err(reason));
         }
         if !upload.is_ended()
-            && let Poll::Ready(Err(reason)) = upload.poll(client, &mut call, cx)
+            && let Poll::Ready(Err(reason)) = upload.poll(client, call, cx)
         {
             return Poll::Ready(Err(reason));
         }
@@ -99,16 +129,7 @@ pub(crate) async fn relay<C: Client>(
         if before != (upload.moved, download.moved) || download.waits_for_client {
             patience.renew();
         }
-        patience.poll(cx, &call, &upload).map(Err)
+        patience.poll(cx, call, upload).map(Err)
     })
-    .await;
-    drop(borrowed);
-    forward::judge(exchange, outcome);
-    outcome?;
-    call.finish();
-    Ok(if tunnel {
-        Reason::Upgraded
-    } else {
-        Reason::Proxied
-    })
+    .await
 }

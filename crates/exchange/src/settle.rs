@@ -2,6 +2,7 @@
 
 use crate::Road;
 use crate::exchange::Exchange;
+use crate::passage::Journey;
 use foregate_message::{Client, Reason, RequestHead};
 use foregate_snapshot::Action;
 use foregate_telemetry::clock::{now, unix_at};
@@ -66,5 +67,63 @@ pub(crate) fn settle<C: Client>(
         request_id: exchange.request_id.as_bytes(),
         referer: fields.at(&exchange.referer),
         user_agent: fields.at(&exchange.user_agent),
+    });
+}
+
+/// Counts a connection that was passed on and writes its line.
+pub(crate) fn settle_passage<C: Client>(
+    road: &Road,
+    journey: &Journey,
+    client: &C,
+    outcome: Reason,
+) {
+    let (bytes_in, bytes_out) = client.transferred();
+    let end = now();
+    let duration_micros = end.micros_since(journey.at);
+    let status = outcome.status().code();
+    let figures = RequestFigures {
+        status,
+        reason: outcome.index() as u16,
+        bytes_in,
+        bytes_out,
+        duration_micros,
+    };
+    let plan = &journey.plan;
+    road.shard
+        .request(plan.passage_id(journey.listener), &figures);
+    let mut log = road.log.borrow_mut();
+    if !log.is_on() {
+        return;
+    }
+    let name = journey.server_name.as_bytes();
+    let listener = plan.snapshot.listener(journey.listener);
+    log.record(&Record {
+        time: unix_at(end),
+        client: journey.client,
+        method: b"CONNECT",
+        target: name,
+        path: b"",
+        query: b"",
+        host: name,
+        protocol: "TCP",
+        status,
+        bytes_out,
+        bytes_in,
+        duration_micros,
+        upstream_micros: None,
+        site: "",
+        route: listener.map_or("", |listener| &listener.name),
+        upstream: journey
+            .upstream
+            .map_or("", |number| &plan.upstreams[number].name),
+        endpoint: journey
+            .endpoint
+            .as_ref()
+            .map_or("", |pool| pool.endpoint.label()),
+        tries: journey.tries,
+        reason: outcome.name(),
+        request_id: journey.request_id.as_bytes(),
+        referer: b"",
+        user_agent: b"",
     });
 }

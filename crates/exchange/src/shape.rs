@@ -2,6 +2,7 @@
 
 use crate::exchange::Exchange;
 use crate::forward::Answer;
+use crate::secure;
 use foregate_message::{BodyLength, FieldId, Peer, RequestHead, hop};
 use foregate_telemetry::clock;
 
@@ -26,6 +27,7 @@ pub(crate) fn shape(exchange: &Exchange, peer: &Peer, request: &RequestHead, ans
     if let Some(name) = &snapshot.request_id {
         fields.set_named(name, exchange.request_id.as_bytes());
     }
+    secure::tell(exchange, peer, fields);
     let rules = &exchange.route_plan(&exchange.plan).response_rules;
     if !rules.is_empty() {
         let facts = exchange.facts(peer, request);

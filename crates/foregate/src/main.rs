@@ -6,11 +6,14 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests fail by panicking"))]
 
+mod admin;
+mod certs;
 mod check;
 mod demo;
 mod explain;
 mod failure;
 mod files;
+mod judge;
 mod proxy;
 mod reference;
 mod reload;
@@ -41,6 +44,7 @@ enum Command {
     Check(check::Check),
     Explain(explain::Explain),
     Reload(reload::Reload),
+    Certs(certs::Certs),
     Schema(schema::Schema),
     #[command(hide = true)]
     Reference(reference::Reference),
@@ -54,6 +58,7 @@ fn main() -> ExitCode {
         Command::Check(command) => command.execute(),
         Command::Explain(command) => command.execute(),
         Command::Reload(command) => command.execute(),
+        Command::Certs(command) => command.execute(),
         Command::Schema(command) => command.execute(),
         Command::Reference(command) => command.execute(),
     };

@@ -1,26 +1,13 @@
 //! `foregate reload`: asks a running gateway to read its configuration again.
 
-use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
-use serde_json::Value;
-
+use crate::admin;
 use crate::failure::Failure;
-use crate::files::SystemFiles;
 use crate::source;
 use crate::terminal;
-
-/// How long a connection to the admin listener may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long a reload may take: names of backends are resolved in it.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// Bytes of an answer; diagnostics are bounded, too.
-const ANSWER_BYTES_MAX: u64 = 4 << 20;
 
 /// Have a running gateway read its configuration again
 ///
@@ -46,8 +33,8 @@ impl Reload {
             Some(address) => address,
             None => configured(&source::find(self.config)?)?,
         };
-        let address = reachable(address);
-        let answer = ask(address).map_err(|error| {
+        let address = admin::reachable(address);
+        let answer = admin::ask(address, "POST /reload").map_err(|error| {
             Failure::Failed(format!("cannot ask the gateway at {address}: {error}"))
         })?;
         terminal::print(&judge(&answer)?)?;
@@ -57,62 +44,26 @@ impl Reload {
 
 /// The admin address that a configuration names.
 fn configured(path: &Path) -> Result<SocketAddr, Failure> {
-    let outcome = foregate_config::load(path, &SystemFiles);
-    let Some(settings) = &outcome.settings else {
-        return Err(Failure::Config(foregate_config::render(
-            &outcome,
-            terminal::errors_in_colour(),
-        )));
-    };
     let shown = path.display();
-    match &settings.admin {
+    match admin::configured(path)? {
         None => Err(Failure::Usage(format!(
             "{shown} has no admin listener; send the gateway the signal HUP"
         ))),
-        Some(admin) if admin.address.port() == 0 => Err(Failure::Usage(format!(
+        Some(address) if address.port() == 0 => Err(Failure::Usage(format!(
             "{shown} leaves the admin port to the system; name the address with --admin"
         ))),
-        Some(admin) => Ok(admin.address),
+        Some(address) => Ok(address),
     }
-}
-
-/// Who listens on all addresses is reached on loopback.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
-    match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
-        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
-        _ => {}
-    }
-    address
-}
-
-fn ask(address: SocketAddr) -> io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT)?;
-    stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
-    stream.set_write_timeout(Some(CONNECT_TIMEOUT))?;
-    let request = format!(
-        "POST /reload HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes())?;
-    let mut answer = Vec::new();
-    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
-    String::from_utf8(answer)
-        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "the answer is not text"))
 }
 
 /// What an answer of the admin listener says.
 fn judge(answer: &str) -> Result<String, Failure> {
     let stranger = || Failure::Failed("this is not the admin listener of a gateway".into());
-    let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(stranger)?;
-    let status = head
-        .strip_prefix("HTTP/1.1 ")
-        .and_then(|rest| rest.get(..3))
-        .ok_or_else(stranger)?;
-    let told: Value = serde_json::from_str(body).map_err(|_| stranger())?;
+    let (status, told) = admin::parse(answer)?;
     let detail = told["detail"].as_str().ok_or_else(stranger)?;
     match status {
-        "200" if told["reloaded"] == true => Ok(format!("reloaded {detail}\n")),
-        "422" => Err(Failure::Config(format!(
+        200 if told["reloaded"] == true => Ok(format!("reloaded {detail}\n")),
+        422 => Err(Failure::Config(format!(
             "{detail}\nthe gateway keeps the configuration it has"
         ))),
         _ => Err(Failure::Failed(detail.to_owned())),
@@ -156,15 +107,5 @@ mod tests {
                 failed("this is not the admin listener of a gateway"),
             );
         }
-    }
-
-    #[test]
-    fn listeners_on_all_addresses_are_asked_on_loopback() {
-        let check = |address: &str, expected: &str| {
-            assert_eq!(reachable(address.parse().unwrap()).to_string(), expected);
-        };
-        check("0.0.0.0:1", "127.0.0.1:1");
-        check("[::]:1", "[::1]:1");
-        check("10.0.0.1:1", "10.0.0.1:1");
     }
 }

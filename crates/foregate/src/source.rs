@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use foregate_config::Settings;
 use foregate_config::{Diagnostic, Outcome, Severity};
-use foregate_server::{Loaded, Source};
+use foregate_server::{Credentials, Loaded, Source};
 use foregate_snapshot::Snapshot;
 
 use crate::failure::Failure;
 use crate::files::SystemFiles;
+use crate::judge;
 use crate::terminal;
 
 /// Where a configuration is looked for when none is named, in this order.
@@ -36,6 +37,8 @@ pub(crate) fn find(named: Option<PathBuf>) -> Result<PathBuf, Failure> {
 pub(crate) struct Compiled {
     pub(crate) outcome: Outcome,
     pub(crate) snapshot: Option<Snapshot>,
+    /// The files that it names for TLS.
+    pub(crate) credentials: Credentials,
 }
 
 /// Loads and compiles a file, as a start (`previous` is `None`) or a reload does.
@@ -49,8 +52,13 @@ pub(crate) fn compile_outcome(mut outcome: Outcome, previous: Option<&Snapshot>)
         .settings
         .as_ref()
         .map(|settings| compile_settings(settings, previous));
+    let mut credentials = Credentials::default();
     let snapshot = match compiled {
-        Some(Ok(snapshot)) => Some(snapshot),
+        Some(Ok(snapshot)) => {
+            credentials = Credentials::read(&snapshot);
+            judge::judge(&mut outcome, &credentials);
+            (!outcome.has_errors()).then_some(snapshot)
+        }
         Some(Err(diagnostics)) => {
             outcome.settings = None;
             outcome.diagnostics.extend(diagnostics);
@@ -58,7 +66,11 @@ pub(crate) fn compile_outcome(mut outcome: Outcome, previous: Option<&Snapshot>)
         }
         None => None,
     };
-    Compiled { outcome, snapshot }
+    Compiled {
+        outcome,
+        snapshot,
+        credentials,
+    }
 }
 
 fn compile_settings(
@@ -78,6 +90,7 @@ impl Compiled {
             Some(snapshot) => Ok(Loaded {
                 snapshot,
                 warnings: warnings(&self.outcome),
+                credentials: self.credentials,
                 origin,
             }),
             None => Err(foregate_config::render(&self.outcome, colour)),
@@ -150,8 +163,10 @@ impl Source for FixedSource {
                 .collect();
             messages.join("\n")
         })?;
+        let credentials = Credentials::read(&snapshot);
         Ok(Loaded {
             snapshot,
+            credentials,
             warnings: Vec::new(),
             origin: "command line".into(),
         })

@@ -94,6 +94,8 @@ faults! {
     PseudoHeader "bad-pseudo-header" 400,
     /// A field that belongs to an HTTP/1 connection, in HTTP/2 (RFC 9113 §8.2.2).
     ConnectionField "connection-field" 400,
+    /// A body that does not have the encoding that its content type promises.
+    Encoding "bad-encoding" 400,
     /// A field block that could not be decoded (RFC 7541).
     FieldBlock "bad-field-block" 400,
     /// Both Content-Length and Transfer-Encoding (RFC 9112 §6.1).
@@ -283,6 +285,14 @@ reasons! {
     PendingTimeout "pending-timeout" 504 Gateway,
     /// The backend refused the connection or could not be reached.
     ConnectFailed "connect-failed" 502 Upstream,
+    /// The backend's certificate comes from nobody who is trusted.
+    UpstreamUntrusted "upstream-untrusted" 502 Upstream,
+    /// The backend's certificate is for another name.
+    UpstreamWrongName "upstream-wrong-name" 502 Upstream,
+    /// The backend's certificate is over, not valid yet, or wrong otherwise.
+    UpstreamCertificateInvalid "upstream-certificate-invalid" 502 Upstream,
+    /// The TLS handshake with the backend came to nothing for another reason.
+    UpstreamTlsFailed "upstream-tls-failed" 502 Upstream,
     /// The backend did not accept the connection in time.
     ConnectTimeout "connect-timeout" 504 Upstream,
     /// The backend closed or reset before it had answered at all.

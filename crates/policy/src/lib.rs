@@ -12,6 +12,7 @@ pub mod anonymise;
 pub mod body_limit;
 pub mod client_address;
 mod facts;
+pub mod grpc_web;
 pub mod header_rules;
 pub mod host_header;
 pub mod https_redirect;

@@ -7,6 +7,7 @@
 //! ```
 
 use crate::fleet::{self, Addresses, Fleet};
+use crate::secure::{Keeper, Secured};
 use crate::sockets::{self, Listening};
 use crate::start::{Loaded, Source, open_log, share_out};
 use crate::view::Facts;
@@ -109,6 +110,8 @@ pub(crate) struct Inner {
     pub(crate) listening: Vec<Listening>,
     pub(crate) addresses: Addresses,
     pub(crate) fleet: Arc<Fleet>,
+    pub(crate) keeper: Keeper,
+    pub(crate) secured: Secured,
     pub(crate) log: AccessLog,
     pub(crate) registry: Arc<Registry>,
     pub(crate) facts: Arc<Facts>,
@@ -212,6 +215,7 @@ impl Control {
     }
 
     fn end(mut self, exit: Exit) {
+        self.inner.keeper.stop();
         if exit != Exit::Drained {
             for worker in &self.inner.workers {
                 // A worker that does not even take orders any more ends with the process.
@@ -267,6 +271,7 @@ impl Control {
         let Loaded {
             snapshot,
             warnings,
+            credentials,
             origin,
         } = inner.source.load(Some(&inner.snapshot))?;
         let snapshot = Arc::new(snapshot);
@@ -292,6 +297,10 @@ impl Control {
             share_out(&one, sockets, &mut opened);
             listening.push(one);
         }
+        let prepared =
+            inner
+                .keeper
+                .prepare(&snapshot, &credentials, &sockets::ports(&listening))?;
         let change = diff(&inner.snapshot, &snapshot);
         let log = match change.access_log {
             true => Some(open_log(&snapshot)?),
@@ -307,6 +316,11 @@ impl Control {
         }
         process::info("the configuration changes", &[("changes", &change)]);
         let addresses = fleet::look_up(&snapshot);
+        let inner = &mut self.inner;
+        inner.secured = inner.keeper.take_up(prepared)?;
+        if let Some(agent) = inner.keeper.agent() {
+            inner.facts.issued_by(agent);
+        }
         self.put_in_force(snapshot, listening, opened, addresses, log);
         self.inner
             .facts
@@ -327,7 +341,10 @@ impl Control {
         for one in &listening {
             one.admission.set_limits(sockets::limits(&one.plan));
         }
-        let parts = inner.fleet.parts(&snapshot, &addresses, &inner.registry);
+        let parts = inner
+            .fleet
+            .parts(&snapshot, &addresses, &inner.secured, &inner.registry);
+        let acceptors = Arc::clone(&inner.secured.acceptors);
         inner.addresses = addresses;
         inner.snapshot = snapshot;
         inner.listening = listening;
@@ -343,6 +360,7 @@ impl Control {
         self.order(|_| {
             Order::Apply(Box::new(Update {
                 parts: parts.clone(),
+                acceptors: Arc::clone(&acceptors),
                 log: writers.next().flatten(),
                 opened: opened.next().unwrap_or_default(),
             }))
@@ -377,11 +395,13 @@ impl Control {
         let inner = &mut self.inner;
         let parts = inner
             .fleet
-            .parts(&inner.snapshot, &addresses, &inner.registry);
+            .parts(&inner.snapshot, &addresses, &inner.secured, &inner.registry);
+        let acceptors = Arc::clone(&inner.secured.acceptors);
         inner.addresses = addresses;
         self.order(|_| {
             Order::Apply(Box::new(Update {
                 parts: parts.clone(),
+                acceptors: Arc::clone(&acceptors),
                 log: None,
                 opened: Vec::new(),
             }))

@@ -1,8 +1,9 @@
 //! Endpoints: their states, which outlive configurations, and their addresses.
 
+use crate::secure::Secured;
 use foregate_balance::Endpoint;
 use foregate_exchange::{EndpointPart, PlanParts};
-use foregate_snapshot::{EndpointPlan, Snapshot, UpstreamPlan};
+use foregate_snapshot::{EndpointPlan, ModePlan, Snapshot, UpstreamPlan};
 use foregate_telemetry::clock::now;
 use foregate_telemetry::log::process;
 use foregate_telemetry::metrics::{Exposition, Gauges, Kind, Registry};
@@ -38,6 +39,7 @@ impl Fleet {
         &self,
         snapshot: &Arc<Snapshot>,
         addresses: &Addresses,
+        secure: &Secured,
         registry: &Registry,
     ) -> PlanParts {
         let mut old = self.lock();
@@ -60,8 +62,17 @@ impl Fleet {
             .iter()
             .map(|route| registry.route(&route.site, &route.name))
             .collect();
+        let passages = snapshot
+            .listeners
+            .iter()
+            .filter(|listener| !matches!(listener.mode, ModePlan::Http { .. }))
+            .map(|listener| (listener.number, registry.route("", &listener.name)))
+            .collect();
         *old = kept;
         PlanParts {
+            connectors: Arc::clone(&secure.connectors),
+            sites: Arc::clone(&secure.sites),
+            passages,
             snapshot: Arc::clone(snapshot),
             routes,
             upstreams,

@@ -34,7 +34,10 @@ pub(crate) fn start(
                 }
                 match admin {
                     Some(socket) => {
-                        let control = Arc::new(Handle(controller));
+                        let control = Arc::new(Handle {
+                            controller,
+                            facts: Arc::clone(&facts),
+                        });
                         let served =
                             foregate_admin::serve(socket, facts, control, std::future::pending());
                         if let Err(error) = served.await {
@@ -67,10 +70,17 @@ async fn listen(mut signals: Signal, command: Make, controller: Controller) {
 }
 
 /// What the admin API may do.
-struct Handle(Controller);
+struct Handle {
+    controller: Controller,
+    facts: Arc<Facts>,
+}
 
 impl foregate_admin::Control for Handle {
     fn reload(&self) -> Result<String, String> {
-        self.0.reload()
+        self.controller.reload()
+    }
+
+    fn renew(&self, name: &str) -> Result<String, String> {
+        self.facts.renew(name)
     }
 }

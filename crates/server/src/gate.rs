@@ -1,6 +1,6 @@
 //! The gate between `downstream` and the road: neither knows the other.
 
-use foregate_downstream::{Arrival, Handler};
+use foregate_downstream::{Arrival, Handler, Passage};
 use foregate_exchange::{Request, Road};
 use foregate_message::Client;
 use std::rc::Rc;
@@ -18,5 +18,14 @@ impl Handler for Gate {
             at: arrival.at,
         };
         self.0.serve(client, request).await;
+    }
+
+    async fn pass<C: Client>(&self, client: &mut C, passage: Passage) {
+        let passage = foregate_exchange::Passage {
+            server_name: passage.server_name.as_deref(),
+            outcome: passage.outcome,
+            at: passage.at,
+        };
+        self.0.pass(client, passage).await;
     }
 }

@@ -13,15 +13,20 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests fail by panicking"))]
 
+mod certificates;
 mod control;
+mod credentials;
 mod fleet;
 mod front;
 mod gate;
 mod reasons;
+mod secure;
 mod sockets;
 mod start;
 mod view;
 mod worker;
 
+pub use certificates::stored_certificates;
 pub use control::{Controller, Exit};
+pub use credentials::{About, CredentialFinding, Credentials};
 pub use start::{Loaded, Server, Source, StartError};

@@ -3,6 +3,7 @@
 use foregate_downstream::{Admission, AdmissionLimits, bind};
 use foregate_snapshot::ListenerPlan;
 use foregate_telemetry::metrics::{ListenerId, Registry};
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -86,6 +87,12 @@ pub(crate) fn open(
         bound,
     };
     Ok((listening, sockets))
+}
+
+/// The first address of each listener, with the port that the system chose, by the listener's number.
+pub(crate) fn ports(listening: &[Listening]) -> HashMap<u32, SocketAddr> {
+    let first = |one: &Listening| Some((one.plan.number, *one.bound.first()?));
+    listening.iter().filter_map(first).collect()
 }
 
 /// The connection limits of a listener.

@@ -1,12 +1,14 @@
 //! Start: load, bind, resolve, spawn; either all of it or nothing.
 
 use crate::control::{Command, Control, Controller, Exit, Inner};
+use crate::credentials::Credentials;
 use crate::fleet::{self, Fleet};
 use crate::front;
 use crate::reasons;
+use crate::secure::{Acceptors, Keeper};
 use crate::sockets::{self, BindError, Listening};
 use crate::view::Facts;
-use crate::worker::{self, Opened, Running, Update};
+use crate::worker::{self, Common, Opened, Running, Update};
 use foregate_exchange::PlanParts;
 use foregate_snapshot::{LogTarget, Snapshot};
 use foregate_telemetry::clock;
@@ -34,6 +36,8 @@ pub struct Loaded {
     pub snapshot: Snapshot,
     /// What is odd about it, ready to be shown to people.
     pub warnings: Vec<String>,
+    /// The files that it names for TLS.
+    pub credentials: Credentials,
     /// Its file's name, or another name for where it came from.
     pub origin: String,
 }
@@ -49,6 +53,8 @@ pub enum StartError {
     Admin(SocketAddr, io::Error),
     /// The access log can't be opened.
     Log(String),
+    /// What issues certificates can't be started.
+    Secure(String),
     /// The system refused a thread or a runtime.
     System(io::Error),
 }
@@ -63,7 +69,9 @@ impl StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            StartError::Config(text) | StartError::Log(text) => f.write_str(text),
+            StartError::Config(text) | StartError::Log(text) | StartError::Secure(text) => {
+                f.write_str(text)
+            }
             StartError::Bind(error) => error.fmt(f),
             StartError::Admin(address, error) => {
                 write!(f, "the admin API can't listen on {address}: {error}")
@@ -108,13 +116,22 @@ impl Server {
         let admin = bind_admin(&snapshot)?;
         let log = open_log(&snapshot).map_err(StartError::Log)?;
         let fleet = Arc::new(Fleet::default());
+        let mut keeper = Keeper::new();
+        let prepared = keeper
+            .prepare(&snapshot, &loaded.credentials, &sockets::ports(&listening))
+            .map_err(StartError::Config)?;
+        let secured = keeper.take_up(prepared).map_err(StartError::Secure)?;
         let addresses = fleet::look_up(&snapshot);
-        let parts = fleet.parts(&snapshot, &addresses, &registry);
+        let parts = fleet.parts(&snapshot, &addresses, &secured, &registry);
         registry.register("endpoints", Arc::clone(&fleet) as _);
         registry.register("access-log", Arc::new(log.clone()));
         registry.config_loaded(clock::unix_now());
         let (sender, commands) = sync_channel(64);
-        let running = spawn_workers(opened, &parts, &log, &registry, &sender)?;
+        let common = Common {
+            registry: Arc::clone(&registry),
+            certificates: keeper.certificates(),
+        };
+        let running = spawn_workers(opened, &parts, &secured.acceptors, &log, &common, &sender)?;
         let listeners = listening
             .iter()
             .flat_map(|one| one.bound.iter().map(|at| (one.plan.name.to_string(), *at)))
@@ -125,7 +142,11 @@ impl Server {
             Arc::clone(&snapshot),
             loaded.origin,
             &listening,
+            Arc::clone(keeper.store()),
         ));
+        if let Some(agent) = keeper.agent() {
+            facts.issued_by(agent);
+        }
         let controller = Controller::new(sender);
         let address = admin.as_ref().and_then(|socket| socket.local_addr().ok());
         front::start(admin, Arc::clone(&facts), controller.clone()).map_err(StartError::System)?;
@@ -135,6 +156,8 @@ impl Server {
             listening,
             addresses,
             fleet,
+            keeper,
+            secured,
             log,
             registry,
             facts,
@@ -178,19 +201,21 @@ impl Server {
 fn spawn_workers(
     opened: Vec<Vec<Opened>>,
     parts: &PlanParts,
+    acceptors: &Acceptors,
     log: &AccessLog,
-    registry: &Arc<Registry>,
+    common: &Common,
     sender: &SyncSender<Command>,
 ) -> Result<Vec<Running>, StartError> {
     let spawn = |(number, opened)| {
         let update = Update {
             parts: parts.clone(),
+            acceptors: Arc::clone(acceptors),
             log: Some(log.writer()),
             opened,
         };
         let ended = sender.clone();
         let ended = move || drop(ended.send(Command::WorkerEnded));
-        worker::start(number, update, Arc::clone(registry), ended).map_err(StartError::System)
+        worker::start(number, update, common.clone(), ended).map_err(StartError::System)
     };
     opened.into_iter().enumerate().map(spawn).collect()
 }

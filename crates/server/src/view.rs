@@ -1,13 +1,16 @@
 //! View: what the admin API shows.
 
+use crate::certificates;
 use crate::fleet::Fleet;
 use crate::sockets::Listening;
+use foregate_acme::Agent;
 use foregate_snapshot::{Action, Snapshot};
 use foregate_telemetry::clock::{self, UnixTime, now};
 use foregate_telemetry::metrics::Registry;
+use foregate_tls::CertificateStore;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// What is known about the server, for reading.
 pub(crate) struct Facts {
@@ -15,6 +18,8 @@ pub(crate) struct Facts {
     fleet: Arc<Fleet>,
     draining: AtomicBool,
     present: Mutex<Present>,
+    store: Arc<CertificateStore>,
+    agent: OnceLock<Agent>,
 }
 
 /// What a reload changes.
@@ -47,8 +52,11 @@ impl Facts {
         snapshot: Arc<Snapshot>,
         origin: String,
         listening: &[Listening],
+        store: Arc<CertificateStore>,
     ) -> Facts {
         Facts {
+            store,
+            agent: OnceLock::new(),
             registry,
             fleet,
             draining: AtomicBool::new(false),
@@ -58,6 +66,22 @@ impl Facts {
 
     pub(crate) fn set_draining(&self) {
         self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// There is someone who issues certificates. Told again: nothing, since there is one for the life of the process.
+    pub(crate) fn issued_by(&self, agent: &Agent) {
+        if self.agent.set(agent.clone()).is_ok() {
+            let gauges = Arc::new(agent.clone());
+            self.registry.register("certificates", gauges);
+        }
+    }
+
+    /// Has a certificate issued anew.
+    pub(crate) fn renew(&self, name: &str) -> Result<String, String> {
+        match self.agent.get() {
+            Some(agent) => agent.renew(name),
+            None => Err("this gateway issues no certificates; those from files are renewed by whoever writes the files".to_owned()),
+        }
     }
 
     pub(crate) fn reloaded(
@@ -78,6 +102,11 @@ impl Facts {
 impl foregate_admin::View for Facts {
     fn metrics(&self) -> String {
         self.registry.render()
+    }
+
+    fn certificates(&self) -> Value {
+        let snapshot = Arc::clone(&self.present().snapshot);
+        certificates::view(&snapshot, &self.store, self.agent.get())
     }
 
     fn ready(&self) -> bool {

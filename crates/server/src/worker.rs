@@ -1,11 +1,13 @@
 //! One worker: a thread with a runtime, sockets, pools, timers and cells of its own. A request never leaves it.
 
 use crate::gate::Gate;
+use crate::secure::Acceptors;
 use foregate_downstream::{
-    Admission, ClientLimits, Http2Limits, Listener, ListenerRules, Protocols, Worker,
+    Admission, ClientLimits, Http2Limits, Listener, ListenerMode, ListenerRules, Protocols,
+    TlsRules, Worker,
 };
-use foregate_exchange::{Plan, PlanParts, Pools, Road};
-use foregate_snapshot::{ClientPlan, ModePlan, Snapshot};
+use foregate_exchange::{Certificates, Plan, PlanParts, Pools, Road};
+use foregate_snapshot::{ClientPlan, ListenerPlan, ModePlan, Snapshot};
 use foregate_telemetry::clock::{Deadline, deadlines, now};
 use foregate_telemetry::log::{LogWriter, process};
 use foregate_telemetry::metrics::{ListenerId, Registry, Shard};
@@ -49,10 +51,19 @@ pub(crate) enum Order {
 #[derive(Debug)]
 pub(crate) struct Update {
     pub(crate) parts: PlanParts,
+    /// How handshakes are held.
+    pub(crate) acceptors: Acceptors,
     /// Where log lines go from now on, if that changed.
     pub(crate) log: Option<LogWriter>,
     /// Listeners that are new, with this worker's sockets.
     pub(crate) opened: Vec<Opened>,
+}
+
+/// What workers have in common from their start to their end.
+#[derive(Clone)]
+pub(crate) struct Common {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) certificates: Arc<dyn Certificates>,
 }
 
 /// A listener that a worker is to serve.
@@ -78,7 +89,7 @@ pub(crate) struct Running {
 pub(crate) fn start(
     number: usize,
     update: Update,
-    registry: Arc<Registry>,
+    common: Common,
     ended: impl FnOnce() + Send + 'static,
 ) -> io::Result<Running> {
     struct Ended<F: FnOnce()>(Option<F>);
@@ -100,7 +111,7 @@ pub(crate) fn start(
                 .event_interval(EVENT_INTERVAL)
                 .build_local(LocalOptions::default());
             match runtime {
-                Ok(runtime) => runtime.block_on(run(number, update, registry, receiver)),
+                Ok(runtime) => runtime.block_on(run(number, update, common, receiver)),
                 Err(error) => process::error("a worker can't start", &[("error", &error)]),
             }
         })?;
@@ -127,9 +138,18 @@ struct Shop {
     seed: u64,
 }
 
-async fn run(number: usize, update: Update, registry: Arc<Registry>, mut orders: Receiver<Order>) {
+async fn run(number: usize, update: Update, common: Common, mut orders: Receiver<Order>) {
     spawn_local(deadlines::drive());
-    let Update { parts, log, opened } = update;
+    let Update {
+        parts,
+        acceptors,
+        log,
+        opened,
+    } = update;
+    let Common {
+        registry,
+        certificates,
+    } = common;
     let shard = registry.shard();
     let mut pools = Pools::default();
     let seed = number as u64;
@@ -138,13 +158,19 @@ async fn run(number: usize, update: Update, registry: Arc<Registry>, mut orders:
     let log = log.expect("the first update names the log");
     let shop = Rc::new(Shop {
         worker: Worker::new(client_limits(&parts.snapshot.client), registry, !random),
-        road: Rc::new(Road::new(plan, Arc::clone(&shard), log, random)),
+        road: Rc::new(Road::new(
+            plan,
+            Arc::clone(&shard),
+            log,
+            certificates,
+            random,
+        )),
         shard,
         pools: RefCell::new(pools),
         listeners: RefCell::default(),
         seed,
     });
-    shop.listen(opened, &parts.snapshot);
+    shop.listen(opened, &parts.snapshot, &acceptors);
     spawn_local(keep_house(Rc::clone(&shop)));
     loop {
         match orders.recv().await {
@@ -196,7 +222,12 @@ impl Shop {
 
     /// Puts a configuration in force: plan first, so that no connection of a new listener meets the old one.
     fn apply(&self, update: Update) {
-        let Update { parts, log, opened } = update;
+        let Update {
+            parts,
+            acceptors,
+            log,
+            opened,
+        } = update;
         let snapshot = &parts.snapshot;
         let plan = Plan::build(&parts, &mut self.pools.borrow_mut(), &self.shard, self.seed);
         self.road.set_plan(plan);
@@ -208,16 +239,16 @@ impl Shop {
         let reopened = |number| opened.iter().any(|new: &Opened| new.number == number);
         self.close_listeners(|number| snapshot.listener(number).is_none() || reopened(number));
         for (&number, open) in self.listeners.borrow().iter() {
-            if let Some(new) = rules_of(number, snapshot) {
+            if let Some(new) = rules_of(number, snapshot, &acceptors) {
                 *open.rules.borrow_mut() = new;
             }
         }
-        self.listen(opened, snapshot);
+        self.listen(opened, snapshot, &acceptors);
     }
 
-    fn listen(&self, opened: Vec<Opened>, snapshot: &Arc<Snapshot>) {
+    fn listen(&self, opened: Vec<Opened>, snapshot: &Arc<Snapshot>, acceptors: &Acceptors) {
         for opened in opened {
-            let Some(rules) = rules_of(opened.number, snapshot) else {
+            let Some(rules) = rules_of(opened.number, snapshot, acceptors) else {
                 continue;
             };
             let rules = Rc::new(RefCell::new(rules));
@@ -260,15 +291,33 @@ impl Shop {
     }
 }
 
-fn rules_of(number: u32, snapshot: &Arc<Snapshot>) -> Option<ListenerRules> {
+fn rules_of(number: u32, snapshot: &Arc<Snapshot>, acceptors: &Acceptors) -> Option<ListenerRules> {
     let plan = snapshot.listener(number)?;
     let trusting = Arc::clone(snapshot);
     Some(ListenerRules {
         number,
         proxy_protocol: plan.proxy_protocol,
+        mode: mode_of(plan, snapshot, acceptors),
         protocols: protocols_of(&plan.mode),
         trusts: Box::new(move |address| trusting.trusted.contains(address)),
     })
+}
+
+fn mode_of(plan: &ListenerPlan, snapshot: &Snapshot, acceptors: &Acceptors) -> ListenerMode {
+    let handshake_timeout = snapshot.tls.handshake_timeout;
+    match &plan.mode {
+        ModePlan::Http { .. } => match acceptors.get(&plan.number) {
+            Some(acceptor) => ListenerMode::Tls(TlsRules {
+                acceptor: Arc::clone(acceptor),
+                handshake_timeout,
+            }),
+            None => ListenerMode::Cleartext,
+        },
+        ModePlan::Tcp(_) => ListenerMode::Tcp,
+        ModePlan::TlsPassthrough(_) => ListenerMode::TlsPassthrough {
+            hello_timeout: handshake_timeout,
+        },
+    }
 }
 
 /// A listener whose connections carry no requests has none.

@@ -245,6 +245,8 @@ pub struct UpstreamPlan {
     pub tls: Option<UpstreamTlsPlan>,
     /// The protocol that they are spoken to.
     pub protocol: ProtocolPlan,
+    /// Whether gRPC-Web is translated to gRPC and back.
+    pub grpc_web: bool,
 }
 
 /// One backend.

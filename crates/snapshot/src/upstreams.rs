@@ -18,6 +18,7 @@ fn upstream(upstream: &Upstream) -> UpstreamPlan {
     UpstreamPlan {
         tls,
         protocol,
+        grpc_web: upstream.grpc_web,
         connect_timeout: upstream.timeouts.connect,
         name: upstream.name.as_str().into(),
         endpoints: upstream.servers.iter().map(endpoint).collect(),

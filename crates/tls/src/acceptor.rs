@@ -281,7 +281,12 @@ impl Acceptor {
         if hello.is_acme_challenge()
             && let Some(config) = &self.challenge
         {
-            return Ok((Arc::clone(config), 0));
+            let name = hello.server_name.as_deref().unwrap_or_default();
+            let source = self.shared.challenges.as_ref();
+            return match source.and_then(|source| source.certificate_for(name)) {
+                Some(_) => Ok((Arc::clone(config), 0)),
+                None => Err(HandshakeFault::UnknownName),
+            };
         }
         let store = &self.shared.store;
         let (settings, known) = match &hello.server_name {

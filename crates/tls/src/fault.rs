@@ -127,7 +127,7 @@ impl From<&Error> for HandshakeFault {
                 AlertDescription::CloseNotify | AlertDescription::UserCanceled,
             ) => HandshakeFault::ClientClosed,
             Error::AlertReceived(_) => HandshakeFault::ClientRefused,
-            Error::FailedToGetCurrentTime | Error::FailedToGetRandomBytes => {
+            Error::FailedToGetCurrentTime | Error::FailedToGetRandomBytes | Error::General(_) => {
                 HandshakeFault::Internal
             }
             _ => HandshakeFault::Malformed,

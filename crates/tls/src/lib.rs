@@ -23,6 +23,7 @@ mod stream;
 mod tickets;
 mod tls_stream;
 mod trust;
+pub mod watch;
 
 pub use acceptor::{Acceptor, ChallengeSource, MissingNames, PlanFault, Shared};
 pub use connector::Connector;

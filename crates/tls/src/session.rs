@@ -59,6 +59,8 @@ pub(crate) struct Session {
     message: Vec<u8>,
     /// Whether the next thing to be sealed must be a change of our key.
     owes_key_update: bool,
+    /// Whether the peer waits for something that was sealed to the tail.
+    urgent: bool,
     peer_closed: bool,
     closed: bool,
     failed: bool,
@@ -98,6 +100,7 @@ impl Session {
             tail: to_send,
             message: Vec::new(),
             owes_key_update: false,
+            urgent: false,
             peer_closed: false,
             closed: false,
             failed: false,
@@ -285,7 +288,13 @@ impl Session {
         if self.renegotiations > 1 {
             return Err(self.abort(ALERT_UNEXPECTED_MESSAGE, "a second TLS renegotiation"));
         }
+        self.urgent = true;
         self.seal_to_tail(Content::Alert, &[1, ALERT_NO_RENEGOTIATION])
+    }
+
+    /// Whether something was sealed that should not wait for the next write.
+    pub(crate) fn take_urgent(&mut self) -> bool {
+        std::mem::take(&mut self.urgent)
     }
 
     fn handshake(&mut self, bytes: &[u8]) -> io::Result<()> {

@@ -204,7 +204,11 @@ impl Table {
         let exact = self.hosts.get(host);
         let wild = self.parents.get(parent(host));
         let slots = exact.into_iter().chain(wild).flatten();
-        slots.filter(move |served| only.is_none_or(|only| only.contains(&served.id)))
+        let is_of = |id: &str, served: &Served| match id.ends_with('/') {
+            true => served.id.starts_with(id),
+            false => *served.id == *id,
+        };
+        slots.filter(move |served| only.is_none_or(|only| only.iter().any(|id| is_of(id, served))))
     }
 
     fn slot(&self, host: &str) -> Option<&Slot> {

@@ -120,8 +120,8 @@ impl TlsStream {
         Poll::Ready(Ok(()))
     }
 
-    /// Sends an alert that ends the connection as far as the socket takes it at once: nobody will wait for it.
-    fn send_alert(&mut self) {
+    /// Sends what is sealed as far as the socket takes it at once: nobody will wait for it.
+    fn send_now(&mut self) {
         while !self.session.to_send().is_empty() {
             match self.socket.try_write(self.session.to_send()) {
                 Ok(sent @ 1..) => self.session.sent(sent),
@@ -134,7 +134,7 @@ impl TlsStream {
     pub(crate) fn close_now(&mut self) {
         if self.promised == 0 {
             self.session.close();
-            self.send_alert();
+            self.send_now();
         }
     }
 }
@@ -180,10 +180,13 @@ impl AsyncRead for TlsStream {
             let bytes = match read {
                 Ok(bytes) => bytes,
                 Err(error) => {
-                    stream.send_alert();
+                    stream.send_now();
                     return Poll::Ready(Err(error));
                 }
             };
+            if stream.session.take_urgent() {
+                stream.send_now();
+            }
             if bytes > 0 || stream.session.peer_closed() {
                 buffer.advance(bytes);
                 return Poll::Ready(Ok(()));

@@ -1,5 +1,6 @@
 //! Handshakes and what follows, with real peers over real sockets.
 #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+#![allow(clippy::disallowed_methods, reason = "the peers of tests may block")]
 
 mod handshakes {
     pub(crate) mod backends;

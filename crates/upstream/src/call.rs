@@ -91,6 +91,28 @@ impl Call {
         }
     }
 
+    /// A connection whose bytes are passed on as they are, in both directions. It never goes back to its pool.
+    pub fn tunnel(connection: Connection, limits: CallLimits) -> Call {
+        let mut machine = ClientConnection::new();
+        machine.fail();
+        Call {
+            connection,
+            limits,
+            method: Method::Connect,
+            upgrade_asked: true,
+            out: Outbox::new(),
+            encoder: BodyEncoder::tunnel(),
+            piped: None,
+            machine,
+            send_refused: false,
+            input: Chunk::default(),
+            progress: HeadProgress::default(),
+            eof: false,
+            reader: Some(BodyReader::new(BodyDecoder::tunnel(), limits.body)),
+            pipes: false,
+        }
+    }
+
     /// Whether the whole body of the answer has come, so that only its end is left to be taken.
     #[inline]
     pub fn is_body_here(&self) -> bool {

@@ -1,7 +1,7 @@
 //! Dialling.
 
 use foregate_message::Reason;
-use foregate_tls::Stream;
+use foregate_tls::{BackendTlsFault, Connector, Stream};
 use foregate_wire::proxy;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -19,12 +19,24 @@ pub enum ConnectFault {
     Exhausted,
     /// Anything else that the kernel said.
     Failed,
+    /// The TLS handshake came to nothing.
+    Tls(BackendTlsFault),
 }
 
 impl ConnectFault {
     /// The outcome that a request ends with when this was its last try.
     pub fn reason(self) -> Reason {
-        Reason::ConnectFailed
+        match self {
+            ConnectFault::Tls(BackendTlsFault::UnknownIssuer) => Reason::UpstreamUntrusted,
+            ConnectFault::Tls(BackendTlsFault::WrongName | BackendTlsFault::NoName) => {
+                Reason::UpstreamWrongName
+            }
+            ConnectFault::Tls(BackendTlsFault::Expired | BackendTlsFault::Invalid) => {
+                Reason::UpstreamCertificateInvalid
+            }
+            ConnectFault::Tls(_) => Reason::UpstreamTlsFailed,
+            _ => Reason::ConnectFailed,
+        }
     }
 
     /// Whether the endpoint is to blame, and its health with it.
@@ -39,14 +51,17 @@ impl ConnectFault {
             ConnectFault::Refused => "refused",
             ConnectFault::Exhausted => "exhausted",
             ConnectFault::Failed => "failed",
+            ConnectFault::Tls(fault) => fault.name(),
         }
     }
 }
 
-/// Opens a connection, and says who it speaks for if asked to. The caller keeps the time.
+/// Opens a connection, says who it speaks for if asked to, and holds a TLS handshake with a `connector`, for the host
+/// `name`. The caller keeps the time.
 pub(crate) async fn connect(
     address: SocketAddr,
     proxy_protocol: Option<u8>,
+    tls: Option<(&Connector, &str)>,
     client: SocketAddr,
     local: SocketAddr,
 ) -> Result<Stream, ConnectFault> {
@@ -74,5 +89,11 @@ pub(crate) async fn connect(
             .await
             .map_err(|_| ConnectFault::Failed)?;
     }
-    Ok(Stream::Plain(stream))
+    match tls {
+        Some((connector, name)) => connector
+            .connect(stream, name)
+            .await
+            .map_err(ConnectFault::Tls),
+        None => Ok(Stream::Plain(stream)),
+    }
 }

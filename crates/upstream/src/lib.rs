@@ -8,6 +8,7 @@ mod connect;
 mod pool;
 mod resolve;
 
+pub use foregate_tls::Connector;
 pub use foregate_wire::h1::{BodyLimits, HeadLimits};
 
 pub use call::{Call, CallLimits, SendOutcome};

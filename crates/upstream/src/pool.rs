@@ -5,7 +5,7 @@ use foregate_balance::Endpoint;
 use foregate_message::Reason;
 use foregate_telemetry::clock::{Moment, recent};
 use foregate_telemetry::metrics::{EndpointCells, EndpointId, Shard};
-use foregate_tls::Stream;
+use foregate_tls::{Connector, Stream};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -42,6 +42,8 @@ pub struct Pool {
     id: EndpointId,
     shard: Arc<Shard>,
     limits: Cell<PoolLimits>,
+    /// How TLS is spoken with the endpoint, if it is.
+    connector: RefCell<Option<Arc<Connector>>>,
     idle: RefCell<Vec<Idle>>,
     open: Cell<usize>,
     waiting: RefCell<VecDeque<Rc<Waiter>>>,
@@ -126,6 +128,7 @@ impl Pool {
             id,
             shard,
             limits: Cell::new(limits),
+            connector: RefCell::default(),
             idle: RefCell::default(),
             open: Cell::new(0),
             waiting: RefCell::default(),
@@ -135,6 +138,18 @@ impl Pool {
     /// Takes a new configuration's limits.
     pub fn set_limits(&self, limits: PoolLimits) {
         self.limits.set(limits);
+    }
+
+    /// Takes a new configuration's way to speak TLS, or none. Connections that were made another way are not kept.
+    pub fn set_connector(&self, connector: Option<Arc<Connector>>) {
+        let before = self.connector.replace(connector);
+        let same = match (&before, &*self.connector.borrow()) {
+            (Some(before), Some(now)) => Arc::ptr_eq(before, now),
+            (before, now) => before.is_none() && now.is_none(),
+        };
+        if !same {
+            self.close_idle();
+        }
     }
 
     /// The endpoint's cells in this worker's shard.
@@ -226,7 +241,11 @@ impl Pool {
         let address = pool.address.get().ok_or(ConnectFault::Unresolved)?;
         pool.cells().connects.one();
         let proxy_protocol = pool.limits.get().proxy_protocol;
-        let stream = connect::connect(address, proxy_protocol, client, local).await?;
+        let connector = pool.connector.borrow().clone();
+        let label = pool.endpoint.label();
+        let host = label.rsplit_once(':').map_or(label, |(host, _)| host);
+        let tls = connector.as_deref().map(|connector| (connector, host));
+        let stream = connect::connect(address, proxy_protocol, tls, client, local).await?;
         Ok(Connection {
             stream,
             ticket,

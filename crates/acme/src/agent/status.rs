@@ -30,6 +30,18 @@ pub enum CertificateState {
 }
 
 impl CertificateState {
+    /// Every state.
+    pub const ALL: [CertificateState; 8] = [
+        CertificateState::Waiting,
+        CertificateState::Ordering,
+        CertificateState::Active,
+        CertificateState::Renewing,
+        CertificateState::RenewalFailed,
+        CertificateState::RenewedNotActive,
+        CertificateState::Failed,
+        CertificateState::Expired,
+    ];
+
     /// Its stable name.
     #[must_use]
     pub const fn name(self) -> &'static str {

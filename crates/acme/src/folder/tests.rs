@@ -45,7 +45,7 @@ fn what_is_stored_is_found() {
     let (folder, key, issued) = furnished(&scratch);
     let stored = folder.certificate(&key).unwrap().unwrap();
     assert_eq!(stored.issued, Some(issued));
-    assert_eq!(folder.keys().unwrap(), [key.clone()]);
+    assert_eq!(folder.keys().unwrap(), std::slice::from_ref(&key));
     folder.remove_certificate(&key).unwrap();
     assert!(folder.certificate(&key).unwrap().is_none());
 }

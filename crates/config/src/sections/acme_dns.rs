@@ -20,8 +20,8 @@ pub(super) static SECTION: Section = Section {
             "hook",
             Kind::List(&Kind::Text(&COMMAND)),
             Default::Absent("`rfc2136` must be written"),
-            "A command with its arguments. It is run with three more: `set` or `remove`, the record's full name, and its value; \
-             it must end with 0 within a minute.",
+            "A command with its arguments. It is run with three more: `present` or `cleanup`, the record's full name, and its value; \
+             it must end with 0 within two minutes.",
         ),
         key(
             "rfc2136",

@@ -123,6 +123,13 @@ pub(super) static SECTION: Section = Section {
         upstream_tls::TLS,
         upstream_tls::PROTOCOL,
         upstream_tls::STREAMS,
+        key(
+            "grpc_web",
+            Kind::Boolean,
+            Default::Boolean(false),
+            "Whether requests of browsers by gRPC-Web are translated to the gRPC that the backends speak, and their answers \
+             back; gRPC itself needs no key. The backends need `protocol = \"h2\"`.",
+        ),
     ],
 };
 
@@ -264,6 +271,7 @@ pub(crate) fn read_one(
             .and_then(|entry| upstream_tls::read(entry, directories, report)),
         protocol: upstream_tls::protocol(&fields, report),
         streams_per_connection_max: fields.count("streams_per_connection_max", report),
+        grpc_web: fields.boolean("grpc_web", report),
     };
     fields.finish();
     upstream

@@ -50,7 +50,7 @@ pub struct Dns {
 /// Who sets TXT records.
 #[derive(Debug, Clone, PartialEq)]
 pub enum DnsProvider {
-    /// A command and its arguments; `set` or `remove`, the record's name and its value follow.
+    /// A command and its arguments; `present` or `cleanup`, the record's name and its value follow.
     Hook(Vec<String>),
     /// Dynamic updates (RFC 2136), signed with a key (RFC 8945).
     Rfc2136 {

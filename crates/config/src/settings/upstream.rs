@@ -46,6 +46,8 @@ pub struct Upstream {
     pub protocol: Protocol,
     /// With HTTP/2: requests at once on one connection.
     pub streams_per_connection_max: u32,
+    /// Whether gRPC-Web is translated to gRPC and back.
+    pub grpc_web: bool,
 }
 
 /// One backend of an upstream.

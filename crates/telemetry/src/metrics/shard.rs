@@ -67,6 +67,8 @@ pub enum Refusal {
     ConnectionsPerClientMax,
     /// The PROXY protocol head was missing, malformed or from an untrusted address.
     ProxyProtocol,
+    /// The TLS handshake came to nothing.
+    Handshake,
     /// The process is draining.
     Draining,
     /// The system could not hand the connection over (out of descriptors or memory).
@@ -75,10 +77,11 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every reason, in the order of their cells.
-    pub const ALL: [Refusal; 5] = [
+    pub const ALL: [Refusal; 6] = [
         Refusal::ConnectionsMax,
         Refusal::ConnectionsPerClientMax,
         Refusal::ProxyProtocol,
+        Refusal::Handshake,
         Refusal::Draining,
         Refusal::AcceptError,
     ];
@@ -90,6 +93,7 @@ impl Refusal {
             Refusal::ConnectionsMax => "connections-max",
             Refusal::ConnectionsPerClientMax => "connections-per-client-max",
             Refusal::ProxyProtocol => "proxy-protocol",
+            Refusal::Handshake => "handshake",
             Refusal::Draining => "draining",
             Refusal::AcceptError => "accept-error",
         }

@@ -343,13 +343,13 @@ fn websocket_accept(key: &str) -> String {
     for byte in hash.as_ref() {
         bits.push_str(&format!("{byte:08b}"));
     }
-    while bits.len() % 6 != 0 {
+    while !bits.len().is_multiple_of(6) {
         bits.push('0');
     }
     let mut accept: String = (0..bits.len() / 6)
         .map(|at| usize::from_str_radix(&bits[at * 6..at * 6 + 6], 2).map_or('A', |at| digits[at]))
         .collect();
-    while accept.len() % 4 != 0 {
+    while !accept.len().is_multiple_of(4) {
         accept.push('=');
     }
     accept

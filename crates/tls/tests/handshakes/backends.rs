@@ -122,7 +122,7 @@ fn a_backend_that_is_somebody_else_is_refused() {
             BackendTlsFault::WrongName
         );
         assert_eq!(fault(&verified, "no name").await, BackendTlsFault::NoName);
-        let strange = plan(&Authority::new("Root"));
+        let strange = plan(&Authority::new("Stranger"));
         assert_eq!(
             fault(&strange, "backend.test").await,
             BackendTlsFault::UnknownIssuer

@@ -3,8 +3,8 @@
 use crate::handshakes::peers::{
     Manner, Outcome, Server, file, finish, openssl, plan, served, shared,
 };
-use foregate_message::TlsVersion;
-use foregate_testkit::{Authority, Scratch};
+use foregate_message::{TlsFacts, TlsVersion};
+use foregate_testkit::{Authority, Issued, Scratch};
 use foregate_tls::{
     AcceptorPlan, Alpn, CertifiedKey, ChallengeSource, ClientAuthPlan, HandshakeFault,
     MissingNames, NamePlan, Profile, certificate,
@@ -255,82 +255,101 @@ fn a_client_that_does_not_trust_us_is_counted_as_such() {
     assert_eq!(server.fault(), HandshakeFault::ClientRefused);
 }
 
-#[test]
-fn clients_are_let_in_by_certificate() {
-    let authority = Authority::new("Root");
-    let clients = Authority::new("Clients");
-    let (good, bad) = (
-        clients.issue_client("Good, Client"),
-        clients.issue_client("bad"),
-    );
-    let stranger = Authority::new("Strangers").issue_client("stranger");
-    let scratch = Scratch::new();
-    let names = ["open.test", "inner.test", "maybe.test"];
-    let client = |required: bool| {
-        Some(ClientAuthPlan {
-            required,
-            ca_pem: clients.pem().into_bytes(),
-            crls: vec![clients.revocations(&[&bad]).into_bytes()],
-        })
-    };
-    let plan = AcceptorPlan {
-        names: vec![
-            NamePlan {
-                name: "inner.test".to_owned(),
-                certificates: None,
-                client: client(true),
-            },
-            NamePlan {
-                name: "maybe.test".to_owned(),
-                certificates: None,
-                client: client(false),
-            },
-        ],
-        ..plan()
-    };
-    let server = Server::start(
-        &plan,
-        shared(vec![served("all", &authority.issue(&names))]),
-        Manner::Echo,
-    );
-    let connect = |name: &str, version: &str, certificate: Option<&foregate_testkit::Issued>| {
+/// A server that asks for certificates under two of its three names, and those who come.
+struct Doors {
+    server: Server,
+    good: Issued,
+    revoked: Issued,
+    scratch: Scratch,
+}
+
+impl Doors {
+    fn new() -> Doors {
+        let authority = Authority::new("Root");
+        let clients = Authority::new("Clients");
+        let good = clients.issue_client("Good, Client");
+        let revoked = clients.issue_client("bad");
+        let door = |name: &str, required: bool| NamePlan {
+            name: name.to_owned(),
+            certificates: None,
+            client: Some(ClientAuthPlan {
+                required,
+                ca_pem: clients.pem().into_bytes(),
+                crls: vec![clients.revocations(&[&revoked]).into_bytes()],
+            }),
+        };
+        let plan = AcceptorPlan {
+            names: vec![door("inner.test", true), door("maybe.test", false)],
+            ..plan()
+        };
+        let issued = authority.issue(&["open.test", "inner.test", "maybe.test"]);
+        Doors {
+            server: Server::start(&plan, shared(vec![served("all", &issued)]), Manner::Echo),
+            good,
+            revoked,
+            scratch: Scratch::new(),
+        }
+    }
+
+    fn connect(&self, name: &str, version: &str, certificate: Option<&Issued>) {
         let mut arguments = vec!["-servername", name, version, "-quiet", "-no_ign_eof"];
         let files = certificate.map(|issued| {
-            let certificate = file(&scratch, "client.pem", &issued.certificate_pem);
-            (certificate, file(&scratch, "client.key", &issued.key_pem))
+            let certificate = file(&self.scratch, "client.pem", &issued.certificate_pem);
+            (
+                certificate,
+                file(&self.scratch, "client.key", &issued.key_pem),
+            )
         });
         if let Some((certificate, key)) = &files {
             arguments.extend(["-cert", certificate, "-key", key]);
         }
-        openssl(&server, &arguments, "hello\n")
-    };
+        openssl(&self.server, &arguments, "hello\n");
+    }
+
+    #[track_caller]
+    fn lets_in(&self, name: &str, version: &str, certificate: Option<&Issued>) -> Box<TlsFacts> {
+        self.connect(name, version, certificate);
+        let facts = self.server.facts();
+        self.server.ended().1.unwrap();
+        facts
+    }
+
+    #[track_caller]
+    fn refuses(&self, version: &str, certificate: Option<&Issued>, fault: HandshakeFault) {
+        self.connect("inner.test", version, certificate);
+        assert_eq!(self.server.fault(), fault, "{version}");
+    }
+}
+
+#[test]
+fn clients_are_let_in_by_certificate() {
+    let doors = Doors::new();
+    let good = &doors.good;
+    let stranger = Authority::new("Strangers").issue_client("stranger");
     for version in ["-tls1_3", "-tls1_2"] {
-        connect("inner.test", version, Some(&good));
-        let facts = server.facts();
-        let client = facts.client.unwrap();
+        let inner = doors.lets_in("inner.test", version, Some(good));
+        let client = inner.client.unwrap();
         assert_eq!(&*client.subject, "CN=Good\\, Client");
         let loaded = certificate::load(good.chain_pem.as_bytes(), good.key_pem.as_bytes());
         assert_eq!(client.fingerprint, loaded.unwrap().fingerprint);
-        let inner = facts.trust;
-        assert_ne!(inner, 0);
-        server.ended().1.unwrap();
+        assert_ne!(inner.trust, 0);
 
-        let mut refused = |certificate, expected| {
-            connect("inner.test", version, certificate);
-            assert_eq!(server.fault(), expected, "{version}");
-        };
-        refused(None, HandshakeFault::ClientCertificateMissing);
-        refused(Some(&bad), HandshakeFault::ClientCertificateRevoked);
-        refused(Some(&stranger), HandshakeFault::ClientCertificateUnknown);
+        doors.refuses(version, None, HandshakeFault::ClientCertificateMissing);
+        doors.refuses(
+            version,
+            Some(&doors.revoked),
+            HandshakeFault::ClientCertificateRevoked,
+        );
+        doors.refuses(
+            version,
+            Some(&stranger),
+            HandshakeFault::ClientCertificateUnknown,
+        );
 
-        connect("maybe.test", version, None);
-        let facts = server.facts();
-        assert!(facts.client.is_none() && facts.trust != 0 && facts.trust != inner);
-        server.ended().1.unwrap();
-        connect("open.test", version, Some(&good));
-        let facts = server.facts();
-        assert!(facts.client.is_none() && facts.trust == 0);
-        server.ended().1.unwrap();
+        let maybe = doors.lets_in("maybe.test", version, None);
+        assert!(maybe.client.is_none() && maybe.trust != 0 && maybe.trust != inner.trust);
+        let open = doors.lets_in("open.test", version, Some(good));
+        assert!(open.client.is_none() && open.trust == 0);
     }
 }
 

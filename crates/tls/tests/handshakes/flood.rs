@@ -26,7 +26,7 @@ fn beyond_the_bound_handshakes_are_turned_away_until_others_end() {
     let mut shared = shared(vec![served("a", &authority.issue(&["localhost"]))]);
     shared.gate = HandshakeGate::new(2);
     let server = Server::start(&plan(), shared.clone(), Manner::Echo);
-    let mut slow = || {
+    let slow = || {
         let mut stream = TcpStream::connect(server.address).unwrap();
         stream.write_all(&[22, 3, 1]).unwrap();
         stream
@@ -48,7 +48,7 @@ fn beyond_the_bound_handshakes_are_turned_away_until_others_end() {
 fn what_is_no_tls_is_named() {
     let authority = Authority::new("Root");
     let server = Server::usual(&authority, Manner::Echo);
-    let mut says = |bytes: &[u8], expected: HandshakeFault| {
+    let says = |bytes: &[u8], expected: HandshakeFault| {
         let mut stream = TcpStream::connect(server.address).unwrap();
         stream.write_all(bytes).unwrap();
         assert_eq!(server.fault(), expected, "{bytes:?}");

@@ -1,16 +1,16 @@
 //! A server on the room's acceptor, and `openssl` as its client.
 
 use foregate_message::{Chunk, TlsFacts};
-use foregate_testkit::{Authority, Issued, PATIENCE, Scratch};
+use foregate_testkit::{Authority, Issued, PATIENCE, Scratch, eventually};
 use foregate_tls::{
     Acceptor, AcceptorPlan, Alpn, CertificateStore, HandshakeFault, HandshakeGate, Served,
     SessionCache, Shared, Stream, Tickets, certificate,
 };
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -237,8 +237,58 @@ pub(crate) fn run<F: Future>(future: F) -> F::Output {
     runtime.block_on(local.run_until(future))
 }
 
-/// `openssl s_client` with these arguments and this input; everything it printed. The connection stays open until the
-/// server has answered `until`, if that is given.
+/// `openssl s_client` that says something, waits until something is to be seen for each, and leaves in order; everything
+/// it printed.
+#[track_caller]
+pub(crate) fn converse(server: &Server, arguments: &[&str], lines: &[(&str, &str)]) -> String {
+    let mut child = Command::new("timeout")
+        .args([
+            "20",
+            "openssl",
+            "s_client",
+            "-connect",
+            &server.address.to_string(),
+        ])
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let seen = Arc::new(Mutex::new(String::new()));
+    let reader = |mut pipe: Box<dyn Read + Send>| {
+        let seen = Arc::clone(&seen);
+        thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(bytes @ 1..) = pipe.read(&mut buffer) {
+                let text = String::from_utf8_lossy(&buffer[..bytes]);
+                seen.lock().unwrap().push_str(&text);
+            }
+        })
+    };
+    let readers = [
+        reader(Box::new(child.stdout.take().unwrap())),
+        reader(Box::new(child.stderr.take().unwrap())),
+    ];
+    let mut stdin = child.stdin.take().unwrap();
+    for (line, answer) in lines {
+        // What was seen before does not count.
+        let start = seen.lock().unwrap().len();
+        let _ = stdin.write_all(line.as_bytes());
+        eventually(answer, || {
+            seen.lock().unwrap()[start..].contains(answer).then_some(())
+        });
+    }
+    drop(stdin);
+    let _ = child.wait();
+    for reader in readers {
+        reader.join().unwrap();
+    }
+    let seen = seen.lock().unwrap();
+    seen.clone()
+}
+
+/// `openssl s_client` with these arguments and this input; everything it printed.
 #[track_caller]
 pub(crate) fn openssl(server: &Server, arguments: &[&str], input: &str) -> String {
     let mut command = Command::new("openssl");
@@ -250,7 +300,7 @@ pub(crate) fn openssl(server: &Server, arguments: &[&str], input: &str) -> Strin
 
 /// Runs a program to its end, within bounds.
 #[track_caller]
-pub(crate) fn finish(mut command: Command, input: &str) -> String {
+pub(crate) fn finish(command: Command, input: &str) -> String {
     let mut child = Command::new("timeout")
         .arg("20")
         .arg(command.get_program())
@@ -260,7 +310,6 @@ pub(crate) fn finish(mut command: Command, input: &str) -> String {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    command.env_clear();
     let mut stdin = child.stdin.take().unwrap();
     // A program that ends without reading is no fault of the test's.
     let _ = stdin.write_all(input.as_bytes());

@@ -1,6 +1,6 @@
 //! Sessions that are taken up again.
 
-use crate::handshakes::peers::{Manner, Server, openssl, plan, served, shared};
+use crate::handshakes::peers::{Manner, Server, converse, openssl, plan, served, shared};
 use foregate_testkit::{Authority, Scratch};
 use foregate_tls::{AcceptorPlan, Shared, Tickets};
 use std::time::Duration;
@@ -24,17 +24,25 @@ fn resumed(first: &Server, second: &Server, version: &str) -> bool {
         version,
     ];
     // The tickets of TLS 1.3 come with the first data.
-    openssl(
+    let arguments = [&common[..], &["-sess_out", session]].concat();
+    converse(
         first,
-        &[&common[..], &["-sess_out", session]].concat(),
-        "hello\n",
+        &arguments,
+        &[(
+            "hello
+", "hello",
+        )],
     );
     assert!(!first.facts().resumed);
     first.ended().1.unwrap();
-    openssl(
+    let arguments = [&common[..], &["-sess_in", session]].concat();
+    converse(
         second,
-        &[&common[..], &["-sess_in", session]].concat(),
-        "hello\n",
+        &arguments,
+        &[(
+            "hello
+", "hello",
+        )],
     );
     let facts = second.facts();
     second.ended().1.unwrap();

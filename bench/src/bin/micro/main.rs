@@ -1,6 +1,7 @@
 //! Single steps of the road, over and over, for counting their instructions (`bench/micro`).
 //!
-//! `micro --list yes` names the cases; `micro --case parse-browser --count 10000` runs one.
+//! `micro --list yes` names the cases; `micro --case parse-browser --count 10000` runs one. `micro --clock 200` times the
+//! choice of a route instead, with one route and with 10,000, over so many walks.
 
 #![forbid(unsafe_code)]
 
@@ -13,13 +14,17 @@ use foregate_message::path::{PathPolicy, normalize};
 use foregate_message::{
     BodyLength, FieldId, FieldName, Method, Peer, RequestHead, ResponseHead, Scheme, Version, hop,
 };
-use foregate_route::{HostMatch, PathMatch, Question, RouteSpec, Router, SiteSpec};
+use foregate_route::{Question, Router};
 use foregate_wire::h1::{
     HeadLimits, RequestOut, ResponseOut, parse_request, parse_response, request_framing,
     response_framing, write_request, write_response,
 };
 use foregate_wire::h2::heads;
 use foregate_wire::h2::hpack::{Decoder, Encoder, TABLE_BYTES_DEFAULT};
+
+use walk::{Walk, sites};
+
+mod walk;
 
 const CURL: &[u8] =
     b"GET /1k HTTP/1.1\r\nHost: bench.example\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\n\r\n";
@@ -72,6 +77,10 @@ const CASES: &[Case] = &[
     ("fields-named", fields_named),
     ("route-1", |count| route(1, 1, count)),
     ("route-10000", |count| route(1000, 10, count)),
+    ("walk-1", |count| Walk::new(false, request(CURL)).run(count)),
+    ("walk-10000", |count| {
+        Walk::new(true, request(CURL)).run(count)
+    }),
     ("forward-curl", |count| forward_request(CURL, count)),
     ("forward-browser", |count| forward_request(BROWSER, count)),
     ("forward-response", forward_response),
@@ -198,25 +207,6 @@ fn h2_write(count: u64) {
     }
 }
 
-fn sites(hosts: usize, routes_each: usize) -> Vec<SiteSpec> {
-    let route = |number: usize| RouteSpec {
-        name: format!("service-{number}"),
-        priority: 0,
-        path: PathMatch::Prefix(format!("/service-{number}")),
-        methods: Vec::new(),
-        headers: Vec::new(),
-        query: Vec::new(),
-        clients: Vec::new(),
-    };
-    (0..hosts)
-        .map(|host| SiteSpec {
-            hosts: vec![HostMatch::Exact(format!("h{host}.bench.example"))],
-            listeners: Vec::new(),
-            routes: (0..routes_each).map(route).collect(),
-        })
-        .collect()
-}
-
 /// Finds routes, each time another one.
 fn route(hosts: usize, routes_each: usize, count: u64) {
     let router = Router::compile(&sites(hosts, routes_each)).expect("the sample routes compile");
@@ -311,8 +301,13 @@ fn main() -> Result<(), String> {
     let mut options = Options::parse(std::env::args().skip(1))?;
     let list: Option<String> = options.optional("list")?;
     let case: Option<String> = options.optional("case")?;
+    let clock: Option<usize> = options.optional("clock")?;
     let count = options.or("count", 10_000)?;
     options.finish()?;
+    if let Some(rounds) = clock {
+        walk::clock(&request(CURL), rounds, 2000);
+        return Ok(());
+    }
     if list.is_some() {
         for (name, _) in CASES {
             println!("{name}");

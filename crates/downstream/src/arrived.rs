@@ -1,0 +1,209 @@
+//! From an accepted socket to a connection: the PROXY protocol, the TLS handshake, or the name that TLS asks for.
+
+use crate::admission::Admitted;
+use crate::connection::Connection;
+use crate::handler::{Handler, Passage};
+use crate::listener::{ListenerMode, Protocols, TlsRules};
+use crate::preface;
+use crate::worker::Worker;
+use foregate_message::{Chunk, Peer, Reason};
+use foregate_telemetry::clock::{Deadline, now};
+use foregate_telemetry::log::process;
+use foregate_telemetry::metrics::{ListenerId, Refusal, Shard};
+use foregate_tls::{HandshakeFault, Stream, sni};
+use std::cell::Cell;
+use std::io::ErrorKind;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+
+/// A socket that was accepted and admitted.
+pub(crate) struct Arrived {
+    pub(crate) socket: TcpStream,
+    pub(crate) peer: Peer,
+    /// Bytes that came and that nobody has taken yet.
+    pub(crate) input: Chunk,
+    pub(crate) worker: Rc<Worker>,
+    pub(crate) shard: Arc<Shard>,
+    pub(crate) id: ListenerId,
+    pub(crate) closing: Rc<Cell<bool>>,
+    pub(crate) admitted: Admitted,
+    pub(crate) protocols: Protocols,
+}
+
+/// A connection, and the way it goes.
+enum Established {
+    /// Its requests are served.
+    Served(Box<Connection>),
+    /// Its bytes are passed on.
+    Passed(Box<Connection>, Result<Option<String>, Reason>),
+}
+
+impl Arrived {
+    /// A connection in cleartext.
+    pub(crate) fn in_cleartext(self) -> Box<Connection> {
+        let Arrived {
+            socket,
+            peer,
+            input,
+            worker,
+            shard,
+            id,
+            closing,
+            admitted,
+            protocols,
+        } = self;
+        let stream = Stream::Plain(socket);
+        Connection::new(
+            stream, peer, input, worker, shard, id, closing, admitted, protocols,
+        )
+    }
+
+    /// Does what comes before requests or bytes, then serves or passes on.
+    pub(crate) async fn establish<H: Handler>(
+        self,
+        proxy_protocol: bool,
+        mode: ListenerMode,
+        handler: Rc<H>,
+    ) {
+        // Held until the connection counts itself: a worker that drains waits for it.
+        let count = self.worker.connection();
+        // Large, and gone before the connection comes to rest.
+        let established = Box::pin(self.begin(proxy_protocol, mode)).await;
+        match established {
+            Some(Established::Served(connection)) => {
+                drop(count);
+                connection.run(handler).await;
+            }
+            Some(Established::Passed(connection, name)) => {
+                drop(count);
+                let passage = match name {
+                    Ok(name) => Passage {
+                        server_name: name,
+                        outcome: Ok(()),
+                        at: now(),
+                    },
+                    Err(reason) => Passage {
+                        server_name: None,
+                        outcome: Err(reason),
+                        at: now(),
+                    },
+                };
+                connection.pass(passage, handler).await;
+            }
+            None => {}
+        }
+    }
+
+    async fn begin(mut self, proxy_protocol: bool, mode: ListenerMode) -> Option<Established> {
+        if proxy_protocol {
+            let timeout = self.worker.limits().head_timeout;
+            if !preface::read(&mut self, timeout).await {
+                self.refuse(Refusal::ProxyProtocol);
+                return None;
+            }
+        }
+        Some(match mode {
+            ListenerMode::Cleartext => Established::Served(self.in_cleartext()),
+            ListenerMode::Tls(rules) => Established::Served(self.shake_hands(&rules).await?),
+            ListenerMode::Tcp => Established::Passed(self.in_cleartext(), Ok(None)),
+            ListenerMode::TlsPassthrough { hello_timeout } => {
+                let name = self.asked_name(hello_timeout).await;
+                Established::Passed(self.in_cleartext(), name)
+            }
+        })
+    }
+
+    fn refuse(&self, why: Refusal) {
+        self.shard.listener(self.id).refused(why);
+    }
+
+    /// Holds the handshake.
+    async fn shake_hands(self, rules: &TlsRules) -> Option<Box<Connection>> {
+        let Arrived {
+            socket,
+            peer,
+            input,
+            worker,
+            shard,
+            id,
+            closing,
+            admitted,
+            protocols,
+        } = self;
+        let mut deadline = Deadline::new();
+        deadline.set(now().plus(rules.handshake_timeout));
+        let accepted = tokio::select! {
+            accepted = rules.acceptor.accept(socket, input) => accepted,
+            () = deadline.expired() => Err(HandshakeFault::Timeout),
+        };
+        let mut stream = match accepted {
+            Ok(stream) => stream,
+            Err(HandshakeFault::ChallengeAnswered) => return None,
+            Err(fault) => {
+                shard.listener(id).refused(Refusal::Handshake);
+                process::debug(
+                    "a handshake came to nothing",
+                    &[("client", &peer.address), ("fault", &fault.name())],
+                );
+                return None;
+            }
+        };
+        let peer = match stream.take_facts() {
+            Some(facts) => peer.over_tls(facts),
+            None => peer,
+        };
+        let input = Chunk::default();
+        Some(Connection::new(
+            stream, peer, input, worker, shard, id, closing, admitted, protocols,
+        ))
+    }
+
+    /// The name that the client's TLS asks for; what was read of it stays in the input, to be passed on.
+    async fn asked_name(&mut self, timeout: Duration) -> Result<Option<String>, Reason> {
+        let mut deadline = Deadline::new();
+        deadline.set(now().plus(timeout));
+        tokio::select! {
+            name = self.read_name() => name,
+            () = deadline.expired() => Err(Reason::NotTls),
+        }
+    }
+
+    async fn read_name(&mut self) -> Result<Option<String>, Reason> {
+        loop {
+            match sni::peek(self.input.as_slice()) {
+                Ok(Some(hello)) => return Ok(hello.server_name),
+                Ok(None) => {}
+                Err(_) => return Err(Reason::NotTls),
+            }
+            if !self.read_more().await {
+                return Err(Reason::NotTls);
+            }
+        }
+    }
+
+    /// One read into the input; false at the end of the stream, or when the input is full.
+    pub(crate) async fn read_more(&mut self) -> bool {
+        loop {
+            if self.socket.readable().await.is_err() {
+                return false;
+            }
+            if !self.input.is_lent() {
+                self.input = Chunk::lend();
+            }
+            if self.input.room().is_empty() {
+                return false;
+            }
+            match self.socket.try_read(self.input.room()) {
+                Ok(0) => return false,
+                Ok(bytes) => {
+                    self.input.filled(bytes);
+                    return true;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(_) => return false,
+            }
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Passage: a connection that carries no requests here; its bytes go to a backend as they are.
+
+use crate::attempt::{self, Failure};
+use crate::forward;
+use crate::patience::{Patience, TimeLimits};
+use crate::plan::{Plan, Upstream};
+use crate::relay;
+use crate::upload::Upload;
+use crate::{Road, settle};
+use foregate_balance::{InFlight, Outcome, Tried, observe};
+use foregate_message::{Client, Peer, Reason};
+use foregate_policy::request_id::RequestId;
+use foregate_snapshot::{ModePlan, UpstreamPlan};
+use foregate_telemetry::clock::{Moment, recent};
+use foregate_upstream::{Call, Pool};
+use std::net::IpAddr;
+use std::rc::Rc;
+
+/// A connection that is to be passed on.
+#[derive(Clone, Copy, Debug)]
+pub struct Passage<'a> {
+    /// The name that the client's TLS asks for, in lower case; `None` when it names nobody or speaks no TLS.
+    pub server_name: Option<&'a str>,
+    /// Why it is refused before anybody looked where it goes.
+    pub outcome: Result<(), Reason>,
+    /// When it was ready to be passed on.
+    pub at: Moment,
+}
+
+/// What is known of it, from its first step to its log line.
+#[derive(Debug)]
+pub(crate) struct Journey {
+    pub(crate) plan: Rc<Plan>,
+    pub(crate) at: Moment,
+    pub(crate) client: IpAddr,
+    pub(crate) listener: u32,
+    pub(crate) request_id: RequestId,
+    pub(crate) server_name: Box<str>,
+    /// The upstream's number in the plan.
+    pub(crate) upstream: Option<usize>,
+    /// The endpoint that took it or failed last.
+    pub(crate) endpoint: Option<Rc<Pool>>,
+    pub(crate) tries: u32,
+}
+
+impl Road {
+    /// Passes a connection on to a backend, as its listener's plan says.
+    pub async fn pass<C: Client>(&self, client: &mut C, passage: Passage<'_>) {
+        let peer = client.peer();
+        let mut journey = Journey {
+            plan: Rc::clone(&self.plan.borrow()),
+            at: passage.at,
+            client: peer.address.ip(),
+            listener: peer.listener,
+            request_id: RequestId::choose(None, false, self.random.next_wide()),
+            server_name: passage.server_name.unwrap_or_default().into(),
+            upstream: None,
+            endpoint: None,
+            tries: 0,
+        };
+        let outcome = match journey.travel(self, client, passage).await {
+            Ok(()) => Reason::Relayed,
+            Err(reason) => {
+                client.abort();
+                reason
+            }
+        };
+        settle::settle_passage(self, &journey, client, outcome);
+    }
+}
+
+impl Journey {
+    async fn travel<C: Client>(
+        &mut self,
+        road: &Road,
+        client: &mut C,
+        passage: Passage<'_>,
+    ) -> Result<(), Reason> {
+        passage.outcome?;
+        let plan = Rc::clone(&self.plan);
+        let number = destination(&plan, client.peer(), passage.server_name)?;
+        self.upstream = Some(number);
+        let upstream = &plan.upstreams[number];
+        let limits = time_limits(&plan, &plan.snapshot.upstreams[number]);
+        let mut patience = Patience::new(limits, self.at, &road.cut);
+        let (mut call, borrowed) = self.connect(road, client, upstream, &mut patience).await?;
+        if client.takes_pipes() {
+            call.allow_pipes();
+        }
+        let mut upload = Upload::default();
+        upload.become_tunnel();
+        patience.tunnel();
+        let outcome =
+            relay::move_both_ways(client, &mut call, &mut upload, &mut patience, true).await;
+        drop(borrowed);
+        outcome
+    }
+
+    /// Tries endpoints until one takes the connection.
+    async fn connect<C: Client>(
+        &mut self,
+        road: &Road,
+        client: &mut C,
+        upstream: &Upstream,
+        patience: &mut Patience,
+    ) -> Result<(Box<Call>, InFlight), Reason> {
+        let mut tried = Tried::default();
+        let mut last = Reason::NoEndpoint;
+        while self.tries < upstream.tries_max {
+            let Ok(index) = forward::pick(upstream, road, &tried) else {
+                break;
+            };
+            tried.insert(index);
+            self.tries += 1;
+            let pool = &upstream.pools[index];
+            self.endpoint = Some(Rc::clone(pool));
+            let borrowed = pool.endpoint.begin();
+            pool.cells().requests.one();
+            if self.tries > 1 {
+                pool.cells().retries.one();
+            }
+            // Kept connections are those of requests.
+            let connected = match pool.fresh() {
+                Some(ticket) => attempt::dial(client, ticket, patience).await,
+                None => Err(attempt::full()),
+            };
+            match connected {
+                Ok(connection) => {
+                    let at = recent().millis();
+                    let (endpoint, siblings) = (&pool.endpoint, &upstream.endpoints);
+                    let _ = observe(endpoint, siblings, Outcome::Success, at, &upstream.ejection);
+                    let call = Call::tunnel(connection, upstream.call_limits);
+                    return Ok((Box::new(call), borrowed));
+                }
+                Err(Failure { reason, give, kind }) => {
+                    if let Some(kind) = kind {
+                        forward::fail(upstream, pool, kind);
+                    }
+                    last = reason;
+                    if give == attempt::Give::Up {
+                        return Err(reason);
+                    }
+                }
+            }
+        }
+        Err(last)
+    }
+}
+
+/// The number of the upstream that a connection goes to.
+fn destination(plan: &Plan, peer: &Peer, server_name: Option<&str>) -> Result<usize, Reason> {
+    let listener = plan.snapshot.listener(peer.listener);
+    let name = match listener.map(|listener| &listener.mode) {
+        Some(ModePlan::Tcp(upstream)) => upstream,
+        Some(ModePlan::TlsPassthrough(routes)) => {
+            routes.find(server_name).ok_or(Reason::UnknownServerName)?
+        }
+        // A reload has changed what the listener does.
+        Some(ModePlan::Http { .. }) | None => return Err(Reason::Draining),
+    };
+    let upstreams = &plan.snapshot.upstreams;
+    let number = upstreams.iter().position(|upstream| upstream.name == *name);
+    number.ok_or(Reason::NoEndpoint)
+}
+
+fn time_limits(plan: &Plan, upstream: &UpstreamPlan) -> TimeLimits {
+    TimeLimits {
+        connect: upstream.connect_timeout,
+        first_byte: None,
+        between_bytes: None,
+        request: None,
+        tunnel_idle: plan.snapshot.client.tunnel_idle_timeout,
+    }
+}

@@ -1,0 +1,104 @@
+//! Asking a running gateway over its admin listener.
+
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::failure::Failure;
+use crate::files::SystemFiles;
+use crate::terminal;
+
+/// How long a connection to the admin listener may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long an answer may take: a reload resolves names of backends, a renewal waits for an authority.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Bytes of an answer: diagnostics are bounded, a certificate takes a few hundred.
+const ANSWER_BYTES_MAX: u64 = 64 << 20;
+
+/// The admin address that a configuration names, if it names one that can be asked.
+///
+/// # Errors
+/// The configuration is wrong.
+pub(crate) fn configured(path: &Path) -> Result<Option<SocketAddr>, Failure> {
+    let outcome = foregate_config::load(path, &SystemFiles);
+    let Some(settings) = &outcome.settings else {
+        return Err(Failure::Config(foregate_config::render(
+            &outcome,
+            terminal::errors_in_colour(),
+        )));
+    };
+    Ok(settings.admin.as_ref().map(|admin| admin.address))
+}
+
+/// Who listens on all addresses is reached on loopback.
+pub(crate) fn reachable(mut address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    address
+}
+
+/// Sends a request without a body, such as `GET /status`, and reads the whole answer.
+///
+/// # Errors
+/// The listener can't be reached, or does not answer with text.
+pub(crate) fn ask(address: SocketAddr, request: &str) -> io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT)?;
+    stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+    stream.set_write_timeout(Some(CONNECT_TIMEOUT))?;
+    let request = format!(
+        "{request} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes())?;
+    let mut answer = Vec::new();
+    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
+    String::from_utf8(answer)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "the answer is not text"))
+}
+
+/// The status and the JSON of an answer.
+///
+/// # Errors
+/// It is not one of a gateway's admin listener.
+pub(crate) fn parse(answer: &str) -> Result<(u16, Value), Failure> {
+    let stranger = || Failure::Failed("this is not the admin listener of a gateway".into());
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(stranger)?;
+    let status = head
+        .strip_prefix("HTTP/1.1 ")
+        .and_then(|rest| rest.get(..3))
+        .and_then(|status| status.parse().ok())
+        .ok_or_else(stranger)?;
+    let told = serde_json::from_str(body).map_err(|_| stranger())?;
+    Ok((status, told))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listeners_on_all_addresses_are_asked_on_loopback() {
+        let check = |address: &str, expected: &str| {
+            assert_eq!(reachable(address.parse().unwrap()).to_string(), expected);
+        };
+        check("0.0.0.0:1", "127.0.0.1:1");
+        check("[::]:1", "[::1]:1");
+        check("10.0.0.1:1", "10.0.0.1:1");
+    }
+
+    #[test]
+    fn strangers_are_recognised() {
+        for stranger in ["", "HTTP/1.1 200 OK\r\n\r\n<html>", "SSH-2.0-x\r\n\r\n{}"] {
+            assert!(parse(stranger).is_err(), "{stranger}");
+        }
+        let (status, told) = parse("HTTP/1.1 422 No\r\nA: b\r\n\r\n{\"a\":1}").unwrap();
+        assert_eq!((status, told["a"].as_u64()), (422, Some(1)));
+    }
+}

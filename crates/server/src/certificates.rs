@@ -1,0 +1,173 @@
+//! Certificates as operators see them: those in service, those that are waited for, and those that a folder holds when
+//! nothing runs.
+
+use foregate_acme::{
+    Agent, Authority, CertificateState, CertificateStatus, Record, Source, StateFolder,
+};
+use foregate_snapshot::{HostPattern, Snapshot};
+use foregate_telemetry::clock::unix_now;
+use foregate_tls::certificate::CertificateName;
+use foregate_tls::{CertificateStore, Served};
+use serde_json::{Value, json};
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Every certificate: what the agent keeps, as it stands in the store, and what came from files.
+pub(crate) fn view(snapshot: &Snapshot, store: &CertificateStore, agent: Option<&Agent>) -> Value {
+    let served = store.list();
+    let by_fingerprint: HashMap<String, &Arc<Served>> = served
+        .iter()
+        .map(|served| (hex(&served.certificate.fingerprint), served))
+        .collect();
+    let managed = agent.map(Agent::status).unwrap_or_default();
+    let mut shown: Vec<Value> = Vec::new();
+    let mut told = HashSet::new();
+    for status in managed.iter() {
+        let in_service = status
+            .fingerprint
+            .as_ref()
+            .and_then(|fingerprint| by_fingerprint.get(fingerprint));
+        if let Some(served) = in_service {
+            told.insert(Arc::clone(&served.id));
+        }
+        shown.push(managed_value(snapshot, status, in_service.is_some()));
+    }
+    let is_managed = |served: &&Arc<Served>| {
+        let is_issued = |source: Source| served.id.starts_with(&format!("{}:", source.name()));
+        told.contains(&served.id) || is_issued(Source::Acme) || is_issued(Source::Internal)
+    };
+    for served in served.iter().filter(|served| !is_managed(served)) {
+        shown.push(file_value(snapshot, served));
+    }
+    let root = agent.and_then(|_| internal_root(&snapshot.state_dir).ok().flatten());
+    json!({ "certificates": shown, "internal_root": root })
+}
+
+/// What a state folder holds.
+///
+/// # Errors
+/// Why it can't be read, for people.
+pub fn stored_certificates(state_dir: &Path) -> Result<Value, String> {
+    let mut shown: Vec<Value> = Vec::new();
+    let mut root = None;
+    if state_dir.exists() {
+        let folder = StateFolder::open(state_dir).map_err(|failure| failure.detail)?;
+        for key in folder.keys().map_err(|failure| failure.detail)? {
+            match folder.certificate(&key) {
+                Ok(Some(stored)) => shown.push(stored_value(&stored.record)),
+                Ok(None) => {}
+                Err(failure) => shown.push(json!({
+                    "names": [key.as_str()],
+                    "state": "unreadable",
+                    "last_error": { "reason": failure.reason.name(), "detail": failure.detail },
+                })),
+            }
+        }
+        root = Authority::root_of(&folder).map_err(|failure| failure.detail)?;
+    }
+    Ok(json!({ "certificates": shown, "internal_root": root }))
+}
+
+fn internal_root(state_dir: &Path) -> Result<Option<String>, String> {
+    let folder = StateFolder::open(state_dir).map_err(|failure| failure.detail)?;
+    Authority::root_of(&folder).map_err(|failure| failure.detail)
+}
+
+fn managed_value(snapshot: &Snapshot, status: &CertificateStatus, in_service: bool) -> Value {
+    // The agent knows what it handed over; the store knows what handshakes are shown.
+    let state = match status.fingerprint.is_some() && !in_service {
+        true => CertificateState::RenewedNotActive,
+        false => status.state,
+    };
+    let mut value = json!(status);
+    value["state"] = state.name().into();
+    value["listeners"] = listeners(snapshot, &status.names).into();
+    value
+}
+
+fn file_value(snapshot: &Snapshot, served: &Served) -> Value {
+    let certificate = &served.certificate;
+    let names: Vec<String> = certificate.names.iter().map(ToString::to_string).collect();
+    let has_ended = certificate.not_after <= i64::try_from(unix_now().seconds()).unwrap_or(0);
+    json!({
+        "names": names,
+        "source": "files",
+        "certificate": &*served.id,
+        "state": if has_ended { "expired" } else { "active" },
+        "issuer": certificate.issuer,
+        "not_before": certificate.not_before,
+        "not_after": certificate.not_after,
+        "key_type": certificate.key_kind.describe(),
+        "fingerprint": hex(&certificate.fingerprint),
+        "listeners": listeners(snapshot, &names),
+    })
+}
+
+fn stored_value(record: &Record) -> Value {
+    let facts = record.certificate.as_ref();
+    let has_ended = facts.is_some_and(|facts| facts.not_after <= unix_now().seconds());
+    let state = match (facts, has_ended) {
+        (None, _) => "failed",
+        (Some(_), true) => "expired",
+        (Some(_), false) => "stored",
+    };
+    json!({
+        "names": record.names,
+        "source": record.source.name(),
+        "state": state,
+        "on_demand": record.on_demand,
+        "directory": record.directory,
+        "issuer": facts.map(|facts| &facts.issuer),
+        "not_before": facts.map(|facts| facts.not_before),
+        "not_after": facts.map(|facts| facts.not_after),
+        "key_type": facts.map(|facts| &facts.key_type),
+        "fingerprint": facts.map(|facts| &facts.fingerprint),
+        "next_renewal": record.next_renewal,
+        "failures": record.failures,
+        "last_error": record.last_error,
+        "listeners": [],
+    })
+}
+
+/// The TLS listeners on which a client could be shown a certificate for these names.
+fn listeners(snapshot: &Snapshot, names: &[String]) -> Vec<String> {
+    let names: Vec<_> = names
+        .iter()
+        .filter_map(|name| CertificateName::parse(name))
+        .collect();
+    let is_for = |host: &HostPattern| match host {
+        HostPattern::Exact(host) => {
+            let bare = host.trim_start_matches('[').trim_end_matches(']');
+            names.iter().any(|name| name.matches(bare))
+        }
+        HostPattern::Wildcard(_) => CertificateName::parse(&host.to_string()).is_some_and(|wild| {
+            names.iter().any(|name| match name {
+                CertificateName::Host(host) => wild.matches(host),
+                name => *name == wild,
+            })
+        }),
+        HostPattern::Default => true,
+    };
+    let sites = snapshot
+        .sites
+        .iter()
+        .filter(|site| site.tls.hosts.iter().any(|(host, _)| is_for(host)));
+    let numbers: HashSet<u32> = sites
+        .flat_map(|site| site.tls.listeners.iter().copied())
+        .collect();
+    snapshot
+        .listeners
+        .iter()
+        .filter(|listener| numbers.contains(&listener.number))
+        .map(|listener| listener.name.to_string())
+        .collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

@@ -1,0 +1,352 @@
+//! The files that a configuration names for TLS: read once a load, judged, and kept as plain values.
+
+use foregate_snapshot::{
+    CertificateFiles, CertificatePlan, ClientCertificatePlan, HostPattern, SiteCertificate,
+    Snapshot, UpstreamTlsPlan,
+};
+use foregate_telemetry::clock::unix_now;
+use foregate_tls::certificate::{self, CertificateName, Finding, Roots, Severity};
+use foregate_tls::watch::FolderPlan;
+use foregate_tls::{ClientAuthPlan, ConnectorPlan, RootsPlan, Served, Tickets};
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Bytes that a file may have; certificates with their chains have a few thousand.
+const FILE_BYTES_MAX: u64 = 4 << 20;
+/// Backends whose TLS sessions an upstream remembers.
+const BACKEND_SESSIONS_MAX: usize = 256;
+
+/// What was read.
+#[derive(Debug, Default)]
+pub struct Credentials {
+    /// Certificates from files; their names begin with that of their entry.
+    pub(crate) served: Vec<Arc<Served>>,
+    /// What is asked of clients, by the site's number.
+    pub(crate) clients: Vec<Option<ClientAuthPlan>>,
+    /// How backends are spoken to, by the upstream's number.
+    pub(crate) connectors: Vec<Option<ConnectorPlan>>,
+    /// Keys for tickets.
+    pub(crate) ticket_keys: Option<Vec<u8>>,
+    /// What the ACME server is trusted by.
+    pub(crate) acme_ca: Option<String>,
+    findings: Vec<CredentialFinding>,
+}
+
+/// Something that is wrong with a file, or with what stands in it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CredentialFinding {
+    /// What it is about.
+    pub about: About,
+    /// What is wrong, in one sentence without a full stop.
+    pub problem: String,
+    /// Whether it keeps the configuration from being used.
+    pub is_error: bool,
+}
+
+/// What a finding is about.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum About {
+    /// A file that the configuration names, or one in a folder that it names.
+    File(PathBuf),
+    /// A certificate that no site can be served with, by the name of its entry.
+    Unused(String),
+    /// A site that has no certificate for one of its hosts, by its name.
+    Site(String),
+}
+
+impl Credentials {
+    /// Reads every file that a configuration names for TLS.
+    pub fn read(snapshot: &Snapshot) -> Credentials {
+        let mut credentials = Credentials::default();
+        for plan in &snapshot.certificates {
+            credentials.read_certificates(plan);
+        }
+        for site in &snapshot.sites {
+            let plan = site.tls.client.as_ref();
+            let client = plan.and_then(|plan| credentials.read_client(plan));
+            credentials.clients.push(client);
+        }
+        for upstream in &snapshot.upstreams {
+            let plan = upstream.tls.as_ref();
+            let connector = plan.and_then(|plan| credentials.read_connector(plan));
+            credentials.connectors.push(connector);
+        }
+        if let Some(path) = &snapshot.tls.ticket_keys_file {
+            credentials.ticket_keys = credentials.read_file(path);
+            if let Some(text) = &credentials.ticket_keys
+                && let Err(finding) = Tickets::from_keys(text, snapshot.tls.ticket_rotation)
+            {
+                credentials.find(path, &finding);
+            }
+        }
+        if let Some(path) = &snapshot.acme.ca_file {
+            let pem = credentials.read_roots(path);
+            credentials.acme_ca = pem.and_then(|pem| String::from_utf8(pem).ok());
+        }
+        credentials.judge_names(snapshot);
+        credentials
+    }
+
+    /// Everything that is wrong.
+    pub fn findings(&self) -> &[CredentialFinding] {
+        &self.findings
+    }
+
+    /// Whether anything keeps the configuration from being used.
+    pub fn has_errors(&self) -> bool {
+        self.findings.iter().any(|finding| finding.is_error)
+    }
+
+    fn find(&mut self, path: &Path, finding: &Finding) {
+        // A certificate that clients refuse today is served all the same: others may not care, and it may be renewed.
+        let is_doubt = matches!(
+            finding,
+            Finding::Expired { .. }
+                | Finding::NotYetValid { .. }
+                | Finding::IntermediateExpired { .. }
+                | Finding::ChainBroken { .. }
+                | Finding::NoName
+        );
+        self.findings.push(CredentialFinding {
+            about: About::File(path.to_owned()),
+            problem: finding.to_string(),
+            is_error: finding.severity() == Severity::Error && !is_doubt,
+        });
+    }
+
+    fn read_file(&mut self, path: &Path) -> Option<Vec<u8>> {
+        match read(path) {
+            Ok(bytes) => Some(bytes),
+            Err(problem) => {
+                self.findings.push(CredentialFinding {
+                    about: About::File(path.to_owned()),
+                    problem: format!("`{}` cannot be read: {problem}", path.display()),
+                    is_error: true,
+                });
+                None
+            }
+        }
+    }
+
+    fn read_roots(&mut self, path: &Path) -> Option<Vec<u8>> {
+        let pem = self.read_file(path)?;
+        if let Err(finding) = Roots::from_pem(&pem) {
+            self.find(path, &finding);
+        }
+        Some(pem)
+    }
+
+    fn read_certificates(&mut self, plan: &CertificatePlan) {
+        match &plan.source {
+            CertificateFiles::Pair {
+                certificate,
+                key,
+                ocsp,
+            } => self.read_pair(&plan.name, certificate, key, ocsp.as_deref()),
+            CertificateFiles::Folder(folder) => {
+                if let Err(error) = std::fs::read_dir(folder) {
+                    let problem = in_few_words(&error);
+                    self.findings.push(CredentialFinding {
+                        about: About::File(folder.clone()),
+                        problem: format!("`{}` cannot be read: {problem}", folder.display()),
+                        is_error: true,
+                    });
+                }
+                let folder = FolderPlan {
+                    id: plan.name.to_string(),
+                    folder: folder.clone(),
+                };
+                for pair in folder.pairs() {
+                    self.read_pair(&pair.id, &pair.certificate, &pair.key, None);
+                }
+            }
+        }
+    }
+
+    fn read_pair(&mut self, id: &str, certificate: &Path, key: &Path, ocsp: Option<&Path>) {
+        let chain = self.read_file(certificate);
+        let secret = self.read_file(key);
+        let response = ocsp.and_then(|path| self.read_file(path));
+        let (Some(chain), Some(secret)) = (chain, secret) else {
+            return;
+        };
+        let mut loaded = match certificate::load(&chain, &secret) {
+            Ok(loaded) => loaded,
+            Err(finding) => {
+                let is_of_key = matches!(
+                    finding,
+                    Finding::NoKey
+                        | Finding::MalformedKey(_)
+                        | Finding::UnsupportedKey(_)
+                        | Finding::KeyMismatch
+                );
+                return self.find(if is_of_key { key } else { certificate }, &finding);
+            }
+        };
+        let at = i64::try_from(unix_now().seconds()).unwrap_or(i64::MAX);
+        for finding in loaded.judge(at, None) {
+            // Without the system's roots nothing can be said about where a chain of one ends.
+            let is_about_root = matches!(finding, Finding::MissingIntermediate { .. });
+            if !is_about_root || loaded.chain().len() == 1 {
+                self.find(certificate, &finding);
+            }
+        }
+        if let Some(response) = response {
+            loaded = loaded.with_ocsp(response);
+        }
+        self.served.push(Arc::new(Served::new(id, loaded)));
+    }
+
+    fn read_client(&mut self, plan: &ClientCertificatePlan) -> Option<ClientAuthPlan> {
+        let ca_pem = self.read_roots(&plan.ca_file)?;
+        let mut crls = Vec::new();
+        for path in &plan.crl_files {
+            crls.push(self.read_file(path)?);
+        }
+        Some(ClientAuthPlan {
+            required: plan.required,
+            ca_pem,
+            crls,
+        })
+    }
+
+    fn read_connector(&mut self, plan: &UpstreamTlsPlan) -> Option<ConnectorPlan> {
+        let roots = match &plan.ca_file {
+            None => RootsPlan::Platform,
+            Some(path) => RootsPlan::Pem(self.read_roots(path)?),
+        };
+        let client = match &plan.client_certificate {
+            None => None,
+            Some((certificate, key)) => {
+                let chain = self.read_file(certificate)?;
+                let secret = self.read_file(key)?;
+                if let Err(finding) = certificate::load(&chain, &secret) {
+                    self.find(certificate, &finding);
+                }
+                Some((chain, secret))
+            }
+        };
+        Some(ConnectorPlan {
+            roots,
+            verify: plan.verify,
+            server_name: plan.server_name.as_deref().map(str::to_owned),
+            send_sni: true,
+            client,
+            http1: plan.http1,
+            http2: plan.http2,
+            sessions_max: BACKEND_SESSIONS_MAX,
+        })
+    }
+
+    /// Looks whether what was read fits the sites.
+    fn judge_names(&mut self, snapshot: &Snapshot) {
+        let mut used: HashSet<&str> = HashSet::new();
+        let default = snapshot.tls.default_certificate.as_deref();
+        used.extend(default);
+        let mut findings = Vec::new();
+        for site in snapshot
+            .sites
+            .iter()
+            .filter(|site| !site.tls.listeners.is_empty())
+        {
+            let takes_files = !matches!(
+                site.tls.source,
+                SiteCertificate::Internal | SiteCertificate::Acme
+            );
+            if !takes_files {
+                continue;
+            }
+            let allowed = |entry: &str| {
+                let names = &site.tls.certificates;
+                names.is_empty() || names.iter().any(|name| **name == *entry)
+            };
+            for (host, _) in &site.tls.hosts {
+                let mut covered = *host == HostPattern::Default;
+                for served in &self.served {
+                    let entry = entry_of(&served.id);
+                    if allowed(entry) && covers(served, host) {
+                        covered = true;
+                        used.insert(entry);
+                    }
+                }
+                if !covered && site.tls.source == SiteCertificate::Files {
+                    findings.push(CredentialFinding {
+                        about: About::Site(site.name.to_string()),
+                        problem: format!("no certificate from files is valid for `{host}`"),
+                        is_error: true,
+                    });
+                }
+            }
+        }
+        let read: HashSet<&str> = self
+            .served
+            .iter()
+            .map(|served| entry_of(&served.id))
+            .collect();
+        for plan in &snapshot.certificates {
+            if read.contains(&*plan.name) && !used.contains(&*plan.name) {
+                findings.push(CredentialFinding {
+                    about: About::Unused(plan.name.to_string()),
+                    problem: format!("no site is served with the certificate `{}`", plan.name),
+                    is_error: false,
+                });
+            }
+        }
+        self.findings.append(&mut findings);
+    }
+}
+
+/// The name of the entry that a certificate came by.
+pub(crate) fn entry_of(id: &str) -> &str {
+    id.split_once('/').map_or(id, |(entry, _)| entry)
+}
+
+/// Whether a certificate is valid for a host of a site; for one of all hosts, when it is for everybody's.
+pub(crate) fn covers(served: &Served, host: &HostPattern) -> bool {
+    let mut names = served.certificate.names.iter();
+    match host {
+        HostPattern::Exact(host) => {
+            let bare = host.trim_start_matches('[').trim_end_matches(']');
+            served.certificate.serves(bare)
+        }
+        HostPattern::Wildcard(suffix) => names.any(|name| match name {
+            CertificateName::Wildcard(parent) => **parent == **suffix,
+            // A site of a whole domain may have certificates for some of its hosts.
+            CertificateName::Host(name) => name
+                .strip_suffix(suffix.as_str())
+                .is_some_and(|rest| rest.ends_with('.')),
+            CertificateName::Address(_) => false,
+        }),
+        HostPattern::Default => true,
+    }
+}
+
+/// Reads a file whole.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "files are read by the control thread, which may wait"
+)]
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let file = File::open(path).map_err(|error| in_few_words(&error))?;
+    let mut bytes = Vec::new();
+    file.take(FILE_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| in_few_words(&error))?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(format!("it is larger than {FILE_BYTES_MAX} bytes"));
+    }
+    Ok(bytes)
+}
+
+fn in_few_words(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "no such file".to_owned(),
+        std::io::ErrorKind::PermissionDenied => {
+            "permission denied; it must be readable by the user that Foregate runs as".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}

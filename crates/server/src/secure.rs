@@ -1,0 +1,396 @@
+//! Secure: the certificates of the process, who issues them, and what handshakes follow. Outlives configurations.
+//!
+//! ```text
+//! files ──► Credentials ──┐                          ┌──► acceptors, connectors ──► workers
+//!                         ├──► store ◄── (by name) ──┤
+//! ACME, internal ──► sink ┘                          └──► the road: is a host certified?
+//! ```
+
+mod issuing;
+mod serving;
+
+use crate::credentials::Credentials;
+use foregate_acme::{Agent, Challenges, StateFolder};
+use foregate_exchange::{Certificates, SecurePart};
+use foregate_snapshot::{CertificateFiles, SiteTlsPlan, Snapshot};
+use foregate_telemetry::log::process;
+use foregate_tls::watch::{
+    CertificateState, CertificateStatus, FilesPlan, FolderPlan, WatchPlan, Watcher,
+};
+use foregate_tls::{
+    Acceptor, CertificateStore, Change, Connector, ConnectorPlan, HandshakeGate, Served,
+    SessionCache, Tickets,
+};
+use issuing::{Intake, Missing};
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// How handshakes with clients are held, by the listener's number.
+pub(crate) type Acceptors = Arc<HashMap<u32, Arc<Acceptor>>>;
+
+/// What workers take up of TLS.
+#[derive(Clone, Debug)]
+pub(crate) struct Secured {
+    pub(crate) acceptors: Acceptors,
+    /// How handshakes with backends are held, by the upstream's number.
+    pub(crate) connectors: Arc<[Option<Arc<Connector>>]>,
+    /// What the road follows, by the site's number.
+    pub(crate) sites: Arc<[SecurePart]>,
+}
+
+/// A configuration's TLS, prepared whole: nothing can fail any more.
+pub(crate) struct Prepared {
+    secured: Secured,
+    connectors: Vec<(ConnectorPlan, Arc<Connector>)>,
+    files: WatchPlan,
+    from_files: HashSet<Arc<str>>,
+    wanted: foregate_acme::Wanted,
+    folder: Option<StateFolder>,
+    gates: HashMap<Box<str>, Arc<HandshakeGate>>,
+    tickets: Option<(TicketSource, Arc<Tickets>)>,
+    sessions: (usize, Arc<SessionCache>),
+}
+
+/// Where ticket keys come from; while it stays the same the keys do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum TicketSource {
+    Own(std::time::Duration),
+    File(Vec<u8>, std::time::Duration),
+}
+
+/// What every worker asks, without a lock.
+#[derive(Debug)]
+pub(crate) struct Lookup {
+    store: Arc<CertificateStore>,
+    challenges: Challenges,
+}
+
+/// What the control thread keeps of TLS.
+pub(crate) struct Keeper {
+    lookup: Arc<Lookup>,
+    /// Who looks after files, and after which ticket keys.
+    watcher: Option<(Watcher, Option<Arc<Tickets>>)>,
+    /// Names in the store that came from files.
+    from_files: HashSet<Arc<str>>,
+    gates: HashMap<Box<str>, Arc<HandshakeGate>>,
+    tickets: Option<(TicketSource, Arc<Tickets>)>,
+    sessions: (usize, Arc<SessionCache>),
+    missing: Arc<Missing>,
+    /// What each connector was made from.
+    connectors: Vec<(ConnectorPlan, Arc<Connector>)>,
+    agent: Option<Agent>,
+}
+
+impl Keeper {
+    /// Nothing is kept yet.
+    pub(crate) fn new() -> Keeper {
+        let lookup = Lookup {
+            store: CertificateStore::new(),
+            challenges: Challenges::new(),
+        };
+        Keeper {
+            lookup: Arc::new(lookup),
+            watcher: None,
+            from_files: HashSet::new(),
+            gates: HashMap::new(),
+            tickets: None,
+            sessions: (0, SessionCache::new(0)),
+            missing: Arc::default(),
+            connectors: Vec::new(),
+            agent: None,
+        }
+    }
+
+    /// What the road asks.
+    pub(crate) fn certificates(&self) -> Arc<dyn Certificates> {
+        Arc::clone(&self.lookup) as _
+    }
+
+    /// Prepares a configuration. `ports` tells the port that a listener listens on.
+    ///
+    /// # Errors
+    /// What can't be used of it, ready to be shown to people.
+    pub(crate) fn prepare(
+        &self,
+        snapshot: &Snapshot,
+        credentials: &Credentials,
+        ports: &HashMap<u32, SocketAddr>,
+    ) -> Result<Prepared, String> {
+        let gates = self.gates_of(snapshot);
+        let tickets = self.tickets_of(snapshot, credentials)?;
+        let sessions = match snapshot.tls.session_cache_max {
+            max if max == self.sessions.0 => self.sessions.clone(),
+            max => (max, SessionCache::new(max)),
+        };
+        let shared = serving::Shared {
+            lookup: &self.lookup,
+            gates: &gates,
+            tickets: tickets.as_ref().map(|(_, tickets)| tickets),
+            sessions: &sessions.1,
+            missing: &self.missing,
+        };
+        let acceptors = serving::acceptors(snapshot, credentials, &shared)?;
+        let (connectors, kept) = serving::connectors(snapshot, credentials, &self.connectors)?;
+        let sites = serving::sites(snapshot, &acceptors, ports);
+        let wanted = issuing::wanted(snapshot, credentials)?;
+        let needs_folder = !wanted.certificates.is_empty()
+            || wanted
+                .acme
+                .as_ref()
+                .is_some_and(|acme| acme.on_demand.is_some());
+        let folder = match needs_folder && self.agent.is_none() {
+            true => Some(open_folder(snapshot)?),
+            false => None,
+        };
+        let from_files: HashSet<Arc<str>> = credentials
+            .served
+            .iter()
+            .map(|served| Arc::clone(&served.id))
+            .collect();
+        Ok(Prepared {
+            secured: Secured {
+                acceptors: Arc::new(acceptors),
+                connectors,
+                sites,
+            },
+            connectors: kept,
+            files: files(snapshot),
+            from_files,
+            wanted,
+            folder,
+            gates,
+            tickets,
+            sessions,
+        })
+    }
+
+    fn gates_of(&self, snapshot: &Snapshot) -> HashMap<Box<str>, Arc<HandshakeGate>> {
+        let listeners = snapshot.listeners.iter().filter(|one| one.is_tls());
+        listeners
+            .map(|listener| {
+                let gate = match self.gates.get(&listener.name) {
+                    Some(gate) => Arc::clone(gate),
+                    None => HandshakeGate::new(listener.handshakes_max),
+                };
+                gate.set_max(listener.handshakes_max);
+                (listener.name.clone(), gate)
+            })
+            .collect()
+    }
+
+    fn tickets_of(
+        &self,
+        snapshot: &Snapshot,
+        credentials: &Credentials,
+    ) -> Result<Option<(TicketSource, Arc<Tickets>)>, String> {
+        if !snapshot.tls.session_tickets {
+            return Ok(None);
+        }
+        let rotation = snapshot.tls.ticket_rotation;
+        let source = match &credentials.ticket_keys {
+            Some(keys) => TicketSource::File(keys.clone(), rotation),
+            None => TicketSource::Own(rotation),
+        };
+        if let Some((present, tickets)) = &self.tickets
+            && *present == source
+        {
+            return Ok(Some((source, Arc::clone(tickets))));
+        }
+        let tickets = match &source {
+            TicketSource::File(keys, lifetime) => {
+                Tickets::from_keys(keys, *lifetime).map_err(|finding| finding.to_string())?
+            }
+            TicketSource::Own(rotation) => Tickets::rotating(*rotation)
+                .ok_or("the system gives no random bytes for ticket keys")?,
+        };
+        Ok(Some((source, tickets)))
+    }
+
+    /// Takes a prepared configuration up. What it asks an authority for comes by itself.
+    pub(crate) fn take_up(&mut self, prepared: Prepared) -> Result<Secured, String> {
+        let Prepared {
+            secured,
+            connectors,
+            files,
+            from_files,
+            wanted,
+            folder,
+            gates,
+            tickets,
+            sessions,
+        } = prepared;
+        self.watch(
+            files,
+            tickets.as_ref().map(|(_, tickets)| tickets),
+            &from_files,
+        );
+        self.from_files = from_files;
+        self.connectors = connectors;
+        self.gates = gates;
+        self.tickets = tickets;
+        self.sessions = sessions;
+        let intake = Intake::new(&self.lookup.store);
+        intake.forget_all_but(&wanted);
+        match (&self.agent, folder) {
+            (Some(agent), _) => agent.want(wanted),
+            (None, Some(folder)) => {
+                let challenges = self.lookup.challenges.clone();
+                let sink = move |issued| intake.take(issued);
+                let (agent, _) = Agent::start(folder, wanted, challenges, sink)
+                    .map_err(|failure| failure.to_string())?;
+                self.missing.answer_with(agent.clone());
+                self.agent = Some(agent);
+            }
+            (None, None) => {}
+        }
+        Ok(secured)
+    }
+
+    /// Has files looked after, from what they hold now on.
+    fn watch(
+        &mut self,
+        files: WatchPlan,
+        tickets: Option<&Arc<Tickets>>,
+        from_files: &HashSet<Arc<str>>,
+    ) {
+        if files == WatchPlan::default() && self.watcher.is_none() {
+            return;
+        }
+        let same = |one: &Option<Arc<Tickets>>| match (one, tickets) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        if let Some((watcher, keys)) = &self.watcher
+            && same(keys)
+        {
+            return watcher.replan(files);
+        }
+        // Another one does not know what this one has put into the store.
+        self.watcher = None;
+        let gone = self.from_files.difference(from_files);
+        let changes: Vec<Change> = gone.map(|id| Change::Remove(Arc::clone(id))).collect();
+        self.lookup.store.apply(changes);
+        let store = Arc::clone(&self.lookup.store);
+        let keys = tickets.cloned();
+        let watcher = Watcher::start(files, store, keys.clone(), Box::new(tell));
+        self.watcher = Some((watcher, keys));
+    }
+
+    /// The agent, once anything is issued.
+    pub(crate) fn agent(&self) -> Option<&Agent> {
+        self.agent.as_ref()
+    }
+
+    /// The certificates.
+    pub(crate) fn store(&self) -> &Arc<CertificateStore> {
+        &self.lookup.store
+    }
+
+    /// Lets orders rest; the next process goes on with them.
+    pub(crate) fn stop(&self) {
+        if let Some(agent) = &self.agent {
+            agent.stop();
+        }
+    }
+}
+
+/// Tells operators what has become of a file.
+fn tell(state: &CertificateState) {
+    let source = state.source.display();
+    match &state.status {
+        CertificateStatus::Active => process::info(
+            "certificate in service",
+            &[("certificate", &state.id), ("file", &source)],
+        ),
+        CertificateStatus::Broken(finding) => process::error(
+            "a certificate cannot be served",
+            &[
+                ("certificate", &state.id),
+                ("file", &source),
+                ("error", finding),
+            ],
+        ),
+        CertificateStatus::RenewedButNotActive(finding) => process::error(
+            "a new certificate cannot be served, the one before stays in service",
+            &[
+                ("certificate", &state.id),
+                ("file", &source),
+                ("error", finding),
+            ],
+        ),
+    }
+    for finding in &state.findings {
+        process::warn(
+            "a certificate is doubtful",
+            &[("certificate", &state.id), ("problem", finding)],
+        );
+    }
+}
+
+/// The files that hold certificates and ticket keys.
+fn files(snapshot: &Snapshot) -> WatchPlan {
+    let mut plan = WatchPlan {
+        ticket_keys: snapshot.tls.ticket_keys_file.clone(),
+        ..WatchPlan::default()
+    };
+    for certificate in &snapshot.certificates {
+        let id = certificate.name.to_string();
+        match &certificate.source {
+            CertificateFiles::Pair {
+                certificate,
+                key,
+                ocsp,
+            } => plan.certificates.push(FilesPlan {
+                id,
+                certificate: certificate.clone(),
+                key: key.clone(),
+                ocsp: ocsp.clone(),
+            }),
+            CertificateFiles::Folder(folder) => plan.folders.push(FolderPlan {
+                id,
+                folder: folder.clone(),
+            }),
+        }
+    }
+    plan
+}
+
+fn open_folder(snapshot: &Snapshot) -> Result<StateFolder, String> {
+    let path = &snapshot.state_dir;
+    StateFolder::open(path).map_err(|failure| {
+        format!(
+            "the state folder `{}` cannot be used: {}\n  certificates that are issued are kept there: set `state_dir` to a \
+             folder that may be written, or `tls = \"off\"` for the sites",
+            path.display(),
+            failure.detail
+        )
+    })
+}
+
+impl Certificates for Lookup {
+    fn is_certified(&self, site: &SiteTlsPlan, host: &[u8]) -> bool {
+        let Ok(host) = std::str::from_utf8(foregate_message::host_without_port(host)) else {
+            return false;
+        };
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let found = self.store.find(bare.strip_suffix('.').unwrap_or(bare));
+        found.iter().any(|served| serving::may_show(site, served))
+    }
+
+    fn challenge(&self, path: &[u8]) -> Option<Arc<str>> {
+        self.challenges.http_answer(path)
+    }
+}
+
+impl foregate_tls::ChallengeSource for Lookup {
+    fn certificate_for(&self, name: &str) -> Option<Arc<foregate_tls::CertifiedKey>> {
+        self.challenges.alpn_certificate(name)
+    }
+}
+
+/// Whether a certificate is one that clients accept at this time.
+pub(crate) fn is_in_time(served: &Served) -> bool {
+    let at = i64::try_from(foregate_telemetry::clock::unix_now().seconds()).unwrap_or(i64::MAX);
+    (served.certificate.not_before..served.certificate.not_after).contains(&at)
+}

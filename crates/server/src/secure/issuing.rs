@@ -1,0 +1,194 @@
+//! Issuing: which certificates are asked of whom, and what becomes of those that come.
+
+use super::serving::{self, ACME, INTERNAL, plain};
+use crate::credentials::{Credentials, covers};
+use foregate_acme::{
+    AcmeOptions, Agent, ChallengeChoice, DnsMeans, DnsOptions, ExternalAccount, Issued, OnDemand,
+    SharedKey, Source, Wanted, WantedCertificate,
+};
+use foregate_snapshot::{
+    AcmePlan, Challenge, DnsPlan, DnsProviderPlan, HostPattern, Issuer, SiteCertificate, Snapshot,
+};
+use foregate_telemetry::log::process;
+use foregate_tls::{CertificateStore, Change, MissingNames, Served, certificate};
+use std::collections::HashSet;
+use std::pin::pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Waker};
+
+/// What an authority is asked for: a certificate for every host that has none from files.
+///
+/// # Errors
+/// What an authority could not be asked with.
+pub(super) fn wanted(snapshot: &Snapshot, credentials: &Credentials) -> Result<Wanted, String> {
+    let mut seen = HashSet::new();
+    let mut certificates = Vec::new();
+    for site in &snapshot.sites {
+        for (host, issuer) in site.tls.issued() {
+            let source = match issuer {
+                Issuer::Internal => Source::Internal,
+                Issuer::Acme => Source::Acme,
+                Issuer::Nobody => continue,
+            };
+            let is_shown = |served: &&Arc<Served>| serving::may_show(&site.tls, served);
+            let by_file = site.tls.source == SiteCertificate::Auto
+                && (credentials.served.iter())
+                    .filter(is_shown)
+                    .any(|served| covers_whole(served, host));
+            if !by_file && seen.insert((plain(host), issuer == Issuer::Acme)) {
+                certificates.push(WantedCertificate {
+                    names: vec![plain(host)],
+                    source,
+                });
+            }
+        }
+    }
+    Ok(Wanted {
+        certificates,
+        acme: Some(options(&snapshot.acme, credentials)?),
+    })
+}
+
+/// Whether a certificate is valid for a host, and for all hosts of a wildcard.
+fn covers_whole(served: &Served, host: &HostPattern) -> bool {
+    match host {
+        HostPattern::Wildcard(suffix) => {
+            let wildcard = certificate::CertificateName::Wildcard(suffix.as_str().into());
+            served.certificate.names.contains(&wildcard)
+        }
+        host => covers(served, host),
+    }
+}
+
+fn options(plan: &AcmePlan, credentials: &Credentials) -> Result<AcmeOptions, String> {
+    Ok(AcmeOptions {
+        directory: plan.directory.to_string(),
+        email: plan.email.as_deref().map(str::to_owned),
+        ca_pem: credentials.acme_ca.clone(),
+        challenge: match plan.challenge {
+            Challenge::Auto => ChallengeChoice::Auto,
+            Challenge::Http01 => ChallengeChoice::Http01,
+            Challenge::TlsAlpn01 => ChallengeChoice::TlsAlpn01,
+            Challenge::Dns01 => ChallengeChoice::Dns01,
+        },
+        dns: plan.dns.as_ref().map(dns).transpose()?,
+        eab: plan.eab.as_ref().map(|(key_id, key)| ExternalAccount {
+            key_id: key_id.to_string(),
+            hmac_key: key.reveal().to_owned(),
+        }),
+        on_demand: plan.on_demand.as_ref().map(|demand| OnDemand {
+            allow: demand.allow.clone(),
+            ask: demand.ask.clone(),
+            issues_per_hour_max: demand.issues_per_hour_max,
+        }),
+    })
+}
+
+fn dns(plan: &DnsPlan) -> Result<DnsOptions, String> {
+    let means = match &plan.provider {
+        DnsProviderPlan::Hook(command) => DnsMeans::Hook(command.clone()),
+        DnsProviderPlan::Rfc2136 {
+            server,
+            key_name,
+            key_secret,
+            key_algorithm,
+        } => DnsMeans::Update {
+            server: server.to_string(),
+            key: Some(SharedKey::parse(
+                key_name,
+                key_algorithm,
+                key_secret.reveal(),
+            )?),
+        },
+    };
+    Ok(DnsOptions {
+        means,
+        propagation_timeout: plan.propagation_timeout,
+        resolvers: Vec::new(),
+    })
+}
+
+/// Takes issued certificates into the store.
+#[derive(Clone, Debug)]
+pub(super) struct Intake {
+    store: Arc<CertificateStore>,
+}
+
+impl Intake {
+    pub(super) fn new(store: &Arc<CertificateStore>) -> Intake {
+        Intake {
+            store: Arc::clone(store),
+        }
+    }
+
+    pub(super) fn take(&self, issued: Issued) -> Result<(), String> {
+        let loaded = certificate::load(issued.chain_pem.as_bytes(), issued.key_pem.as_bytes())
+            .map_err(|finding| finding.to_string())?;
+        let first = issued.names.first().map_or("", String::as_str);
+        let id = format!("{}{first}", prefix(issued.source));
+        self.store.put(Served::new(&id, loaded));
+        process::info(
+            "certificate in service",
+            &[("certificate", &id), ("issuer", &issued.facts.issuer)],
+        );
+        Ok(())
+    }
+
+    /// Takes what nobody wants any more out of service; what clients asked for stays.
+    pub(super) fn forget_all_but(&self, wanted: &Wanted) {
+        let keeps_acme = wanted
+            .acme
+            .as_ref()
+            .is_some_and(|acme| acme.on_demand.is_some());
+        let names: HashSet<String> = wanted
+            .certificates
+            .iter()
+            .filter_map(|one| Some(format!("{}{}", prefix(one.source), one.names.first()?)))
+            .collect();
+        let gone = self.store.list().into_iter().filter(|served| {
+            let is_acme = served.id.starts_with(ACME);
+            let is_issued = is_acme || served.id.starts_with(INTERNAL);
+            is_issued && !(is_acme && keeps_acme) && !names.contains(&*served.id)
+        });
+        let changes: Vec<Change> = gone
+            .map(|served| Change::Remove(Arc::clone(&served.id)))
+            .collect();
+        if !changes.is_empty() {
+            self.store.apply(changes);
+        }
+    }
+}
+
+fn prefix(source: Source) -> &'static str {
+    match source {
+        Source::Acme => ACME,
+        Source::Internal => INTERNAL,
+    }
+}
+
+/// Names that clients ask for and that have no certificate.
+#[derive(Debug, Default)]
+pub(crate) struct Missing {
+    agent: OnceLock<Agent>,
+}
+
+impl Missing {
+    /// From now on the agent is asked for them.
+    pub(super) fn answer_with(&self, agent: Agent) {
+        // The agent lives as long as the process, so nobody sets it twice.
+        let _ = self.agent.set(agent);
+    }
+}
+
+impl MissingNames for Missing {
+    fn asked(&self, name: &str) {
+        let Some(agent) = self.agent.get() else {
+            return;
+        };
+        // The question is asked at the first poll, without waiting; the client of this handshake comes again.
+        let mut wanted = pin!(agent.wanted(name));
+        let _ = wanted
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()));
+    }
+}

@@ -1,0 +1,229 @@
+//! Certificates in files: watched, and swapped in the store when they change. A file that turns bad keeps the last good
+//! certificate in service, and says so.
+
+mod look;
+
+pub use look::{CertificateState, CertificateStatus};
+
+use crate::store::CertificateStore;
+use crate::tickets::Tickets;
+use look::Look;
+use notify::{RecommendedWatcher, RecursiveMode};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// How long nothing must happen before files are looked at: whoever renews certificates writes several.
+const QUIET: Duration = Duration::from_millis(200);
+
+/// How long files are not looked at when something happens all the time.
+const QUIET_MAX: u32 = 20;
+
+/// How often files are looked at although nothing was heard: some file systems tell nothing.
+const POLL_EVERY: Duration = Duration::from_secs(30);
+
+/// Which files hold certificates.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct WatchPlan {
+    /// Single certificates.
+    pub certificates: Vec<FilesPlan>,
+    /// Folders of certificates.
+    pub folders: Vec<FolderPlan>,
+    /// The file of ticket keys.
+    pub ticket_keys: Option<PathBuf>,
+}
+
+/// A certificate in files of its own.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FilesPlan {
+    /// Its name in the store.
+    pub id: String,
+    /// The chain.
+    pub certificate: PathBuf,
+    /// The key; may be the same file.
+    pub key: PathBuf,
+    /// What the issuer says about revocation (DER), if it is shown.
+    pub ocsp: Option<PathBuf>,
+}
+
+/// A folder of pairs: `NAME.pem` or `NAME.crt` with `NAME.key`, and subfolders with `fullchain.pem` and `privkey.pem` or
+/// `tls.crt` and `tls.key`. Each is known in the store as the folder's name, `/`, and its own.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FolderPlan {
+    /// The folder's name.
+    pub id: String,
+    /// Where it is.
+    pub folder: PathBuf,
+}
+
+impl FolderPlan {
+    /// The pairs that are in it now.
+    pub fn pairs(&self) -> Vec<FilesPlan> {
+        look::pairs(self)
+    }
+}
+
+/// Who is told of each change of a certificate's state.
+pub type Observer = dyn Fn(&CertificateState) + Send + Sync;
+
+/// Looks after the files of a [`WatchPlan`] on a thread of its own.
+pub struct Watcher {
+    inner: Arc<Mutex<Inner>>,
+    signal: SyncSender<Signal>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Inner {
+    look: Look,
+    observer: Box<Observer>,
+    /// `None` where the system can't tell of changes; then files are looked at from time to time.
+    notify: Option<RecommendedWatcher>,
+    watched: BTreeSet<PathBuf>,
+}
+
+enum Signal {
+    /// Something happened to a file.
+    Changed,
+    Stop,
+}
+
+impl Watcher {
+    /// Loads what there is before it returns, and goes on from there.
+    pub fn start(
+        plan: WatchPlan,
+        store: Arc<CertificateStore>,
+        tickets: Option<Arc<Tickets>>,
+        observer: Box<Observer>,
+    ) -> Watcher {
+        // One signal that waits says all that a second could.
+        let (signal, signals) = sync_channel(1);
+        let changed = signal.clone();
+        let notify = notify::recommended_watcher(move |_| {
+            let _ = changed.try_send(Signal::Changed);
+        });
+        let mut inner = Inner {
+            look: Look::new(store, tickets),
+            observer,
+            notify: notify.ok(),
+            watched: BTreeSet::new(),
+        };
+        inner.replan(plan);
+        let inner = Arc::new(Mutex::new(inner));
+        let looking = Arc::clone(&inner);
+        let thread = thread::Builder::new()
+            .name("certificates".to_owned())
+            .spawn(move || watch(&signals, &looking));
+        Watcher {
+            inner,
+            signal,
+            // Without a thread, files are loaded at each reload only.
+            thread: thread.ok(),
+        }
+    }
+
+    /// Takes a new configuration's files: what is not in it any more leaves the store.
+    pub fn replan(&self, plan: WatchPlan) {
+        lock(&self.inner).replan(plan);
+    }
+
+    /// How each certificate is, by name.
+    pub fn states(&self) -> Vec<CertificateState> {
+        lock(&self.inner).look.states()
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        // Waits for room: the thread takes signals all the time.
+        let _ = self.signal.send(Signal::Stop);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl fmt::Debug for Watcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watcher").finish_non_exhaustive()
+    }
+}
+
+fn lock(inner: &Mutex<Inner>) -> MutexGuard<'_, Inner> {
+    inner.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn watch(signals: &Receiver<Signal>, inner: &Mutex<Inner>) {
+    loop {
+        match signals.recv_timeout(POLL_EVERY) {
+            Ok(Signal::Changed) => {
+                for _ in 0..QUIET_MAX {
+                    match signals.recv_timeout(QUIET) {
+                        Ok(Signal::Changed) => {}
+                        Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                        Err(RecvTimeoutError::Timeout) => break,
+                    }
+                }
+            }
+            Ok(Signal::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        lock(inner).look();
+    }
+}
+
+impl Inner {
+    fn replan(&mut self, plan: WatchPlan) {
+        self.look.replan(plan);
+        self.look();
+    }
+
+    fn look(&mut self) {
+        for state in self.look.look() {
+            (self.observer)(&state);
+        }
+        self.follow();
+    }
+
+    /// Has the system tell of everything that can change what the files are. Directories are watched, not files: most
+    /// renewals put a new file in the place of the old one.
+    fn follow(&mut self) {
+        use notify::Watcher as _;
+        let Some(notify) = &mut self.notify else {
+            return;
+        };
+        let wanted: BTreeSet<PathBuf> = self
+            .look
+            .paths()
+            .flat_map(|path| directories(&path))
+            .collect();
+        for gone in self.watched.difference(&wanted) {
+            let _ = notify.unwatch(gone);
+        }
+        // A directory that was replaced is another one, although it is called the same: the old watch is dead.
+        self.watched = wanted
+            .into_iter()
+            .filter(|directory| notify.watch(directory, RecursiveMode::NonRecursive).is_ok())
+            .collect();
+    }
+}
+
+/// The directories in which something can happen that makes `path` another file: its own, and those of all symbolic links
+/// on the way (Kubernetes swaps one of those).
+fn directories(path: &Path) -> Vec<PathBuf> {
+    let mut directories: Vec<PathBuf> = path.parent().map(Path::to_owned).into_iter().collect();
+    for part in path.ancestors() {
+        if part.is_symlink()
+            && let Some(parent) = part.parent()
+        {
+            directories.push(parent.to_owned());
+        }
+    }
+    directories
+}
+
+#[cfg(test)]
+mod tests;

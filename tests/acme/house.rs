@@ -1,0 +1,119 @@
+//! What the stories share: a gateway with a site that wants a certificate, and the ACME server that it asks.
+
+use std::process::Command;
+
+use foregate_testkit::{
+    Gateway, GatewayConfig, Pebble, PebbleConfig, Run, Scratch, foregate, free_port,
+};
+
+/// The ports that gateway and ACME server agree on before either runs.
+pub(crate) struct Ports {
+    pub(crate) http: u16,
+    pub(crate) tls: u16,
+}
+
+impl Ports {
+    pub(crate) fn new() -> Ports {
+        Ports {
+            http: free_port(),
+            tls: free_port(),
+        }
+    }
+
+    pub(crate) fn pebble(&self) -> PebbleConfig {
+        PebbleConfig {
+            http_port: self.http,
+            tls_port: self.tls,
+            ..PebbleConfig::default()
+        }
+    }
+}
+
+const CONFIG: &str = r#"
+state_dir = "{state}"
+
+[listeners.public]
+address = "127.0.0.1:{http}"
+
+[listeners.secure]
+address = "127.0.0.1:{tls}"
+tls = true
+
+[acme]
+email = "ops@example.com"
+directory = "{directory}"
+ca_file = "ca.pem"
+challenge = "{challenge}"
+
+[sites."shop.example"]
+routes = [{ respond = { status = 200, body = "the shop" } }]
+"#;
+
+/// A gateway whose site `shop.example` wants a certificate from `pebble`, proved by `challenge`.
+pub(crate) fn shop(
+    ports: &Ports,
+    pebble: &Pebble,
+    challenge: &str,
+    state: &Scratch,
+) -> GatewayConfig {
+    Gateway::new(CONFIG)
+        .fill("state", state.join("state").display())
+        .fill("http", ports.http)
+        .fill("tls", ports.tls)
+        .fill("directory", pebble.directory())
+        .fill("challenge", challenge)
+        .file("ca.pem", pebble.ca_pem())
+}
+
+/// What `foregate certs` says of a running gateway.
+pub(crate) fn certs(gateway: &Gateway, arguments: &[&str]) -> Run {
+    let address = gateway.listener("admin").to_string();
+    let mut all = vec!["certs"];
+    all.extend(arguments);
+    all.extend(["--admin", &address]);
+    foregate(&all)
+}
+
+/// The JSON of `foregate certs` for one name.
+pub(crate) fn certificate(gateway: &Gateway, name: &str) -> serde_json::Value {
+    let run = certs(gateway, &["--json"]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let told: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    let all = told["certificates"].as_array().unwrap().iter();
+    let found = all
+        .clone()
+        .find(|one| one["names"].as_array().unwrap().contains(&name.into()));
+    found
+        .unwrap_or_else(|| panic!("{name} is not in {told:#}"))
+        .clone()
+}
+
+/// What curl gets from a URL, trusting one root; `None` when it is not content.
+pub(crate) fn curl(url: &str, resolve: &str, root: &str) -> Option<String> {
+    let scratch = Scratch::new();
+    let root = scratch.write("root.pem", root);
+    let output = Command::new("curl")
+        .args([
+            "-sS",
+            "--max-time",
+            "10",
+            "--noproxy",
+            "*",
+            "--resolve",
+            resolve,
+            "--cacert",
+        ])
+        .arg(root)
+        .arg(url)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    output.status.success().then_some(text)
+}
+
+/// What curl gets from the shop over HTTPS.
+pub(crate) fn visit(ports: &Ports, root: &str) -> Option<String> {
+    let tls = ports.tls;
+    let resolve = format!("shop.example:{tls}:127.0.0.1");
+    curl(&format!("https://shop.example:{tls}/"), &resolve, root)
+}

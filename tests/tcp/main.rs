@@ -1,0 +1,4 @@
+//! Stories about listeners that carry bytes: balanced TCP, and TLS that is passed on by name.
+
+mod passthrough;
+mod relay;

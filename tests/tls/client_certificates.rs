@@ -1,0 +1,184 @@
+//! Clients that must show a certificate, and backends that can trust what they are told of it.
+
+use foregate_testkit::{Answer, Backend, Gateway};
+use foregate_tests::secure::{Certificates, curl};
+
+const CONFIG: &str = r#"
+[listeners.plain]
+address = "127.0.0.1:0"
+[listeners.secure]
+address = "127.0.0.1:0"
+tls = true
+protocols = ["h1"]
+[certificates.all]
+folder = "{certificates}/served"
+[sites."open.example"]
+upstream = "app"
+https_redirect = "off"
+[sites."closed.example"]
+upstream = "app"
+https_redirect = "off"
+[sites."closed.example".client_certificate]
+ca_file = "{certificates}/ca.pem"
+crl_files = ["{certificates}/revoked.crl"]
+subject_field = "X-Client-Subject"
+fingerprint_field = "X-Client-Fingerprint"
+[sites."ajar.example"]
+upstream = "app"
+[sites."ajar.example".client_certificate]
+mode = "optional"
+ca_file = "{certificates}/ca.pem"
+subject_field = "X-Client-Subject"
+[upstreams.app]
+servers = ["{backend}"]
+"#;
+
+struct Story {
+    certificates: Certificates,
+    gateway: Gateway,
+}
+
+impl Story {
+    fn begin() -> (Story, Backend) {
+        let certificates = Certificates::new();
+        let names = ["open.example", "closed.example", "ajar.example"];
+        certificates.issue("served/all", &names);
+        certificates.issue_client("alice");
+        let gone = certificates.issue_client("gone");
+        let list = certificates.authority.revocations(&[&gone]);
+        certificates.put("revoked.crl", &list);
+        let backend = Backend::answering(|request| {
+            let all = |name: &str| request.fields.all(name).join("+");
+            Answer::ok(format!(
+                "subject={} fingerprint={} other={}",
+                all("x-client-subject"),
+                all("x-client-fingerprint"),
+                all("x_client_subject"),
+            ))
+        });
+        let gateway = Gateway::new(CONFIG)
+            .fill("certificates", certificates.directory())
+            .fill("backend", backend.address())
+            .start();
+        let story = Story {
+            certificates,
+            gateway,
+        };
+        (story, backend)
+    }
+
+    fn curl(
+        &self,
+        host: &str,
+        client: Option<&str>,
+        more: &[&str],
+    ) -> foregate_tests::secure::Curl {
+        let secure = self.gateway.listener("secure");
+        let files = client.map(|stem| {
+            let path = |ending: &str| self.certificates.path(&format!("{stem}.{ending}"));
+            (path("pem"), path("key"))
+        });
+        let mut arguments: Vec<&str> = more.to_vec();
+        if let Some((certificate, key)) = &files {
+            arguments.extend(["--cert", certificate.as_str(), "--key", key.as_str()]);
+        }
+        self.certificates.curl(secure, host, "/", &arguments)
+    }
+}
+
+#[test]
+fn who_shows_none_is_refused_where_one_is_required() {
+    let (story, backend) = Story::begin();
+    let without = story.curl("closed.example", None, &[]);
+    assert_eq!(without.status(), 0, "{}", without.text());
+    assert!(
+        without.complaint().contains("certificate required"),
+        "{}",
+        without.complaint()
+    );
+    let revoked = story.curl("closed.example", Some("gone"), &[]);
+    assert_eq!(revoked.status(), 0, "{}", revoked.text());
+    let stranger = foregate_testkit::Authority::new("Stranger").issue_client("mallory");
+    story.certificates.put_pair("mallory", &stranger);
+    let unknown = story.curl("ajar.example", Some("mallory"), &[]);
+    assert_eq!(unknown.status(), 0, "{}", unknown.text());
+    assert_eq!(backend.requests().len(), 0);
+}
+
+#[test]
+fn backends_are_told_who_came() {
+    let (story, _backend) = Story::begin();
+    let seen = story.curl("closed.example", Some("alice"), &[]);
+    assert_eq!(seen.status(), 200, "{}", seen.complaint());
+    let body = seen.body();
+    assert!(body.starts_with("subject=CN=alice fingerprint="), "{body}");
+    let fingerprint = body.split("fingerprint=").nth(1).unwrap_or_default();
+    assert_eq!(
+        fingerprint.split(' ').next().map(str::len),
+        Some(64),
+        "{body}"
+    );
+    let nobody = story.curl("ajar.example", None, &[]);
+    assert_eq!(nobody.body(), "subject= fingerprint= other=");
+}
+
+#[test]
+fn nobody_can_forge_what_backends_are_told() {
+    let (story, _backend) = Story::begin();
+    let forged = [
+        "-H",
+        "X-Client-Subject: CN=root",
+        "-H",
+        "x-client-fingerprint: 00",
+        "-H",
+        "X_Client_Subject: CN=root",
+    ];
+    for host in ["open.example", "ajar.example"] {
+        let seen = story.curl(host, None, &forged);
+        assert_eq!(seen.body(), "subject= fingerprint= other=", "{host}");
+    }
+    let seen = story.curl("closed.example", Some("alice"), &forged);
+    assert!(
+        seen.body().starts_with("subject=CN=alice "),
+        "{}",
+        seen.body()
+    );
+    assert!(seen.body().ends_with("other="), "{}", seen.body());
+    // Nor where TLS has no part in it.
+    let url = format!("http://{}/", story.gateway.listener("plain"));
+    let mut arguments = vec!["-H", "Host: open.example", &url];
+    arguments.extend(forged);
+    assert_eq!(curl(&arguments).body(), "subject= fingerprint= other=");
+}
+
+#[test]
+fn a_request_for_another_host_than_the_handshakes_is_misdirected() {
+    let (story, backend) = Story::begin();
+    for host in ["closed.example", "ajar.example"] {
+        let seen = story.curl("open.example", None, &["-H", &format!("Host: {host}")]);
+        assert_eq!(seen.status(), 421, "{host}: {}", seen.text());
+    }
+    let seen = story.curl(
+        "closed.example",
+        Some("alice"),
+        &["-H", "Host: ajar.example"],
+    );
+    assert_eq!(seen.status(), 421);
+    let same = story.curl(
+        "closed.example",
+        Some("alice"),
+        &["-H", "Host: CLOSED.example:1"],
+    );
+    assert_eq!(same.status(), 200);
+    assert_eq!(backend.requests().len(), 1);
+    let lines = story.gateway.log_lines(4);
+    assert_eq!(lines[0].reason(), "misdirected-request");
+}
+
+#[test]
+fn cleartext_is_no_way_around_a_required_certificate() {
+    let (story, backend) = Story::begin();
+    let url = format!("http://{}/", story.gateway.listener("plain"));
+    assert_eq!(curl(&["-H", "Host: closed.example", &url]).status(), 421);
+    assert_eq!(backend.requests().len(), 0);
+}

@@ -1,0 +1,100 @@
+//! Certificates in files are watched: a new one is served without a reload, a broken one changes nothing.
+
+use std::os::unix::fs::symlink;
+
+use foregate_testkit::{Answer, Authority, Backend, Gateway, eventually};
+use foregate_tests::secure::Certificates;
+
+const CONFIG: &str = r#"
+[listeners.secure]
+address = "127.0.0.1:0"
+tls = true
+protocols = ["h1"]
+[certificates.one]
+certificate = "{certificates}/{folder}/one.pem"
+key = "{certificates}/{folder}/one.key"
+[sites."one.example"]
+upstream = "app"
+tls = "files"
+[upstreams.app]
+servers = ["{backend}"]
+"#;
+
+struct Story {
+    certificates: Certificates,
+    /// Issues the next certificates; curl does not know it.
+    next: Authority,
+    gateway: Gateway,
+}
+
+impl Story {
+    fn begin(folder: &str) -> Story {
+        let certificates = Certificates::new();
+        let backend = Backend::answering(|_| Answer::ok("yes"));
+        certificates.issue("one", &["one.example"]);
+        certificates.issue("first/one", &["one.example"]);
+        let now = format!("{}/now", certificates.directory());
+        symlink("first", now).expect("a link can be made");
+        let gateway = Gateway::new(CONFIG)
+            .fill("certificates", certificates.directory())
+            .fill("folder", folder)
+            .fill("backend", backend.address())
+            .start();
+        Story {
+            certificates,
+            next: Authority::new("Next Root"),
+            gateway,
+        }
+    }
+
+    /// curl's exit code: 0 for the first certificate, 60 for one of the next authority.
+    fn code(&self) -> i32 {
+        let secure = self.gateway.listener("secure");
+        self.certificates
+            .curl(secure, "one.example", "/", &[])
+            .code()
+    }
+
+    fn wait_code(&self, expected: i32) {
+        eventually(&format!("curl ends with {expected}"), || {
+            (self.code() == expected).then_some(())
+        });
+    }
+}
+
+#[test]
+fn a_new_certificate_is_served_without_a_reload() {
+    let story = Story::begin(".");
+    assert_eq!(story.code(), 0);
+    let issued = story.next.issue(&["one.example"]);
+    story.certificates.put_pair("one", &issued);
+    story.wait_code(60);
+    assert!(!story.gateway.stderr().contains("configuration reloaded"));
+}
+
+#[test]
+fn a_link_that_is_swapped_is_followed() {
+    let story = Story::begin("now");
+    assert_eq!(story.code(), 0);
+    let issued = story.next.issue(&["one.example"]);
+    story.certificates.put_pair("second/one", &issued);
+    let directory = story.certificates.directory();
+    symlink("second", format!("{directory}/later")).expect("a link can be made");
+    let swapped = std::fs::rename(format!("{directory}/later"), format!("{directory}/now"));
+    swapped.expect("a link can be renamed");
+    story.wait_code(60);
+}
+
+#[test]
+fn a_broken_file_keeps_the_certificate_of_before_and_raises_an_alarm() {
+    let story = Story::begin(".");
+    story.certificates.put("one.pem", "nothing of the kind");
+    story
+        .gateway
+        .wait_stderr("a new certificate cannot be served, the one before stays in service");
+    assert_eq!(story.code(), 0);
+    // Put right, it is served.
+    let issued = story.next.issue(&["one.example"]);
+    story.certificates.put_pair("one", &issued);
+    story.wait_code(60);
+}

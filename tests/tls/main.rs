@@ -1,0 +1,8 @@
+//! Stories about TLS: ended here, spoken to backends, and the certificates for it.
+
+mod backends;
+mod client_certificates;
+mod files;
+mod redirect;
+mod reload;
+mod termination;

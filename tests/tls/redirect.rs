@@ -1,0 +1,145 @@
+//! Clients in cleartext are sent to HTTPS, once there is a certificate, and browsers remember it.
+
+use foregate_testkit::{Backend, Echo, Gateway};
+use foregate_tests::secure::{Certificates, curl};
+
+const CONFIG: &str = r#"
+state_dir = "{dir}/state"
+[forwarding]
+trusted_proxies = ["127.0.0.2/32"]
+[listeners.plain]
+address = "127.0.0.1:0"
+[listeners.secure]
+address = "127.0.0.1:0"
+tls = true
+protocols = ["h1"]
+[certificates.one]
+certificate = "{certificates}/one.pem"
+key = "{certificates}/one.key"
+[sites."one.example"]
+upstream = "app"
+[sites."strict.example"]
+upstream = "app"
+hsts = { max_age = "1h", include_subdomains = true, preload = true }
+https_redirect = 4443
+[sites."open.example"]
+upstream = "app"
+https_redirect = "off"
+[sites."*.bare.example"]
+upstream = "app"
+[sites."app.internal"]
+upstream = "app"
+[upstreams.app]
+servers = ["{backend}"]
+"#;
+
+struct Story {
+    certificates: Certificates,
+    backend: Backend,
+    gateway: Gateway,
+}
+
+impl Story {
+    fn begin() -> Story {
+        let certificates = Certificates::new();
+        let names = ["one.example", "strict.example", "open.example"];
+        certificates.issue("one", &names);
+        let backend = Backend::start(Echo);
+        let gateway = Gateway::new(CONFIG)
+            .fill("certificates", certificates.directory())
+            .fill("backend", backend.address())
+            .start();
+        Story {
+            certificates,
+            backend,
+            gateway,
+        }
+    }
+
+    /// The status and Location of an answer in cleartext.
+    fn plain(&self, host: &str, target: &str, more: &[&str]) -> (u16, Option<String>) {
+        let url = format!("http://{}{target}", self.gateway.listener("plain"));
+        let host = format!("Host: {host}");
+        let mut arguments = vec!["--path-as-is", "-H", &host];
+        arguments.extend(more);
+        arguments.push(&url);
+        let seen = curl(&arguments);
+        (seen.status(), seen.field("location"))
+    }
+}
+
+#[test]
+fn a_redirect_keeps_host_path_and_query_and_finds_the_port() {
+    let story = Story::begin();
+    let port = story.gateway.listener("secure").port();
+    let expected = format!("https://one.example:{port}/a%2Fb/?x=1&y=%20");
+    let seen = story.plain("one.example:8080", "/a%2Fb/?x=1&y=%20", &[]);
+    assert_eq!(seen, (308, Some(expected)));
+    let posted = story.plain("ONE.example", "/", &["--data", "x"]);
+    assert_eq!(posted, (308, Some(format!("https://ONE.example:{port}/"))));
+    let strict = story.plain("strict.example", "/", &[]);
+    assert_eq!(strict, (308, Some("https://strict.example:4443/".into())));
+    assert_eq!(story.backend.requests().len(), 0);
+    let lines = story.gateway.log_lines(3);
+    assert_eq!(lines[0].reason(), "redirected-to-https");
+}
+
+#[test]
+fn a_site_without_certificate_or_wish_stays_in_cleartext() {
+    let story = Story::begin();
+    assert_eq!(story.plain("open.example", "/", &[]), (200, None));
+    // Nobody has a certificate for it, so HTTPS would lead nowhere.
+    assert_eq!(story.plain("a.bare.example", "/", &[]), (200, None));
+}
+
+#[test]
+fn a_local_name_gets_a_certificate_of_the_internal_authority() {
+    let story = Story::begin();
+    let (status, location) = story.plain("app.internal", "/", &[]);
+    assert_eq!(status, 308, "{location:?}");
+    let root = format!("{}/state", story.gateway.scratch().path().display());
+    assert!(std::path::Path::new(&root).is_dir());
+    let port = story.gateway.listener("secure").port();
+    let resolve = format!("app.internal:{port}:127.0.0.1");
+    let url = format!("https://app.internal:{port}/");
+    // Nobody here knows its root.
+    assert_eq!(curl(&["--resolve", &resolve, &url]).code(), 60);
+    let seen = curl(&["--insecure", "--resolve", &resolve, &url]);
+    assert_eq!(seen.status(), 200, "{}", seen.complaint());
+    assert_eq!(seen.field("strict-transport-security"), None);
+}
+
+#[test]
+fn a_trusted_proxy_that_ended_tls_is_not_sent_in_circles() {
+    let story = Story::begin();
+    let told = ["-H", "X-Forwarded-Proto: https"];
+    let from_proxy = ["--interface", "127.0.0.2", told[0], told[1]];
+    assert_eq!(story.plain("one.example", "/", &from_proxy).0, 200);
+    assert_eq!(story.plain("one.example", "/", &told).0, 308);
+}
+
+#[test]
+fn challenges_stay_where_they_are_asked_for() {
+    let story = Story::begin();
+    let path = "/.well-known/acme-challenge/some-token";
+    // The backend may have a client of its own that answers.
+    assert_eq!(story.plain("one.example", path, &[]), (200, None));
+    assert_eq!(story.backend.last_request().target, path);
+}
+
+#[test]
+fn browsers_are_told_to_stay() {
+    let story = Story::begin();
+    let secure = story.gateway.listener("secure");
+    let told = |host: &str| {
+        let seen = story.certificates.curl(secure, host, "/", &[]);
+        assert_eq!(seen.status(), 200, "{host}: {}", seen.complaint());
+        seen.field("strict-transport-security")
+    };
+    assert_eq!(told("one.example").as_deref(), Some("max-age=31536000"));
+    assert_eq!(
+        told("strict.example").as_deref(),
+        Some("max-age=3600; includeSubDomains; preload")
+    );
+    assert_eq!(told("open.example"), None);
+}
