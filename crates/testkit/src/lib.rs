@@ -38,6 +38,10 @@ pub use http2::{Goaway, Http2Answer, Http2Client};
 pub use metrics::Metrics;
 pub use patience::{PATIENCE, eventually, holds_for};
 pub use pebble::{Pebble, PebbleConfig, free_port};
+pub use peers::attackers::{
+    ContinuationFlood, EmptyData, HpackBomb, MadeYouReset, PingFlood, RapidReset, SettingsFlood,
+    WindowStall,
+};
 pub use peers::backends::{
     AnswersBeforeAsked, AnswersEarlyAndCloses, BadChunks, BlackHole, BothLengths, ClosesIdle,
     DiesMidBody, Hints103, HttpOneZero, HugeHeadBackend, LiesAboutLengthLong, LiesAboutLengthShort,
@@ -46,10 +50,6 @@ pub use peers::backends::{
 };
 pub use peers::clients::{
     HalfCloser, HugeHead, NeverReader, PipelinesAndLeaves, Resetter, SlowBody, SlowLoris,
-};
-pub use peers::http2::{
-    ContinuationFlood, EmptyData, HpackBomb, MadeYouReset, PingFlood, RapidReset, SettingsFlood,
-    WindowStall,
 };
 pub use peers::ports::{NeverAccepts, Refuser};
 pub use process::SocketState;
