@@ -68,6 +68,7 @@ step_install() {
     cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
     need cc gcc libc6-dev
     need curl curl ca-certificates
+    need h2load nghttp2-client
     need openssl openssl
     need python3 python3
     need valgrind valgrind libc6-dbg
