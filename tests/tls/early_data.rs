@@ -86,7 +86,9 @@ impl Story {
 }
 
 fn request(method: &str) -> String {
-    format!("{method} / HTTP/1.1\r\nHost: one.example\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+    format!(
+        "{method} / HTTP/1.1\r\nHost: one.example\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    )
 }
 
 #[test]
@@ -102,7 +104,11 @@ fn an_unsafe_request_has_to_come_again() {
     let story = Story::begin(true);
     let told = story.early("POST");
     assert!(told.contains("HTTP/1.1 425 Too Early"), "{told}");
-    assert_eq!(story.backend.requests().len(), 1, "the one of the first session");
+    assert_eq!(
+        story.backend.requests().len(),
+        1,
+        "the one of the first session"
+    );
     let lines = story.gateway.log_lines(2);
     assert_eq!(lines[1].reason(), "too-early");
 }
