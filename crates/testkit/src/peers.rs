@@ -2,4 +2,5 @@
 
 pub(crate) mod backends;
 pub(crate) mod clients;
+pub(crate) mod http2;
 pub(crate) mod ports;
