@@ -9,6 +9,7 @@ pub(crate) mod frames;
 pub(crate) mod heads;
 pub(crate) mod proxy;
 pub(crate) mod target;
+pub(crate) mod tls;
 
 use foregate_message::Fields;
 use foregate_wire::h1::{BodyLimits, HeadLimits};

@@ -66,7 +66,7 @@ pub(crate) fn challenge(road: &Road, peer: &Peer, head: &RequestHead) -> Option<
     }))
 }
 
-/// Whether the request came as its site wants it: by HTTPS once that is possible, and under the rules for clients'
+/// Whether the request came as its site wants it: by HTTPS once that is possible, not too early, and under the rules for clients'
 /// certificates that hold for its host (RFC 9110 §15.5.20).
 pub(crate) fn secure(
     exchange: &Exchange,
@@ -78,11 +78,14 @@ pub(crate) fn secure(
     let route = exchange.route_plan(plan);
     let part = plan.secure_part(route);
     if let Some(facts) = &peer.tls {
-        return if facts.trust == part.trust {
-            Ok(None)
-        } else {
-            Err(Reason::MisdirectedRequest)
-        };
+        if facts.trust != part.trust {
+            return Err(Reason::MisdirectedRequest);
+        }
+        // What changes something must not be done twice, and whoever overheard it can send it twice (RFC 8470 §4).
+        if facts.early && !head.method.is_safe() {
+            return Err(Reason::TooEarly);
+        }
+        return Ok(None);
     }
     if peer.scheme == Scheme::Https {
         return Ok(None);
@@ -118,11 +121,14 @@ pub(crate) fn tell(exchange: &Exchange, peer: &Peer, fields: &mut Fields) {
     }
 }
 
-/// Tells the backend of the client's certificate, in fields that no client can send: what came under these names on any
-/// site goes.
+/// Tells the backend whether the request could be a replay (RFC 8470 §5.1), and of the client's certificate, in fields
+/// that no client can send: what came under these names on any site goes.
 pub(crate) fn describe(exchange: &Exchange, peer: &Peer, fields: &mut Fields) {
     let plan = &exchange.plan;
     remove_forged(&plan.snapshot.certificate_fields, fields);
+    if peer.tls.as_ref().is_some_and(|facts| facts.early) {
+        fields.set(FieldId::EarlyData, b"1");
+    }
     let Some(asked) = &exchange.route_plan(plan).tls.client else {
         return;
     };

@@ -431,9 +431,13 @@ impl Pool {
     pub fn sweep(&self, at: Moment) {
         let timeout = self.limits.get().idle_timeout;
         let before = self.idle.borrow().len();
-        self.idle
-            .borrow_mut()
-            .retain_mut(|idle| at.since(idle.since) < timeout && idle.is_good(false));
+        self.idle.borrow_mut().retain_mut(|idle| {
+            let stays = at.since(idle.since) < timeout && idle.is_good(false);
+            if !stays {
+                idle.stream.close_now();
+            }
+            stays
+        });
         self.count_closed(before - self.idle.borrow().len());
         let shared: Vec<Rc<Http2>> = self.shared.borrow().clone();
         for one in shared {
@@ -445,8 +449,11 @@ impl Pool {
     pub fn close_idle(&self) {
         let shared = std::mem::take(&mut *self.shared.borrow_mut());
         shared.iter().for_each(|one| one.retire());
-        let closed = std::mem::take(&mut *self.idle.borrow_mut()).len();
-        self.count_closed(closed);
+        let mut idle = std::mem::take(&mut *self.idle.borrow_mut());
+        for idle in &mut idle {
+            idle.stream.close_now();
+        }
+        self.count_closed(idle.len());
     }
 
     fn count_closed(&self, closed: usize) {
