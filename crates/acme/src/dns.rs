@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use foregate_telemetry::clock;
 use tokio::net::lookup_host;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{sleep, timeout};
 
 use crate::reason::{Failure, Reason};
 
@@ -130,31 +130,28 @@ impl DnsOptions {
         if self.propagation_timeout.is_zero() {
             return Ok(());
         }
-        let until = Instant::now() + self.propagation_timeout;
-        for record in records {
-            self.wait_for_one(record, until)
-                .await
-                .map_err(|why| Failure::new(Reason::DnsNotPropagated, why))?;
-        }
-        Ok(())
+        let mut last = String::from("nobody was asked");
+        let waiting = async {
+            for record in records {
+                self.wait_for_one(record, &mut last).await;
+            }
+        };
+        let outcome = timeout(self.propagation_timeout, waiting).await;
+        outcome.map_err(|_| {
+            Failure::new(
+                Reason::DnsNotPropagated,
+                format!(
+                    "no proof within {} s (propagation_timeout): {last}",
+                    self.propagation_timeout.as_secs()
+                ),
+            )
+        })
     }
 
-    async fn wait_for_one(&self, record: &DnsRecord, until: Instant) -> Result<(), String> {
-        let seconds = self.propagation_timeout.as_secs();
-        let mut last = String::from("nobody was asked");
+    async fn wait_for_one(&self, record: &DnsRecord, last: &mut String) {
         let mut pause = LOOK_FIRST;
-        loop {
-            match timeout_at(until, self.look(record)).await {
-                Ok(Ok(())) => return Ok(()),
-                Ok(Err(why)) => last = why,
-                Err(_) => {}
-            }
-            if Instant::now() + pause >= until {
-                return Err(format!(
-                    "{} did not appear within {seconds} s (propagation_timeout): {last}",
-                    record.name
-                ));
-            }
+        while let Err(why) = self.look(record).await {
+            *last = format!("{}: {why}", record.name);
             sleep(pause).await;
             pause = (pause * 2).min(LOOK_MAX);
         }

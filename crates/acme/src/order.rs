@@ -18,7 +18,7 @@ use std::time::Duration;
 use foregate_telemetry::log::process;
 use instant_acme::{Account, Identifier, NewOrder, Order, OrderStatus, RenewalInfo, RetryPolicy};
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use crate::certificate::{Issued, Key, Source};
 use crate::challenges::Challenges;
@@ -118,22 +118,24 @@ impl Desk {
     }
 
     async fn lock(&self, key: &Key) -> Result<crate::folder::Lock, Failure> {
-        let until = Instant::now() + LOCK_TIMEOUT;
-        loop {
-            if let Some(lock) = self.folder.try_lock(key)? {
-                return Ok(lock);
+        let waiting = async {
+            loop {
+                match self.folder.try_lock(key)? {
+                    Some(lock) => return Ok(lock),
+                    None => sleep(LOCK_POLL).await,
+                }
             }
-            if Instant::now() >= until {
-                return Err(Failure::new(
-                    Reason::OrderedElsewhere,
-                    format!(
-                        "another process that shares {} has been ordering it for {} s",
-                        self.folder.path().display(),
-                        LOCK_TIMEOUT.as_secs()
-                    ),
-                ));
-            }
-            sleep(LOCK_POLL).await;
+        };
+        match timeout(LOCK_TIMEOUT, waiting).await {
+            Ok(lock) => lock,
+            Err(_) => Err(Failure::new(
+                Reason::OrderedElsewhere,
+                format!(
+                    "another process that shares {} has been ordering it for {} s",
+                    self.folder.path().display(),
+                    LOCK_TIMEOUT.as_secs()
+                ),
+            )),
         }
     }
 

@@ -221,7 +221,10 @@ mod tests {
 
     #[test]
     fn metrics_know_every_fault_and_every_cipher() {
-        let names: Vec<_> = HandshakeFault::ALL.iter().map(|fault| fault.name()).collect();
+        let names: Vec<_> = HandshakeFault::ALL
+            .iter()
+            .map(|fault| fault.name())
+            .collect();
         assert_eq!(HANDSHAKES[1..], names);
         for (number, fault) in HandshakeFault::ALL.iter().enumerate() {
             assert_eq!(fault.index(), number);
@@ -230,6 +233,9 @@ mod tests {
             let name = crate::profile::suite_name(suite.suite());
             assert!(CIPHERS.iter().any(|(_, other)| *other == name), "{name}");
         }
-        assert_eq!(CIPHERS.len(), crate::profile::provider().cipher_suites.len());
+        assert_eq!(
+            CIPHERS.len(),
+            crate::profile::provider().cipher_suites.len()
+        );
     }
 }

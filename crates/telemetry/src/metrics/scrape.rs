@@ -385,7 +385,11 @@ fn scrape_tls(out: &mut Exposition, shards: &[Arc<Shard>], names: &[Pair]) {
             for (resumed, label) in ["no", "yes"].iter().enumerate() {
                 let count = sum(&cells, |cells| &cells.ciphers[number][resumed]);
                 if count > 0 {
-                    let labels = [("version", *version), ("cipher", *cipher), ("resumed", *label)];
+                    let labels = [
+                        ("version", *version),
+                        ("cipher", *cipher),
+                        ("resumed", *label),
+                    ];
                     out.count(connections, &[&[listener], &labels[..]].concat(), count);
                 }
             }

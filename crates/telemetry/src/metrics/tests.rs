@@ -293,7 +293,8 @@ fn handshakes_are_counted_once_a_listener_has_any() {
     has("foregate_tls_handshakes_total{listener=\"secure\",result=\"done\"} 3");
     has("foregate_tls_handshakes_total{listener=\"secure\",result=\"unknown-name\"} 1");
     has("foregate_tls_handshakes_total{listener=\"secure\",result=\"timeout\"} 0");
-    let resumed = "listener=\"secure\",version=\"TLSv1.3\",cipher=\"TLS_AES_128_GCM_SHA256\",resumed=\"yes\"";
+    let resumed =
+        "listener=\"secure\",version=\"TLSv1.3\",cipher=\"TLS_AES_128_GCM_SHA256\",resumed=\"yes\"";
     has(&format!("foregate_tls_connections_total{{{resumed}}} 2"));
     assert!(!text.contains("foregate_tls_handshakes_total{listener=\"plain\""));
 }
