@@ -1,6 +1,7 @@
 //! `foregate check`: every error at once, where it is, and what to do.
 
 use foregate_testkit::{Gateway, Scratch, foregate};
+use foregate_tests::secure::Certificates;
 
 const GOOD: &str = r#"
 [sites."a.example"]
@@ -159,23 +160,98 @@ fn json_of_the_same_shape_is_accepted() {
     );
 }
 
+/// The files that examples name below `/etc/foregate`.
+fn certificates() -> Certificates {
+    let certificates = Certificates::new();
+    certificates.issue("shop", &["example.com", "www.example.com"]);
+    certificates.issue("certs/apps", &["*.apps.example.com"]);
+    certificates.issue_client("gateway");
+    certificates.put("shop.ocsp", "a response");
+    let root = certificates.authority.pem();
+    for name in ["clients-ca.pem", "acme-ca.pem", "backends-ca.pem"] {
+        certificates.put(name, &root);
+    }
+    certificates.put("clients.crl", &certificates.authority.revocations(&[]));
+    certificates
+}
+
 #[test]
 fn the_examples_pass() {
     let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples");
+    let certificates = certificates();
+    let scratch = Scratch::new();
+    let imported = std::fs::read_to_string(format!("{examples}/full.d/docs.toml"));
+    scratch.write("full.d/docs.toml", imported.expect("it can be read"));
     let mut checked = 0;
     for entry in std::fs::read_dir(examples)
         .expect("there are examples")
         .flatten()
     {
         let path = entry.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "toml" || extension == "json")
-        {
-            let run = foregate(&["check", "-c", &path.to_string_lossy()]);
-            assert_eq!(run.code, Some(0), "{}: {run:?}", path.display());
-            checked += 1;
-        }
+        let Ok(text) = std::fs::read_to_string(&path) else {
+            continue;
+        };
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let text = text.replace("/etc/foregate", &certificates.directory());
+        let path = scratch.write(&name, text);
+        let run = foregate(&["check", "-c", &path.to_string_lossy()]);
+        assert_eq!(run.code, Some(0), "{}: {run:?}", path.display());
+        checked += 1;
     }
     assert!(checked > 0, "no examples in {examples}");
+}
+
+/// What `check` says of a site with a certificate from files.
+fn checked(certificates: &Certificates, stem: &str, key: &str, host: &str, more: &str) -> String {
+    let scratch = Scratch::new();
+    let text = format!(
+        "[listeners.secure]\naddress = '127.0.0.1:443'\ntls = true\n[certificates.shop]\n\
+         certificate = '{0}/{stem}.pem'\nkey = '{0}/{key}.key'\n\
+         [sites.'{host}']\nupstream = 'app'\n{more}\n[upstreams.app]\nservers = ['127.0.0.1:1']\n",
+        certificates.directory()
+    );
+    let path = scratch.write("foregate.toml", text);
+    let run = foregate(&["check", "-c", &path.to_string_lossy()]);
+    format!("{} {}", run.code.unwrap_or(-1), run.stderr)
+}
+
+#[test]
+fn certificates_are_judged_with_the_line_that_names_them() {
+    let certificates = Certificates::new();
+    certificates.issue("good", &["shop.example"]);
+    certificates.issue("other", &["shop.example"]);
+    let over = certificates
+        .authority
+        .request(&["shop.example"])
+        .valid(2001, 2002);
+    certificates.put_pair("over", &over.issue());
+    certificates.put("none.pem", "nothing of the kind");
+    let told = |stem: &str, key: &str, host: &str, more: &str| {
+        checked(&certificates, stem, key, host, more)
+    };
+    let fine = told("good", "good", "shop.example", "");
+    assert!(
+        fine.starts_with("0 ") && !fine.contains("warning"),
+        "{fine}"
+    );
+    let mixed = told("good", "other", "shop.example", "");
+    assert!(mixed.starts_with("2 error[bad-certificate]"), "{mixed}");
+    assert!(mixed.contains("belongs to another certificate"), "{mixed}");
+    assert!(mixed.contains("foregate.toml:6:7"), "{mixed}");
+    let missing = told("missing", "good", "shop.example", "");
+    assert!(missing.contains("no such file"), "{missing}");
+    let none = told("none", "good", "shop.example", "");
+    assert!(none.contains("no certificate in the file"), "{none}");
+    let over = told("over", "over", "shop.example", "");
+    assert!(
+        over.starts_with("0 ") && over.contains("warning[doubtful-certificate]"),
+        "{over}"
+    );
+    assert!(over.contains("it has expired on 2002-"), "{over}");
+    let elsewhere = told("good", "good", "else.example", "tls = 'files'");
+    assert!(elsewhere.contains("error[cannot-certify]"), "{elsewhere}");
+    assert!(
+        elsewhere.contains("warning[unused-certificate]"),
+        "{elsewhere}"
+    );
 }

@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use foregate_testkit::{Answer, Backend, Process, RawClient, Signal, foregate};
+use foregate_testkit::{Answer, Backend, Process, RawClient, Scratch, Signal, foregate};
+use foregate_tests::secure::curl;
 
 /// The address of the proxy's own listener: the first announced that is not the admin's.
 fn announced(stdout: &str) -> SocketAddr {
@@ -52,4 +53,34 @@ fn a_bad_target_is_refused() {
     let run = foregate(&["proxy", "--listen", "127.0.0.1:0", "--to", "not an address"]);
     assert!(run.code.is_some_and(|code| code != 0), "{run:?}");
     assert!(run.stderr.contains("not an address"), "{}", run.stderr);
+}
+
+#[test]
+fn it_speaks_tls_with_a_certificate_of_its_own_making() {
+    let backend = Backend::answering(|_| Answer::ok("one"));
+    let scratch = Scratch::new();
+    let (to, state) = (
+        backend.address().to_string(),
+        scratch.join("state").display().to_string(),
+    );
+    let mut process = Process::spawn(
+        &[
+            "proxy",
+            "--listen",
+            "127.0.0.1:0",
+            "--to",
+            &to,
+            "--tls",
+            "--state-dir",
+            &state,
+        ],
+        None,
+    );
+    let address = announced(&process.wait_stdout("ready\n"));
+    for host in ["localhost", "127.0.0.1"] {
+        let seen = curl(&["--insecure", &format!("https://{host}:{}/", address.port())]);
+        assert_eq!(seen.status(), 200, "{host}: {}", seen.complaint());
+    }
+    process.signal(Signal::Term);
+    assert_eq!(process.wait_exit().code(), Some(0));
 }

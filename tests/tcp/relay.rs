@@ -80,8 +80,9 @@ fn a_server_that_refuses_is_passed_over() {
     for _ in 0..4 {
         let mut client = connect(&gateway);
         client
-            .send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            .send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
             .expect("it is open");
+        client.finish_sending();
         let answer = client.take_rest().expect("an answer");
         assert!(answer.starts_with(b"HTTP/1.1 200"));
     }
@@ -143,8 +144,9 @@ fn requests_and_connections_share_an_upstream_and_no_connection() {
     assert_eq!(gateway.get("a", "/").status, 200);
     let mut client = connect(&gateway);
     client
-        .send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        .send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         .expect("it is open");
+    client.finish_sending();
     assert!(client.take_rest().expect("an answer").ends_with(b"yes"));
     assert_eq!(backend.connections_accepted(), 2);
 }

@@ -51,9 +51,9 @@ fn a_request_comes_in_by_tls_and_the_backend_is_told() {
     let backend = telling_scheme();
     let gateway = gateway(&certificates, &backend);
     let secure = gateway.listener("secure");
-    for protocol in ["--tlsv1.3", "--tls-max=1.2"] {
-        let seen = certificates.curl(secure, "one.example", "/a?b", &[protocol]);
-        assert_eq!(seen.status(), 200, "{protocol}: {}", seen.complaint());
+    for version in ["1.2", "1.3"] {
+        let seen = certificates.curl(secure, "one.example", "/a?b", &["--tls-max", version]);
+        assert_eq!(seen.status(), 200, "{version}: {}", seen.complaint());
         assert!(seen.body().starts_with("https "), "{}", seen.body());
         assert!(seen.body().contains("proto=https"), "{}", seen.body());
     }
@@ -116,6 +116,6 @@ fn a_connection_carries_many_requests() {
     for _ in 0..3 {
         client.send("GET / HTTP/1.1\r\nHost: one.example\r\n\r\n");
         let answer = client.read_until("proto=https");
-        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        assert!(answer.contains("HTTP/1.1 200 "), "{answer}");
     }
 }

@@ -245,6 +245,10 @@ impl<'c> Http1<'c> {
         };
         if piped.is_empty() {
             self.connection.eof = true;
+            if self.tunnel {
+                self.end_body();
+                return Poll::Ready(Ok(Frame::End));
+            }
             return Poll::Ready(Err(self.broke(Reason::Request(Fault::Truncated))));
         }
         let bytes = piped.len() as u64;

@@ -3,6 +3,7 @@
 mod grpc;
 
 use crate::exchange::Exchange;
+use crate::secure;
 use foregate_message::{
     BodyLength, Chunk, Client, FieldId, Method, Reason, RequestHead, ResponseHead, Status,
 };
@@ -34,7 +35,10 @@ pub(crate) async fn send<C: Client>(
         exchange.status = head.status.code();
         client.respond(&head, BodyLength::Empty);
     } else {
-        let (head, body) = page(exchange, request, reason);
+        let (mut head, body) = page(exchange, request, reason);
+        if reason != Reason::MisdirectedRequest {
+            secure::tell(exchange, client.peer(), &mut head.fields);
+        }
         client.respond(&head, BodyLength::Known(body.len() as u64));
         if request.method != Method::Head {
             client.send(Chunk::copy_of(&body));

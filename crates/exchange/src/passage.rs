@@ -84,6 +84,7 @@ impl Journey {
         let limits = time_limits(&plan, &plan.snapshot.upstreams[number]);
         let mut patience = Patience::new(limits, self.at, &road.cut);
         let (mut call, borrowed) = self.connect(road, client, upstream, &mut patience).await?;
+        client.allow_pipes(call.takes_pipes());
         if client.takes_pipes() {
             call.allow_pipes();
         }

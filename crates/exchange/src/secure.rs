@@ -78,11 +78,14 @@ pub(crate) fn secure(
     let route = exchange.route_plan(plan);
     let part = plan.secure_part(route);
     if let Some(facts) = &peer.tls {
-        return if facts.trust == part.trust {
-            Ok(None)
-        } else {
-            Err(Reason::MisdirectedRequest)
-        };
+        if facts.trust != part.trust {
+            return Err(Reason::MisdirectedRequest);
+        }
+        // Whoever has seen it can send it again (RFC 8470 §3).
+        if facts.early && !head.method.is_safe() {
+            return Err(Reason::TooEarly);
+        }
+        return Ok(None);
     }
     if peer.scheme == Scheme::Https {
         return Ok(None);
@@ -121,6 +124,11 @@ pub(crate) fn tell(exchange: &Exchange, peer: &Peer, fields: &mut Fields) {
 /// Tells the backend of the client's certificate, in fields that no client can send: what came under these names on any
 /// site goes.
 pub(crate) fn describe(exchange: &Exchange, peer: &Peer, fields: &mut Fields) {
+    if peer.tls.as_ref().is_some_and(|facts| facts.early) {
+        // The backend may know better which requests can be served twice (RFC 8470 §5.1).
+        fields.remove_named(b"Early-Data");
+        fields.append_line(b"Early-Data", b"1");
+    }
     let plan = &exchange.plan;
     remove_forged(&plan.snapshot.certificate_fields, fields);
     let Some(asked) = &exchange.route_plan(plan).tls.client else {

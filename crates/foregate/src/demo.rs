@@ -7,7 +7,6 @@ mod page;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::ops::RangeInclusive;
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -19,6 +18,7 @@ use foregate_snapshot::Snapshot;
 use crate::failure::Failure;
 use crate::run;
 use crate::source;
+use crate::state;
 use crate::terminal;
 
 /// The configuration of the demo; its addresses are variables.
@@ -27,7 +27,7 @@ const CONFIG: &str = include_str!("demo/demo.toml");
 /// Ports that are tried for the gateway when none is named.
 const PORTS: RangeInclusive<u16> = 8080..=8179;
 
-/// Ports that are tried for HTTPS.
+/// Ports that are tried for the gateway's TLS.
 const SECURE_PORTS: RangeInclusive<u16> = 8443..=8542;
 
 /// Ports that are tried for the admin listener.
@@ -43,6 +43,11 @@ pub(crate) struct Demo {
     /// The gateway's port; without it the first free one from 8080 on
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
+
+    /// Where the certificates are kept that the demo makes; without it foregate/ in the user's
+    /// own folder for state
+    #[arg(long, value_name = "DIR", verbatim_doc_comment)]
+    state_dir: Option<PathBuf>,
 
     /// End after so many seconds
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=86_400))]
@@ -74,17 +79,18 @@ impl Demo {
         let source = DemoSource {
             listen,
             secure: first_free(SECURE_PORTS)?,
+            state_dir: self.state_dir.unwrap_or_else(state::folder),
             admin: first_free(ADMIN_PORTS)?,
             backends,
-            state: state_folder(),
         };
-        let secure = source.secure;
         let server = run::start(Box::new(source))?;
-        let listening = server
-            .listeners()
-            .first()
-            .map_or(listen, |(_, address)| *address);
-        terminal::print(&introduction(listening, secure, server.admin()))?;
+        let at = |name: &str| {
+            let mut listeners = server.listeners().iter();
+            let found = listeners.find(|(listener, _)| listener == name);
+            found.map(|(_, address)| *address)
+        };
+        let listening = at("public").unwrap_or(listen);
+        terminal::print(&introduction(listening, at("secure"), server.admin()))?;
         let live = live::start(
             server.registry(),
             server.controller(),
@@ -118,20 +124,24 @@ fn first_free(mut ports: RangeInclusive<u16>) -> Result<SocketAddr, Failure> {
     })
 }
 
-/// Where the demo keeps its authority, so that who trusts its root trusts the next demo, too. Under the system's
-/// temporary folder and in one's own name: the folder is refused if it is somebody else's.
-fn state_folder() -> PathBuf {
-    let user = std::fs::metadata("/proc/self").map_or(0, |process| process.uid());
-    std::env::temp_dir().join(format!("foregate-demo-{user}"))
-}
-
-fn introduction(gateway: SocketAddr, secure: SocketAddr, admin: Option<SocketAddr>) -> String {
+fn introduction(
+    gateway: SocketAddr,
+    secure: Option<SocketAddr>,
+    admin: Option<SocketAddr>,
+) -> String {
     let mut text = String::from(
         "Foregate demo: a gateway and three sample backends a, b, c. Ctrl-C ends it.\n\n",
     );
-    let mut line = |url: String, what: &str| text.push_str(&format!("  {url:<32}  {what}\n"));
+    let mut told = |url: String, what: &str| text.push_str(&format!("  {url:<32}  {what}\n"));
+    if let Some(secure) = secure {
+        told(
+            format!("https://localhost:{}/", secure.port()),
+            "the same over TLS, with a certificate made here",
+        );
+    }
     let mut tell = |address: SocketAddr, path: &str, what: &str| {
-        line(format!("http://{address}{path}"), what);
+        let url = format!("http://{address}{path}");
+        text.push_str(&format!("  {url:<32}  {what}\n"));
     };
     tell(
         gateway,
@@ -147,19 +157,9 @@ fn introduction(gateway: SocketAddr, secure: SocketAddr, admin: Option<SocketAdd
     tell(gateway, "/download", "100 MB, streamed");
     tell(gateway, "/old", "a redirect to /");
     tell(gateway, "/hello", "answered by the gateway itself");
-    line(
-        format!("https://localhost:{}/", secure.port()),
-        "the same over TLS and HTTP/2, by an authority of its own",
-    );
     if let Some(admin) = admin {
-        line(format!("http://{admin}/metrics"), "metrics for Prometheus");
-        line(
-            format!("http://{admin}/status"),
-            "routes, and the states of endpoints",
-        );
-        text.push_str(&format!(
-            "\n`foregate certs root --admin {admin}` prints what browsers and curl are to trust.\n"
-        ));
+        tell(admin, "/metrics", "metrics for Prometheus");
+        tell(admin, "/status", "routes, and the states of endpoints");
     }
     text.push_str(
         "\nA line per second (UTC): requests, status classes, latency, each backend's share.\n\n",
@@ -171,9 +171,9 @@ fn introduction(gateway: SocketAddr, secure: SocketAddr, admin: Option<SocketAdd
 struct DemoSource {
     listen: SocketAddr,
     secure: SocketAddr,
+    state_dir: PathBuf,
     admin: SocketAddr,
     backends: [SocketAddr; backends::COUNT],
-    state: PathBuf,
 }
 
 impl Source for DemoSource {
@@ -182,7 +182,7 @@ impl Source for DemoSource {
         let files = MemoryFiles::default()
             .variable("LISTEN", self.listen.to_string())
             .variable("SECURE", self.secure.to_string())
-            .variable("STATE", self.state.to_string_lossy().into_owned())
+            .variable("STATE_DIR", self.state_dir.display().to_string())
             .variable("ADMIN", self.admin.to_string())
             .variable("BACKEND_A", a.to_string())
             .variable("BACKEND_B", b.to_string())
@@ -201,9 +201,9 @@ mod tests {
         let mut source = DemoSource {
             listen: address(1),
             secure: address(6),
+            state_dir: "/nowhere".into(),
             admin: address(2),
             backends: [address(3), address(4), address(5)],
-            state: "/tmp/demo".into(),
         };
         let loaded = source.load(None).unwrap();
         assert_eq!(loaded.warnings, [""; 0]);
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn the_introduction_names_every_route() {
-        let text = introduction(address(8080), address(8443), Some(address(9180)));
+        let text = introduction(address(8080), Some(address(8443)), Some(address(9180)));
         for path in ["/ ", "/slow", "/fail", "/download", "/old", "/hello"] {
             assert!(
                 text.contains(&format!("http://127.0.0.1:8080{path}")),
@@ -220,7 +220,7 @@ mod tests {
             );
         }
         assert!(text.contains("http://127.0.0.1:9180/metrics"), "{text}");
-        assert!(text.contains("https://localhost:8443/"), "{text}");
+        assert!(text.contains("https://localhost:8443/ "), "{text}");
         assert!(
             text.lines().all(|line| line.chars().count() <= 100),
             "{text}"

@@ -20,6 +20,7 @@ mod reload;
 mod run;
 mod schema;
 mod source;
+mod state;
 mod terminal;
 
 use std::process::ExitCode;

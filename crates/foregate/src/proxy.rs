@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use foregate_config::settings::{Admin, ServerAddress};
@@ -10,6 +11,7 @@ use foregate_config::{Origin, Settings};
 use crate::failure::Failure;
 use crate::run;
 use crate::source::FixedSource;
+use crate::state;
 
 /// Proxy every host to some servers, without a configuration file
 ///
@@ -29,6 +31,16 @@ pub(crate) struct Proxy {
     /// Serve metrics, health and status here; without it there is no admin listener
     #[arg(long, value_name = "IP:PORT")]
     admin: Option<SocketAddr>,
+
+    /// Speak TLS with clients: `localhost` and the addresses get certificates of an authority
+    /// that is made here; `foregate certs root` tells more
+    #[arg(long, verbatim_doc_comment)]
+    tls: bool,
+
+    /// With --tls: where authority and certificates are kept; without it foregate/ in the user's
+    /// own folder for state
+    #[arg(long, value_name = "DIR", requires = "tls", verbatim_doc_comment)]
+    state_dir: Option<PathBuf>,
 
     /// Write no access log; without it, a line for every request goes to standard output
     #[arg(long)]
@@ -56,6 +68,10 @@ impl Proxy {
             origin: Origin::NOWHERE,
             address,
         });
+        if self.tls {
+            settings.speak_tls();
+            settings.state_dir = self.state_dir.unwrap_or_else(state::folder);
+        }
         if self.no_log {
             settings.access_log = None;
         }
@@ -82,6 +98,8 @@ mod tests {
             listen: listen.iter().map(|text| text.parse().unwrap()).collect(),
             to: to.iter().map(|text| text.parse().unwrap()).collect(),
             admin: None,
+            tls: false,
+            state_dir: None,
             no_log: false,
         }
     }

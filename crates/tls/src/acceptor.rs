@@ -301,7 +301,7 @@ impl Acceptor {
             }
             None => {
                 let known = local.is_some_and(|address| store.has_address(address));
-                (self.names.of_nobody(), known)
+                (self.names.of_address(local), known)
             }
         };
         if !known && self.default.is_none() {

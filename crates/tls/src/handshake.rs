@@ -196,7 +196,16 @@ impl<P: Party> Handshake<P> {
 
     /// What rustls has to say to the peer after an error.
     fn collect_alert(&mut self) {
-        while let (_, Ok(Step::Again)) = self.party.step(&mut [], &mut self.outgoing) {}
+        loop {
+            // rustls remembers where in these bytes it was, and must see the same again.
+            let shown = &mut self.incoming[..self.shown];
+            let (discard, step) = self.party.step(shown, &mut self.outgoing);
+            self.incoming.drain(..discard);
+            self.shown -= discard;
+            if !matches!(step, Ok(Step::Again)) {
+                return;
+            }
+        }
     }
 
     /// The connection behind the handshake.

@@ -2,6 +2,7 @@
 
 use crate::plan::NamePlan;
 use foldhash::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// The settings that a name's handshakes are held under.
@@ -60,9 +61,12 @@ impl NameTable {
         &self.others
     }
 
-    /// The settings of who asks for no name.
-    pub(crate) fn of_nobody(&self) -> &NameSettings {
-        &self.others
+    /// The settings of who asks for no name, and came to this address.
+    pub(crate) fn of_address(&self, local: Option<IpAddr>) -> &NameSettings {
+        match local {
+            Some(address) => self.of(&address.to_string()),
+            None => &self.others,
+        }
     }
 }
 

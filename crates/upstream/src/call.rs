@@ -287,6 +287,10 @@ impl Call {
                 }
                 Poll::Ready(Ok(Frame::Piped(piped)))
             }
+            Ok(_) if self.reader.as_ref().is_some_and(BodyReader::is_tunnel) => {
+                self.machine.fail();
+                Poll::Ready(Ok(Frame::End))
+            }
             _ => {
                 self.machine.fail();
                 Poll::Ready(Err(Reason::UpstreamTruncated))

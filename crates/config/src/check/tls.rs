@@ -74,6 +74,13 @@ fn certificate(
     };
     let has_files = !settings.certificates.is_empty();
     let is_default = *name == HostPattern::Default;
+    // Who serves every host serves those that have a certificate over TLS, and the rest in cleartext.
+    let dns = settings.acme.dns.is_some();
+    let has_others =
+        (site.hosts.iter()).any(|host| tls.issuer(&host.pattern, dns) != Issuer::Nobody);
+    if is_default && has_others {
+        return;
+    }
     let diagnostic = match tls.source {
         SiteCertificate::Acme if is_default && settings.acme.on_demand.is_some() => return,
         SiteCertificate::Acme => {

@@ -260,7 +260,6 @@ fn in_place(heading: &str, key: &str, value: Value) -> Option<Value> {
             _ => json!({ key: value }),
         },
         ("[tls]", "unknown_names" | "default_certificate") => return None,
-        ("[tls]", "early_data") => json!({ key: value, "session_tickets": false }),
         ("[certificates.<name>]", "folder") => json!({ key: value }),
         ("[certificates.<name>]", _) => {
             let whole = json!({ "certificate": "a.pem", "key": "a.key" });

@@ -60,8 +60,9 @@ pub(super) static SECTION: Section = Section {
             "ticket_keys_file",
             Kind::Text(&files::FILE),
             Default::Absent("own keys, which nobody else knows"),
-            "Keys for tickets that several machines share: 80 bytes for each key, the first one encrypts, all decrypt. It is \
-             watched and read again when it changes.",
+            "Keys for tickets that several machines share: a line of 64 or more hexadecimal digits for each, the first one \
+             seals, all open; or one key of 48 or 80 bytes, as other servers keep them. It is watched and read again when it \
+             changes.",
         ),
         key(
             "ticket_rotation",
@@ -87,7 +88,8 @@ pub(super) static SECTION: Section = Section {
             Kind::Boolean,
             Default::Boolean(false),
             "Whether safe requests are taken from the early data of TLS 1.3, which an attacker can send again. Backends are told \
-             by `Early-Data: 1` (RFC 8470); other requests are answered with 425. It needs `session_tickets = false`.",
+             by `Early-Data: 1` (RFC 8470); other requests are answered with 425. Sessions are then remembered here instead of in \
+             tickets, so that each is resumed once only.",
         ),
     ],
 };
@@ -152,8 +154,17 @@ fn conflicts(fields: &Fields<'_>, tls: &Tls, report: &mut Report) {
             );
         }
     };
-    if !tls.session_tickets {
-        let cause = "`session_tickets` is false";
+    let tickets = match tls {
+        Tls {
+            session_tickets: false,
+            ..
+        } => Some("`session_tickets` is false"),
+        Tls {
+            early_data: true, ..
+        } => Some("with `early_data` sessions are remembered, so that each is resumed once only"),
+        _ => None,
+    };
+    if let Some(cause) = tickets {
         exclude("ticket_keys_file", "there are no tickets to encrypt", cause);
         exclude(
             "ticket_rotation",
@@ -167,18 +178,18 @@ fn conflicts(fields: &Fields<'_>, tls: &Tls, report: &mut Report) {
             "whoever writes `ticket_keys_file` rotates them",
         );
     }
-    if tls.profile == TlsProfile::Modern && tls.session_tickets {
+    if tls.profile == TlsProfile::Modern && tickets.is_none() {
         exclude(
             "session_cache_max",
             "no session is remembered",
             "`profile` is \"modern\": every client speaks TLS 1.3 and takes tickets",
         );
     }
-    if tls.early_data && tls.session_tickets {
+    if tls.early_data && tls.session_cache_max == 0 {
         exclude(
             "early_data",
-            "early data cannot be taken with tickets",
-            "that a session is resumed once only is known for remembered sessions, not for tickets",
+            "early data needs sessions that are remembered",
+            "`session_cache_max` is 0",
         );
     }
 }

@@ -1,11 +1,11 @@
 //! Settings without a configuration file.
 
-use super::{Action, Server, ServerAddress, Settings};
+use super::{Action, HostPattern, Mode, Server, ServerAddress, Settings, SiteHost};
 use crate::Origin;
 use crate::diagnostic::Report;
 use crate::sections;
 use crate::tree::Node;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 impl Settings {
     /// Settings of a proxy from the addresses `listen` to the servers `to` for every host: one listener `public`, one
@@ -41,6 +41,34 @@ impl Settings {
         }
         settings
     }
+
+    /// Has every listener speak TLS. The sites are served for `localhost` and the listeners' own addresses, too, which
+    /// the internal authority issues certificates for.
+    pub fn speak_tls(&mut self) {
+        let mut hosts = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+        for listener in &mut self.listeners {
+            if let Mode::Http { tls, .. } = &mut listener.mode {
+                *tls = true;
+            }
+            let named = listener.addresses.iter().map(SocketAddr::ip);
+            hosts.extend(named.filter(|ip| !ip.is_unspecified()).map(|ip| match ip {
+                IpAddr::V4(ip) => ip.to_string(),
+                IpAddr::V6(ip) => format!("[{ip}]"),
+            }));
+        }
+        hosts.dedup();
+        for site in &mut self.sites {
+            for host in &hosts {
+                let pattern = HostPattern::Exact(host.clone());
+                if site.hosts.iter().all(|known| known.pattern != pattern) {
+                    site.hosts.push(SiteHost {
+                        pattern,
+                        origin: Origin::NOWHERE,
+                    });
+                }
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -69,6 +97,13 @@ mod tests {
         ];
         let meant = Settings::proxy(&["127.0.0.1:8080".parse().unwrap()], &to);
         assert_eq!(meant, written);
+        let mut secure = meant.clone();
+        secure.speak_tls();
+        assert!(secure.listeners[0].is_tls());
+        let hosts: Vec<String> = (secure.sites[0].hosts.iter())
+            .map(|host| host.pattern.to_string())
+            .collect();
+        assert_eq!(hosts, ["*", "localhost", "127.0.0.1"]);
         let log = meant.access_log.unwrap();
         assert_eq!(
             (log.to, log.format),

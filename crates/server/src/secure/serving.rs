@@ -73,7 +73,7 @@ fn acceptor_plan(
         let certificates = narrowed(site, snapshot);
         let client = client.clone();
         let of_host = move |(host, _): &(HostPattern, _)| NamePlan {
-            name: host.to_string(),
+            name: plain(host),
             certificates: certificates.clone(),
             client: client.clone(),
         };
@@ -206,7 +206,7 @@ pub(super) fn sites(
             .first()
             .and_then(|number| acceptors.get(number));
         let trust = match (acceptor, tls.hosts.first(), &tls.client) {
-            (Some(acceptor), Some((host, _)), Some(_)) => acceptor.trust_of(&host.to_string()),
+            (Some(acceptor), Some((host, _)), Some(_)) => acceptor.trust_of(&plain(host)),
             _ => 0,
         };
         let https_port = tls.redirect.and_then(|redirect| {

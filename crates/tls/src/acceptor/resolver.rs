@@ -51,10 +51,13 @@ impl ResolvesServerCert for StoreResolver {
                 }
                 self.store.choose(&name, &offer, settings.only.as_deref())
             }
-            None if self.names.of_nobody().trust != self.trust => return None,
-            None => LOCAL
-                .get()
-                .and_then(|address| self.store.choose_for_address(address, &offer)),
+            None => {
+                let local = LOCAL.get();
+                if self.names.of_address(local).trust != self.trust {
+                    return None;
+                }
+                local.and_then(|address| self.store.choose_for_address(address, &offer))
+            }
         };
         chosen.or_else(|| {
             let default = self.store.get(self.default.as_ref()?)?;

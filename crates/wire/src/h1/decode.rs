@@ -255,6 +255,9 @@ impl BodyDecoder {
 
     /// Takes note of `bytes` of data that were not handed in; true when they were the last.
     pub(super) fn pass(&mut self, bytes: u64) -> bool {
+        if self.is_tunnel() {
+            self.received += bytes;
+        }
         if let Form::Known { remaining } = &mut self.form {
             *remaining = remaining.saturating_sub(bytes);
             self.received += bytes;
@@ -264,6 +267,12 @@ impl BodyDecoder {
             }
         }
         false
+    }
+
+    /// Whether it is one direction of a tunnel.
+    #[inline]
+    pub fn is_tunnel(&self) -> bool {
+        matches!(self.form, Form::Tunnel)
     }
 
     /// Whether the body lasts until the sender closes.

@@ -51,9 +51,19 @@ impl BodyReader {
     /// nobody has to look at them, and fewer are read faster.
     #[inline]
     pub fn passable(&self) -> Option<u64> {
+        // A tunnel is not limited, and has shown by then that it moves more than a chat.
+        if self.is_tunnel() && self.decoder.received() >= PASSABLE_BYTES_MIN {
+            return Some(u64::MAX);
+        }
         let remaining = self.decoder.remaining()?;
         let whole = self.decoder.received().saturating_add(remaining);
         (remaining >= PASSABLE_BYTES_MIN && !exceeds(whole, &self.limits)).then_some(remaining)
+    }
+
+    /// Whether it is one direction of a tunnel, which ends when its peer closes.
+    #[inline]
+    pub fn is_tunnel(&self) -> bool {
+        self.decoder.is_tunnel()
     }
 
     /// Takes note of data that went past unseen: at most [`BodyReader::passable`] bytes.

@@ -111,7 +111,15 @@ fn keys_that_contradict_each_other() {
             &["conflicting-keys"][..],
         ),
         ("profile = 'modern'", &[]),
-        ("early_data = true", &["conflicting-keys"]),
+        ("early_data = true", &[]),
+        (
+            "early_data = true\nticket_rotation = '1h'",
+            &["conflicting-keys"],
+        ),
+        (
+            "early_data = true\nsession_cache_max = 0",
+            &["conflicting-keys"],
+        ),
         ("early_data = true\nsession_tickets = false", &[]),
         ("unknown_names = 'default'", &["conflicting-keys"]),
         (
