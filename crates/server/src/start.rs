@@ -8,7 +8,7 @@ use crate::reasons;
 use crate::secure::{Acceptors, Keeper};
 use crate::sockets::{self, BindError, Listening};
 use crate::view::Facts;
-use crate::worker::{self, Common, Opened, Running, Update};
+use crate::worker::{self, Lifelong, Opened, Running, Update};
 use foregate_exchange::PlanParts;
 use foregate_snapshot::{LogTarget, Snapshot};
 use foregate_telemetry::clock;
@@ -105,14 +105,7 @@ impl Server {
         }
         let registry = Registry::new(reasons::names());
         let workers = worker_count(&snapshot);
-        let mut listening = Vec::new();
-        let mut opened: Vec<Vec<Opened>> = (0..workers).map(|_| Vec::new()).collect();
-        for plan in &snapshot.listeners {
-            let (one, sockets) =
-                sockets::open(plan, workers, &registry).map_err(StartError::Bind)?;
-            share_out(&one, sockets, &mut opened);
-            listening.push(one);
-        }
+        let (listening, opened) = open_all(&snapshot, workers, &registry)?;
         let admin = bind_admin(&snapshot)?;
         let log = open_log(&snapshot).map_err(StartError::Log)?;
         let fleet = Arc::new(Fleet::default());
@@ -127,11 +120,11 @@ impl Server {
         registry.register("access-log", Arc::new(log.clone()));
         registry.config_loaded(clock::unix_now());
         let (sender, commands) = sync_channel(64);
-        let common = Common {
+        let lifelong = Lifelong {
             registry: Arc::clone(&registry),
             certificates: keeper.certificates(),
         };
-        let running = spawn_workers(opened, &parts, &secured.acceptors, &log, &common, &sender)?;
+        let running = spawn_workers(opened, &parts, &secured.acceptors, &log, &lifelong, &sender)?;
         let listeners = listening
             .iter()
             .flat_map(|one| one.bound.iter().map(|at| (one.plan.name.to_string(), *at)))
@@ -198,12 +191,28 @@ impl Server {
     }
 }
 
+/// Binds every address, and gives each worker its sockets.
+fn open_all(
+    snapshot: &Snapshot,
+    workers: usize,
+    registry: &Arc<Registry>,
+) -> Result<(Vec<Listening>, Vec<Vec<Opened>>), StartError> {
+    let mut listening = Vec::new();
+    let mut opened: Vec<Vec<Opened>> = (0..workers).map(|_| Vec::new()).collect();
+    for plan in &snapshot.listeners {
+        let (one, sockets) = sockets::open(plan, workers, registry).map_err(StartError::Bind)?;
+        share_out(&one, sockets, &mut opened);
+        listening.push(one);
+    }
+    Ok((listening, opened))
+}
+
 fn spawn_workers(
     opened: Vec<Vec<Opened>>,
     parts: &PlanParts,
     acceptors: &Acceptors,
     log: &AccessLog,
-    common: &Common,
+    lifelong: &Lifelong,
     sender: &SyncSender<Command>,
 ) -> Result<Vec<Running>, StartError> {
     let spawn = |(number, opened)| {
@@ -215,7 +224,7 @@ fn spawn_workers(
         };
         let ended = sender.clone();
         let ended = move || drop(ended.send(Command::WorkerEnded));
-        worker::start(number, update, common.clone(), ended).map_err(StartError::System)
+        worker::start(number, update, lifelong.clone(), ended).map_err(StartError::System)
     };
     opened.into_iter().enumerate().map(spawn).collect()
 }

@@ -164,6 +164,8 @@ fn is_of(site: &SiteTlsPlan, served: &Served) -> bool {
     }
 }
 
+/// Connectors, by the upstream's number.
+type Connectors = Arc<[Option<Arc<Connector>>]>;
 /// Connectors, each beside what it was made from.
 type Made = Vec<(ConnectorPlan, Arc<Connector>)>;
 
@@ -173,7 +175,7 @@ pub(super) fn connectors(
     snapshot: &Snapshot,
     credentials: &Credentials,
     before: &Made,
-) -> Result<(Arc<[Option<Arc<Connector>>]>, Made), String> {
+) -> Result<(Connectors, Made), String> {
     let mut made = Made::new();
     let mut connectors = Vec::new();
     for (upstream, plan) in snapshot.upstreams.iter().zip(&credentials.connectors) {
