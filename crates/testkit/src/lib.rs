@@ -17,6 +17,7 @@ mod connection;
 mod fields;
 mod gateway;
 mod metrics;
+mod name_server;
 mod patience;
 mod pebble;
 mod peers;
@@ -34,6 +35,7 @@ pub use connection::{Connection, Trouble};
 pub use fields::Fields;
 pub use gateway::{Gateway, GatewayConfig};
 pub use metrics::Metrics;
+pub use name_server::NameServer;
 pub use patience::{PATIENCE, eventually, holds_for};
 pub use pebble::{Pebble, PebbleConfig, free_port};
 pub use peers::backends::{

@@ -6,10 +6,10 @@ use std::time::Duration;
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use foregate_telemetry::clock;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UdpSocket, lookup_host};
+use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
-use super::message::{self, Answer, CNAME, NS, SOA, SharedKey, TXT};
+use super::message::{self, A, AAAA, Answer, CNAME, NS, SOA, SharedKey, TXT};
 
 const UDP_TIMEOUT: Duration = Duration::from_secs(2);
 const TCP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -167,10 +167,11 @@ pub(super) async fn canonical(resolver: SocketAddr, name: &str) -> Result<String
     ))
 }
 
-/// The addresses of the name servers of the zone that a name lies in.
+/// The addresses of the name servers of the zone that a name lies in; they answer on `port`.
 pub(super) async fn authorities(
     resolver: SocketAddr,
     name: &str,
+    port: u16,
 ) -> Result<Vec<SocketAddr>, String> {
     let mut rest = Some(name);
     while let Some(zone) = rest {
@@ -179,10 +180,9 @@ pub(super) async fn authorities(
         if !servers.is_empty() {
             let mut addresses = Vec::new();
             for server in servers.into_iter().take(SERVERS_MAX) {
-                if let Ok(found) = lookup_host((server.as_str(), 53)).await {
-                    // One address a server: the others lead to the same zone.
-                    addresses.extend(found.take(1));
-                }
+                // One address a server: the others lead to the same zone.
+                let address = address(resolver, &server).await?;
+                addresses.extend(address.map(|ip| SocketAddr::new(ip, port)));
             }
             return match addresses.is_empty() {
                 true => Err(format!("no name server of {zone} has an address")),
@@ -192,4 +192,14 @@ pub(super) async fn authorities(
         rest = zone.split_once('.').map(|(_, parent)| parent);
     }
     Err(format!("no zone has {name}"))
+}
+
+async fn address(resolver: SocketAddr, name: &str) -> Result<Option<IpAddr>, String> {
+    for kind in [A, AAAA] {
+        let told = ask(resolver, name, kind, true).await?;
+        if let Some(address) = told.answer.addresses(&told.bytes).first() {
+            return Ok(Some(*address));
+        }
+    }
+    Ok(None)
 }
