@@ -37,8 +37,22 @@ need() {
         echo "\`$program\` is missing; install it (Debian: $*)" >&2
         return 1
     fi
+    need_package "$@"
+}
+
+need_package() {
     as_root apt-get update -qq
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+}
+
+# Python's libraries that stories use as clients and backends, in a place of their own.
+python_libraries() {
+    local python="$target/python/bin/python3"
+    if ! "$python" -c 'import grpc, h2, websockets' 2>/dev/null; then
+        python3 -c 'import ensurepip, venv' 2>/dev/null || need_package python3-venv
+        python3 -m venv "$target/python"
+        "$python" -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+    fi
 }
 
 step_install() {
@@ -54,12 +68,16 @@ step_install() {
     cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
     need cc gcc libc6-dev
     need curl curl ca-certificates
+    need h2load nghttp2-client
     need openssl openssl
     need python3 python3
     need valgrind valgrind libc6-dbg
     need pebble pebble
     need /usr/sbin/named bind9
     need dig bind9-dnsutils
+    need sslscan sslscan
+    need chromium chromium
+    python_libraries
     cargo deny --version >/dev/null 2>&1 || cargo install cargo-deny --locked
     cargo --version
 }

@@ -8,6 +8,7 @@ pub(crate) mod forwarding;
 pub(crate) mod heads;
 pub(crate) mod proxy;
 pub(crate) mod target;
+pub(crate) mod tls;
 
 use foregate_message::Fields;
 use foregate_wire::h1::{BodyLimits, HeadLimits};

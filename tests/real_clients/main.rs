@@ -1,3 +1,38 @@
-//! Stories with a client that others wrote.
+//! Stories with clients that others wrote.
 
+mod chromium;
 mod curl;
+mod http2;
+mod scanners;
+mod streams;
+
+use foregate_testkit::{Backend, Gateway};
+use foregate_tests::secure::Certificates;
+
+/// A gateway that is reached in cleartext and over TLS, where it shows one certificate to everybody.
+fn both_listeners(certificates: &Certificates, backend: &Backend) -> Gateway {
+    certificates.issue("client", &["client.example"]);
+    Gateway::new(
+        r#"
+        [listeners.public]
+        address = "127.0.0.1:0"
+        [listeners.secure]
+        address = "127.0.0.1:0"
+        tls = true
+        [tls]
+        unknown_names = "default"
+        default_certificate = "client"
+        [certificates.client]
+        certificate = "{certificates}/client.pem"
+        key = "{certificates}/client.key"
+        [sites."*"]
+        https_redirect = "off"
+        upstream = "app"
+        [upstreams.app]
+        servers = ["{backend}"]
+        "#,
+    )
+    .fill("certificates", certificates.directory())
+    .fill("backend", backend.address())
+    .start()
+}

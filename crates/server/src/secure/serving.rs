@@ -1,7 +1,7 @@
 //! Serving: what handshakes with clients and backends follow, from a configuration.
 
 use super::issuing::Missing;
-use super::{Lookup, is_in_time};
+use super::{Connectors, Lookup, Made, is_in_time};
 use crate::credentials::{Credentials, entry_of};
 use foregate_exchange::SecurePart;
 use foregate_snapshot::{
@@ -9,8 +9,8 @@ use foregate_snapshot::{
     Snapshot, TlsProfile, UnknownNames,
 };
 use foregate_tls::{
-    Acceptor, AcceptorPlan, Connector, ConnectorPlan, HandshakeGate, NamePlan, Profile, Served,
-    SessionCache, Shared as TlsShared, Tickets,
+    Acceptor, AcceptorPlan, Connector, HandshakeGate, NamePlan, Profile, Served, SessionCache,
+    Shared as TlsShared, Tickets,
 };
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -163,11 +163,6 @@ fn is_of(site: &SiteTlsPlan, served: &Served) -> bool {
         SiteCertificate::Auto => is_issued || is_named(),
     }
 }
-
-/// Connectors, by the upstream's number.
-type Connectors = Arc<[Option<Arc<Connector>>]>;
-/// Connectors, each beside what it was made from.
-type Made = Vec<(ConnectorPlan, Arc<Connector>)>;
 
 /// A connector for each upstream that is spoken to by TLS. What was made before from the same plan is kept, with the
 /// connections and sessions that it made.

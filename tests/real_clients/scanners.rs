@@ -1,0 +1,58 @@
+//! What a scanner finds in the TLS that is offered by default.
+
+use std::process::Command;
+
+use foregate_testkit::{Answer, Backend};
+use foregate_tests::foreign::Program;
+use foregate_tests::secure::Certificates;
+
+use crate::both_listeners;
+
+#[test]
+fn sslscan_finds_nothing_weak() {
+    let certificates = Certificates::new();
+    let backend = Backend::answering(|_| Answer::ok("hello"));
+    let gateway = both_listeners(&certificates, &backend);
+    let secure = gateway.listener("secure").to_string();
+    let seen = Program::start(Command::new("sslscan").args([
+        "--no-colour",
+        "--sni-name=client.example",
+        &secure,
+    ]))
+    .finish();
+    let has = |line: &str| {
+        let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        seen.lines().any(|seen| words(seen) == line)
+    };
+    for expected in [
+        "SSLv2 disabled",
+        "SSLv3 disabled",
+        "TLSv1.0 disabled",
+        "TLSv1.1 disabled",
+        "TLSv1.2 enabled",
+        "TLSv1.3 enabled",
+        "TLSv1.3 not vulnerable to heartbleed",
+        "TLSv1.2 not vulnerable to heartbleed",
+    ] {
+        assert!(has(expected), "{expected}: {seen}");
+    }
+    let ciphers: Vec<&str> = seen
+        .lines()
+        .filter(|line| line.starts_with("Accepted") || line.starts_with("Preferred"))
+        .collect();
+    assert!(!ciphers.is_empty(), "{seen}");
+    for cipher in ciphers {
+        // Forward secrecy and authenticated encryption, at least 128 bits.
+        let good = [
+            "TLS_AES_",
+            "TLS_CHACHA20_",
+            "ECDHE-ECDSA-AES",
+            "ECDHE-ECDSA-CHACHA20",
+        ];
+        assert!(good.iter().any(|name| cipher.contains(name)), "{cipher}");
+        assert!(
+            cipher.contains("GCM") || cipher.contains("CHACHA20"),
+            "{cipher}"
+        );
+    }
+}
