@@ -1,6 +1,6 @@
 //! A real name server: BIND with one zone that takes signed updates.
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 
 use crate::patience::eventually;
@@ -48,12 +48,16 @@ impl NameServer {
             .spawn()
             .expect("named is installed");
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        eventually("the name server", || TcpStream::connect(address).ok());
-        NameServer {
+        let server = NameServer {
             child,
             address,
             _files: files,
-        }
+        };
+        // It listens before it has read its zone.
+        eventually("the name server's zone", || {
+            (!server.dig(zone, "SOA").is_empty()).then_some(())
+        });
+        server
     }
 
     /// Where it answers.
@@ -66,12 +70,29 @@ impl NameServer {
     /// # Panics
     /// When `dig` is not installed.
     pub fn texts(&self, name: &str) -> String {
+        self.dig(name, "TXT")
+    }
+
+    fn dig(&self, name: &str, kind: &str) -> String {
         let port = self.address.port().to_string();
         let output = Command::new("dig")
-            .args(["+short", "+tries=1", "-p", &port, "@127.0.0.1", name, "TXT"])
+            .args([
+                "+short",
+                "+tries=1",
+                "+time=1",
+                "-p",
+                &port,
+                "@127.0.0.1",
+                name,
+                kind,
+            ])
             .output()
             .expect("dig is installed");
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        // What it says of trouble begins with semicolons.
+        match output.status.success() {
+            true => String::from_utf8_lossy(&output.stdout).into_owned(),
+            false => String::new(),
+        }
     }
 }
 

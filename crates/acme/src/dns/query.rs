@@ -107,6 +107,17 @@ pub(super) async fn ask(
     Ok(Told { bytes, answer })
 }
 
+/// Asks for what is there or not; a server that fails or refuses says neither.
+async fn look(server: SocketAddr, name: &str, kind: u16, recursion: bool) -> Result<Told, String> {
+    const NO_ERROR: u8 = 0;
+    const NO_SUCH_NAME: u8 = 3;
+    let told = ask(server, name, kind, recursion).await?;
+    match told.answer.code {
+        NO_ERROR | NO_SUCH_NAME => Ok(told),
+        code => Err(format!("{server} does not answer for {name} (code {code})")),
+    }
+}
+
 /// The zone that a name lies in, as its own server sees it.
 pub(super) async fn zone_at(server: SocketAddr, name: &str) -> Result<String, String> {
     let mut rest = Some(name);
@@ -148,7 +159,7 @@ pub(super) async fn texts(
     name: &str,
     recursion: bool,
 ) -> Result<Vec<Vec<u8>>, String> {
-    let told = ask(server, name, TXT, recursion).await?;
+    let told = look(server, name, TXT, recursion).await?;
     Ok(told.answer.texts(&told.bytes))
 }
 
@@ -156,7 +167,7 @@ pub(super) async fn texts(
 pub(super) async fn canonical(resolver: SocketAddr, name: &str) -> Result<String, String> {
     let mut at = name.to_owned();
     for _ in 0..ALIASES_MAX {
-        let told = ask(resolver, &at, CNAME, true).await?;
+        let told = look(resolver, &at, CNAME, true).await?;
         match told.answer.targets(&told.bytes, CNAME).into_iter().next() {
             Some(target) => at = target,
             None => return Ok(at),
@@ -175,7 +186,7 @@ pub(super) async fn authorities(
 ) -> Result<Vec<SocketAddr>, String> {
     let mut rest = Some(name);
     while let Some(zone) = rest {
-        let told = ask(resolver, zone, NS, true).await?;
+        let told = look(resolver, zone, NS, true).await?;
         let servers = told.answer.targets(&told.bytes, NS);
         if !servers.is_empty() {
             let mut addresses = Vec::new();
@@ -196,7 +207,7 @@ pub(super) async fn authorities(
 
 async fn address(resolver: SocketAddr, name: &str) -> Result<Option<IpAddr>, String> {
     for kind in [A, AAAA] {
-        let told = ask(resolver, name, kind, true).await?;
+        let told = look(resolver, name, kind, true).await?;
         if let Some(address) = told.answer.addresses(&told.bytes).first() {
             return Ok(Some(*address));
         }

@@ -2,7 +2,7 @@
 
 use foregate_testkit::NameServer;
 
-use super::message::{Change, SharedKey};
+use super::message::{Answer, Change, SharedKey};
 use super::query;
 
 const SECRET: &str = "c2VjcmV0";
@@ -34,6 +34,13 @@ async fn aliases_lead_to_the_zone_and_its_servers() {
 }
 
 #[tokio::test(flavor = "current_thread")]
+async fn a_server_that_refuses_does_not_say_that_there_is_nothing() {
+    let server = server();
+    let why = query::texts(server.address(), "b.example", false).await;
+    assert!(why.unwrap_err().contains("code 5"));
+}
+
+#[tokio::test(flavor = "current_thread")]
 async fn answers_too_long_for_a_datagram_come_over_tcp() {
     let server = server();
     let texts = query::texts(server.address(), "long.a.example", false).await;
@@ -51,6 +58,7 @@ async fn the_servers_own_signature_is_verified() {
     let name = "_acme-challenge.a.example";
     let (request, mac) = query::sign("a.example", name, change, Some(&key)).unwrap();
     let answer = query::over_tcp(server.address(), &request).await.unwrap();
+    assert_eq!(Answer::parse(&answer).unwrap().code, 0);
     let now = foregate_telemetry::clock::unix_now().seconds();
     assert!(key.verifies(&answer, &mac.unwrap(), now));
     assert!(!key.verifies(&answer, b"another", now));
