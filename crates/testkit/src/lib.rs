@@ -18,6 +18,7 @@ mod fields;
 mod gateway;
 pub mod http2;
 mod metrics;
+mod name_server;
 mod patience;
 mod pebble;
 mod peers;
@@ -36,6 +37,7 @@ pub use fields::Fields;
 pub use gateway::{Gateway, GatewayConfig};
 pub use http2::{Goaway, Http2Client, Http2Response};
 pub use metrics::Metrics;
+pub use name_server::NameServer;
 pub use patience::{PATIENCE, eventually, holds_for};
 pub use pebble::{Pebble, PebbleConfig, free_port};
 pub use peers::attackers::{
