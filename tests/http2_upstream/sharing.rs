@@ -1,7 +1,7 @@
 //! How requests share connections.
 
 use crate::before;
-use foregate_testkit::{Http2Answer, Http2Backend, Http2Setup, eventually};
+use foregate_testkit::{Http2Backend, Http2Reply, Http2Setup, eventually};
 use std::thread;
 
 /// Sends `count` requests at once that the backend does not answer, and waits until it has `expected` of them.
@@ -15,10 +15,10 @@ fn hold(gateway: &foregate_testkit::Gateway, count: usize) -> Vec<foregate_testk
         .collect()
 }
 
-fn patient(request: &foregate_testkit::Http2Request) -> Http2Answer {
+fn patient(request: &foregate_testkit::Http2Request) -> Http2Reply {
     match request.path.as_str() {
-        "/wait" => Http2Answer::Silence,
-        _ => Http2Answer::ok("fine"),
+        "/wait" => Http2Reply::Silence,
+        _ => Http2Reply::ok("fine"),
     }
 }
 
