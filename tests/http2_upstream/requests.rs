@@ -45,6 +45,7 @@ fn a_request_and_its_answer_pass_whole() {
     assert_eq!(seen.body, b"abc");
     assert_eq!(seen.trailers, [("x-check".to_owned(), "7".to_owned())]);
     assert_eq!(gateway.only_log_line().reason(), "proxied");
+    drop(client);
     gateway.assert_no_leaks();
 }
 

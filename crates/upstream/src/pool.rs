@@ -344,7 +344,8 @@ impl Pool {
     }
 
     fn wake_all(&self) {
-        for _ in 0..self.waiting.borrow().len() {
+        let waiting = self.waiting.borrow().len();
+        for _ in 0..waiting {
             self.wake_one();
         }
     }
