@@ -1,15 +1,15 @@
 //! How streams and connections end before their time, and what is tried again.
 
 use crate::before;
-use foregate_testkit::{Backend, Gateway, Http2Answer, Http2Backend, Visit};
+use foregate_testkit::{Backend, Gateway, Http2Backend, Http2Reply, Visit};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Does `first` with the first request and answers the others.
-fn once(first: Http2Answer) -> Http2Backend {
+fn once(first: Http2Reply) -> Http2Backend {
     let count = AtomicUsize::new(0);
     Http2Backend::answering(move |_| match count.fetch_add(1, Ordering::SeqCst) {
         0 => first.clone(),
-        _ => Http2Answer::ok("again"),
+        _ => Http2Reply::ok("again"),
     })
 }
 
@@ -17,7 +17,7 @@ const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
 
 #[test]
 fn what_was_refused_unseen_is_sent_again_whatever_its_method() {
-    for first in [Http2Answer::Refuse, Http2Answer::GoAway] {
+    for first in [Http2Reply::Refuse, Http2Reply::GoAway] {
         let backend = once(first.clone());
         let gateway = before(&backend, "");
         let response = gateway.exchange(POST);
@@ -33,7 +33,7 @@ fn what_was_refused_unseen_is_sent_again_whatever_its_method() {
 
 #[test]
 fn a_backend_that_goes_away_is_asked_on_a_new_connection() {
-    let backend = once(Http2Answer::GoAway);
+    let backend = once(Http2Reply::GoAway);
     let gateway = before(&backend, "");
     assert_eq!(gateway.get("a", "/").text(), "again");
     let seen: Vec<usize> = backend.requests().iter().map(|it| it.connection).collect();
@@ -43,7 +43,7 @@ fn a_backend_that_goes_away_is_asked_on_a_new_connection() {
 
 #[test]
 fn a_reset_stream_is_not_sent_again_and_harms_no_other() {
-    let backend = once(Http2Answer::Reset);
+    let backend = once(Http2Reply::Reset);
     let gateway = before(&backend, "");
     assert_eq!(gateway.exchange(POST).status, 502);
     assert_eq!(gateway.get("a", "/").text(), "again");
@@ -58,7 +58,7 @@ fn a_reset_stream_is_not_sent_again_and_harms_no_other() {
 
 #[test]
 fn an_answer_that_is_reset_in_its_middle_does_not_look_whole() {
-    let backend = once(Http2Answer::ResetAfterHead);
+    let backend = once(Http2Reply::ResetAfterHead);
     let gateway = before(&backend, "");
     let mut client = gateway.connect();
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");

@@ -1,11 +1,11 @@
 //! What reaches the backend, and what comes back.
 
 use crate::before;
-use foregate_testkit::{Http2Answer, Http2Backend, Random};
+use foregate_testkit::{Http2Backend, Http2Reply, Random};
 
 #[test]
 fn a_request_and_its_answer_pass_whole() {
-    let backend = Http2Backend::answering(|_| Http2Answer::Whole {
+    let backend = Http2Backend::answering(|_| Http2Reply::Whole {
         status: 201,
         hint: Some("</style.css>; rel=preload"),
         fields: vec![("x-one", "1".into()), ("set-cookie", "a=b".into())],
@@ -45,6 +45,7 @@ fn a_request_and_its_answer_pass_whole() {
     assert_eq!(seen.body, b"abc");
     assert_eq!(seen.trailers, [("x-check".to_owned(), "7".to_owned())]);
     assert_eq!(gateway.only_log_line().reason(), "proxied");
+    drop(client);
     gateway.assert_no_leaks();
 }
 
@@ -54,7 +55,7 @@ fn long_bodies_pass_both_ways_through_small_windows() {
         window_bytes: 5_000,
         ..Default::default()
     };
-    let backend = Http2Backend::start(setup, |_| Http2Answer::Echo);
+    let backend = Http2Backend::start(setup, |_| Http2Reply::Echo);
     let gateway = before(&backend, "");
     for seed in 1..4 {
         let body = Random::seeded(seed).bytes(700_000);
@@ -76,7 +77,7 @@ fn long_bodies_pass_both_ways_through_small_windows() {
 
 #[test]
 fn answers_without_a_body_end_with_their_head() {
-    let backend = Http2Backend::answering(|request| Http2Answer::Whole {
+    let backend = Http2Backend::answering(|request| Http2Reply::Whole {
         status: if request.path == "/none" { 204 } else { 200 },
         hint: None,
         fields: match request.method.as_str() {

@@ -1,7 +1,7 @@
 //! How requests share connections.
 
 use crate::before;
-use foregate_testkit::{Http2Answer, Http2Backend, Http2Setup, eventually};
+use foregate_testkit::{Http2Backend, Http2Reply, Http2Setup, eventually};
 use std::thread;
 
 /// Sends `count` requests at once that the backend does not answer, and waits until it has `expected` of them.
@@ -15,10 +15,15 @@ fn hold(gateway: &foregate_testkit::Gateway, count: usize) -> Vec<foregate_testk
         .collect()
 }
 
-fn patient(request: &foregate_testkit::Http2Request) -> Http2Answer {
+/// Breaks the connection off, so that nobody takes it for a client that only has nothing more to say.
+fn leave(client: foregate_testkit::RawClient) {
+    client.into_connection().reset();
+}
+
+fn patient(request: &foregate_testkit::Http2Request) -> Http2Reply {
     match request.path.as_str() {
-        "/wait" => Http2Answer::Silence,
-        _ => Http2Answer::ok("fine"),
+        "/wait" => Http2Reply::Silence,
+        _ => Http2Reply::ok("fine"),
     }
 }
 
@@ -34,7 +39,7 @@ fn many_requests_at_once_share_one_connection() {
     assert_eq!(gateway.get("a", "/").body, b"fine");
     assert_eq!(backend.connections(), 1);
     // Clients that leave take their streams with them, and the connection stays.
-    drop(clients);
+    clients.into_iter().for_each(leave);
     eventually("streams are cancelled", || {
         (backend.streams() == 0).then_some(())
     });
@@ -83,7 +88,7 @@ fn requests_wait_for_a_place_when_no_connection_may_be_opened() {
     });
     let waiting = thread::scope(|scope| {
         let waiting = scope.spawn(|| gateway.get("a", "/"));
-        eventually("one leaves", || clients.pop().map(drop));
+        eventually("one leaves", || clients.pop().map(leave));
         waiting.join().expect("no panic")
     });
     assert_eq!((waiting.status, backend.connections()), (200, 1));

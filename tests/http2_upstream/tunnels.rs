@@ -1,7 +1,7 @@
 //! WebSockets of HTTP/1.1 clients, carried by extended CONNECT (RFC 8441).
 
 use crate::before;
-use foregate_testkit::{Http2Answer, Http2Backend, Http2Setup, Random};
+use foregate_testkit::{Http2Backend, Http2Reply, Http2Setup, Random};
 
 const UPGRADE: &str = concat!(
     "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n",
@@ -14,7 +14,7 @@ fn a_websocket_passes_to_a_backend_that_knows_extended_connect() {
         extended_connect: true,
         ..Default::default()
     };
-    let backend = Http2Backend::start(setup, |_| Http2Answer::Echo);
+    let backend = Http2Backend::start(setup, |_| Http2Reply::Echo);
     let gateway = before(&backend, "");
     let mut client = gateway.connect();
     client.send(format!("{UPGRADE}first"));
@@ -56,7 +56,7 @@ fn a_backend_that_refuses_the_tunnel_is_heard() {
         extended_connect: true,
         ..Default::default()
     };
-    let backend = Http2Backend::start(setup, |_| Http2Answer::Whole {
+    let backend = Http2Backend::start(setup, |_| Http2Reply::Whole {
         status: 403,
         hint: None,
         fields: Vec::new(),
@@ -70,7 +70,7 @@ fn a_backend_that_refuses_the_tunnel_is_heard() {
 
 #[test]
 fn without_extended_connect_the_reason_is_named() {
-    let backend = Http2Backend::answering(|_| Http2Answer::ok("fine"));
+    let backend = Http2Backend::answering(|_| Http2Reply::ok("fine"));
     let gateway = before(&backend, "");
     assert_eq!(gateway.exchange(UPGRADE).status, 502);
     assert_eq!(gateway.only_log_line().reason(), "upgrade-unsupported");

@@ -53,19 +53,23 @@ pub(crate) async fn run<C: Client>(
     let has_body = exchange.outcome.is_ok_and(|length| !length.is_empty());
     // What can't be sent twice is sent only where the kernel, too, thinks that somebody listens.
     let repeatable = head.method.is_idempotent() && !has_body;
-    let mut connection = obtain(client, pool, patience, !repeatable).await?;
+    let purpose = match exchange.upgrade {
+        Some(_) => Use::Upgrade,
+        None => Use::Requests,
+    };
+    let mut connection = obtain(client, pool, purpose, patience, !repeatable).await?;
     let mut refused = false;
     loop {
         let stale = connection.is_reused();
         match ask(exchange, client, head, connection, upstream, patience).await {
             Err(failure) if failure.is_stale() && stale && repeatable => {
                 let ticket = pool.fresh().ok_or(full())?;
-                connection = dial(client, ticket, Use::Requests, patience).await?;
+                connection = dial(client, ticket, purpose, patience).await?;
             }
             // A backend that is going away takes requests on its next connection.
             Err(failure) if failure.unprocessed && !refused => {
                 refused = true;
-                connection = obtain(client, pool, patience, !repeatable).await?;
+                connection = obtain(client, pool, purpose, patience, !repeatable).await?;
             }
             Err(failure) => return Err(failure.verdict(repeatable)),
             Ok(heard) => return Ok(heard),
@@ -86,15 +90,16 @@ pub(crate) fn full() -> Failure {
 async fn obtain<C: Client>(
     client: &mut C,
     pool: &Rc<Pool>,
+    purpose: Use,
     patience: &mut Patience,
     verify: bool,
 ) -> Result<Connection, Failure> {
     let mut waited = false;
     loop {
-        match pool.checkout(verify) {
+        match pool.checkout(purpose, verify) {
             Checkout::Reused(connection) => return Ok(connection),
             Checkout::Connect(ticket) => {
-                return dial(client, ticket, Use::Requests, patience).await;
+                return dial(client, ticket, purpose, patience).await;
             }
             Checkout::Full => {
                 if !waited {

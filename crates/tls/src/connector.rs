@@ -84,16 +84,36 @@ impl Connector {
     ///
     /// # Errors
     /// Why there is no connection.
-    pub async fn connect(
+    pub async fn connect(&self, socket: TcpStream, host: &str) -> Result<Stream, BackendTlsFault> {
+        let offered = self.config.alpn_protocols.clone();
+        self.handshake(socket, host, offered).await
+    }
+
+    /// [`Connector::connect`], offering HTTP/1.1 only: for what HTTP/2 can't carry to every backend.
+    ///
+    /// # Errors
+    /// Why there is no connection.
+    pub async fn connect_http1(
+        &self,
+        socket: TcpStream,
+        host: &str,
+    ) -> Result<Stream, BackendTlsFault> {
+        self.handshake(socket, host, vec![b"http/1.1".to_vec()])
+            .await
+    }
+
+    async fn handshake(
         &self,
         mut socket: TcpStream,
         host: &str,
+        offered: Vec<Vec<u8>>,
     ) -> Result<Stream, BackendTlsFault> {
         let name = match &self.server_name {
             Some(name) => name.clone(),
             None => server_name(host).ok_or(BackendTlsFault::NoName)?,
         };
-        let party = UnbufferedClientConnection::new(Arc::clone(&self.config), name);
+        let config = Arc::clone(&self.config);
+        let party = UnbufferedClientConnection::new_with_alpn(config, name, offered);
         let party = party.map_err(|error| BackendTlsFault::from(&error))?;
         let mut handshake = Handshake::new(party, Vec::new());
         let mut incoming = Vec::with_capacity(READ_BYTES);

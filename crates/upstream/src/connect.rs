@@ -61,11 +61,12 @@ impl ConnectFault {
 }
 
 /// Opens a connection, says who it speaks for if asked to, and holds a TLS handshake with a `connector`, for the host
-/// `name`. The caller keeps the time.
+/// `name`; `http1_only` leaves it no other protocol to agree on. The caller keeps the time.
 pub(crate) async fn connect(
     address: SocketAddr,
     proxy_protocol: Option<u8>,
     tls: Option<(&Connector, &str)>,
+    http1_only: bool,
     client: SocketAddr,
     local: SocketAddr,
 ) -> Result<Stream, ConnectFault> {
@@ -94,6 +95,10 @@ pub(crate) async fn connect(
             .map_err(|_| ConnectFault::Failed)?;
     }
     match tls {
+        Some((connector, name)) if http1_only => connector
+            .connect_http1(stream, name)
+            .await
+            .map_err(ConnectFault::Tls),
         Some((connector, name)) => connector
             .connect(stream, name)
             .await

@@ -141,6 +141,11 @@ impl Http2 {
         self.engine.borrow_mut()
     }
 
+    /// Whether the backend has said that it takes extended CONNECT.
+    pub(crate) fn takes_upgrades(&self) -> bool {
+        self.engine.borrow().takes_extended_connect()
+    }
+
     pub(crate) fn scheme(&self) -> Scheme {
         self.scheme
     }

@@ -32,6 +32,9 @@ pub enum Protocol {
 pub enum Use {
     /// Requests.
     Requests,
+    /// A request that asks for another protocol: where nothing was said against it, one of HTTP/1.1, since few
+    /// backends take such requests in HTTP/2 (RFC 8441).
+    Upgrade,
     /// Bytes that are passed on as they are.
     Bytes,
 }
@@ -229,8 +232,8 @@ impl Pool {
 
     /// The most recently used idle connection that is still good, else the right to open one. `verify` asks the
     /// kernel too, for requests that could not be sent again.
-    pub fn checkout(self: &Rc<Pool>, verify: bool) -> Checkout {
-        if let Some(lease) = self.lease() {
+    pub fn checkout(self: &Rc<Pool>, purpose: Use, verify: bool) -> Checkout {
+        if let Some(lease) = self.lease(purpose) {
             self.cells().pool_hits.one();
             return Checkout::Reused(Connection(Carrier::Http2(lease)));
         }
@@ -254,20 +257,24 @@ impl Pool {
             })));
         }
         // One that is on its way may have room for all that wait.
-        if self.dialling.get() > 0 && self.may_share() {
+        if self.dialling.get() > 0 && self.may_share() && !self.wants_http1(purpose) {
             return Checkout::Full;
         }
         self.fresh().map_or(Checkout::Full, Checkout::Connect)
     }
 
     /// A place on a shared connection.
-    fn lease(&self) -> Option<Lease> {
+    fn lease(&self, purpose: Use) -> Option<Lease> {
         let shared = self.shared.borrow();
         if shared.is_empty() {
             return None;
         }
+        let wants_http1 = self.wants_http1(purpose);
         let requests_max = self.limits.get().requests_max;
-        let found = shared.iter().find_map(|one| one.lease(requests_max));
+        let found = shared
+            .iter()
+            .filter(|one| !wants_http1 || one.takes_upgrades())
+            .find_map(|one| one.lease(requests_max));
         if found.is_none()
             && let Some(max) = requests_max
         {
@@ -275,6 +282,11 @@ impl Pool {
             shared.iter().for_each(|one| one.retire_if_spent(max));
         }
         found
+    }
+
+    /// Whether a new connection for that is one of HTTP/1.1 although HTTP/2 may be spoken.
+    fn wants_http1(&self, purpose: Use) -> bool {
+        purpose == Use::Upgrade && self.limits.get().protocol == Protocol::Auto
     }
 
     /// Whether a connection that is being opened may turn out to be shared.
@@ -332,7 +344,8 @@ impl Pool {
     }
 
     fn wake_all(&self) {
-        for _ in 0..self.waiting.borrow().len() {
+        let waiting = self.waiting.borrow().len();
+        for _ in 0..waiting {
             self.wake_one();
         }
     }
@@ -374,8 +387,11 @@ impl Pool {
         let label = pool.endpoint.label();
         let host = label.rsplit_once(':').map_or(label, |(host, _)| host);
         let tls = connector.as_deref().map(|connector| (connector, host));
-        let stream = connect::connect(address, limits.proxy_protocol, tls, client, local).await?;
-        let shares = purpose == Use::Requests && limits.protocol.shares(&stream)?;
+        let http1_only = pool.wants_http1(purpose);
+        let proxy_protocol = limits.proxy_protocol;
+        let dialled = connect::connect(address, proxy_protocol, tls, http1_only, client, local);
+        let stream = dialled.await?;
+        let shares = purpose != Use::Bytes && limits.protocol.shares(&stream)?;
         if !shares {
             if purpose == Use::Requests {
                 pool.shares.set(Some(false));

@@ -28,7 +28,7 @@ pub struct Http2Request {
     pub protocol: Option<String>,
     /// Its fields, in order.
     pub fields: Vec<(String, String)>,
-    /// Its content; of a tunnel and of [`Http2Answer::Echo`] none, as those are answered before it has come.
+    /// Its content; of a tunnel and of [`Http2Reply::Echo`] none, as those are answered before it has come.
     pub body: Vec<u8>,
     /// Its trailer fields.
     pub trailers: Vec<(String, String)>,
@@ -46,7 +46,7 @@ impl Http2Request {
 
 /// What it does with a request.
 #[derive(Clone, Debug)]
-pub enum Http2Answer {
+pub enum Http2Reply {
     /// Answers.
     Whole {
         /// The status code.
@@ -74,10 +74,10 @@ pub enum Http2Answer {
     Silence,
 }
 
-impl Http2Answer {
+impl Http2Reply {
     /// 200 with this content.
-    pub fn ok(body: impl Into<Vec<u8>>) -> Http2Answer {
-        Http2Answer::Whole {
+    pub fn ok(body: impl Into<Vec<u8>>) -> Http2Reply {
+        Http2Reply::Whole {
             status: 200,
             hint: None,
             fields: Vec::new(),
@@ -108,7 +108,7 @@ impl Default for Http2Setup {
     }
 }
 
-type Script = dyn Fn(&Http2Request) -> Http2Answer + Send + Sync;
+type Script = dyn Fn(&Http2Request) -> Http2Reply + Send + Sync;
 
 #[derive(Default)]
 struct Seen {
@@ -130,7 +130,7 @@ pub struct Http2Backend {
 impl Http2Backend {
     /// Answers each request as `script` says.
     pub fn answering(
-        script: impl Fn(&Http2Request) -> Http2Answer + Send + Sync + 'static,
+        script: impl Fn(&Http2Request) -> Http2Reply + Send + Sync + 'static,
     ) -> Http2Backend {
         Http2Backend::start(Http2Setup::default(), script)
     }
@@ -141,7 +141,7 @@ impl Http2Backend {
     /// When no port is free.
     pub fn start(
         setup: Http2Setup,
-        script: impl Fn(&Http2Request) -> Http2Answer + Send + Sync + 'static,
+        script: impl Fn(&Http2Request) -> Http2Reply + Send + Sync + 'static,
     ) -> Http2Backend {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
         listener.set_nonblocking(true).expect("a socket option");
@@ -298,7 +298,7 @@ async fn serve(
         connection,
     };
     let answer = script(&asked);
-    if matches!(answer, Http2Answer::Whole { .. }) && asked.protocol.is_none() {
+    if matches!(answer, Http2Reply::Whole { .. }) && asked.protocol.is_none() {
         while let Some(data) = stream.data().await {
             let data = data?;
             asked.body.extend_from_slice(&data);
@@ -310,37 +310,37 @@ async fn serve(
     }
     seen.requests.lock().expect("no panic").push(asked);
     match answer {
-        Http2Answer::Whole { .. } => whole(respond, answer).await,
-        Http2Answer::Echo => echo(respond, stream).await,
-        Http2Answer::ResetAfterHead => {
+        Http2Reply::Whole { .. } => whole(respond, answer).await,
+        Http2Reply::Echo => echo(respond, stream).await,
+        Http2Reply::ResetAfterHead => {
             let mut sending = respond.send_response(Response::new(()), false)?;
             send(&mut sending, vec![b'x'; 100], false).await?;
             tokio::time::sleep(Duration::from_millis(50)).await;
             sending.send_reset(Reason::INTERNAL_ERROR);
             Ok(())
         }
-        Http2Answer::Refuse => {
+        Http2Reply::Refuse => {
             respond.send_reset(Reason::REFUSED_STREAM);
             Ok(())
         }
-        Http2Answer::Reset => {
+        Http2Reply::Reset => {
             respond.send_reset(Reason::INTERNAL_ERROR);
             Ok(())
         }
-        Http2Answer::GoAway => {
+        Http2Reply::GoAway => {
             let _ = leave.send(()).await;
             respond.send_reset(Reason::REFUSED_STREAM);
             Ok(())
         }
-        Http2Answer::Silence => {
+        Http2Reply::Silence => {
             std::future::poll_fn(|cx| respond.poll_reset(cx)).await?;
             Ok(())
         }
     }
 }
 
-async fn whole(mut respond: SendResponse<Bytes>, answer: Http2Answer) -> Result<(), h2::Error> {
-    let Http2Answer::Whole {
+async fn whole(mut respond: SendResponse<Bytes>, answer: Http2Reply) -> Result<(), h2::Error> {
+    let Http2Reply::Whole {
         status,
         hint,
         fields,

@@ -5,6 +5,7 @@ use super::{Connection, Fate, Role};
 use crate::abuse::Offence;
 use crate::h2::error::{Breach, ErrorCode};
 use crate::h2::frame::{FRAME_HEADER_BYTES, FrameHeader, data, flag, window_update};
+use crate::h2::state::State;
 use crate::h2::streams::StreamKey;
 use foregate_message::{Chunk, Fault, Frame, Reason};
 
@@ -194,9 +195,13 @@ impl Connection {
 
     /// END_STREAM has come and passed all rules.
     pub(super) fn peer_ended(&mut self, slot: usize) {
+        let role = self.role;
         let stream = self.streams.at(slot);
         stream.state = stream.state.received_end();
         stream.flags.peer_ended = true;
+        if role == Role::Client && stream.state == State::Closed {
+            self.budget.served();
+        }
         self.mark_ready(slot);
         self.settle(slot);
     }
