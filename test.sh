@@ -75,7 +75,6 @@ step_install() {
     need pebble pebble
     need /usr/sbin/named bind9
     need dig bind9-dnsutils
-    need nghttp nghttp2-client
     need sslscan sslscan
     need chromium chromium
     python_libraries

@@ -129,10 +129,7 @@ impl Server {
             &surroundings,
             &sender,
         )?;
-        let listeners = listening
-            .iter()
-            .flat_map(|one| one.bound.iter().map(|at| (one.plan.name.to_string(), *at)))
-            .collect();
+        let listeners = bound(&listening);
         let facts = Arc::new(Facts::new(
             Arc::clone(&registry),
             Arc::clone(&fleet),
@@ -209,6 +206,16 @@ fn open_listeners(
         listening.push(one);
     }
     Ok((listening, opened))
+}
+
+/// Names and addresses that are listened on.
+fn bound(listening: &[Listening]) -> Vec<(String, SocketAddr)> {
+    let of_one = |one: &Listening| {
+        let name = one.plan.name.to_string();
+        let addresses = one.bound.clone();
+        addresses.into_iter().map(move |at| (name.clone(), at))
+    };
+    listening.iter().flat_map(of_one).collect()
 }
 
 /// Takes certificates up, and has the others issued.

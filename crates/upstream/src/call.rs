@@ -36,6 +36,10 @@ pub enum SendOutcome {
 #[derive(Debug)]
 pub struct Call(Kind);
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a call is boxed by whoever makes it, and most are of the large kind"
+)]
 #[derive(Debug)]
 enum Kind {
     Http1(Http1Call),

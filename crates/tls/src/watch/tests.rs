@@ -1,6 +1,5 @@
 use super::*;
 use crate::certificate::{Finding, load};
-use foregate_telemetry::metrics::{Exposition, Gauges};
 use foregate_testkit::{Authority, Issued, PATIENCE, Scratch, eventually};
 use std::os::unix::fs::symlink;
 
