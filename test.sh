@@ -75,6 +75,7 @@ step_install() {
     need named bind9
     need nghttp nghttp2-client
     need sslscan sslscan
+    need testssl testssl.sh bsdextrautils bind9-dnsutils procps
     need chromium chromium
     python_libraries
     cargo deny --version >/dev/null 2>&1 || cargo install cargo-deny --locked

@@ -1,6 +1,6 @@
 //! **Purpose:** fuzz targets for everything that reads what strangers send, each with the invariants it asserts.
 //! **Never knows:** which driver calls it: the smoke run of this package, its tests, or libFuzzer.
-//! **Next on the road:** nothing; `wire`, `message` and `config` are called from here.
+//! **Next on the road:** nothing; `wire`, `message`, `policy` and `config` are called from here.
 //!
 //! A target is a function over bytes that panics when an invariant is broken. [`TARGETS`] lists them with a generator
 //! of likely inputs; [`smoke`] runs one on its corpus and on seeded mutations for a bounded time.
@@ -22,6 +22,7 @@ pub use targets::forwarding::forwarding;
 pub use targets::heads::{request_head, response_head};
 pub use targets::proxy::proxy_header;
 pub use targets::target::target;
+pub use targets::web::grpc_web;
 
 /// A fuzz target.
 #[derive(Clone, Copy)]
@@ -85,6 +86,11 @@ pub const TARGETS: &[Target] = &[
         name: "h2_request_head",
         run: h2_request_head,
         generate: blocks::request,
+    },
+    Target {
+        name: "grpc_web",
+        run: grpc_web,
+        generate: targets::web::generate,
     },
 ];
 
