@@ -68,12 +68,13 @@ step_install() {
     cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
     need cc gcc libc6-dev
     need curl curl ca-certificates
+    need h2load nghttp2-client
     need openssl openssl
     need python3 python3
     need valgrind valgrind libc6-dbg
     need pebble pebble
-    need named bind9
-    need nghttp nghttp2-client
+    need /usr/sbin/named bind9
+    need dig bind9-dnsutils
     need sslscan sslscan
     need testssl testssl.sh bsdextrautils bind9-dnsutils procps
     need chromium chromium

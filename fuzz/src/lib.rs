@@ -1,6 +1,6 @@
 //! **Purpose:** fuzz targets for everything that reads what strangers send, each with the invariants it asserts.
 //! **Never knows:** which driver calls it: the smoke run of this package, its tests, or libFuzzer.
-//! **Next on the road:** nothing; `wire`, `message`, `policy` and `config` are called from here.
+//! **Next on the road:** nothing; `wire`, `message`, `policy`, `tls` and `config` are called from here.
 //!
 //! A target is a function over bytes that panics when an invariant is broken. [`TARGETS`] lists them with a generator
 //! of likely inputs; [`smoke`] runs one on its corpus and on seeded mutations for a bounded time.
@@ -8,6 +8,7 @@
 mod blocks;
 mod dice;
 mod grammar;
+mod handshakes;
 mod mutate;
 pub mod reference;
 pub mod smoke;
@@ -22,6 +23,7 @@ pub use targets::forwarding::forwarding;
 pub use targets::heads::{request_head, response_head};
 pub use targets::proxy::proxy_header;
 pub use targets::target::target;
+pub use targets::tls::{certificate_pem, client_hello};
 pub use targets::web::grpc_web;
 
 /// A fuzz target.
@@ -66,6 +68,16 @@ pub const TARGETS: &[Target] = &[
         name: "target",
         run: target,
         generate: grammar::target,
+    },
+    Target {
+        name: "client_hello",
+        run: client_hello,
+        generate: handshakes::client_hello,
+    },
+    Target {
+        name: "certificate_pem",
+        run: certificate_pem,
+        generate: handshakes::pem,
     },
     Target {
         name: "config",

@@ -8,6 +8,7 @@ pub(crate) mod forwarding;
 pub(crate) mod heads;
 pub(crate) mod proxy;
 pub(crate) mod target;
+pub(crate) mod tls;
 pub(crate) mod web;
 
 use foregate_message::Fields;

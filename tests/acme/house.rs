@@ -78,11 +78,15 @@ pub(crate) fn certs(gateway: &Gateway, arguments: &[&str]) -> Run {
 pub(crate) fn certificate(gateway: &Gateway, name: &str) -> serde_json::Value {
     let run = certs(gateway, &["--json"]);
     assert_eq!(run.code, Some(0), "{}", run.stderr);
-    let told: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
-    let all = told["certificates"].as_array().unwrap().iter();
-    let found = all
-        .clone()
-        .find(|one| one["names"].as_array().unwrap().contains(&name.into()));
+    let told: serde_json::Value =
+        serde_json::from_str(&run.stdout).expect("the command writes JSON");
+    let all = told["certificates"].as_array().expect("a list").iter();
+    let found = all.clone().find(|one| {
+        one["names"]
+            .as_array()
+            .expect("a list")
+            .contains(&name.into())
+    });
     found
         .unwrap_or_else(|| panic!("{name} is not in {told:#}"))
         .clone()
@@ -106,7 +110,7 @@ pub(crate) fn curl(url: &str, resolve: &str, root: &str) -> Option<String> {
         .arg(root)
         .arg(url)
         .output()
-        .unwrap();
+        .expect("curl runs");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     output.status.success().then_some(text)
 }

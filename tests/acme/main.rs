@@ -4,3 +4,4 @@ mod automatic;
 mod commands;
 mod house;
 mod local;
+mod on_demand;

@@ -14,6 +14,10 @@ pub const REQUEST_SECONDS_COUNT: &str = "foregate_request_seconds_count";
 pub const CONNECTIONS: &str = "foregate_connections";
 /// Client connections taken, by `listener`.
 pub const CONNECTIONS_ACCEPTED: &str = "foregate_connections_accepted_total";
+/// Those of them that spoke HTTP/2, by `listener`.
+pub const CONNECTIONS_HTTP2: &str = "foregate_connections_http2_total";
+/// HTTP/2 connections ended for what the client did, by `reason`.
+pub const HTTP2_CONNECTIONS_FAILED: &str = "foregate_http2_connections_failed_total";
 /// Client connections turned away, by `listener` and `reason`.
 pub const CONNECTIONS_REFUSED: &str = "foregate_connections_refused_total";
 /// Attempts sent, by `upstream` and `endpoint`.

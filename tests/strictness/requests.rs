@@ -74,7 +74,6 @@ fn request_lines() {
             "400 bare-cr|bad-version|bad-start-line <- GET / HTTP/1.1\rHost: a\r\n\r\n",
             "505 version-unsupported <- GET / HTTP/2.0\r\nHost: a\r\n\r\n",
             "505 version-unsupported <- GET / HTTP/0.9\r\nHost: a\r\n\r\n",
-            "505 version-unsupported <- PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
             "400 bad-version <- GET / HTTP/1.10\r\nHost: a\r\n\r\n",
             "400 bad-version|bad-start-line <- GET / http/1.1\r\nHost: a\r\n\r\n",
             "400 bad-version|bad-start-line <- GET / HTTP/11\r\nHost: a\r\n\r\n",

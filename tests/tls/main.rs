@@ -2,6 +2,7 @@
 
 mod backends;
 mod client_certificates;
+mod early_data;
 mod files;
 mod redirect;
 mod reload;

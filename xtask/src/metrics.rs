@@ -12,7 +12,12 @@ const PREFIX: &str = "foregate_";
 
 /// Collects the names a source file registers outside its tests.
 pub(crate) fn collect(path: &Path, text: &str, source: &Source, names: &mut BTreeSet<String>) {
-    let rooms = ["crates/telemetry", "crates/server", "crates/acme"];
+    let rooms = [
+        "crates/telemetry",
+        "crates/server",
+        "crates/acme",
+        "crates/tls",
+    ];
     let in_product = rooms.iter().any(|room| path.starts_with(room));
     if !in_product || path.ends_with("tests.rs") {
         return;

@@ -20,6 +20,8 @@ pub struct Timing {
     /// The hold after the first failure; doubled by each one that follows. Two minutes keep within the five failed
     /// validations an hour that public CAs allow.
     pub backoff_first: Duration,
+    /// The same when the server was not even reached, which costs it nothing: as at boot, before the network is there.
+    pub backoff_unreached: Duration,
     /// The longest hold after failures, without jitter.
     pub backoff_max: Duration,
     /// The shortest span between two orders for one certificate, whatever else says.
@@ -34,6 +36,7 @@ impl Default for Timing {
     fn default() -> Timing {
         Timing {
             backoff_first: Duration::from_secs(120),
+            backoff_unreached: Duration::from_secs(10),
             backoff_max: Duration::from_secs(6 * 3_600),
             floor: Duration::from_secs(5),
             retry_after_max: Duration::from_secs(7 * 86_400),
@@ -88,22 +91,30 @@ pub fn renew_at(life: Span, window: Option<Span>, seed: u64) -> UnixTime {
     chosen.min(life.at(9, 10))
 }
 
+/// How an order failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Setback {
+    /// Whether the server was reached at all.
+    pub reached: bool,
+    /// How long it wants to be left alone.
+    pub retry_after: Option<Duration>,
+}
+
 /// The hold after `failures` failures in a row; `random` is a fresh random number.
 #[must_use]
-pub fn hold_after(
-    timing: &Timing,
-    failures: u32,
-    retry_after: Option<Duration>,
-    random: u64,
-) -> Duration {
+pub fn hold_after(timing: &Timing, failures: u32, setback: Setback, random: u64) -> Duration {
     let doublings = failures.saturating_sub(1).min(31);
-    let plain = timing
-        .backoff_first
-        .saturating_mul(1 << doublings)
-        .min(timing.backoff_max);
+    let first = match setback.reached {
+        true => timing.backoff_first,
+        false => timing.backoff_unreached,
+    };
+    let plain = first.saturating_mul(1 << doublings).min(timing.backoff_max);
     // Three to five quarters, so that gateways that failed together do not come back together.
     let jittered = plain.saturating_mul(750 + (random % 501) as u32) / 1_000;
-    let asked = retry_after.unwrap_or_default().min(timing.retry_after_max);
+    let asked = setback
+        .retry_after
+        .unwrap_or_default()
+        .min(timing.retry_after_max);
     jittered.max(asked).max(timing.floor)
 }
 
@@ -188,15 +199,9 @@ impl Schedule {
     }
 
     /// An order failed.
-    pub fn failed(
-        &mut self,
-        now: Moment,
-        retry_after: Option<Duration>,
-        random: u64,
-        timing: &Timing,
-    ) {
+    pub fn failed(&mut self, now: Moment, setback: Setback, random: u64, timing: &Timing) {
         self.failures = self.failures.saturating_add(1);
-        self.held_until = now.plus(hold_after(timing, self.failures, retry_after, random));
+        self.held_until = now.plus(hold_after(timing, self.failures, setback, random));
     }
 
     /// Renewal information came, or did not; `after` is when the server wants to be asked again.
@@ -313,6 +318,13 @@ mod tests {
         }
     }
 
+    fn reached(retry_after: Option<Duration>) -> Setback {
+        Setback {
+            reached: true,
+            retry_after,
+        }
+    }
+
     #[test]
     fn renewal_is_at_two_thirds_less_jitter() {
         let life = span(0, 90 * DAY);
@@ -343,7 +355,9 @@ mod tests {
     #[test]
     fn back_off_doubles_up_to_its_cap_and_honours_the_server() {
         let timing = Timing::default();
-        let hold = |failures, retry| hold_after(&timing, failures, retry, 250).as_secs();
+        let hold = |failures, retry| hold_after(&timing, failures, reached(retry), 250).as_secs();
+        let unreached = hold_after(&timing, 1, Setback::default(), 250);
+        assert_eq!(unreached, timing.backoff_unreached);
         assert_eq!(
             (hold(1, None), hold(2, None), hold(3, None)),
             (120, 240, 480)
@@ -467,7 +481,7 @@ mod tests {
         #[test]
         fn holds_stay_within_their_bounds(failures in 1u32..u32::MAX, retry in proptest::option::of(any::<u64>()), random: u64) {
             let timing = Timing::default();
-            let hold = hold_after(&timing, failures, retry.map(Duration::from_secs), random);
+            let hold = hold_after(&timing, failures, reached(retry.map(Duration::from_secs)), random);
             prop_assert!(hold >= timing.backoff_first * 3 / 4);
             prop_assert!(hold <= timing.retry_after_max.max(timing.backoff_max * 5 / 4));
         }
@@ -493,7 +507,7 @@ mod tests {
                             schedule.issued(moment, life, step.random, step.random % 2 == 0, &timing);
                             earliest = now + step.days * DAY / 3;
                         } else {
-                            schedule.failed(moment, step.retry_after.map(Duration::from_secs), step.random, &timing);
+                            schedule.failed(moment, reached(step.retry_after.map(Duration::from_secs)), step.random, &timing);
                             earliest = now + step.retry_after.unwrap_or(0).clamp(90, 7 * DAY);
                         }
                     }

@@ -37,7 +37,7 @@ enum Established {
     /// Its requests are served.
     Served(Box<Connection>),
     /// Its bytes are passed on.
-    Passed(Box<Connection>, Result<Option<String>, Reason>),
+    Passed(Box<Connection>, Passage),
 }
 
 impl Arrived {
@@ -61,38 +61,27 @@ impl Arrived {
     }
 
     /// Does what comes before requests or bytes, then serves or passes on.
-    pub(crate) async fn establish<H: Handler>(
+    ///
+    /// What comes before is large and boxed, so that the task of a connection that rests is no more than the rest.
+    pub(crate) fn establish<H: Handler>(
         self,
         proxy_protocol: bool,
         mode: ListenerMode,
         handler: Rc<H>,
-    ) {
+    ) -> impl Future<Output = ()> + use<H> {
         // Held until the connection counts itself: a worker that drains waits for it.
         let count = self.worker.connection();
-        // Large, and gone before the connection comes to rest.
-        let established = Box::pin(self.begin(proxy_protocol, mode)).await;
-        match established {
-            Some(Established::Served(connection)) => {
-                drop(count);
-                connection.run(handler).await;
+        let beginning = Box::pin(self.begin(proxy_protocol, mode));
+        async move {
+            let established = beginning.await;
+            drop(count);
+            match established {
+                Some(Established::Served(connection)) => connection.run(handler).await,
+                Some(Established::Passed(connection, passage)) => {
+                    connection.pass(passage, handler).await;
+                }
+                None => {}
             }
-            Some(Established::Passed(connection, name)) => {
-                drop(count);
-                let passage = match name {
-                    Ok(name) => Passage {
-                        server_name: name,
-                        outcome: Ok(()),
-                        at: now(),
-                    },
-                    Err(reason) => Passage {
-                        server_name: None,
-                        outcome: Err(reason),
-                        at: now(),
-                    },
-                };
-                connection.pass(passage, handler).await;
-            }
-            None => {}
         }
     }
 
@@ -107,10 +96,10 @@ impl Arrived {
         Some(match mode {
             ListenerMode::Cleartext => Established::Served(self.in_cleartext()),
             ListenerMode::Tls(rules) => Established::Served(self.shake_hands(&rules).await?),
-            ListenerMode::Tcp => Established::Passed(self.in_cleartext(), Ok(None)),
+            ListenerMode::Tcp => Established::Passed(self.in_cleartext(), passage(Ok(None))),
             ListenerMode::TlsPassthrough { hello_timeout } => {
                 let name = self.asked_name(hello_timeout).await;
-                Established::Passed(self.in_cleartext(), name)
+                Established::Passed(self.in_cleartext(), passage(name))
             }
         })
     }
@@ -140,8 +129,11 @@ impl Arrived {
         };
         let mut stream = match accepted {
             Ok(stream) => stream,
-            Err(HandshakeFault::ChallengeAnswered) => return None,
             Err(fault) => {
+                shard.listener(id).tls().failed(fault.name());
+                if fault == HandshakeFault::ChallengeAnswered {
+                    return None;
+                }
                 shard.listener(id).refused(Refusal::Handshake);
                 process::debug(
                     "a handshake came to nothing",
@@ -151,7 +143,10 @@ impl Arrived {
             }
         };
         let peer = match stream.take_facts() {
-            Some(facts) => peer.over_tls(facts),
+            Some(facts) => {
+                shard.listener(id).tls().done(facts.cipher, facts.resumed);
+                peer.over_tls(facts)
+            }
             None => peer,
         };
         let input = Chunk::default();
@@ -205,5 +200,18 @@ impl Arrived {
                 Err(_) => return false,
             }
         }
+    }
+}
+
+/// A connection that is ready to be passed on by a name, or why it is not.
+fn passage(name: Result<Option<String>, Reason>) -> Passage {
+    let (server_name, outcome) = match name {
+        Ok(name) => (name, Ok(())),
+        Err(reason) => (None, Err(reason)),
+    };
+    Passage {
+        server_name,
+        outcome,
+        at: now(),
     }
 }

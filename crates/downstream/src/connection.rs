@@ -125,7 +125,7 @@ impl Connection {
         loop {
             self.peer.rest();
             if self.input.is_empty() && !self.wait().await {
-                return;
+                return self.stream.close_now();
             }
             if !std::mem::replace(&mut is_known, true) && self.speaks_http2().await {
                 // Its state is larger than that of a connection that waits for HTTP/1.
@@ -379,8 +379,14 @@ async fn active<H: Handler>(connection: &mut Connection, handler: &H) -> End {
             Heading::Complete(outcome) => outcome,
             Heading::Idle if connection.stay_ready().await => continue,
             Heading::Idle => return End::Keep,
-            Heading::Closed => return End::Close,
+            Heading::Closed => {
+                connection.stream.close_now();
+                return End::Close;
+            }
         };
+        if let Some(facts) = &mut connection.peer.tls {
+            facts.early = connection.stream.is_early();
+        }
         let mut client = Http1::new(connection, limits, &head, &outcome);
         let arrival = Arrival {
             head: &mut head,

@@ -8,7 +8,7 @@ use crate::upload::Upload;
 use foregate_message::{BodyLength, Client, Reason, RequestHead, ResponseHead, Status};
 use foregate_telemetry::clock::recent;
 use foregate_telemetry::metrics::EndpointFailure;
-use foregate_upstream::{Call, Checkout, ConnectFault, Connection, Pool, Ticket};
+use foregate_upstream::{Call, Checkout, ConnectFault, Connection, Pool, Ticket, Use};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
@@ -54,12 +54,18 @@ pub(crate) async fn run<C: Client>(
     // What can't be sent twice is sent only where the kernel, too, thinks that somebody listens.
     let repeatable = head.method.is_idempotent() && !has_body;
     let mut connection = obtain(client, pool, patience, !repeatable).await?;
+    let mut refused = false;
     loop {
         let stale = connection.is_reused();
         match ask(exchange, client, head, connection, upstream, patience).await {
             Err(failure) if failure.is_stale() && stale && repeatable => {
                 let ticket = pool.fresh().ok_or(full())?;
-                connection = dial(client, ticket, patience).await?;
+                connection = dial(client, ticket, Use::Requests, patience).await?;
+            }
+            // A backend that is going away takes requests on its next connection.
+            Err(failure) if failure.unprocessed && !refused => {
+                refused = true;
+                connection = obtain(client, pool, patience, !repeatable).await?;
             }
             Err(failure) => return Err(failure.verdict(repeatable)),
             Ok(heard) => return Ok(heard),
@@ -87,7 +93,9 @@ async fn obtain<C: Client>(
     loop {
         match pool.checkout(verify) {
             Checkout::Reused(connection) => return Ok(connection),
-            Checkout::Connect(ticket) => return dial(client, ticket, patience).await,
+            Checkout::Connect(ticket) => {
+                return dial(client, ticket, Use::Requests, patience).await;
+            }
             Checkout::Full => {
                 if !waited {
                     waited = true;
@@ -120,11 +128,12 @@ async fn obtain<C: Client>(
 pub(crate) async fn dial<C: Client>(
     client: &mut C,
     ticket: Ticket,
+    purpose: Use,
     patience: &mut Patience,
 ) -> Result<Connection, Failure> {
     patience.connect();
     let peer = client.peer();
-    let mut connecting = pin!(Pool::connect(ticket, peer.address, peer.local));
+    let mut connecting = pin!(Pool::connect(ticket, purpose, peer.address, peer.local));
     poll_fn(|cx| {
         if let Poll::Ready(connected) = connecting.as_mut().poll(cx) {
             return Poll::Ready(connected.map_err(refused));
@@ -160,6 +169,9 @@ struct Unheard {
     reason: Reason,
     /// The backend has said nothing, and nothing of the body was taken from the client.
     untouched: bool,
+    /// The backend has said that it did not look at the request, and nothing of the body was taken from the client:
+    /// whatever the method, it may be sent again (RFC 9113 §8.7).
+    unprocessed: bool,
 }
 
 impl Unheard {
@@ -170,7 +182,7 @@ impl Unheard {
 
     fn verdict(self, repeatable: bool) -> Failure {
         // A backend that closes a new connection without a word has not served the request.
-        let again = self.is_stale() && repeatable;
+        let again = self.is_stale() && repeatable || self.unprocessed;
         Failure {
             reason: self.reason,
             give: if again { Give::Over } else { Give::Up },
@@ -220,6 +232,7 @@ async fn ask<C: Client>(
         Err(reason) => Err(Unheard {
             reason,
             untouched: !asked.call.has_received() && !asked.upload.begun,
+            unprocessed: asked.call.is_unprocessed() && !asked.upload.begun,
         }),
     }
 }

@@ -103,11 +103,16 @@ pub(crate) fn pick(upstream: &Upstream, road: &Road, tried: &Tried) -> Result<us
 /// What an endpoint is to blame for when an attempt or its answer ended with `reason`, if it is.
 pub(crate) fn failure(reason: Reason) -> Option<EndpointFailure> {
     Some(match reason {
-        Reason::UpstreamClosed | Reason::UpstreamTruncated => EndpointFailure::Closed,
-        Reason::FirstByteTimeout | Reason::UpstreamWriteTimeout | Reason::BetweenBytesTimeout => {
-            EndpointFailure::Timeout
+        Reason::UpstreamClosed | Reason::UpstreamTruncated | Reason::UpstreamReset => {
+            EndpointFailure::Closed
         }
-        Reason::Response(_) | Reason::UpgradeUnasked => EndpointFailure::BrokenResponse,
+        Reason::FirstByteTimeout
+        | Reason::UpstreamWriteTimeout
+        | Reason::BetweenBytesTimeout
+        | Reason::UpstreamSilent => EndpointFailure::Timeout,
+        Reason::Response(_) | Reason::UpgradeUnasked | Reason::UpstreamProtocol => {
+            EndpointFailure::BrokenResponse
+        }
         _ => return None,
     })
 }

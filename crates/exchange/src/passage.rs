@@ -12,7 +12,7 @@ use foregate_message::{Client, Peer, Reason};
 use foregate_policy::request_id::RequestId;
 use foregate_snapshot::{ModePlan, UpstreamPlan};
 use foregate_telemetry::clock::{Moment, recent};
-use foregate_upstream::{Call, Pool};
+use foregate_upstream::{Call, Pool, Use};
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -122,7 +122,7 @@ impl Journey {
             }
             // Kept connections are those of requests.
             let connected = match pool.fresh() {
-                Some(ticket) => attempt::dial(client, ticket, patience).await,
+                Some(ticket) => attempt::dial(client, ticket, Use::Bytes, patience).await,
                 None => Err(attempt::full()),
             };
             match connected {

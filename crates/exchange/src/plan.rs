@@ -7,10 +7,14 @@ use foregate_balance::{EjectionPolicy, Endpoint, Picker};
 use foregate_message::path::Normal;
 use foregate_message::{Peer, RequestHead, Scheme, Target, host_without_port};
 use foregate_policy::Facts;
-use foregate_snapshot::{Action, ProxyPlan, RoutePlan, Snapshot, UpstreamPlan};
+use foregate_snapshot::{
+    Action, Protocol as WantedProtocol, ProxyPlan, RoutePlan, Snapshot, UpstreamPlan,
+};
 use foregate_telemetry::clock::Moment;
 use foregate_telemetry::metrics::{EndpointId, RouteId, Shard};
-use foregate_upstream::{BodyLimits, CallLimits, Connector, HeadLimits, Pool, PoolLimits};
+use foregate_upstream::{
+    BodyLimits, CallLimits, Connector, HeadLimits, Http2Limits, Pool, PoolLimits, Protocol,
+};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -164,7 +168,7 @@ fn upstream(
     shard: &Arc<Shard>,
     seed: u64,
 ) -> Upstream {
-    let limits = pool_limits(plan);
+    let limits = pool_limits(snapshot, plan);
     let pools = parts
         .iter()
         .map(|part| {
@@ -209,7 +213,9 @@ fn upstream(
     }
 }
 
-fn pool_limits(plan: &UpstreamPlan) -> PoolLimits {
+fn pool_limits(snapshot: &Snapshot, plan: &UpstreamPlan) -> PoolLimits {
+    let http2 = &snapshot.client.http2;
+    let ack_timeout_ms = http2.ack_timeout.as_millis() as u64;
     PoolLimits {
         idle_max: plan.connections_idle_max,
         open_max: plan.connections_max,
@@ -217,6 +223,28 @@ fn pool_limits(plan: &UpstreamPlan) -> PoolLimits {
         idle_timeout: plan.idle_timeout,
         requests_max: plan.requests_per_connection_max,
         proxy_protocol: plan.proxy_protocol,
+        protocol: match plan.protocol.protocol {
+            WantedProtocol::Http1 => Protocol::Http1,
+            WantedProtocol::Http2 => Protocol::Http2,
+            WantedProtocol::Auto => Protocol::Auto,
+        },
+        // What holds for clients holds for backends too; only the heads have limits of their own.
+        http2: Http2Limits {
+            head: HeadLimits {
+                head_bytes_max: plan.response_head_bytes_max,
+                fields_max: plan.response_fields_max,
+                target_bytes_max: 0,
+            },
+            trailer_bytes_max: snapshot.client.trailer_bytes_max,
+            trailer_fields_max: plan.response_fields_max,
+            streams_max: plan.protocol.streams_per_connection_max,
+            stream_window_bytes: http2.stream_window_bytes,
+            connection_window_bytes: http2.connection_window_bytes,
+            abuse_points_max: http2.abuse_points_per_minute_max,
+            settings_timeout_ms: ack_timeout_ms,
+            ping_timeout_ms: ack_timeout_ms,
+            window_stall_ms: u64::MAX,
+        },
     }
 }
 

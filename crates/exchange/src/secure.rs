@@ -66,7 +66,7 @@ pub(crate) fn challenge(road: &Road, peer: &Peer, head: &RequestHead) -> Option<
     }))
 }
 
-/// Whether the request came as its site wants it: by HTTPS once that is possible, and under the rules for clients'
+/// Whether the request came as its site wants it: by HTTPS once that is possible, not too early, and under the rules for clients'
 /// certificates that hold for its host (RFC 9110 §15.5.20).
 pub(crate) fn secure(
     exchange: &Exchange,
@@ -81,7 +81,7 @@ pub(crate) fn secure(
         if facts.trust != part.trust {
             return Err(Reason::MisdirectedRequest);
         }
-        // Whoever has seen it can send it again (RFC 8470 §3).
+        // What changes something must not be done twice, and whoever overheard it can send it twice (RFC 8470 §4).
         if facts.early && !head.method.is_safe() {
             return Err(Reason::TooEarly);
         }
@@ -121,16 +121,14 @@ pub(crate) fn tell(exchange: &Exchange, peer: &Peer, fields: &mut Fields) {
     }
 }
 
-/// Tells the backend of the client's certificate, in fields that no client can send: what came under these names on any
-/// site goes.
+/// Tells the backend whether the request could be a replay (RFC 8470 §5.1), and of the client's certificate, in fields
+/// that no client can send: what came under these names on any site goes.
 pub(crate) fn describe(exchange: &Exchange, peer: &Peer, fields: &mut Fields) {
-    if peer.tls.as_ref().is_some_and(|facts| facts.early) {
-        // The backend may know better which requests can be served twice (RFC 8470 §5.1).
-        fields.remove_named(b"Early-Data");
-        fields.append_line(b"Early-Data", b"1");
-    }
     let plan = &exchange.plan;
     remove_forged(&plan.snapshot.certificate_fields, fields);
+    if peer.tls.as_ref().is_some_and(|facts| facts.early) {
+        fields.set(FieldId::EarlyData, b"1");
+    }
     let Some(asked) = &exchange.route_plan(plan).tls.client else {
         return;
     };

@@ -29,12 +29,18 @@ use std::sync::Arc;
 /// How handshakes with clients are held, by the listener's number.
 pub(crate) type Acceptors = Arc<HashMap<u32, Arc<Acceptor>>>;
 
+/// How handshakes with backends are held, by the upstream's number.
+pub(crate) type Connectors = Arc<[Option<Arc<Connector>>]>;
+
+/// Connectors, each beside what it was made from.
+type Made = Vec<(ConnectorPlan, Arc<Connector>)>;
+
 /// What workers take up of TLS.
 #[derive(Clone, Debug)]
 pub(crate) struct Secured {
     pub(crate) acceptors: Acceptors,
     /// How handshakes with backends are held, by the upstream's number.
-    pub(crate) connectors: Arc<[Option<Arc<Connector>>]>,
+    pub(crate) connectors: Connectors,
     /// What the road follows, by the site's number.
     pub(crate) sites: Arc<[SecurePart]>,
 }
@@ -42,7 +48,7 @@ pub(crate) struct Secured {
 /// A configuration's TLS, prepared whole: nothing can fail any more.
 pub(crate) struct Prepared {
     secured: Secured,
-    connectors: Vec<(ConnectorPlan, Arc<Connector>)>,
+    connectors: Made,
     files: WatchPlan,
     from_files: HashSet<Arc<str>>,
     wanted: foregate_acme::Wanted,
@@ -78,7 +84,7 @@ pub(crate) struct Keeper {
     sessions: (usize, Arc<SessionCache>),
     missing: Arc<Missing>,
     /// What each connector was made from.
-    connectors: Vec<(ConnectorPlan, Arc<Connector>)>,
+    connectors: Made,
     agent: Option<Agent>,
 }
 

@@ -5,10 +5,10 @@ use crate::credentials::Credentials;
 use crate::fleet::{self, Fleet};
 use crate::front;
 use crate::reasons;
-use crate::secure::{Acceptors, Keeper};
+use crate::secure::{Acceptors, Keeper, Secured};
 use crate::sockets::{self, BindError, Listening};
 use crate::view::Facts;
-use crate::worker::{self, Common, Opened, Running, Update};
+use crate::worker::{self, Opened, Running, Surroundings, Update};
 use foregate_exchange::PlanParts;
 use foregate_snapshot::{LogTarget, Snapshot};
 use foregate_telemetry::clock;
@@ -105,37 +105,31 @@ impl Server {
         }
         let registry = Registry::new(reasons::names());
         let workers = worker_count(&snapshot);
-        let mut listening = Vec::new();
-        let mut opened: Vec<Vec<Opened>> = (0..workers).map(|_| Vec::new()).collect();
-        for plan in &snapshot.listeners {
-            let (one, sockets) =
-                sockets::open(plan, workers, &registry).map_err(StartError::Bind)?;
-            share_out(&one, sockets, &mut opened);
-            listening.push(one);
-        }
+        let (listening, opened) = open_listeners(&snapshot, workers, &registry)?;
         let admin = bind_admin(&snapshot)?;
         let log = open_log(&snapshot).map_err(StartError::Log)?;
         let fleet = Arc::new(Fleet::default());
-        let mut keeper = Keeper::new();
-        let prepared = keeper
-            .prepare(&snapshot, &loaded.credentials, &sockets::ports(&listening))
-            .map_err(StartError::Config)?;
-        let secured = keeper.take_up(prepared).map_err(StartError::Secure)?;
+        let (keeper, secured) = secure(&snapshot, &loaded.credentials, &listening)?;
         let addresses = fleet::look_up(&snapshot);
         let parts = fleet.parts(&snapshot, &addresses, &secured, &registry);
         registry.register("endpoints", Arc::clone(&fleet) as _);
         registry.register("access-log", Arc::new(log.clone()));
+        registry.register("certificate-files", Arc::clone(keeper.store()) as _);
         registry.config_loaded(clock::unix_now());
         let (sender, commands) = sync_channel(64);
-        let common = Common {
+        let surroundings = Surroundings {
             registry: Arc::clone(&registry),
             certificates: keeper.certificates(),
         };
-        let running = spawn_workers(opened, &parts, &secured.acceptors, &log, &common, &sender)?;
-        let listeners = listening
-            .iter()
-            .flat_map(|one| one.bound.iter().map(|at| (one.plan.name.to_string(), *at)))
-            .collect();
+        let running = spawn_workers(
+            opened,
+            &parts,
+            &secured.acceptors,
+            &log,
+            &surroundings,
+            &sender,
+        )?;
+        let listeners = bound(&listening);
         let facts = Arc::new(Facts::new(
             Arc::clone(&registry),
             Arc::clone(&fleet),
@@ -198,12 +192,52 @@ impl Server {
     }
 }
 
+/// Opens every listener; the second part is what each worker gets of them.
+fn open_listeners(
+    snapshot: &Snapshot,
+    workers: usize,
+    registry: &Registry,
+) -> Result<(Vec<Listening>, Vec<Vec<Opened>>), StartError> {
+    let mut listening = Vec::new();
+    let mut opened: Vec<Vec<Opened>> = (0..workers).map(|_| Vec::new()).collect();
+    for plan in &snapshot.listeners {
+        let (one, sockets) = sockets::open(plan, workers, registry).map_err(StartError::Bind)?;
+        share_out(&one, sockets, &mut opened);
+        listening.push(one);
+    }
+    Ok((listening, opened))
+}
+
+/// Names and addresses that are listened on.
+fn bound(listening: &[Listening]) -> Vec<(String, SocketAddr)> {
+    let of_one = |one: &Listening| {
+        let name = one.plan.name.to_string();
+        let addresses = one.bound.clone();
+        addresses.into_iter().map(move |at| (name.clone(), at))
+    };
+    listening.iter().flat_map(of_one).collect()
+}
+
+/// Takes certificates up, and has the others issued.
+fn secure(
+    snapshot: &Snapshot,
+    credentials: &Credentials,
+    listening: &[Listening],
+) -> Result<(Keeper, Secured), StartError> {
+    let mut keeper = Keeper::new();
+    let prepared = keeper
+        .prepare(snapshot, credentials, &sockets::ports(listening))
+        .map_err(StartError::Config)?;
+    let secured = keeper.take_up(prepared).map_err(StartError::Secure)?;
+    Ok((keeper, secured))
+}
+
 fn spawn_workers(
     opened: Vec<Vec<Opened>>,
     parts: &PlanParts,
     acceptors: &Acceptors,
     log: &AccessLog,
-    common: &Common,
+    surroundings: &Surroundings,
     sender: &SyncSender<Command>,
 ) -> Result<Vec<Running>, StartError> {
     let spawn = |(number, opened)| {
@@ -215,7 +249,7 @@ fn spawn_workers(
         };
         let ended = sender.clone();
         let ended = move || drop(ended.send(Command::WorkerEnded));
-        worker::start(number, update, common.clone(), ended).map_err(StartError::System)
+        worker::start(number, update, surroundings.clone(), ended).map_err(StartError::System)
     };
     opened.into_iter().enumerate().map(spawn).collect()
 }

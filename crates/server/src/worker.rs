@@ -59,9 +59,9 @@ pub(crate) struct Update {
     pub(crate) opened: Vec<Opened>,
 }
 
-/// What workers have in common from their start to their end.
+/// What a worker finds in the process, from its start to its end.
 #[derive(Clone)]
-pub(crate) struct Common {
+pub(crate) struct Surroundings {
     pub(crate) registry: Arc<Registry>,
     pub(crate) certificates: Arc<dyn Certificates>,
 }
@@ -89,7 +89,7 @@ pub(crate) struct Running {
 pub(crate) fn start(
     number: usize,
     update: Update,
-    common: Common,
+    surroundings: Surroundings,
     ended: impl FnOnce() + Send + 'static,
 ) -> io::Result<Running> {
     struct Ended<F: FnOnce()>(Option<F>);
@@ -111,7 +111,7 @@ pub(crate) fn start(
                 .event_interval(EVENT_INTERVAL)
                 .build_local(LocalOptions::default());
             match runtime {
-                Ok(runtime) => runtime.block_on(run(number, update, common, receiver)),
+                Ok(runtime) => runtime.block_on(run(number, update, surroundings, receiver)),
                 Err(error) => process::error("a worker can't start", &[("error", &error)]),
             }
         })?;
@@ -138,7 +138,12 @@ struct Shop {
     seed: u64,
 }
 
-async fn run(number: usize, update: Update, common: Common, mut orders: Receiver<Order>) {
+async fn run(
+    number: usize,
+    update: Update,
+    surroundings: Surroundings,
+    mut orders: Receiver<Order>,
+) {
     spawn_local(deadlines::drive());
     let Update {
         parts,
@@ -146,10 +151,10 @@ async fn run(number: usize, update: Update, common: Common, mut orders: Receiver
         log,
         opened,
     } = update;
-    let Common {
+    let Surroundings {
         registry,
         certificates,
-    } = common;
+    } = surroundings;
     let shard = registry.shard();
     let mut pools = Pools::default();
     let seed = number as u64;

@@ -32,7 +32,8 @@ pub use cell::{Counter, Level};
 pub use exposition::{CONTENT_TYPE, Exposition, Family, Kind};
 pub use histogram::{Histogram, HistogramSnapshot};
 pub use shard::{
-    CLASSES, EndpointCells, EndpointFailure, ListenerCells, Refusal, RequestFigures, Shard,
+    CIPHERS, CLASSES, EndpointCells, EndpointFailure, HANDSHAKES, ListenerCells, Refusal,
+    RequestFigures, Shard, TlsCells,
 };
 pub use totals::{EndpointTotals, Totals};
 

@@ -16,6 +16,7 @@ mod client;
 mod connection;
 mod fields;
 mod gateway;
+pub mod http2;
 mod metrics;
 mod patience;
 mod pebble;
@@ -33,14 +34,19 @@ pub use client::{RawClient, Response};
 pub use connection::{Connection, Trouble};
 pub use fields::Fields;
 pub use gateway::{Gateway, GatewayConfig};
+pub use http2::{Goaway, Http2Answer, Http2Client};
 pub use metrics::Metrics;
 pub use patience::{PATIENCE, eventually, holds_for};
 pub use pebble::{Pebble, PebbleConfig, free_port};
+pub use peers::attackers::{
+    ContinuationFlood, EmptyData, HpackBomb, MadeYouReset, PingFlood, RapidReset, SettingsFlood,
+    WindowStall,
+};
 pub use peers::backends::{
     AnswersBeforeAsked, AnswersEarlyAndCloses, BadChunks, BlackHole, BothLengths, ClosesIdle,
     DiesMidBody, Hints103, HttpOneZero, HugeHeadBackend, LiesAboutLengthLong, LiesAboutLengthShort,
     NeverReads, ObsFolder, ResetAfterHead, SendsTrailers, SlowHead, TalksGarbage, Trickler,
-    UpgradeEcho,
+    UpgradeEcho, WebSocketEcho,
 };
 pub use peers::clients::{
     HalfCloser, HugeHead, NeverReader, PipelinesAndLeaves, Resetter, SlowBody, SlowLoris,

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
+};
 
 use crate::patience::eventually;
 use crate::scratch::Scratch;
@@ -203,7 +205,7 @@ impl Pebble {
     /// When it does not answer.
     pub fn root_pem(&self) -> String {
         let output = Command::new("curl")
-            .args(["-sS", "--max-time", "10", "--cacert"])
+            .args(["-sS", "--max-time", "10", "--noproxy", "*", "--cacert"])
             .arg(self.scratch.join("ca.pem"))
             .arg(format!(
                 "https://localhost:{}/roots/0",
@@ -211,6 +213,11 @@ impl Pebble {
             ))
             .output()
             .expect("curl is installed");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8(output.stdout).expect("PEM is text")
     }
 
@@ -265,14 +272,23 @@ fn wait_for_port(port: u16) {
 
 /// A CA and a certificate for `localhost`, into `ca.pem`, `server.pem` and `server.key`; the CA's certificate.
 fn write_identity(scratch: &Scratch) -> String {
+    let named = |name: &str| {
+        let mut name_of = DistinguishedName::new();
+        name_of.push(DnType::CommonName, name);
+        name_of
+    };
     let mut params = CertificateParams::default();
+    params.distinguished_name = named("A private CA");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let key = KeyPair::generate().expect("keys can be made");
     let ca = params.self_signed(&key).expect("a CA can be made");
     let issuer = Issuer::new(params, key);
     let key = KeyPair::generate().expect("keys can be made");
     let leaf = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()])
-        .and_then(|params| params.signed_by(&key, &issuer))
+        .and_then(|mut params| {
+            params.distinguished_name = named("An ACME server");
+            params.signed_by(&key, &issuer)
+        })
         .expect("a certificate can be made");
     scratch.write("ca.pem", ca.pem());
     scratch.write("server.pem", leaf.pem());

@@ -1,5 +1,6 @@
 //! The named misbehaving peers.
 
+pub(crate) mod attackers;
 pub(crate) mod backends;
 pub(crate) mod clients;
 pub(crate) mod ports;

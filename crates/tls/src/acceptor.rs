@@ -14,7 +14,7 @@ use crate::sni::{ClientHello, peek};
 use crate::store::CertificateStore;
 use crate::stream::{Alpn, Stream};
 use crate::tickets::Tickets;
-use crate::tls_stream::TlsStream;
+use crate::tls_stream::{State, TlsStream};
 use crate::trust;
 use foldhash::HashMap;
 use foregate_message::{Chunk, TlsFacts, TlsVersion};
@@ -34,6 +34,9 @@ const READ_BYTES: usize = 4 * 1024;
 
 /// How many tickets a client gets: one for each of two connections that it may open next.
 const TICKETS: usize = 2;
+
+/// How much early data a client may send: a few heads.
+const EARLY_DATA_BYTES_MAX: u32 = 16 * 1024;
 
 const NOT_HTTPS: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
     Content-Type: text/plain; charset=utf-8\r\n\
@@ -181,13 +184,21 @@ impl Acceptor {
         }
         // Records are sealed and opened here, with the keys of the handshake.
         config.enable_secret_extraction = true;
+        if plan.early_data && client.is_none() {
+            // rustls takes it only from sessions that are kept here: each is taken up once, so that nothing is replayed
+            // to the same process.
+            config.max_early_data_size = EARLY_DATA_BYTES_MAX;
+            config.send_half_rtt_data = true;
+        }
         // Sessions of one set of rules are not resumed under another: a certificate that is no longer trusted would
         // be let in.
         let binding = trust::binding(client);
         if plan.resumption {
             config.session_storage = self.shared.sessions.bound(binding);
             config.send_tls13_tickets = TICKETS;
-            if let Some(tickets) = &self.shared.tickets {
+            if let Some(tickets) = &self.shared.tickets
+                && !plan.early_data
+            {
                 config.ticketer = tickets.bound(binding);
             }
         } else {
@@ -253,22 +264,32 @@ impl Acceptor {
         let party =
             UnbufferedServerConnection::new(config).map_err(|_| HandshakeFault::Internal)?;
         let mut handshake = Handshake::new(party, incoming);
-        drive(&mut socket, &mut handshake, local).await?;
+        let early = drive(&mut socket, &mut handshake, local, true).await? == Progress::Blocked;
+        if early && alpn(handshake.party.common()) == Alpn::Http2 {
+            // Its streams are all of one connection: what could be replayed is not told from what could not.
+            drive(&mut socket, &mut handshake, local, false).await?;
+        }
         if hello.is_acme_challenge() {
-            last_words(&mut socket, &handshake.outgoing).await;
+            last_words(&mut socket, &handshake.flow.outgoing).await;
             return Err(HandshakeFault::ChallengeAnswered);
         }
         // Of TLS 1.3 only tickets are left, which go with the first answer. A client of TLS 1.2 waits for this.
         if handshake.party.common().protocol_version() != Some(ProtocolVersion::TLSv1_3) {
-            send(&mut socket, &mut handshake.outgoing).await?;
+            send(&mut socket, &mut handshake.flow.outgoing).await?;
         }
         let common = handshake.party.common();
         let alpn = alpn(common);
         let facts = facts(common, hello.server_name, trust);
-        let session = handshake
-            .into_session()
-            .map_err(|_| HandshakeFault::Internal)?;
-        let stream = TlsStream::new(socket, session, alpn, Some(facts));
+        let state = if early && alpn != Alpn::Http2 {
+            State::Early(Box::new(handshake))
+        } else {
+            State::Done(
+                handshake
+                    .into_session()
+                    .map_err(|_| HandshakeFault::Internal)?,
+            )
+        };
+        let stream = TlsStream::new(socket, state, alpn, Some(facts));
         Ok(Stream::Tls(stream))
     }
 
@@ -365,19 +386,21 @@ fn left(_error: &io::Error) -> HandshakeFault {
     HandshakeFault::ClientClosed
 }
 
-/// Moves bytes until the handshake is done. What is left to be sent then goes with the first data.
+/// Moves bytes until the handshake is done, or early data has come and `early` is wanted. What is left to be sent then
+/// goes with the first data.
 async fn drive(
     socket: &mut TcpStream,
     handshake: &mut Handshake<UnbufferedServerConnection>,
     local: Option<IpAddr>,
-) -> Result<(), HandshakeFault> {
+    early: bool,
+) -> Result<Progress, HandshakeFault> {
     let mut incoming = Vec::new();
     loop {
         match with_local_address(local, || handshake.advance()) {
-            Ok(Progress::Done) => return Ok(()),
+            Ok(Progress::Done) => return Ok(Progress::Done),
             Ok(Progress::Blocked) => {}
             Err(failure) => {
-                last_words(socket, &handshake.outgoing).await;
+                last_words(socket, &handshake.flow.outgoing).await;
                 return Err(match failure {
                     Failure::Tls(error) => HandshakeFault::from(&error),
                     Failure::Closed => HandshakeFault::ClientClosed,
@@ -385,7 +408,10 @@ async fn drive(
                 });
             }
         }
-        send(socket, &mut handshake.outgoing).await?;
+        send(socket, &mut handshake.flow.outgoing).await?;
+        if early && !handshake.flow.early.is_empty() {
+            return Ok(Progress::Blocked);
+        }
         read_more(socket, &mut incoming).await?;
         handshake.received(&incoming);
         incoming.clear();

@@ -7,7 +7,7 @@ use crate::handshake::{Failure, Handshake, Party, Progress};
 use crate::plan::{ConnectorPlan, RootsPlan};
 use crate::profile::provider;
 use crate::stream::Stream;
-use crate::tls_stream::TlsStream;
+use crate::tls_stream::{State, TlsStream};
 use rustls::ClientConfig;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, UnbufferedClientConnection, WebPkiServerVerifier};
@@ -102,7 +102,7 @@ impl Connector {
                 Ok(progress) => progress,
                 Err(failure) => {
                     // Tells the backend why; whether it arrives is its own matter.
-                    let _ = socket.try_write(&handshake.outgoing);
+                    let _ = socket.try_write(&handshake.flow.outgoing);
                     return Err(match failure {
                         Failure::Tls(error) => BackendTlsFault::from(&error),
                         Failure::Closed => BackendTlsFault::Refused,
@@ -110,10 +110,10 @@ impl Connector {
                     });
                 }
             };
-            if !handshake.outgoing.is_empty() {
-                let sent = socket.write_all(&handshake.outgoing).await;
+            if !handshake.flow.outgoing.is_empty() {
+                let sent = socket.write_all(&handshake.flow.outgoing).await;
                 sent.map_err(|_| BackendTlsFault::Broken)?;
-                handshake.outgoing.clear();
+                handshake.flow.outgoing.clear();
             }
             if progress == Progress::Done {
                 break;
@@ -128,7 +128,8 @@ impl Connector {
         let alpn = alpn(handshake.party.common());
         let session = handshake.into_session();
         let session = session.map_err(|error| BackendTlsFault::from(&error))?;
-        Ok(Stream::Tls(TlsStream::new(socket, session, alpn, None)))
+        let state = State::Done(session);
+        Ok(Stream::Tls(TlsStream::new(socket, state, alpn, None)))
     }
 }
 

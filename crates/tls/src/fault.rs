@@ -213,3 +213,29 @@ impl From<&Error> for BackendTlsFault {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use foregate_telemetry::metrics::{CIPHERS, HANDSHAKES};
+
+    #[test]
+    fn metrics_know_every_fault_and_every_cipher() {
+        let names: Vec<_> = HandshakeFault::ALL
+            .iter()
+            .map(|fault| fault.name())
+            .collect();
+        assert_eq!(HANDSHAKES[1..], names);
+        for (number, fault) in HandshakeFault::ALL.iter().enumerate() {
+            assert_eq!(fault.index(), number);
+        }
+        for suite in &crate::profile::provider().cipher_suites {
+            let name = crate::profile::suite_name(suite.suite());
+            assert!(CIPHERS.iter().any(|(_, other)| *other == name), "{name}");
+        }
+        assert_eq!(
+            CIPHERS.len(),
+            crate::profile::provider().cipher_suites.len()
+        );
+    }
+}

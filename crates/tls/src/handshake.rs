@@ -8,7 +8,7 @@ use crate::session::{Secrets, Session};
 use rustls::client::UnbufferedClientConnection;
 use rustls::kernel::KernelConnection;
 use rustls::server::UnbufferedServerConnection;
-use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
+use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, EncryptError, WriteTraffic};
 use rustls::{CommonState, Error, ExtractedSecrets, ProtocolVersion};
 
 /// How many bytes a handshake may take in. Chains of client certificates are the longest part.
@@ -36,9 +36,13 @@ pub(crate) enum Failure {
 
 /// One side of a handshake.
 pub(crate) trait Party {
-    /// One step. How many of `incoming` are done with, and what comes next.
-    fn step(&mut self, incoming: &mut [u8], outgoing: &mut Vec<u8>)
-    -> (usize, Result<Step, Error>);
+    /// One step. How many of `incoming` are done with, and what comes next. Data to be `sent` is sealed if it may be.
+    fn step(
+        &mut self,
+        incoming: &mut [u8],
+        flow: &mut Flow,
+        sent: Option<&[u8]>,
+    ) -> (usize, Result<Step, Error>);
 
     /// What rustls knows about the connection.
     fn common(&self) -> &CommonState;
@@ -47,34 +51,71 @@ pub(crate) trait Party {
     fn into_keys(self) -> Result<(ExtractedSecrets, Secrets), Error>;
 }
 
+/// What a handshake brings forth.
+#[derive(Debug, Default)]
+pub(crate) struct Flow {
+    /// What is to be sent.
+    pub(crate) outgoing: Vec<u8>,
+    /// Early data that has come (RFC 8446 §2.3).
+    pub(crate) early: Vec<u8>,
+}
+
 /// What one step came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Step {
     Again,
     Blocked,
+    /// The data to be sent is sealed.
+    Sealed,
     Closed,
 }
 
+impl Flow {
+    fn encode<Data>(&mut self, mut message: EncodeTlsData<'_, Data>) {
+        let start = self.outgoing.len();
+        if let Err(EncodeError::InsufficientSize(short)) = message.encode(&mut []) {
+            self.outgoing.resize(start + short.required_size, 0);
+            let written = message.encode(&mut self.outgoing[start..]);
+            self.outgoing.truncate(start + written.unwrap_or(0));
+        }
+    }
+
+    fn seal<Data>(
+        &mut self,
+        mut traffic: WriteTraffic<'_, Data>,
+        data: &[u8],
+    ) -> Result<(), Error> {
+        let start = self.outgoing.len();
+        if let Err(EncryptError::InsufficientSize(short)) = traffic.encrypt(data, &mut []) {
+            self.outgoing.resize(start + short.required_size, 0);
+            let sealed = traffic.encrypt(data, &mut self.outgoing[start..]);
+            self.outgoing
+                .truncate(start + sealed.map_err(|_| Error::EncryptError)?);
+        }
+        Ok(())
+    }
+}
+
 fn step<Data>(
-    status: UnbufferedStatus<'_, '_, Data>,
-    outgoing: &mut Vec<u8>,
+    state: Result<ConnectionState<'_, '_, Data>, Error>,
+    flow: &mut Flow,
+    sent: Option<&[u8]>,
 ) -> Result<Step, Error> {
-    match status.state? {
-        ConnectionState::EncodeTlsData(mut message) => {
-            let start = outgoing.len();
-            if let Err(EncodeError::InsufficientSize(short)) = message.encode(&mut []) {
-                outgoing.resize(start + short.required_size, 0);
-                let written = message.encode(&mut outgoing[start..]);
-                outgoing.truncate(start + written.unwrap_or(0));
-            }
+    match state? {
+        ConnectionState::EncodeTlsData(message) => {
+            flow.encode(message);
             Ok(Step::Again)
         }
         ConnectionState::TransmitTlsData(sent) => {
             sent.done();
             Ok(Step::Again)
         }
+        ConnectionState::WriteTraffic(traffic) if let Some(data) = sent => {
+            flow.seal(traffic, data)?;
+            Ok(Step::Sealed)
+        }
         ConnectionState::PeerClosed | ConnectionState::Closed => Ok(Step::Closed),
-        // Data can't come before the handshake is done: none is handed in, and early data is not accepted.
+        // Other data can't come before the handshake is done: none is handed in.
         _ => Ok(Step::Blocked),
     }
 }
@@ -83,10 +124,21 @@ impl Party for UnbufferedServerConnection {
     fn step(
         &mut self,
         incoming: &mut [u8],
-        outgoing: &mut Vec<u8>,
+        flow: &mut Flow,
+        sent: Option<&[u8]>,
     ) -> (usize, Result<Step, Error>) {
         let status = self.process_tls_records(incoming);
-        (status.discard, step(status, outgoing))
+        let discard = status.discard;
+        if let Ok(ConnectionState::ReadEarlyData(mut data)) = status.state {
+            while let Some(record) = data.next_record() {
+                match record {
+                    Ok(record) => flow.early.extend_from_slice(record.payload),
+                    Err(error) => return (discard, Err(error)),
+                }
+            }
+            return (discard, Ok(Step::Again));
+        }
+        (discard, step(status.state, flow, sent))
     }
 
     fn common(&self) -> &CommonState {
@@ -103,10 +155,11 @@ impl Party for UnbufferedClientConnection {
     fn step(
         &mut self,
         incoming: &mut [u8],
-        outgoing: &mut Vec<u8>,
+        flow: &mut Flow,
+        sent: Option<&[u8]>,
     ) -> (usize, Result<Step, Error>) {
         let status = self.process_tls_records(incoming);
-        (status.discard, step(status, outgoing))
+        (status.discard, step(status.state, flow, sent))
     }
 
     fn common(&self) -> &CommonState {
@@ -136,7 +189,7 @@ pub(crate) struct Handshake<P> {
     incoming: Vec<u8>,
     /// How many of the incoming bytes rustls has been shown: whole records.
     shown: usize,
-    pub(crate) outgoing: Vec<u8>,
+    pub(crate) flow: Flow,
 }
 
 impl<P: Party> Handshake<P> {
@@ -145,7 +198,7 @@ impl<P: Party> Handshake<P> {
             party,
             incoming: received,
             shown: 0,
-            outgoing: Vec::new(),
+            flow: Flow::default(),
         }
     }
 
@@ -157,14 +210,10 @@ impl<P: Party> Handshake<P> {
     /// Goes as far as it goes with what has come. After a failure there may be an alert in what is to be sent.
     pub(crate) fn advance(&mut self) -> Result<Progress, Failure> {
         loop {
-            let shown = &mut self.incoming[..self.shown];
-            let (discard, step) = self.party.step(shown, &mut self.outgoing);
-            self.incoming.drain(..discard);
-            self.shown -= discard;
-            match step {
-                Ok(Step::Again) => {}
-                Ok(Step::Closed) => return Err(Failure::Closed),
-                Ok(Step::Blocked) => {
+            match self.step(None)? {
+                Step::Again | Step::Sealed => {}
+                Step::Closed => return Err(Failure::Closed),
+                Step::Blocked => {
                     let common = self.party.common();
                     if !common.is_handshaking() && !common.wants_write() {
                         return Ok(Progress::Done);
@@ -173,12 +222,31 @@ impl<P: Party> Handshake<P> {
                         return Ok(Progress::Blocked);
                     }
                 }
-                Err(error) => {
-                    self.collect_alert();
-                    return Err(Failure::Tls(error));
-                }
             }
         }
+    }
+
+    /// Seals data before the handshake is done, as a server may that has been sent early data. False when it may not.
+    pub(crate) fn seal(&mut self, data: &[u8]) -> Result<bool, Failure> {
+        loop {
+            match self.step(Some(data))? {
+                Step::Again => {}
+                Step::Sealed => return Ok(true),
+                Step::Blocked => return Ok(false),
+                Step::Closed => return Err(Failure::Closed),
+            }
+        }
+    }
+
+    fn step(&mut self, sent: Option<&[u8]>) -> Result<Step, Failure> {
+        let shown = &mut self.incoming[..self.shown];
+        let (discard, step) = self.party.step(shown, &mut self.flow, sent);
+        self.incoming.drain(..discard);
+        self.shown -= discard;
+        step.map_err(|error| {
+            self.collect_alert();
+            Failure::Tls(error)
+        })
     }
 
     /// Shows rustls one more record, if it is here.
@@ -199,7 +267,7 @@ impl<P: Party> Handshake<P> {
         loop {
             // rustls remembers where in these bytes it was, and must see the same again.
             let shown = &mut self.incoming[..self.shown];
-            let (discard, step) = self.party.step(shown, &mut self.outgoing);
+            let (discard, step) = self.party.step(shown, &mut self.flow, None);
             self.incoming.drain(..discard);
             self.shown -= discard;
             if !matches!(step, Ok(Step::Again)) {
@@ -230,8 +298,9 @@ impl<P: Party> Handshake<P> {
             sealer,
             kept,
             records_max,
+            &self.flow.early,
             &self.incoming[self.shown..],
-            self.outgoing,
+            self.flow.outgoing,
         ))
     }
 }

@@ -23,7 +23,8 @@ pub struct AcceptorPlan {
     pub default_certificate: Option<String>,
     /// Whether sessions may be resumed.
     pub resumption: bool,
-    /// Whether requests may come as early data (RFC 8446 §2.3).
+    /// Whether requests may come as early data (RFC 8446 §2.3). Sessions are then kept in the cache alone: a ticket could
+    /// be used twice. Names that ask for client certificates take none.
     pub early_data: bool,
     /// Names with settings of their own.
     pub names: Vec<NamePlan>,

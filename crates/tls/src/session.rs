@@ -75,18 +75,22 @@ impl Session {
         sealer: RecordKey,
         secrets: Secrets,
         records_max: u64,
+        early: &[u8],
         received: &[u8],
         to_send: Vec<u8>,
     ) -> Session {
         let mut input = Chunk::default();
-        if !received.is_empty() {
-            input = if received.len() <= CHUNK_BYTES / 2 {
+        let bytes = early.len() + received.len();
+        if bytes > 0 {
+            input = if bytes <= CHUNK_BYTES / 2 {
                 Chunk::lend()
             } else {
                 Chunk::lend_large()
             };
-            input.room()[..received.len()].copy_from_slice(received);
-            input.filled(received.len());
+            for part in [early, received] {
+                input.room()[..part.len()].copy_from_slice(part);
+                input.filled(part.len());
+            }
         }
         Session {
             opener,
@@ -94,7 +98,7 @@ impl Session {
             secrets,
             records_max,
             input,
-            opened: 0,
+            opened: early.len(),
             spent: 0,
             out: Chunk::default(),
             tail: to_send,

@@ -4,10 +4,15 @@
 use crate::certificate::{CertificateName, KeyKind, LoadedCertificate};
 use arc_swap::ArcSwap;
 use foldhash::HashMap;
+use foregate_telemetry::metrics::{Exposition, Gauges, Kind};
 use rustls::SignatureScheme;
 use rustls::sign::CertifiedKey;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// How many certificates have a metric of their own.
+const METRIC_CERTIFICATES_MAX: usize = 1000;
 
 /// A certificate under the name that the configuration, or whoever issued it, knows it by.
 #[derive(Clone, Debug)]
@@ -63,6 +68,8 @@ pub struct CertificateStore {
     table: ArcSwap<Table>,
     /// Held while the next table is built, so that no change is lost.
     writing: Mutex<()>,
+    /// How the files of those are that come from files, for metrics.
+    files: Mutex<BTreeMap<Arc<str>, &'static str>>,
 }
 
 #[derive(Clone, Default)]
@@ -104,6 +111,15 @@ impl CertificateStore {
             }
         }
         self.table.store(Arc::new(table));
+    }
+
+    /// Notes how a certificate's files are; `None` when there are none any more.
+    pub(crate) fn note(&self, id: &str, state: Option<&'static str>) {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        match state {
+            Some(state) => drop(files.insert(id.into(), state)),
+            None => drop(files.remove(id)),
+        }
     }
 
     /// The certificate with this name.
@@ -179,6 +195,33 @@ impl CertificateStore {
             .find(|served| served.suits(offer))
             .or(slot.first())?;
         Some(Arc::clone(best.key()))
+    }
+}
+
+impl Gauges for CertificateStore {
+    fn collect(&self, out: &mut Exposition) {
+        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let files = files.clone();
+        let ends = out.family(
+            "foregate_certificate_file_not_after_seconds",
+            Kind::Gauge,
+            "When a certificate from a file ends, in Unix time.",
+        );
+        for id in files.keys().take(METRIC_CERTIFICATES_MAX) {
+            if let Some(served) = self.get(id) {
+                let not_after = u64::try_from(served.certificate.not_after).unwrap_or(0);
+                out.count(ends, &[("certificate", id)], not_after);
+            }
+        }
+        let states = out.family(
+            "foregate_certificate_files",
+            Kind::Gauge,
+            "Certificates from files, by whether what the files hold is served.",
+        );
+        for state in ["active", "broken", "renewed-but-not-active"] {
+            let count = files.values().filter(|other| **other == state).count();
+            out.count(states, &[("state", state)], count as u64);
+        }
     }
 }
 

@@ -96,6 +96,15 @@ impl Stream {
         }
     }
 
+    /// Whether what was read last came as early data whose handshake is still going on: anyone can have sent it, any
+    /// number of times (RFC 8470).
+    pub fn is_early(&self) -> bool {
+        match self {
+            Stream::Plain(_) => false,
+            Stream::Tls(stream) => stream.is_early(),
+        }
+    }
+
     /// Tells the peer, as far as the socket takes it at once, that nothing more will come. For a connection that is
     /// about to be dropped in order; one that is dropped without looks cut off, as it should after a fault.
     pub fn close_now(&mut self) {

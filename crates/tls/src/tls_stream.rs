@@ -1,22 +1,43 @@
 //! An encrypted socket.
 
+use crate::handshake::{Failure, Handshake, Progress};
 use crate::session::Session;
 use crate::stream::Alpn;
 use foregate_message::{CHUNK_BYTES, Chunk, TlsFacts};
+use rustls::server::UnbufferedServerConnection;
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+/// How much is sealed at once before the handshake is done.
+const EARLY_WRITE_BYTES: usize = 16 * 1024;
+
+/// How much is read at once before the handshake is done.
+const EARLY_READ_BYTES: usize = 4 * 1024;
+
+/// How far a connection is.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are done, and are boxed with their socket already"
+)]
+pub(crate) enum State {
+    /// Its handshake is done.
+    Done(Session),
+    /// The client has sent early data and may be answered; its handshake goes on.
+    Early(Box<Handshake<UnbufferedServerConnection>>),
+    /// Its handshake failed in the middle of early data.
+    Broken,
+}
+
 /// A socket after its handshake.
 ///
 /// A connection that rests holds its keys and nothing else: buffers are lent for the moment between a socket's call and
 /// the next, or while a record is incomplete or the peer takes nothing.
-#[derive(Debug)]
 pub struct TlsStream {
     socket: TcpStream,
-    session: Session,
+    state: State,
     /// Bytes that a pending write has sealed: they are the writer's again once they have been sent.
     promised: usize,
     alpn: Alpn,
@@ -26,13 +47,13 @@ pub struct TlsStream {
 impl TlsStream {
     pub(crate) fn new(
         socket: TcpStream,
-        session: Session,
+        state: State,
         alpn: Alpn,
         facts: Option<Box<TlsFacts>>,
     ) -> Box<TlsStream> {
         Box::new(TlsStream {
             socket,
-            session,
+            state,
             promised: 0,
             alpn,
             facts,
@@ -56,32 +77,31 @@ impl TlsStream {
         self.facts.take()
     }
 
+    pub(crate) fn is_early(&self) -> bool {
+        matches!(self.state, State::Early(_))
+    }
+
     #[inline]
     pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.session.is_readable() {
+        let readable = match &self.state {
+            State::Done(session) => session.is_readable(),
+            State::Early(handshake) => !handshake.flow.early.is_empty(),
+            State::Broken => true,
+        };
+        if readable {
             return Poll::Ready(Ok(()));
         }
         self.socket.poll_read_ready(cx)
     }
 
-    /// One read from the socket into the session's input. Zero bytes are its end.
-    fn poll_fill(&mut self, long: bool, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let input = &mut self.session.input;
-        make_room(input, long);
-        let mut buffer = ReadBuf::new(input.room());
-        let read = Pin::new(&mut self.socket).poll_read(cx, &mut buffer);
-        let bytes = buffer.filled().len();
-        input.filled(bytes);
-        give_back(input);
-        ready!(read)?;
-        Poll::Ready(Ok(bytes))
-    }
-
     /// As [`crate::Stream::is_quiet`].
     pub(crate) fn is_quiet(&mut self, verify: bool, cx: &mut Context<'_>) -> bool {
+        let State::Done(session) = &mut self.state else {
+            return false;
+        };
         loop {
-            match self.session.settle() {
-                Ok(false) if !self.session.input.is_empty() => return false,
+            match session.settle() {
+                Ok(false) if !session.input.is_empty() => return false,
                 Ok(false) => {}
                 _ => return false,
             }
@@ -89,7 +109,7 @@ impl TlsStream {
             if !ready && !verify {
                 return true;
             }
-            let input = &mut self.session.input;
+            let input = &mut session.input;
             make_room(input, false);
             let read = if ready {
                 self.socket.try_read(input.room())
@@ -109,22 +129,24 @@ impl TlsStream {
 
     /// Moves what is sealed to the socket.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.session.to_send().is_empty() {
-            let bytes = self.session.to_send();
+        loop {
+            let bytes = self.state.to_send();
+            if bytes.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
             let sent = ready!(Pin::new(&mut self.socket).poll_write(cx, bytes))?;
             if sent == 0 {
                 return Poll::Ready(Err(ErrorKind::WriteZero.into()));
             }
-            self.session.sent(sent);
+            self.state.sent(sent);
         }
-        Poll::Ready(Ok(()))
     }
 
     /// Sends what is sealed as far as the socket takes it at once: nobody will wait for it.
     fn send_now(&mut self) {
-        while !self.session.to_send().is_empty() {
-            match self.socket.try_write(self.session.to_send()) {
-                Ok(sent @ 1..) => self.session.sent(sent),
+        while !self.state.to_send().is_empty() {
+            match self.socket.try_write(self.state.to_send()) {
+                Ok(sent @ 1..) => self.state.sent(sent),
                 _ => return,
             }
         }
@@ -132,11 +154,126 @@ impl TlsStream {
 
     /// Tells the peer that nothing more will come, without waiting for it.
     pub(crate) fn close_now(&mut self) {
-        if self.promised == 0 {
-            self.session.close();
+        if let State::Done(session) = &mut self.state
+            && self.promised == 0
+        {
+            session.close();
             self.send_now();
         }
     }
+
+    /// Reads while the handshake goes on. Returns without anything once it is done.
+    fn poll_read_early(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        while let State::Early(handshake) = &mut self.state {
+            let early = &mut handshake.flow.early;
+            if !early.is_empty() {
+                let bytes = early.len().min(buffer.remaining());
+                buffer.put_slice(&early[..bytes]);
+                early.drain(..bytes);
+                return Poll::Ready(Ok(()));
+            }
+            match handshake.advance() {
+                Ok(Progress::Done) => self.finish()?,
+                Ok(Progress::Blocked) if !handshake.flow.early.is_empty() => {}
+                Ok(Progress::Blocked) => {
+                    let mut room = [0; EARLY_READ_BYTES];
+                    let mut read = ReadBuf::new(&mut room);
+                    ready!(Pin::new(&mut self.socket).poll_read(cx, &mut read))?;
+                    if read.filled().is_empty() {
+                        return Poll::Ready(Err(ErrorKind::UnexpectedEof.into()));
+                    }
+                    handshake.received(read.filled());
+                }
+                Err(failure) => return Poll::Ready(Err(self.fail(&failure))),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// The handshake behind early data is done.
+    fn finish(&mut self) -> io::Result<()> {
+        if let State::Early(handshake) = std::mem::replace(&mut self.state, State::Broken) {
+            let session = handshake.into_session().map_err(io::Error::other)?;
+            self.state = State::Done(session);
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self, failure: &Failure) -> io::Error {
+        self.send_now();
+        self.state = State::Broken;
+        let what = format!("the TLS handshake failed behind early data: {failure:?}");
+        io::Error::new(ErrorKind::InvalidData, what)
+    }
+
+    /// Seals the front of `slices`; how many bytes of them.
+    fn seal(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match &mut self.state {
+            State::Done(session) => session.write(slices),
+            State::Early(handshake) => {
+                let Some(slice) = slices.iter().find(|slice| !slice.is_empty()) else {
+                    return Ok(0);
+                };
+                let part = &slice[..slice.len().min(EARLY_WRITE_BYTES)];
+                match handshake.seal(part) {
+                    Ok(true) => Ok(part.len()),
+                    Ok(false) => Err(ErrorKind::BrokenPipe.into()),
+                    Err(failure) => Err(self.fail(&failure)),
+                }
+            }
+            State::Broken => Err(ErrorKind::BrokenPipe.into()),
+        }
+    }
+}
+
+impl State {
+    fn to_send(&self) -> &[u8] {
+        match self {
+            State::Done(session) => session.to_send(),
+            State::Early(handshake) => &handshake.flow.outgoing,
+            State::Broken => &[],
+        }
+    }
+
+    fn sent(&mut self, bytes: usize) {
+        match self {
+            State::Done(session) => session.sent(bytes),
+            State::Early(handshake) => drop(handshake.flow.outgoing.drain(..bytes)),
+            State::Broken => {}
+        }
+    }
+}
+
+impl std::fmt::Debug for TlsStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut text = f.debug_struct("TlsStream");
+        text.field("socket", &self.socket).field("alpn", &self.alpn);
+        if let State::Done(session) = &self.state {
+            text.field("session", session);
+        }
+        text.finish_non_exhaustive()
+    }
+}
+
+/// One read from the socket into the session's input. Zero bytes are its end.
+fn poll_fill(
+    socket: &mut TcpStream,
+    input: &mut Chunk,
+    long: bool,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    make_room(input, long);
+    let mut buffer = ReadBuf::new(input.room());
+    let read = Pin::new(socket).poll_read(cx, &mut buffer);
+    let bytes = buffer.filled().len();
+    input.filled(bytes);
+    give_back(input);
+    ready!(read)?;
+    Poll::Ready(Ok(bytes))
 }
 
 fn peek(socket: &TcpStream) -> io::Result<usize> {
@@ -176,22 +313,36 @@ impl AsyncRead for TlsStream {
         }
         let long = buffer.remaining() > CHUNK_BYTES;
         loop {
-            let read = stream.session.read(buffer.initialize_unfilled());
-            let bytes = match read {
+            let State::Done(session) = &mut stream.state else {
+                if matches!(stream.state, State::Broken) {
+                    return Poll::Ready(Err(ErrorKind::ConnectionAborted.into()));
+                }
+                let before = buffer.filled().len();
+                ready!(stream.poll_read_early(cx, buffer))?;
+                if buffer.filled().len() > before {
+                    return Poll::Ready(Ok(()));
+                }
+                continue;
+            };
+            let bytes = match session.read(buffer.initialize_unfilled()) {
                 Ok(bytes) => bytes,
                 Err(error) => {
                     stream.send_now();
                     return Poll::Ready(Err(error));
                 }
             };
-            if stream.session.take_urgent() {
-                stream.send_now();
-            }
-            if bytes > 0 || stream.session.peer_closed() {
+            if bytes > 0 || session.peer_closed() {
                 buffer.advance(bytes);
+                if session.take_urgent() {
+                    stream.send_now();
+                }
                 return Poll::Ready(Ok(()));
             }
-            if ready!(stream.poll_fill(long, cx))? == 0 {
+            let filled = poll_fill(&mut stream.socket, &mut session.input, long, cx);
+            if session.take_urgent() {
+                stream.send_now();
+            }
+            if ready!(filled)? == 0 {
                 // Whoever cut the connection may not be the peer: what came so far is not whole (RFC 8446 §6.1).
                 return Poll::Ready(Err(ErrorKind::UnexpectedEof.into()));
             }
@@ -208,7 +359,8 @@ impl AsyncWrite for TlsStream {
         self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
     }
 
-    /// A write that is pending has sealed its bytes already: it must be repeated with the same ones.
+    /// A write that is pending has sealed its bytes already: it must be repeated with the same ones. Whatever of them the
+    /// socket has taken meanwhile is told at once, so that whoever watches over slow readers sees them read.
     fn poll_write_vectored(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -216,14 +368,28 @@ impl AsyncWrite for TlsStream {
     ) -> Poll<io::Result<usize>> {
         let stream = self.get_mut();
         if stream.promised == 0 {
-            if !stream.session.is_sent() {
+            // What waits for the next write goes along with it.
+            if !matches!(&stream.state, State::Done(session) if session.is_sent()) {
                 ready!(stream.poll_send(cx))?;
             }
-            stream.promised = stream.session.write(slices)?;
+            stream.promised = stream.seal(slices)?;
         }
         debug_assert!(stream.promised <= slices.iter().map(|slice| slice.len()).sum());
-        ready!(stream.poll_send(cx))?;
-        Poll::Ready(Ok(std::mem::take(&mut stream.promised)))
+        let before = stream.state.to_send().len();
+        match stream.poll_send(cx) {
+            Poll::Ready(Ok(())) => Poll::Ready(Ok(std::mem::take(&mut stream.promised))),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => {
+                let sent = before.saturating_sub(stream.state.to_send().len());
+                // The last byte is kept until all are sent.
+                let told = sent.min(stream.promised.saturating_sub(1));
+                if told == 0 {
+                    return Poll::Pending;
+                }
+                stream.promised -= told;
+                Poll::Ready(Ok(told))
+            }
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -236,7 +402,10 @@ impl AsyncWrite for TlsStream {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let stream = self.get_mut();
-        stream.session.close();
+        // A handshake that is not done is cut off; the client asks again without early data.
+        if let State::Done(session) = &mut stream.state {
+            session.close();
+        }
         ready!(stream.poll_send(cx))?;
         Pin::new(&mut stream.socket).poll_shutdown(cx)
     }

@@ -1,18 +1,17 @@
-//! One request and its answer over one connection.
+//! One request and its answer, whatever protocol the backend speaks.
 
-use crate::pool::{Connection, Pool};
+mod http1;
+mod http2;
+
+use crate::pool::{Carrier, Connection};
 use foregate_message::{
-    BodyLength, Chunk, Fields, Frame, Method, Piped, Reason, RequestHead, ResponseHead, Status,
+    BodyLength, Chunk, Fields, Frame, Piped, Reason, RequestHead, ResponseHead,
 };
-use foregate_tls::Stream;
-use foregate_wire::h1::{
-    self, BodyDecoder, BodyEncoder, BodyLimits, BodyReader, ClientConnection, HeadLimits,
-    HeadProgress, Outbox, RequestOut,
-};
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use foregate_wire::h1::{BodyLimits, HeadLimits};
+use http1::Http1Call;
+pub(crate) use http1::poll_read;
+use http2::Http2Call;
+use std::task::{Context, Poll};
 
 /// What a backend may send.
 #[derive(Clone, Copy, Debug)]
@@ -32,26 +31,29 @@ pub enum SendOutcome {
     Refused,
 }
 
-/// One exchange with a backend. Dropping it closes the connection; [`Call::finish`] gives it back to its pool if
-/// both directions ended in order.
+/// One exchange with a backend. Dropping it breaks the exchange off; [`Call::finish`] leaves the connection for others
+/// if both directions ended in order.
 #[derive(Debug)]
-pub struct Call {
-    connection: Connection,
-    limits: CallLimits,
-    method: Method,
-    upgrade_asked: bool,
-    out: Outbox,
-    encoder: BodyEncoder,
-    /// A piece of body that stays in the kernel, behind what `out` holds.
-    piped: Option<Piped>,
-    machine: ClientConnection,
-    send_refused: bool,
-    input: Chunk,
-    progress: HeadProgress,
-    eof: bool,
-    reader: Option<BodyReader>,
-    /// Whether pieces of the body may stay in the kernel.
-    pipes: bool,
+pub struct Call(Kind);
+
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a call is boxed by whoever makes it, and most are of the large kind"
+)]
+#[derive(Debug)]
+enum Kind {
+    Http1(Http1Call),
+    Http2(Http2Call),
+}
+
+/// The same by either protocol.
+macro_rules! each {
+    ($call:expr, $inner:ident => $what:expr) => {
+        match $call {
+            Kind::Http1($inner) => $what,
+            Kind::Http2($inner) => $what,
+        }
+    };
 }
 
 impl Call {
@@ -64,135 +66,95 @@ impl Call {
         upgrade: Option<&[u8]>,
         limits: CallLimits,
     ) -> Call {
-        let mut out = Outbox::new();
-        let framing = RequestOut {
-            length,
-            upgrade,
-            keep_alive: true,
-        };
-        let mut machine = ClientConnection::new();
-        machine.begin(framing.keep_alive);
-        let encoder = h1::write_request(head, target, framing, out.text());
-        Call {
-            connection,
-            limits,
-            method: head.method.clone(),
-            upgrade_asked: upgrade.is_some(),
-            out,
-            encoder,
-            piped: None,
-            machine,
-            send_refused: false,
-            input: Chunk::default(),
-            progress: HeadProgress::default(),
-            eof: false,
-            reader: None,
-            pipes: false,
-        }
+        Call(match connection.0 {
+            Carrier::Http1(connection) => Kind::Http1(Http1Call::start(
+                connection, head, target, length, upgrade, limits,
+            )),
+            Carrier::Http2(lease) => {
+                Kind::Http2(Http2Call::start(lease, head, target, length, upgrade))
+            }
+        })
     }
 
     /// A connection whose bytes are passed on as they are, in both directions. It never goes back to its pool.
+    /// Connections for that are opened with [`crate::Use::Bytes`]; any other fails at once.
     pub fn tunnel(connection: Connection, limits: CallLimits) -> Call {
-        let mut machine = ClientConnection::new();
-        machine.fail();
-        Call {
-            connection,
-            limits,
-            method: Method::Connect,
-            upgrade_asked: true,
-            out: Outbox::new(),
-            encoder: BodyEncoder::tunnel(),
-            piped: None,
-            machine,
-            send_refused: false,
-            input: Chunk::default(),
-            progress: HeadProgress::default(),
-            eof: false,
-            reader: Some(BodyReader::new(BodyDecoder::tunnel(), limits.body)),
-            pipes: false,
-        }
+        Call(match connection.0 {
+            Carrier::Http1(connection) => Kind::Http1(Http1Call::tunnel(connection, limits)),
+            Carrier::Http2(lease) => Kind::Http2(Http2Call::failed(lease)),
+        })
     }
 
     /// Whether the whole body of the answer has come, so that only its end is left to be taken.
     #[inline]
     pub fn is_body_here(&self) -> bool {
-        self.reader.as_ref().is_none_or(BodyReader::is_done)
+        each!(&self.0, call => call.is_body_here())
     }
 
     /// Lets pieces of a long body stay in the kernel, where that can be.
     pub fn allow_pipes(&mut self) {
-        self.pipes = self.connection.stream.can_splice();
+        if let Kind::Http1(call) = &mut self.0 {
+            call.allow_pipes();
+        }
     }
 
     /// Whether a part of the request waits for the backend to take it.
     pub fn is_sending(&self) -> bool {
-        !self.out.is_empty() || self.piped.is_some()
+        each!(&self.0, call => call.is_sending())
     }
 
     /// Whether pieces of the request's body may stay in the kernel.
     pub fn takes_pipes(&self) -> bool {
-        self.connection.stream.can_splice() && self.encoder.is_plain()
+        match &self.0 {
+            Kind::Http1(call) => call.takes_pipes(),
+            Kind::Http2(_) => false,
+        }
     }
 
-    /// Queues a piece of the request's body that stayed in the kernel; dropped once the backend takes no more.
+    /// Queues a piece of the request's body that stayed in the kernel; dropped once the backend takes no more, and by
+    /// a call that takes no such pieces, which then fails.
     pub fn send_piped(&mut self, piped: Piped) {
-        if self.send_refused {
-            return;
-        }
-        match self.encoder.prefix(piped.len(), self.out.text()) {
-            Ok(()) => self.piped = Some(piped),
-            Err(_) => self.send_refused = true,
+        match &mut self.0 {
+            Kind::Http1(call) => call.send_piped(piped),
+            Kind::Http2(call) => call.refuse(),
         }
     }
 
     /// Whether any byte of an answer has come.
     pub fn has_received(&self) -> bool {
-        !self.machine.is_untouched()
+        each!(&self.0, call => call.has_received())
+    }
+
+    /// Whether the backend has said that it did not look at the request, so that any may be sent again (RFC 9113 §8.7).
+    pub fn is_unprocessed(&self) -> bool {
+        match &self.0 {
+            Kind::Http1(_) => false,
+            Kind::Http2(call) => call.is_unprocessed(),
+        }
     }
 
     /// Queues a piece of the request's body; dropped once the backend takes no more.
     pub fn send(&mut self, data: Chunk) {
-        if !self.send_refused && self.out.push(data, &mut self.encoder).is_err() {
-            self.send_refused = true;
-        }
+        each!(&mut self.0, call => call.send(data));
     }
 
     /// Ends the request's body.
     pub fn end(&mut self, trailers: Option<&Fields>) {
-        if !self.send_refused && self.out.finish(trailers, &mut self.encoder).is_err() {
-            self.send_refused = true;
-        }
-        self.machine.request_ended();
+        each!(&mut self.0, call => call.end(trailers));
     }
 
     /// Moves what is queued towards the backend.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<SendOutcome> {
-        while !self.send_refused && self.is_sending() {
-            let (slices, count) = self.out.slices();
-            let stream = &mut self.connection.stream;
-            let written = ready!(match count {
-                0 => stream.poll_splice_out(&mut self.piped, cx),
-                1 => Pin::new(stream).poll_write(cx, &slices[0]),
-                _ => Pin::new(stream).poll_write_vectored(cx, &slices[..count]),
-            });
-            match written {
-                Ok(bytes) if bytes > 0 => self.out.wrote(if count == 0 { 0 } else { bytes }),
-                _ => self.send_refused = true,
-            }
-        }
-        if self.send_refused {
-            self.out.clear();
-            self.piped = None;
-            return Poll::Ready(SendOutcome::Refused);
-        }
-        Poll::Ready(SendOutcome::Sent)
+        each!(&mut self.0, call => call.poll_flush(cx))
     }
 
     /// Closes the sending direction, for a tunnel whose client has finished.
     pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        Pin::new(&mut self.connection.stream)
-            .poll_shutdown(cx)
-            .map(|_| ())
+        match &mut self.0 {
+            Kind::Http1(call) => call.poll_shutdown(cx),
+            // The end of the stream's body has said it.
+            Kind::Http2(_) => Poll::Ready(()),
+        }
     }
 
     /// The next head of the answer, interim ones included; behind a final one the body can be read.
@@ -204,43 +166,7 @@ impl Call {
         cx: &mut Context<'_>,
         head: &mut ResponseHead,
     ) -> Poll<Result<BodyLength, Reason>> {
-        loop {
-            if !self.input.is_empty() {
-                let limits = &self.limits.head;
-                let parsed = self
-                    .progress
-                    .parse_response(self.input.as_slice(), limits, head);
-                if let Some(bytes) = parsed.map_err(Reason::Response)? {
-                    self.input.consume(bytes);
-                    return Poll::Ready(self.accept(head));
-                }
-            }
-            match ready!(self.poll_fill(cx)) {
-                Ok(0) | Err(_) if self.has_received() => {
-                    return Poll::Ready(Err(Reason::UpstreamTruncated));
-                }
-                Ok(0) | Err(_) => return Poll::Ready(Err(Reason::UpstreamClosed)),
-                Ok(_) => {}
-            }
-        }
-    }
-
-    fn accept(&mut self, head: &ResponseHead) -> Result<BodyLength, Reason> {
-        if head.status == Status::SWITCHING_PROTOCOLS && !self.upgrade_asked {
-            return Err(Reason::UpgradeUnasked);
-        }
-        let framing = h1::response_framing(head, &self.method, self.upgrade_asked)
-            .map_err(Reason::Response)?;
-        if head.status.is_interim() {
-            return Ok(BodyLength::Empty);
-        }
-        self.machine.response_began(&framing);
-        if framing.length == BodyLength::Tunnel {
-            self.encoder = BodyEncoder::tunnel();
-        }
-        let decoder = BodyDecoder::for_response(head, &framing);
-        self.reader = Some(BodyReader::new(decoder, self.limits.body));
-        Ok(framing.length)
+        each!(&mut self.0, call => call.poll_head(cx, head))
     }
 
     /// The next frame of the answer's body.
@@ -249,106 +175,11 @@ impl Call {
     /// The body is malformed or was cut off.
     #[inline]
     pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame, Reason>> {
-        loop {
-            let Some(reader) = &mut self.reader else {
-                return Poll::Ready(Ok(Frame::End));
-            };
-            if let Some(frame) = reader.next(&mut self.input).map_err(Reason::Response)? {
-                if !matches!(frame, Frame::Data(_)) {
-                    self.machine.response_ended();
-                }
-                return Poll::Ready(Ok(frame));
-            }
-            if let Some(remaining) = reader.passable().filter(|_| self.pipes) {
-                return self.poll_pipe(remaining, cx);
-            }
-            match ready!(self.poll_fill(cx)) {
-                Ok(0) => {
-                    let frame = self
-                        .reader
-                        .as_mut()
-                        .map_or(Ok(Frame::End), BodyReader::at_eof);
-                    self.machine.fail();
-                    return Poll::Ready(frame.map_err(|_| Reason::UpstreamTruncated));
-                }
-                Ok(_) => {}
-                Err(_) => return Poll::Ready(Err(Reason::UpstreamTruncated)),
-            }
-        }
+        each!(&mut self.0, call => call.poll_frame(cx))
     }
 
-    /// A piece of the body that stays in the kernel.
-    fn poll_pipe(&mut self, remaining: u64, cx: &mut Context<'_>) -> Poll<Result<Frame, Reason>> {
-        let stream = &self.connection.stream;
-        match ready!(stream.poll_splice_in(remaining, cx)) {
-            Ok(piped) if !piped.is_empty() => {
-                if let Some(reader) = &mut self.reader {
-                    reader.passed(piped.len() as u64);
-                }
-                Poll::Ready(Ok(Frame::Piped(piped)))
-            }
-            Ok(_) if self.reader.as_ref().is_some_and(BodyReader::is_tunnel) => {
-                self.machine.fail();
-                Poll::Ready(Ok(Frame::End))
-            }
-            _ => {
-                self.machine.fail();
-                Poll::Ready(Err(Reason::UpstreamTruncated))
-            }
-        }
-    }
-
-    /// Reads once into the input.
-    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.eof {
-            return Poll::Ready(Ok(0));
-        }
-        let long = self.reader.as_ref().is_some_and(BodyReader::is_long);
-        let stream = &mut self.connection.stream;
-        let read = ready!(poll_read(stream, &mut self.input, long, cx));
-        self.eof = matches!(read, Ok(0));
-        if matches!(read, Ok(1..)) {
-            self.machine.bytes_came();
-        }
-        Poll::Ready(read)
-    }
-
-    /// Ends the exchange and keeps the connection if it may carry another request: both directions ended, both sides
-    /// want it, and no byte came that nobody had asked for (RFC 9112 §9.3).
-    pub fn finish(mut self) {
-        let whole = !self.send_refused && !self.is_sending() && self.encoder.is_complete();
-        if whole && !self.eof && self.machine.settle(self.input.len()) {
-            Pool::check_in(self.connection);
-        }
-    }
-}
-
-/// One read into the free room of `input`, which borrows a buffer only while there is something to hold.
-fn poll_read(
-    stream: &mut Stream,
-    input: &mut Chunk,
-    long: bool,
-    cx: &mut Context<'_>,
-) -> Poll<io::Result<usize>> {
-    if !input.is_lent() {
-        *input = if long {
-            Chunk::lend_large()
-        } else {
-            Chunk::lend()
-        };
-    } else if input.room().is_empty() {
-        input.compact();
-    }
-    let mut buffer = ReadBuf::new(input.room());
-    let read = Pin::new(stream).poll_read(cx, &mut buffer);
-    let bytes = buffer.filled().len();
-    input.filled(bytes);
-    if input.is_empty() {
-        *input = Chunk::default();
-    }
-    match read {
-        Poll::Ready(Ok(())) => Poll::Ready(Ok(bytes)),
-        Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-        Poll::Pending => Poll::Pending,
+    /// Ends the exchange and keeps the connection if it may carry another request.
+    pub fn finish(self) {
+        each!(self.0, call => call.finish());
     }
 }

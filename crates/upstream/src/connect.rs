@@ -19,6 +19,8 @@ pub enum ConnectFault {
     Exhausted,
     /// Anything else that the kernel said.
     Failed,
+    /// HTTP/2 is asked for, and the endpoint did not agree to it in the TLS handshake.
+    NoHttp2,
     /// The TLS handshake came to nothing.
     Tls(BackendTlsFault),
 }
@@ -35,6 +37,7 @@ impl ConnectFault {
                 Reason::UpstreamCertificateInvalid
             }
             ConnectFault::Tls(_) => Reason::UpstreamTlsFailed,
+            ConnectFault::NoHttp2 => Reason::UpstreamProtocol,
             _ => Reason::ConnectFailed,
         }
     }
@@ -51,6 +54,7 @@ impl ConnectFault {
             ConnectFault::Refused => "refused",
             ConnectFault::Exhausted => "exhausted",
             ConnectFault::Failed => "failed",
+            ConnectFault::NoHttp2 => "no-http2",
             ConnectFault::Tls(fault) => fault.name(),
         }
     }

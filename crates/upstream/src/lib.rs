@@ -2,16 +2,20 @@
 //! **Never knows:** routes, policies, or which client asked.
 //! **Next on the road:** the backend; the answer goes back to `exchange`.
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests fail by panicking"))]
 
 mod call;
 mod connect;
+mod http2;
 mod pool;
 mod resolve;
+mod websocket;
 
 pub use foregate_tls::Connector;
 pub use foregate_wire::h1::{BodyLimits, HeadLimits};
+pub use foregate_wire::h2::Limits as Http2Limits;
 
 pub use call::{Call, CallLimits, SendOutcome};
 pub use connect::ConnectFault;
-pub use pool::{Checkout, Connection, Pool, PoolLimits, Ticket};
+pub use pool::{Checkout, Connection, Pool, PoolLimits, Protocol, Ticket, Use};
 pub use resolve::resolve;

@@ -1,11 +1,13 @@
 //! Connections to one endpoint, kept by one worker.
 
 use crate::connect::{self, ConnectFault};
+use crate::http2::{self, Http2, Lease};
 use foregate_balance::Endpoint;
 use foregate_message::Reason;
 use foregate_telemetry::clock::{Moment, recent};
 use foregate_telemetry::metrics::{EndpointCells, EndpointId, Shard};
-use foregate_tls::{Connector, Stream};
+use foregate_tls::{Alpn, Connector, Stream};
+use foregate_wire::h2::Limits as Http2Limits;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -13,6 +15,26 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+
+/// What the endpoint is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2: agreed on in the TLS handshake, or known beforehand on cleartext (RFC 9113 §3.3).
+    Http2,
+    /// What the TLS handshake agrees on; HTTP/1.1 on cleartext.
+    Auto,
+}
+
+/// What a new connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// Requests.
+    Requests,
+    /// Bytes that are passed on as they are.
+    Bytes,
+}
 
 /// What bounds a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +52,10 @@ pub struct PoolLimits {
     /// The PROXY protocol version to open each connection with. Such a connection speaks for one client and is
     /// never kept.
     pub proxy_protocol: Option<u8>,
+    /// What the endpoint is spoken to.
+    pub protocol: Protocol,
+    /// What bounds its connections of HTTP/2.
+    pub http2: Http2Limits,
 }
 
 /// The connections of one worker to one endpoint. Outlives configurations: only its limits change.
@@ -45,7 +71,13 @@ pub struct Pool {
     /// How TLS is spoken with the endpoint, if it is.
     connector: RefCell<Option<Arc<Connector>>>,
     idle: RefCell<Vec<Idle>>,
+    /// Connections of HTTP/2 that may take requests.
+    shared: RefCell<Vec<Rc<Http2>>>,
     open: Cell<usize>,
+    /// Connections that are being opened and may turn out to be shared.
+    dialling: Cell<usize>,
+    /// Whether the last connection turned out to be shared, if one was opened.
+    shares: Cell<Option<bool>>,
     waiting: RefCell<VecDeque<Rc<Waiter>>>,
 }
 
@@ -67,6 +99,8 @@ struct Waiter {
 pub struct Ticket {
     /// `None` once the connection has gone back to the idle ones, which stay counted.
     pool: Option<Rc<Pool>>,
+    /// Whether a connection is being opened that others wait for.
+    dialling: bool,
 }
 
 impl Ticket {
@@ -75,10 +109,21 @@ impl Ticket {
             .as_ref()
             .expect("only check_in takes the pool, and it consumes the ticket")
     }
+
+    /// The connection was opened, or won't be.
+    fn dialled(&mut self) {
+        if std::mem::take(&mut self.dialling)
+            && let Some(pool) = &self.pool
+        {
+            pool.dialling.set(pool.dialling.get() - 1);
+            pool.wake_all();
+        }
+    }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
+        self.dialled();
         if let Some(pool) = &self.pool {
             pool.count_closed(1);
         }
@@ -87,7 +132,20 @@ impl Drop for Ticket {
 
 /// An open connection, ready for a request.
 #[derive(Debug)]
-pub struct Connection {
+pub struct Connection(pub(crate) Carrier);
+
+/// What carries a request.
+#[derive(Debug)]
+pub(crate) enum Carrier {
+    /// A connection of its own.
+    Http1(Exclusive),
+    /// A stream of a shared one.
+    Http2(Lease),
+}
+
+/// A connection that carries one request at a time.
+#[derive(Debug)]
+pub(crate) struct Exclusive {
     pub(crate) stream: Stream,
     pub(crate) ticket: Ticket,
     pub(crate) requests: u64,
@@ -98,14 +156,17 @@ pub struct Connection {
 impl Connection {
     /// Whether an earlier request used it, so that the backend may have closed it unseen.
     pub fn is_reused(&self) -> bool {
-        self.reused
+        match &self.0 {
+            Carrier::Http1(connection) => connection.reused,
+            Carrier::Http2(lease) => lease.reused,
+        }
     }
 }
 
 /// What a pool can offer at once.
 #[derive(Debug)]
 pub enum Checkout {
-    /// A connection that was idle.
+    /// A connection that was idle, or has a place free.
     Reused(Connection),
     /// Room for a new one.
     Connect(Ticket),
@@ -130,6 +191,9 @@ impl Pool {
             limits: Cell::new(limits),
             connector: RefCell::default(),
             idle: RefCell::default(),
+            shared: RefCell::default(),
+            dialling: Cell::new(0),
+            shares: Cell::new(None),
             open: Cell::new(0),
             waiting: RefCell::default(),
         })
@@ -137,7 +201,12 @@ impl Pool {
 
     /// Takes a new configuration's limits.
     pub fn set_limits(&self, limits: PoolLimits) {
-        self.limits.set(limits);
+        let before = self.limits.replace(limits);
+        // Connections of another protocol, or with other limits of their own, are not kept.
+        if (before.protocol, before.http2) != (limits.protocol, limits.http2) {
+            self.shares.set(None);
+            self.close_idle();
+        }
     }
 
     /// Takes a new configuration's way to speak TLS, or none. Connections that were made another way are not kept.
@@ -161,33 +230,86 @@ impl Pool {
     /// The most recently used idle connection that is still good, else the right to open one. `verify` asks the
     /// kernel too, for requests that could not be sent again.
     pub fn checkout(self: &Rc<Pool>, verify: bool) -> Checkout {
+        if let Some(lease) = self.lease() {
+            self.cells().pool_hits.one();
+            return Checkout::Reused(Connection(Carrier::Http2(lease)));
+        }
         loop {
             let Some(mut idle) = self.idle.borrow_mut().pop() else {
                 break;
             };
             let ticket = Ticket {
                 pool: Some(Rc::clone(self)),
+                dialling: false,
             };
             if !idle.is_good(verify) {
                 continue;
             }
             self.cells().pool_hits.one();
-            return Checkout::Reused(Connection {
+            return Checkout::Reused(Connection(Carrier::Http1(Exclusive {
                 stream: idle.stream,
                 ticket,
                 requests: idle.requests,
                 reused: true,
-            });
+            })));
+        }
+        // One that is on its way may have room for all that wait.
+        if self.dialling.get() > 0 && self.may_share() {
+            return Checkout::Full;
         }
         self.fresh().map_or(Checkout::Full, Checkout::Connect)
+    }
+
+    /// A place on a shared connection.
+    fn lease(&self) -> Option<Lease> {
+        let shared = self.shared.borrow();
+        if shared.is_empty() {
+            return None;
+        }
+        let requests_max = self.limits.get().requests_max;
+        let found = shared.iter().find_map(|one| one.lease(requests_max));
+        if found.is_none()
+            && let Some(max) = requests_max
+        {
+            // Those that have carried enough are closed once their streams have ended.
+            shared.iter().for_each(|one| one.retire_if_spent(max));
+        }
+        found
+    }
+
+    /// Whether a connection that is being opened may turn out to be shared.
+    fn may_share(&self) -> bool {
+        let limits = self.limits.get();
+        let may = match limits.protocol {
+            Protocol::Http1 => false,
+            Protocol::Http2 => true,
+            Protocol::Auto => self.connector.borrow().is_some() && self.shares.get() != Some(false),
+        };
+        may && limits.proxy_protocol.is_none()
     }
 
     fn ticket(self: &Rc<Pool>) -> Ticket {
         self.open.set(self.open.get() + 1);
         self.cells().connections.up();
+        let dialling = self.may_share();
+        if dialling {
+            self.dialling.set(self.dialling.get() + 1);
+        }
         Ticket {
             pool: Some(Rc::clone(self)),
+            dialling,
         }
+    }
+
+    /// A stream of a shared connection has ended.
+    pub(crate) fn place_is_free(&self) {
+        self.wake_one();
+    }
+
+    /// A shared connection is closed.
+    pub(crate) fn forget(&self, gone: &Rc<Http2>) {
+        let mut shared = self.shared.borrow_mut();
+        shared.retain(|one| !Rc::ptr_eq(one, gone));
     }
 
     /// Waits until a connection has come free; then `checkout` is worth another try.
@@ -207,6 +329,12 @@ impl Pool {
         };
         std::future::poll_fn(|cx| place.poll(cx)).await;
         Ok(())
+    }
+
+    fn wake_all(&self) {
+        for _ in 0..self.waiting.borrow().len() {
+            self.wake_one();
+        }
     }
 
     fn wake_one(&self) {
@@ -233,30 +361,50 @@ impl Pool {
     /// # Errors
     /// Why it could not be opened.
     pub async fn connect(
-        ticket: Ticket,
+        mut ticket: Ticket,
+        purpose: Use,
         client: SocketAddr,
         local: SocketAddr,
     ) -> Result<Connection, ConnectFault> {
-        let pool = ticket.pool();
+        let pool = Rc::clone(ticket.pool());
         let address = pool.address.get().ok_or(ConnectFault::Unresolved)?;
         pool.cells().connects.one();
-        let proxy_protocol = pool.limits.get().proxy_protocol;
+        let limits = pool.limits.get();
         let connector = pool.connector.borrow().clone();
         let label = pool.endpoint.label();
         let host = label.rsplit_once(':').map_or(label, |(host, _)| host);
         let tls = connector.as_deref().map(|connector| (connector, host));
-        let stream = connect::connect(address, proxy_protocol, tls, client, local).await?;
-        Ok(Connection {
-            stream,
-            ticket,
-            requests: 0,
-            reused: false,
-        })
+        let stream = connect::connect(address, limits.proxy_protocol, tls, client, local).await?;
+        let shares = purpose == Use::Requests && limits.protocol.shares(&stream)?;
+        if !shares {
+            if purpose == Use::Requests {
+                pool.shares.set(Some(false));
+            }
+            ticket.dialled();
+            return Ok(Connection(Carrier::Http1(Exclusive {
+                stream,
+                ticket,
+                requests: 0,
+                reused: false,
+            })));
+        }
+        pool.shares.set(Some(true));
+        let exclusive = limits.proxy_protocol.is_some();
+        let dialling = std::mem::take(&mut ticket.dialling);
+        let (shared, lease) = http2::begin(&pool, stream, ticket, limits.http2, exclusive);
+        if !exclusive {
+            pool.shared.borrow_mut().push(shared);
+        }
+        if dialling {
+            pool.dialling.set(pool.dialling.get() - 1);
+            pool.wake_all();
+        }
+        Ok(Connection(Carrier::Http2(lease)))
     }
 
     /// Takes a connection back whose last exchange ended in order.
-    pub(crate) fn check_in(connection: Connection) {
-        let Connection {
+    pub(crate) fn check_in(connection: Exclusive) {
+        let Exclusive {
             stream,
             mut ticket,
             requests,
@@ -283,16 +431,29 @@ impl Pool {
     pub fn sweep(&self, at: Moment) {
         let timeout = self.limits.get().idle_timeout;
         let before = self.idle.borrow().len();
-        self.idle
-            .borrow_mut()
-            .retain_mut(|idle| at.since(idle.since) < timeout && idle.is_good(false));
+        self.idle.borrow_mut().retain_mut(|idle| {
+            let stays = at.since(idle.since) < timeout && idle.is_good(false);
+            if !stays {
+                idle.stream.close_now();
+            }
+            stays
+        });
         self.count_closed(before - self.idle.borrow().len());
+        let shared: Vec<Rc<Http2>> = self.shared.borrow().clone();
+        for one in shared {
+            one.sweep(at, timeout);
+        }
     }
 
-    /// Closes all idle connections.
+    /// Closes all idle connections, and shared ones once their streams have ended.
     pub fn close_idle(&self) {
-        let closed = std::mem::take(&mut *self.idle.borrow_mut()).len();
-        self.count_closed(closed);
+        let shared = std::mem::take(&mut *self.shared.borrow_mut());
+        shared.iter().for_each(|one| one.retire());
+        let mut idle = std::mem::take(&mut *self.idle.borrow_mut());
+        for idle in &mut idle {
+            idle.stream.close_now();
+        }
+        self.count_closed(idle.len());
     }
 
     fn count_closed(&self, closed: usize) {
@@ -306,6 +467,20 @@ impl Pool {
     /// How many connections are idle.
     pub fn idle(&self) -> usize {
         self.idle.borrow().len()
+    }
+}
+
+impl Protocol {
+    /// Whether a new connection is shared by streams.
+    fn shares(self, stream: &Stream) -> Result<bool, ConnectFault> {
+        let agreed = match stream {
+            Stream::Plain(_) => self == Protocol::Http2,
+            Stream::Tls(_) => stream.alpn() == Alpn::Http2,
+        };
+        if self == Protocol::Http2 && !agreed {
+            return Err(ConnectFault::NoHttp2);
+        }
+        Ok(agreed && self != Protocol::Http1)
     }
 }
 

@@ -5,8 +5,8 @@ use foregate_telemetry::clock::{Moment, UnixTime};
 use crate::certificate::{Issued, Key, Source};
 use crate::folder::{LastError, Record, Stored};
 use crate::order::Task;
-use crate::reason::Failure;
-use crate::schedule::{Schedule, Timing};
+use crate::reason::{Failure, Reason};
+use crate::schedule::{Schedule, Setback, Timing};
 
 /// A certificate that is wanted.
 pub(super) struct Entry {
@@ -90,8 +90,11 @@ impl Entry {
         random: u64,
         timing: &Timing,
     ) {
-        self.schedule
-            .failed(now, failure.retry_after, random, timing);
+        let setback = Setback {
+            reached: failure.reason != Reason::DirectoryUnreachable,
+            retry_after: failure.retry_after,
+        };
+        self.schedule.failed(now, setback, random, timing);
         self.record.last_error = Some(LastError::new(failure, unix));
         self.record.follow(&self.schedule, now, unix);
     }

@@ -110,7 +110,7 @@ impl NameServer {
             zone "shop.example" {{ type primary; file "zone.db"; update-policy {{ grant update.key name _acme-challenge.shop.example. TXT; grant update.key name _acme-challenge.www.shop.example. TXT; }}; }};"#
         );
         let config = files.write("named.conf", config);
-        let child = Command::new("named")
+        let child = Command::new("/usr/sbin/named")
             .args(["-f", "-c", config.to_str().unwrap()])
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -17,6 +17,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) fn timing() -> Timing {
     Timing {
         backoff_first: Duration::from_millis(200),
+        backoff_unreached: Duration::from_millis(200),
         backoff_max: Duration::from_millis(500),
         floor: Duration::from_millis(100),
         ..Timing::default()

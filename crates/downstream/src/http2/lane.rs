@@ -10,6 +10,7 @@ use foregate_telemetry::clock::Moment;
 use foregate_wire::h2::heads::RequestFacts;
 use foregate_wire::h2::{ErrorCode, StreamKey};
 use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
 use tokio::task::spawn_local;
 
@@ -84,7 +85,8 @@ async fn serve<H: Handler>(shared: &Shared, request: Request, worker: &Worker, h
         head: &mut head,
         at,
     };
-    let served = caught(handler.serve(&mut client, arrival)).await;
+    // Pinned here, since it is too large to be moved for nothing.
+    let served = caught(pin!(handler.serve(&mut client, arrival))).await;
     if !shared.is_broken() {
         let mut engine = shared.engine();
         if served.is_none() {

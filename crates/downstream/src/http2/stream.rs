@@ -30,6 +30,8 @@ pub(super) struct Http2Stream<'s> {
     /// By when more of what is queued must have left than the bytes that still wait.
     write_deadline: Option<(Deadline, usize)>,
     websocket: Option<Handshake>,
+    /// Why the exchange was broken off from this side.
+    broken: Option<Reason>,
     bytes_in: u64,
     bytes_out: u64,
 }
@@ -53,6 +55,7 @@ impl<'s> Http2Stream<'s> {
             read_deadline: None,
             write_deadline: None,
             websocket: None,
+            broken: None,
             bytes_in: 0,
             bytes_out: 0,
             limits,
@@ -67,10 +70,21 @@ impl<'s> Http2Stream<'s> {
     /// How the stream ended before its time, if it did.
     #[inline]
     fn fate(&self) -> Option<Reason> {
-        if self.shared.is_broken() {
-            return Some(Reason::ClientGone);
+        if self.broken.is_some() || self.shared.is_broken() {
+            return self.broken.or(Some(Reason::ClientGone));
         }
         self.shared.engine().fate(self.key).map(|fate| fate.reason)
+    }
+
+    /// Breaks the exchange off: the client must not take what came as whole.
+    fn break_off(&mut self, reason: Reason) {
+        self.broken.get_or_insert(reason);
+        if !self.shared.is_broken() {
+            self.shared
+                .engine()
+                .reset(self.key, ErrorCode::INTERNAL_ERROR);
+            self.queued();
+        }
     }
 
     /// Has the driver write what the engine has queued.
@@ -166,8 +180,9 @@ impl Client for Http2Stream<'_> {
     }
 
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame, Reason>> {
-        if self.shared.is_broken() {
-            return Poll::Ready(Err(Reason::ClientGone));
+        if self.broken.is_some() || self.shared.is_broken() {
+            let reason = self.broken.unwrap_or(Reason::ClientGone);
+            return Poll::Ready(Err(reason));
         }
         if let BodyLength::Known(bytes) = self.length
             && !self.tunnel
@@ -206,7 +221,7 @@ impl Client for Http2Stream<'_> {
         {
             return match handshake.end(head) {
                 Some(head) => self.shared.engine().respond(self.key, &head, length),
-                None => self.abort(),
+                None => self.break_off(Reason::Response(Fault::FieldValue)),
             };
         }
         self.shared.engine().respond(self.key, head, length);
@@ -215,16 +230,15 @@ impl Client for Http2Stream<'_> {
     #[inline]
     fn send(&mut self, data: Chunk) {
         self.bytes_out += data.len() as u64;
-        // A piece too much has reset the stream, and whoever flushes it finds that.
-        if !self.shared.is_broken() {
-            let _ = self.shared.engine().send(self.key, data);
+        if !self.shared.is_broken() && self.shared.engine().send(self.key, data).is_err() {
+            self.break_off(Reason::ClientGone);
         }
     }
 
     #[inline]
     fn finish(&mut self, trailers: Option<&Fields>) {
-        if !self.shared.is_broken() {
-            let _ = self.shared.engine().finish(self.key, trailers);
+        if !self.shared.is_broken() && self.shared.engine().finish(self.key, trailers).is_err() {
+            self.break_off(Reason::ClientGone);
         }
     }
 
@@ -257,12 +271,7 @@ impl Client for Http2Stream<'_> {
     }
 
     fn abort(&mut self) {
-        if !self.shared.is_broken() {
-            self.shared
-                .engine()
-                .reset(self.key, ErrorCode::INTERNAL_ERROR);
-            self.queued();
-        }
+        self.break_off(Reason::ClientGone);
     }
 
     fn transferred(&self) -> (u64, u64) {

@@ -1,7 +1,7 @@
 //! Serving: what handshakes with clients and backends follow, from a configuration.
 
 use super::issuing::Missing;
-use super::{Lookup, is_in_time};
+use super::{Connectors, Lookup, Made, is_in_time};
 use crate::credentials::{Credentials, entry_of};
 use foregate_exchange::SecurePart;
 use foregate_snapshot::{
@@ -9,8 +9,8 @@ use foregate_snapshot::{
     Snapshot, TlsProfile, UnknownNames,
 };
 use foregate_tls::{
-    Acceptor, AcceptorPlan, Connector, ConnectorPlan, HandshakeGate, NamePlan, Profile, Served,
-    SessionCache, Shared as TlsShared, Tickets,
+    Acceptor, AcceptorPlan, Connector, HandshakeGate, NamePlan, Profile, Served, SessionCache,
+    Shared as TlsShared, Tickets,
 };
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -164,16 +164,13 @@ fn is_of(site: &SiteTlsPlan, served: &Served) -> bool {
     }
 }
 
-/// Connectors, each beside what it was made from.
-type Made = Vec<(ConnectorPlan, Arc<Connector>)>;
-
 /// A connector for each upstream that is spoken to by TLS. What was made before from the same plan is kept, with the
 /// connections and sessions that it made.
 pub(super) fn connectors(
     snapshot: &Snapshot,
     credentials: &Credentials,
     before: &Made,
-) -> Result<(Arc<[Option<Arc<Connector>>]>, Made), String> {
+) -> Result<(Connectors, Made), String> {
     let mut made = Made::new();
     let mut connectors = Vec::new();
     for (upstream, plan) in snapshot.upstreams.iter().zip(&credentials.connectors) {

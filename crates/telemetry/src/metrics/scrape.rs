@@ -8,7 +8,8 @@ use super::exposition::{Exposition, Kind};
 use super::histogram::HistogramSnapshot;
 use super::names::Pair;
 use super::shard::{
-    CLASSES, EndpointCells, EndpointFailure, ListenerCells, Refusal, RouteCells, Shard,
+    CIPHERS, CLASSES, EndpointCells, EndpointFailure, HANDSHAKES, ListenerCells, Refusal,
+    RouteCells, Shard, TlsCells,
 };
 use super::{Registry, lock, process};
 use crate::clock;
@@ -25,6 +26,7 @@ impl Registry {
         scrape_route_outcomes(out, &shards, &lock(&self.routes).list(), &self.reason_names);
         scrape_endpoints(out, &shards, &lock(&self.endpoints).list());
         scrape_listeners(out, &shards, &lock(&self.listeners).list());
+        scrape_tls(out, &shards, &lock(&self.listeners).list());
         // Cloned, so that a collector may itself use the registry.
         let gauges = lock(&self.gauges).clone();
         for (_, gauges) in gauges {
@@ -352,5 +354,45 @@ fn scrape_listeners(out: &mut Exposition, shards: &[Arc<Shard>], names: &[Pair])
         }
         out.count(bytes_in, &labels, sum(&cells, |cells| &cells.bytes_in));
         out.count(bytes_out, &labels, sum(&cells, |cells| &cells.bytes_out));
+    }
+}
+
+fn scrape_tls(out: &mut Exposition, shards: &[Arc<Shard>], names: &[Pair]) {
+    let handshakes = out.family(
+        "foregate_tls_handshakes_total",
+        Kind::Counter,
+        "TLS handshakes with clients by how they ended.",
+    );
+    let connections = out.family(
+        "foregate_tls_connections_total",
+        Kind::Counter,
+        "TLS connections by protocol version, cipher suite and whether an earlier session was resumed.",
+    );
+    for (slot, [name, _]) in (0..).zip(names) {
+        let cells: Vec<&TlsCells> = shards
+            .iter()
+            .filter_map(|shard| shard.listeners.peek(slot)?.tls_if_any())
+            .collect();
+        if cells.is_empty() {
+            continue;
+        }
+        let listener = ("listener", if slot == 0 { "other" } else { name });
+        for (number, result) in HANDSHAKES.iter().enumerate() {
+            let count = sum(&cells, |cells| &cells.handshakes[number]);
+            out.count(handshakes, &[listener, ("result", result)], count);
+        }
+        for (number, (version, cipher)) in CIPHERS.iter().enumerate() {
+            for (resumed, label) in ["no", "yes"].iter().enumerate() {
+                let count = sum(&cells, |cells| &cells.ciphers[number][resumed]);
+                if count > 0 {
+                    let labels = [
+                        ("version", *version),
+                        ("cipher", *cipher),
+                        ("resumed", *label),
+                    ];
+                    out.count(connections, &[&[listener], &labels[..]].concat(), count);
+                }
+            }
+        }
     }
 }

@@ -100,6 +100,68 @@ impl Refusal {
     }
 }
 
+/// How TLS handshakes with clients end. `done` is the ordinary end; the others are faults. Names are stable: metrics carry
+/// them.
+pub const HANDSHAKES: [&str; 19] = [
+    "done",
+    "busy",
+    "timeout",
+    "client-closed",
+    "cleartext-http",
+    "not-tls",
+    "malformed",
+    "protocol-version",
+    "no-shared-cipher",
+    "no-shared-protocol",
+    "unknown-name",
+    "client-certificate-missing",
+    "client-certificate-unknown",
+    "client-certificate-expired",
+    "client-certificate-revoked",
+    "client-certificate-invalid",
+    "client-refused",
+    "challenge-answered",
+    "internal",
+];
+
+/// Cipher suites, by the version that has them.
+pub const CIPHERS: [(&str, &str); 9] = [
+    ("TLSv1.3", "TLS_AES_128_GCM_SHA256"),
+    ("TLSv1.3", "TLS_AES_256_GCM_SHA384"),
+    ("TLSv1.3", "TLS_CHACHA20_POLY1305_SHA256"),
+    ("TLSv1.2", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"),
+    ("TLSv1.2", "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"),
+    ("TLSv1.2", "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256"),
+    ("TLSv1.2", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"),
+    ("TLSv1.2", "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"),
+    ("TLSv1.2", "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256"),
+];
+
+/// What is counted for a listener's TLS.
+#[derive(Debug, Default)]
+pub struct TlsCells {
+    pub(super) handshakes: [Counter; HANDSHAKES.len()],
+    /// By cipher suite, then whether an earlier session was resumed.
+    pub(super) ciphers: [[Counter; 2]; CIPHERS.len()],
+}
+
+impl TlsCells {
+    /// Counts a handshake that came to nothing, by its name in [`HANDSHAKES`].
+    pub fn failed(&self, name: &str) {
+        if let Some(number) = HANDSHAKES.iter().position(|other| *other == name) {
+            self.handshakes[number].one();
+        }
+    }
+
+    /// Counts a handshake that is done, by the name of its cipher suite in [`CIPHERS`].
+    pub fn done(&self, cipher: &str, resumed: bool) {
+        self.handshakes[0].one();
+        if let Some(number) = CIPHERS.iter().position(|(_, other)| *other == cipher) {
+            self.ciphers[number][usize::from(resumed)].one();
+        }
+    }
+}
+
 /// What is counted for a route.
 #[derive(Debug, Default)]
 pub(super) struct RouteCells {
@@ -158,9 +220,21 @@ pub struct ListenerCells {
     /// Bytes written to clients, heads and framing included.
     pub bytes_out: Counter,
     pub(super) refused: [Counter; Refusal::ALL.len()],
+    tls: OnceLock<Box<TlsCells>>,
 }
 
 impl ListenerCells {
+    /// What is counted of its TLS; there is nothing while it has none.
+    #[inline]
+    pub fn tls(&self) -> &TlsCells {
+        self.tls.get_or_init(Box::default)
+    }
+
+    /// The same, if anything was counted.
+    pub(super) fn tls_if_any(&self) -> Option<&TlsCells> {
+        self.tls.get().map(|cells| &**cells)
+    }
+
     /// Counts a connection turned away.
     #[inline]
     pub fn refused(&self, refusal: Refusal) {

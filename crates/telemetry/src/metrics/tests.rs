@@ -276,3 +276,25 @@ fn routes_that_were_not_used_cost_no_lines() {
     let _ = registry.shard();
     assert!(!registry.render().contains("foregate_requests_total"));
 }
+
+#[test]
+fn handshakes_are_counted_once_a_listener_has_any() {
+    let registry = Registry::new(REASONS);
+    let shard = registry.shard();
+    let (secure, plain) = (registry.listener("secure"), registry.listener("plain"));
+    shard.listener(plain).accepted.one();
+    let cells = shard.listener(secure).tls();
+    cells.done("TLS_AES_128_GCM_SHA256", false);
+    cells.done("TLS_AES_128_GCM_SHA256", true);
+    cells.done("TLS_AES_128_GCM_SHA256", true);
+    cells.failed("unknown-name");
+    let text = registry.render();
+    let has = |sample: &str| assert!(text.lines().any(|line| line == sample), "{sample}\n{text}");
+    has("foregate_tls_handshakes_total{listener=\"secure\",result=\"done\"} 3");
+    has("foregate_tls_handshakes_total{listener=\"secure\",result=\"unknown-name\"} 1");
+    has("foregate_tls_handshakes_total{listener=\"secure\",result=\"timeout\"} 0");
+    let resumed =
+        "listener=\"secure\",version=\"TLSv1.3\",cipher=\"TLS_AES_128_GCM_SHA256\",resumed=\"yes\"";
+    has(&format!("foregate_tls_connections_total{{{resumed}}} 2"));
+    assert!(!text.contains("foregate_tls_handshakes_total{listener=\"plain\""));
+}

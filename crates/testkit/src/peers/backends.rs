@@ -305,6 +305,56 @@ impl Script for UpgradeEcho {
     }
 }
 
+/// Accepts a WebSocket as RFC 6455 wants it and then returns every byte.
+#[derive(Clone, Copy, Debug)]
+pub struct WebSocketEcho;
+
+impl Script for WebSocketEcho {
+    fn attend(&self, visit: &mut Visit) -> Result<(), Trouble> {
+        let Some(request) = visit.next_request()? else {
+            return Ok(());
+        };
+        let key = request.field("sec-websocket-key").unwrap_or_default();
+        let accept = websocket_accept(key);
+        visit.send(format!(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Accept: {accept}\r\n\r\n"
+        ))?;
+        while visit.connection.wait_readable()? {
+            let count = visit.connection.buffered().len();
+            let bytes = visit.connection.take(count)?;
+            visit.send(bytes)?;
+        }
+        Ok(())
+    }
+}
+
+/// What a server answers to a key (RFC 6455 §4.2.2).
+fn websocket_accept(key: &str) -> String {
+    use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+    let text = format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes());
+    let digits: Vec<char> = ('A'..='Z')
+        .chain('a'..='z')
+        .chain('0'..='9')
+        .chain(['+', '/'])
+        .collect();
+    let mut bits = String::new();
+    for byte in hash.as_ref() {
+        bits.push_str(&format!("{byte:08b}"));
+    }
+    while !bits.len().is_multiple_of(6) {
+        bits.push('0');
+    }
+    let mut accept: String = (0..bits.len() / 6)
+        .map(|at| usize::from_str_radix(&bits[at * 6..at * 6 + 6], 2).map_or('A', |at| digits[at]))
+        .collect();
+    while !accept.len().is_multiple_of(4) {
+        accept.push('=');
+    }
+    accept
+}
+
 /// Speaks HTTP/1.0: no length, the close ends the body.
 #[derive(Clone, Copy, Debug)]
 pub struct HttpOneZero;

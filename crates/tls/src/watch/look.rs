@@ -134,6 +134,7 @@ impl Look {
             if entry.state.as_ref().is_none_or(|old| !same(old, &state)) {
                 changed.push(state.clone());
             }
+            self.store.note(&state.id, Some(state.status.name()));
             entry.state = Some(state);
         }
         if !changes.is_empty() {
@@ -163,6 +164,7 @@ impl Look {
         let mut changes = Vec::new();
         for id in gone {
             self.entries.remove(&id);
+            self.store.note(&id, None);
             changes.push(Change::Remove(id.as_str().into()));
         }
         if !changes.is_empty() {

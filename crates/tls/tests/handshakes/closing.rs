@@ -125,7 +125,7 @@ fn keys_change_in_the_middle() {
         &server,
         &["-servername", "localhost", "-tls1_3", "-no_ign_eof"],
         &[
-            ("first\n", "first"),
+            ("once upon\n", "once upon"),
             ("k\n", "KEYUPDATE"),
             ("second\n", "second"),
             ("K\n", "KEYUPDATE"),
@@ -134,7 +134,7 @@ fn keys_change_in_the_middle() {
         ],
     );
     let (bytes, end) = server.ended();
-    assert_eq!(bytes, "first\nsecond\nthird\nfourth\n".len());
+    assert_eq!(bytes, "once upon\nsecond\nthird\nfourth\n".len());
     end.unwrap();
 }
 
@@ -145,9 +145,9 @@ fn renegotiation_is_refused() {
     let seen = converse(
         &server,
         &["-servername", "localhost", "-tls1_2", "-no_ign_eof"],
-        &[("first\n", "first"), ("R\n", "no renegotiation")],
+        &[("once upon\n", "once upon"), ("R\n", "no renegotiation")],
     );
     assert!(seen.contains("RENEGOTIATING"), "{seen}");
     let (bytes, _) = server.ended();
-    assert_eq!(bytes, 6);
+    assert_eq!(bytes, 10);
 }

@@ -45,6 +45,8 @@ pub(crate) enum Manner {
     AnswerAndCut(Arc<Vec<u8>>),
     /// Answers a request with HTTP.
     Http,
+    /// Answers with whether it was asked by early data.
+    Early,
 }
 
 pub(crate) fn served(id: &str, issued: &Issued) -> Served {
@@ -213,6 +215,14 @@ async fn serve(mut stream: Stream, manner: Manner, outcomes: &SyncSender<Outcome
             }
             Manner::Http => {
                 let answer = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+            Manner::Early => {
+                let answer = if stream.is_early() {
+                    "came early\n"
+                } else {
+                    "came late\n"
+                };
                 let _ = stream.write_all(answer.as_bytes()).await;
             }
             Manner::AnswerAtEnd(_) => {}

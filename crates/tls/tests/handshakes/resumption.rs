@@ -97,3 +97,41 @@ fn resumption_can_be_off() {
     assert!(!seen.contains("TLS session ticket:"), "{seen}");
     assert!(!server.facts().resumed);
 }
+
+#[test]
+fn early_data_is_told_from_other_data_and_taken_once() {
+    let early = AcceptorPlan {
+        early_data: true,
+        ..plan()
+    };
+    let server = Server::start(&early, usual(), Manner::Early);
+    let scratch = Scratch::new();
+    let file = |name: &str| scratch.join(name).to_str().unwrap().to_owned();
+    let (session, data) = (file("session"), file("data"));
+    scratch.write("data", "said before anything was settled\n");
+    let common = [
+        "-servername",
+        "localhost",
+        "-tls1_3",
+        "-no_ign_eof",
+        "-alpn",
+        "http/1.1",
+    ];
+    let arguments = [&common[..], &["-sess_out", &session]].concat();
+    converse(&server, &arguments, &[("hello\n", "came late")]);
+    server.ended().1.unwrap();
+    let arguments = [&common[..], &["-sess_in", &session, "-early_data", &data]].concat();
+    let seen = converse(
+        &server,
+        &arguments,
+        &[("", "came early"), ("and more\n", "came late")],
+    );
+    assert!(seen.contains("Early data was accepted"), "{seen}");
+    assert!(server.facts().resumed);
+    server.ended().1.unwrap();
+    // Who repeats what was said finds no session.
+    let seen = converse(&server, &arguments, &[("again\n", "came late")]);
+    assert!(seen.contains("Early data was rejected"), "{seen}");
+    assert!(!server.facts().resumed);
+    server.ended().1.unwrap();
+}

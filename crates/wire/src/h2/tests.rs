@@ -8,8 +8,7 @@ mod rules;
 mod split;
 
 use super::frame::{FrameHeader, Kind, flag};
-use super::heads::{self, RequestFacts};
-use super::hpack;
+use super::heads;
 use super::{Connection, ErrorCode, Event, Failure, Limits, PREFACE, StreamKey};
 use foregate_message::{BodyLength, Chunk, Frame, RequestHead, ResponseHead, Scheme, Status};
 
@@ -202,7 +201,9 @@ fn words(bytes: &[u8]) -> Vec<String> {
     let mut rest = bytes;
     let mut words = Vec::new();
     while let Some(header) = FrameHeader::read(rest) {
-        let payload = &rest[9..9 + header.length as usize];
+        let Some(payload) = rest.get(9..9 + header.length as usize) else {
+            break;
+        };
         rest = &rest[9 + payload.len()..];
         let number = |at: usize| {
             let bytes = payload[at..at + 4].try_into().unwrap();
@@ -228,6 +229,5 @@ fn words(bytes: &[u8]) -> Vec<String> {
             other => format!("{other:?}"),
         });
     }
-    assert!(rest.is_empty(), "whole frames only");
     words
 }

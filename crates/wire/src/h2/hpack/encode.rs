@@ -211,7 +211,9 @@ impl Lines<'_> {
         integer::write(first, 4, number, self.out);
         if number == 0 {
             integer::write(0, 7, name.len(), self.out);
-            self.out.extend(name.iter().map(u8::to_ascii_lowercase));
+            let at = self.out.len();
+            self.out.extend_from_slice(name);
+            self.out[at..].make_ascii_lowercase();
         }
         integer::write(0, 7, value.len(), self.out);
         self.out.extend_from_slice(value);
@@ -221,7 +223,8 @@ impl Lines<'_> {
     fn keep(&mut self, hash: u32, kind: Kind, name: &[u8], value: &[u8], number: usize) {
         integer::write(0x40, 6, number, self.out);
         let mut text = Vec::with_capacity(name.len() + value.len() + 4);
-        text.extend(name.iter().map(u8::to_ascii_lowercase));
+        text.extend_from_slice(name);
+        text.make_ascii_lowercase();
         text.extend_from_slice(b": ");
         text.extend_from_slice(value);
         text.extend_from_slice(b"\r\n");

@@ -54,8 +54,8 @@ fn data_keeps_to_both_windows() {
 #[test]
 fn the_connections_window_holds_all_streams_back() {
     let mut bench = Bench::server(Limits::default());
-    let first = ask(&mut bench, 1, "");
-    let second = ask(&mut bench, 3, "");
+    let first = ask(&mut bench, 1, "i");
+    let second = ask(&mut bench, 3, "i");
     bench.feed(&initial_window(1 << 20)).unwrap();
     bench.written();
     respond(&mut bench, first, 65_535);
@@ -65,8 +65,16 @@ fn the_connections_window_holds_all_streams_back() {
     assert!(bench.connection.is_window_blocked(first));
     bench.feed(&window(0, 19)).unwrap();
     assert_eq!(bench.said(), ["DATA 1 19"]);
+    // One that is reset meanwhile leaves nothing behind.
+    let third = ask(&mut bench, 5, "i");
     bench.feed(&window(0, 1)).unwrap();
     assert_eq!(bench.said(), ["DATA 1 1 end"]);
+    respond(&mut bench, third, 10);
+    assert_eq!(bench.said(), ["HEADERS 5"]);
+    bench.connection.reset(third, ErrorCode::CANCEL);
+    bench.connection.release(third);
+    bench.feed(&window(0, 100)).unwrap();
+    assert_eq!(bench.said(), ["RST_STREAM 5 CANCEL"]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::*;
 use proptest::prelude::*;
 
 /// Frames that a client might send, right and wrong ones.
-fn any_frame() -> impl Strategy<Value = Vec<u8>> {
+pub(super) fn any_frame() -> impl Strategy<Value = Vec<u8>> {
     let stream = prop::sample::select(vec![0u32, 1, 1, 3, 3, 5, 7, 2]);
     let payload = prop::collection::vec(any::<u8>(), 0..40);
     let body = (stream.clone(), any::<bool>(), payload.clone());

@@ -1,0 +1,336 @@
+//! One request and its answer over a connection of their own.
+
+use super::{CallLimits, SendOutcome};
+use crate::pool::{Exclusive, Pool};
+use foregate_message::{
+    BodyLength, Chunk, Fields, Frame, Method, Piped, Reason, RequestHead, ResponseHead, Status,
+};
+use foregate_tls::Stream;
+use foregate_wire::h1::{
+    self, BodyDecoder, BodyEncoder, BodyReader, ClientConnection, HeadProgress, Outbox, RequestOut,
+};
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// One exchange with a backend. Dropping it closes the connection; [`Http1Call::finish`] gives it back to its pool if
+/// both directions ended in order.
+#[derive(Debug)]
+pub(crate) struct Http1Call {
+    connection: Exclusive,
+    limits: CallLimits,
+    method: Method,
+    upgrade_asked: bool,
+    out: Outbox,
+    encoder: BodyEncoder,
+    /// A piece of body that stays in the kernel, behind what `out` holds.
+    piped: Option<Piped>,
+    machine: ClientConnection,
+    send_refused: bool,
+    input: Chunk,
+    progress: HeadProgress,
+    eof: bool,
+    reader: Option<BodyReader>,
+    /// Whether pieces of the body may stay in the kernel.
+    pipes: bool,
+}
+
+impl Http1Call {
+    /// Queues the request's head on a connection. `target` is what goes into the request line.
+    pub(crate) fn start(
+        connection: Exclusive,
+        head: &RequestHead,
+        target: &[u8],
+        length: BodyLength,
+        upgrade: Option<&[u8]>,
+        limits: CallLimits,
+    ) -> Http1Call {
+        let mut out = Outbox::new();
+        let framing = RequestOut {
+            length,
+            upgrade,
+            keep_alive: true,
+        };
+        let mut machine = ClientConnection::new();
+        machine.begin(framing.keep_alive);
+        let encoder = h1::write_request(head, target, framing, out.text());
+        Http1Call {
+            connection,
+            limits,
+            method: head.method.clone(),
+            upgrade_asked: upgrade.is_some(),
+            out,
+            encoder,
+            piped: None,
+            machine,
+            send_refused: false,
+            input: Chunk::default(),
+            progress: HeadProgress::default(),
+            eof: false,
+            reader: None,
+            pipes: false,
+        }
+    }
+
+    /// A connection whose bytes are passed on as they are, in both directions. It never goes back to its pool.
+    pub(crate) fn tunnel(connection: Exclusive, limits: CallLimits) -> Http1Call {
+        let mut machine = ClientConnection::new();
+        machine.fail();
+        Http1Call {
+            connection,
+            limits,
+            method: Method::Connect,
+            upgrade_asked: true,
+            out: Outbox::new(),
+            encoder: BodyEncoder::tunnel(),
+            piped: None,
+            machine,
+            send_refused: false,
+            input: Chunk::default(),
+            progress: HeadProgress::default(),
+            eof: false,
+            reader: Some(BodyReader::new(BodyDecoder::tunnel(), limits.body)),
+            pipes: false,
+        }
+    }
+
+    /// Whether the whole body of the answer has come, so that only its end is left to be taken.
+    #[inline]
+    pub(crate) fn is_body_here(&self) -> bool {
+        self.reader.as_ref().is_none_or(BodyReader::is_done)
+    }
+
+    /// Lets pieces of a long body stay in the kernel, where that can be.
+    pub(crate) fn allow_pipes(&mut self) {
+        self.pipes = self.connection.stream.can_splice();
+    }
+
+    /// Whether a part of the request waits for the backend to take it.
+    pub(crate) fn is_sending(&self) -> bool {
+        !self.out.is_empty() || self.piped.is_some()
+    }
+
+    /// Whether pieces of the request's body may stay in the kernel.
+    pub(crate) fn takes_pipes(&self) -> bool {
+        self.connection.stream.can_splice() && self.encoder.is_plain()
+    }
+
+    /// Queues a piece of the request's body that stayed in the kernel; dropped once the backend takes no more.
+    pub(crate) fn send_piped(&mut self, piped: Piped) {
+        if self.send_refused {
+            return;
+        }
+        match self.encoder.prefix(piped.len(), self.out.text()) {
+            Ok(()) => self.piped = Some(piped),
+            Err(_) => self.send_refused = true,
+        }
+    }
+
+    /// Whether any byte of an answer has come.
+    pub(crate) fn has_received(&self) -> bool {
+        !self.machine.is_untouched()
+    }
+
+    /// Queues a piece of the request's body; dropped once the backend takes no more.
+    pub(crate) fn send(&mut self, data: Chunk) {
+        if !self.send_refused && self.out.push(data, &mut self.encoder).is_err() {
+            self.send_refused = true;
+        }
+    }
+
+    /// Ends the request's body.
+    pub(crate) fn end(&mut self, trailers: Option<&Fields>) {
+        if !self.send_refused && self.out.finish(trailers, &mut self.encoder).is_err() {
+            self.send_refused = true;
+        }
+        self.machine.request_ended();
+    }
+
+    /// Moves what is queued towards the backend.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<SendOutcome> {
+        while !self.send_refused && self.is_sending() {
+            let (slices, count) = self.out.slices();
+            let stream = &mut self.connection.stream;
+            let written = ready!(match count {
+                0 => stream.poll_splice_out(&mut self.piped, cx),
+                1 => Pin::new(stream).poll_write(cx, &slices[0]),
+                _ => Pin::new(stream).poll_write_vectored(cx, &slices[..count]),
+            });
+            match written {
+                Ok(bytes) if bytes > 0 => self.out.wrote(if count == 0 { 0 } else { bytes }),
+                _ => self.send_refused = true,
+            }
+        }
+        if self.send_refused {
+            self.out.clear();
+            self.piped = None;
+            return Poll::Ready(SendOutcome::Refused);
+        }
+        Poll::Ready(SendOutcome::Sent)
+    }
+
+    /// Closes the sending direction, for a tunnel whose client has finished.
+    pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.connection.stream)
+            .poll_shutdown(cx)
+            .map(|_| ())
+    }
+
+    /// The next head of the answer, interim ones included; behind a final one the body can be read.
+    ///
+    /// # Errors
+    /// [`Reason::UpstreamClosed`] when the backend closed or reset instead, or what is wrong with the head.
+    pub(crate) fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        head: &mut ResponseHead,
+    ) -> Poll<Result<BodyLength, Reason>> {
+        loop {
+            if !self.input.is_empty() {
+                let limits = &self.limits.head;
+                let parsed = self
+                    .progress
+                    .parse_response(self.input.as_slice(), limits, head);
+                if let Some(bytes) = parsed.map_err(Reason::Response)? {
+                    self.input.consume(bytes);
+                    return Poll::Ready(self.accept(head));
+                }
+            }
+            match ready!(self.poll_fill(cx)) {
+                Ok(0) | Err(_) if self.has_received() => {
+                    return Poll::Ready(Err(Reason::UpstreamTruncated));
+                }
+                Ok(0) | Err(_) => return Poll::Ready(Err(Reason::UpstreamClosed)),
+                Ok(_) => {}
+            }
+        }
+    }
+
+    fn accept(&mut self, head: &ResponseHead) -> Result<BodyLength, Reason> {
+        if head.status == Status::SWITCHING_PROTOCOLS && !self.upgrade_asked {
+            return Err(Reason::UpgradeUnasked);
+        }
+        let framing = h1::response_framing(head, &self.method, self.upgrade_asked)
+            .map_err(Reason::Response)?;
+        if head.status.is_interim() {
+            return Ok(BodyLength::Empty);
+        }
+        self.machine.response_began(&framing);
+        if framing.length == BodyLength::Tunnel {
+            self.encoder = BodyEncoder::tunnel();
+        }
+        let decoder = BodyDecoder::for_response(head, &framing);
+        self.reader = Some(BodyReader::new(decoder, self.limits.body));
+        Ok(framing.length)
+    }
+
+    /// The next frame of the answer's body.
+    ///
+    /// # Errors
+    /// The body is malformed or was cut off.
+    #[inline]
+    pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame, Reason>> {
+        loop {
+            let Some(reader) = &mut self.reader else {
+                return Poll::Ready(Ok(Frame::End));
+            };
+            if let Some(frame) = reader.next(&mut self.input).map_err(Reason::Response)? {
+                if !matches!(frame, Frame::Data(_)) {
+                    self.machine.response_ended();
+                }
+                return Poll::Ready(Ok(frame));
+            }
+            if let Some(remaining) = reader.passable().filter(|_| self.pipes) {
+                return self.poll_pipe(remaining, cx);
+            }
+            match ready!(self.poll_fill(cx)) {
+                Ok(0) => {
+                    let frame = self
+                        .reader
+                        .as_mut()
+                        .map_or(Ok(Frame::End), BodyReader::at_eof);
+                    self.machine.fail();
+                    return Poll::Ready(frame.map_err(|_| Reason::UpstreamTruncated));
+                }
+                Ok(_) => {}
+                Err(_) => return Poll::Ready(Err(Reason::UpstreamTruncated)),
+            }
+        }
+    }
+
+    /// A piece of the body that stays in the kernel.
+    fn poll_pipe(&mut self, remaining: u64, cx: &mut Context<'_>) -> Poll<Result<Frame, Reason>> {
+        let stream = &self.connection.stream;
+        match ready!(stream.poll_splice_in(remaining, cx)) {
+            Ok(piped) if !piped.is_empty() => {
+                if let Some(reader) = &mut self.reader {
+                    reader.passed(piped.len() as u64);
+                }
+                Poll::Ready(Ok(Frame::Piped(piped)))
+            }
+            Ok(_) if self.reader.as_ref().is_some_and(BodyReader::is_tunnel) => {
+                self.machine.fail();
+                Poll::Ready(Ok(Frame::End))
+            }
+            _ => {
+                self.machine.fail();
+                Poll::Ready(Err(Reason::UpstreamTruncated))
+            }
+        }
+    }
+
+    /// Reads once into the input.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.eof {
+            return Poll::Ready(Ok(0));
+        }
+        let long = self.reader.as_ref().is_some_and(BodyReader::is_long);
+        let stream = &mut self.connection.stream;
+        let read = ready!(poll_read(stream, &mut self.input, long, cx));
+        self.eof = matches!(read, Ok(0));
+        if matches!(read, Ok(1..)) {
+            self.machine.bytes_came();
+        }
+        Poll::Ready(read)
+    }
+
+    /// Ends the exchange and keeps the connection if it may carry another request: both directions ended, both sides
+    /// want it, and no byte came that nobody had asked for (RFC 9112 §9.3).
+    pub(crate) fn finish(mut self) {
+        let whole = !self.send_refused && !self.is_sending() && self.encoder.is_complete();
+        if whole && !self.eof && self.machine.settle(self.input.len()) {
+            Pool::check_in(self.connection);
+        }
+    }
+}
+
+/// One read into the free room of `input`, which borrows a buffer only while there is something to hold.
+pub(crate) fn poll_read(
+    stream: &mut Stream,
+    input: &mut Chunk,
+    long: bool,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    if !input.is_lent() {
+        *input = if long {
+            Chunk::lend_large()
+        } else {
+            Chunk::lend()
+        };
+    } else if input.room().is_empty() {
+        input.compact();
+    }
+    let mut buffer = ReadBuf::new(input.room());
+    let read = Pin::new(stream).poll_read(cx, &mut buffer);
+    let bytes = buffer.filled().len();
+    input.filled(bytes);
+    if input.is_empty() {
+        *input = Chunk::default();
+    }
+    match read {
+        Poll::Ready(Ok(())) => Poll::Ready(Ok(bytes)),
+        Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+        Poll::Pending => Poll::Pending,
+    }
+}

@@ -1,0 +1,374 @@
+//! One connection of HTTP/2, shared by the exchanges of a worker with one endpoint.
+//!
+//! ```text
+//!  call ─┐                                   ┌─ wakes ─► call
+//!  call ─┼─► engine ─► Driver ─► socket ─────┤
+//!  call ─┘                                   └─ wakes ─► call
+//! ```
+//! The driver is a task of its own, which alone touches the socket; calls queue in the engine and wake it. It runs
+//! behind all of them, so that one write takes what all of them have queued.
+
+use crate::call::poll_read;
+use crate::pool::{Pool, Ticket};
+use foregate_message::{Chunk, Scheme};
+use foregate_telemetry::clock::{Moment, now, recent};
+use foregate_tls::Stream;
+use foregate_wire::h2::{self, StreamKey};
+use std::cell::{Cell, RefCell, RefMut};
+use std::io;
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+use tokio::io::AsyncWrite;
+
+/// With streams under way and nothing heard for so long, the backend is asked whether it is there.
+const QUIET_MAX: Duration = Duration::from_secs(15);
+
+/// A connection and who waits for what on it.
+#[derive(Debug)]
+pub(crate) struct Http2 {
+    engine: RefCell<h2::Connection>,
+    /// By the engine's slots.
+    wakers: RefCell<Vec<Option<Waker>>>,
+    /// Those who wait for the backend's SETTINGS; no more than there are places.
+    unsettled: RefCell<Vec<Waker>>,
+    driver: RefCell<Option<Waker>>,
+    driver_is_woken: Cell<bool>,
+    /// Places that were promised to requests which have not opened their streams.
+    promised: Cell<usize>,
+    requests: Cell<u64>,
+    scheme: Scheme,
+    /// It speaks for one client and is not shared.
+    exclusive: bool,
+    idle_since: Cell<Moment>,
+    heard: Cell<Moment>,
+    gone: Cell<bool>,
+    pool: Weak<Pool>,
+}
+
+/// The promise of a stream.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    /// `None` only while it is given back.
+    shared: Option<Rc<Http2>>,
+    /// Whether the connection carried a request before.
+    pub(crate) reused: bool,
+}
+
+impl Lease {
+    pub(crate) fn shared(&self) -> &Rc<Http2> {
+        let shared = self.shared.as_ref();
+        shared.expect("only giving it back takes it, and that consumes the lease")
+    }
+
+    /// The stream is about to be opened.
+    pub(crate) fn give(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(shared) = self.shared.take() {
+            shared.promised.set(shared.promised.get() - 1);
+        }
+    }
+}
+
+/// Begins to speak HTTP/2 on a fresh connection, with a place for the one who asked for it.
+pub(crate) fn begin(
+    pool: &Rc<Pool>,
+    stream: Stream,
+    ticket: Ticket,
+    limits: h2::Limits,
+    exclusive: bool,
+) -> (Rc<Http2>, Lease) {
+    let at = now();
+    let shared = Rc::new(Http2 {
+        engine: RefCell::new(h2::Connection::client(limits, at.millis())),
+        wakers: RefCell::default(),
+        unsettled: RefCell::default(),
+        driver: RefCell::default(),
+        driver_is_woken: Cell::new(false),
+        promised: Cell::new(0),
+        requests: Cell::new(0),
+        scheme: match stream {
+            Stream::Plain(_) => Scheme::Http,
+            Stream::Tls(_) => Scheme::Https,
+        },
+        exclusive,
+        idle_since: Cell::new(at),
+        heard: Cell::new(at),
+        gone: Cell::new(false),
+        pool: Rc::downgrade(pool),
+    });
+    let lease = shared.promise();
+    let mut driver = Driver {
+        shared: Rc::clone(&shared),
+        stream,
+        input: Chunk::default(),
+        _ticket: ticket,
+    };
+    tokio::task::spawn_local(async move { std::future::poll_fn(|cx| driver.poll(cx)).await });
+    (shared, lease)
+}
+
+impl Http2 {
+    /// A place for a request, if there is one. A connection that has carried `requests_max` carries no more.
+    pub(crate) fn lease(self: &Rc<Http2>, requests_max: Option<u64>) -> Option<Lease> {
+        let spent = requests_max.is_some_and(|max| self.requests.get() >= max);
+        if spent || self.gone.get() {
+            return None;
+        }
+        let free = self.engine.borrow().streams_free();
+        (free > self.promised.get()).then(|| self.promise())
+    }
+
+    fn promise(self: &Rc<Http2>) -> Lease {
+        let requests = self.requests.get();
+        self.promised.set(self.promised.get() + 1);
+        self.requests.set(requests + 1);
+        Lease {
+            shared: Some(Rc::clone(self)),
+            reused: requests > 0,
+        }
+    }
+
+    /// The engine. No borrow is held across a call that could take it again.
+    #[inline]
+    pub(crate) fn engine(&self) -> RefMut<'_, h2::Connection> {
+        self.engine.borrow_mut()
+    }
+
+    pub(crate) fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// Whether the connection is closed.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone.get()
+    }
+
+    /// A stream was opened.
+    pub(crate) fn opened(&self, key: StreamKey) {
+        let mut wakers = self.wakers.borrow_mut();
+        if wakers.len() <= key.slot() {
+            wakers.resize(key.slot() + 1, None);
+        }
+        self.wake_driver();
+    }
+
+    /// Has the task woken when something changes about the stream.
+    #[inline]
+    pub(crate) fn watch(&self, key: StreamKey, cx: &mut Context<'_>) {
+        if let Some(place) = self.wakers.borrow_mut().get_mut(key.slot()) {
+            keep(place, cx);
+        }
+    }
+
+    /// Has the task woken when the backend's SETTINGS have come, or never will.
+    pub(crate) fn wait_for_settings(&self, cx: &mut Context<'_>) {
+        let mut unsettled = self.unsettled.borrow_mut();
+        if !unsettled.iter().any(|waker| waker.will_wake(cx.waker())) {
+            unsettled.push(cx.waker().clone());
+        }
+    }
+
+    /// Lets go of a stream.
+    pub(crate) fn release(&self, key: StreamKey) {
+        if let Some(place) = self.wakers.borrow_mut().get_mut(key.slot()) {
+            *place = None;
+        }
+        let (is_idle, is_ending) = {
+            let mut engine = self.engine();
+            engine.release(key);
+            let is_idle = engine.streams_held() == 0;
+            if is_idle && self.exclusive {
+                engine.drain(recent().millis());
+            }
+            (is_idle, engine.is_ending())
+        };
+        if is_idle {
+            self.idle_since.set(recent());
+        }
+        if is_ending || !self.engine().is_written() {
+            self.wake_driver();
+        }
+        if let Some(pool) = self.pool.upgrade() {
+            pool.place_is_free();
+        }
+    }
+
+    /// Has the driver look at what was queued.
+    #[inline]
+    pub(crate) fn wake_driver(&self) {
+        if !self.driver_is_woken.replace(true)
+            && let Some(driver) = &*self.driver.borrow()
+        {
+            driver.wake_by_ref();
+        }
+    }
+
+    /// Opens no more streams, and closes once those that are open have ended.
+    pub(crate) fn retire(&self) {
+        self.engine().drain(recent().millis());
+        self.wake_driver();
+    }
+
+    /// [`Http2::retire`] for a connection that has carried as many requests as it may.
+    pub(crate) fn retire_if_spent(&self, requests_max: u64) {
+        if self.requests.get() >= requests_max && !self.engine().is_ending() {
+            self.retire();
+        }
+    }
+
+    /// Closes a connection that has been idle for too long, and asks a quiet one whether it is alive.
+    pub(crate) fn sweep(&self, at: Moment, idle_timeout: Duration) {
+        {
+            let mut engine = self.engine();
+            let is_idle = engine.streams_held() == 0 && self.promised.get() == 0;
+            if engine.tick(at.millis()).is_ok() {
+                if is_idle && at.since(self.idle_since.get()) >= idle_timeout {
+                    engine.drain(at.millis());
+                } else if is_idle {
+                    engine.rest();
+                } else if at.since(self.heard.get()) >= QUIET_MAX {
+                    engine.ping(at.millis());
+                }
+            }
+        }
+        self.wake_ready();
+        self.wake_driver();
+    }
+
+    /// Wakes the calls about whose streams something has changed.
+    fn wake_ready(&self) {
+        let mut engine = self.engine();
+        let wakers = self.wakers.borrow();
+        while let Some(key) = engine.next_ready() {
+            if let Some(Some(waker)) = wakers.get(key.slot()) {
+                waker.wake_by_ref();
+            }
+        }
+    }
+
+    fn wake_unsettled(&self) {
+        for waker in std::mem::take(&mut *self.unsettled.borrow_mut()) {
+            waker.wake();
+        }
+    }
+}
+
+/// Keeps the waker of a task, which hardly ever is another than before.
+#[inline]
+fn keep(place: &mut Option<Waker>, cx: &mut Context<'_>) {
+    match place {
+        Some(known) if known.will_wake(cx.waker()) => {}
+        place => *place = Some(cx.waker().clone()),
+    }
+}
+
+/// The task that moves the bytes of a connection.
+struct Driver {
+    shared: Rc<Http2>,
+    stream: Stream,
+    input: Chunk,
+    /// Given back when the connection is closed.
+    _ticket: Ticket,
+}
+
+impl Driver {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.shared.driver_is_woken.set(false);
+        keep(&mut self.shared.driver.borrow_mut(), cx);
+        let ended = self.advance(cx);
+        self.shared.wake_ready();
+        let finished = self.shared.engine().is_finished();
+        match ended {
+            Poll::Pending if !finished => Poll::Pending,
+            _ => Poll::Ready(()),
+        }
+    }
+
+    /// Reads and writes as far as the socket goes; ready once it goes no further.
+    fn advance(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if self.write(cx).is_err() {
+                return Poll::Ready(());
+            }
+            let is_congested = self.shared.engine().is_congested();
+            if is_congested || self.shared.engine().failure().is_some() {
+                return Poll::Pending;
+            }
+            if self.receive() {
+                continue;
+            }
+            match ready!(poll_read(&mut self.stream, &mut self.input, false, cx)) {
+                Ok(1..) => {
+                    self.shared.heard.set(recent());
+                    self.receive();
+                    self.shared.wake_ready();
+                }
+                Ok(0) | Err(_) => return Poll::Ready(()),
+            }
+        }
+    }
+
+    /// Takes what has come; whether anything was taken.
+    fn receive(&mut self) -> bool {
+        let before = self.input.len();
+        if before == 0 {
+            return false;
+        }
+        let at_ms = now().millis();
+        loop {
+            let event = self.shared.engine().receive(&mut self.input, at_ms);
+            match event {
+                Ok(Some(h2::Event::Settings)) => {
+                    self.shared.wake_unsettled();
+                    if let Some(pool) = self.shared.pool.upgrade() {
+                        pool.place_is_free();
+                    }
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                // GOAWAY is queued, and the streams know; nothing more is read.
+                Err(_) => self.input = Chunk::default(),
+            }
+            if self.shared.engine().failure().is_some() {
+                break;
+            }
+        }
+        self.input.len() < before
+    }
+
+    /// Writes what is queued, as far as the socket takes it.
+    fn write(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let mut engine = self.shared.engine();
+        loop {
+            let output = engine.output();
+            if output.is_empty() {
+                return Ok(());
+            }
+            match Pin::new(&mut self.stream).poll_write(cx, output) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(bytes)) => engine.wrote(bytes),
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => return Ok(()),
+            }
+        }
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.shared.gone.set(true);
+        self.shared.engine().closed_by_peer();
+        self.shared.wake_ready();
+        self.shared.wake_unsettled();
+        if let Some(pool) = self.shared.pool.upgrade() {
+            pool.forget(&self.shared);
+        }
+    }
+}

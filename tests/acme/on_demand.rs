@@ -1,0 +1,49 @@
+//! Names that nobody wrote down get a certificate when a client first asks, if they are admitted.
+
+use foregate_testkit::{Gateway, Pebble, Scratch, eventually};
+
+use crate::house::{Ports, certs, curl};
+
+const CONFIG: &str = r#"
+state_dir = "{state}"
+
+[listeners.public]
+address = "127.0.0.1:{http}"
+
+[listeners.secure]
+address = "127.0.0.1:{tls}"
+tls = true
+
+[acme]
+directory = "{directory}"
+ca_file = "ca.pem"
+on_demand = { allow = ["*.shops.example"], issues_per_hour_max = 2 }
+
+[sites."*"]
+routes = [{ respond = { status = 200, body = "a shop" } }]
+"#;
+
+#[test]
+fn a_handshake_for_an_admitted_name_has_its_certificate_ordered() {
+    let (ports, state) = (Ports::new(), Scratch::new());
+    let pebble = Pebble::start(ports.pebble());
+    let gateway = Gateway::new(CONFIG)
+        .fill("state", state.join("state").display())
+        .fill("http", ports.http)
+        .fill("tls", ports.tls)
+        .fill("directory", pebble.directory())
+        .file("ca.pem", pebble.ca_pem())
+        .start();
+    let root = pebble.root_pem();
+    let visit = |host: &str| {
+        let resolve = format!("{host}:{}:127.0.0.1", ports.tls);
+        curl(&format!("https://{host}:{}/", ports.tls), &resolve, &root)
+    };
+    // The first handshake finds nothing; who comes again is served.
+    let answer = eventually("a certificate on demand", || visit("a.shops.example"));
+    assert_eq!(answer, "a shop");
+    assert_eq!(visit("stranger.example"), None);
+    let table = certs(&gateway, &[]).stdout;
+    assert!(table.contains("a.shops.example  active"), "{table}");
+    assert_eq!(pebble.issued(), 1);
+}

@@ -1,0 +1,137 @@
+//! Requests that break the law of RFC 9113 §8: their stream is reset, the backend never hears of them, and the other
+//! streams go on.
+
+use foregate_testkit::http2::code::PROTOCOL_ERROR;
+use foregate_testkit::{Answer, Backend, Gateway, HpackBomb, Http2Client};
+use foregate_tests::metric;
+
+const HEAD: [(&str, &str); 4] = [
+    (":method", "GET"),
+    (":scheme", "http"),
+    (":authority", "a"),
+    (":path", "/"),
+];
+
+#[track_caller]
+fn refused(lines: &[(&str, &str)], reason: &str) {
+    let backend = Backend::answering(|_| Answer::ok("fine"));
+    let gateway = Gateway::before(&[backend.address()]);
+    let mut client = Http2Client::connect(gateway.address());
+    let stream = client.head(lines, true);
+    assert_eq!(
+        client.answer(stream).reset,
+        Some(PROTOCOL_ERROR),
+        "{lines:?}"
+    );
+    assert_eq!(client.get("/").text(), "fine");
+    assert_eq!(backend.requests_total(), 1);
+    drop(client);
+    let reasons: Vec<String> = gateway
+        .log_lines(2)
+        .iter()
+        .map(|line| line.reason())
+        .collect();
+    assert!(reasons.contains(&reason.to_owned()), "{reasons:?}");
+    gateway.assert_no_leaks();
+}
+
+fn with<'a>(more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    [&HEAD[..], more].concat()
+}
+
+#[test]
+fn hosts_that_differ() {
+    refused(&with(&[("host", "b")]), "request-host-mismatch");
+}
+
+#[test]
+fn no_host_at_all() {
+    refused(&[HEAD[0], HEAD[1], HEAD[3]], "request-host-missing");
+}
+
+#[test]
+fn what_belongs_to_an_http1_connection() {
+    refused(
+        &with(&[("transfer-encoding", "chunked")]),
+        "request-connection-field",
+    );
+}
+
+#[test]
+fn a_line_smuggled_in_a_value() {
+    refused(&with(&[("a", "b\r\nhost: c")]), "request-bad-field-value");
+}
+
+#[test]
+fn names_in_upper_case() {
+    refused(&with(&[("X-Own", "b")]), "request-bad-field-name");
+}
+
+#[test]
+fn pseudo_header_fields_behind_others() {
+    refused(
+        &[HEAD[0], HEAD[1], ("a", "b"), HEAD[2], HEAD[3]],
+        "request-bad-pseudo-header",
+    );
+}
+
+#[test]
+fn a_path_that_is_none() {
+    refused(
+        &[HEAD[0], HEAD[1], HEAD[2], (":path", "http://b/")],
+        "request-bad-target",
+    );
+}
+
+#[test]
+fn more_body_than_announced() {
+    let backend = Backend::answering(|_| Answer::ok("fine"));
+    let gateway = Gateway::before(&[backend.address()]);
+    let mut client = Http2Client::connect(gateway.address());
+    let stream = client.request("POST", "/", &[("content-length", "3")], false);
+    client.data(stream, b"four", true);
+    assert_eq!(client.answer(stream).reset, Some(PROTOCOL_ERROR));
+    assert_eq!(client.get("/").text(), "fine");
+}
+
+#[test]
+fn a_bomb_is_answered_and_does_not_go_off() {
+    let backend = Backend::answering(|_| Answer::ok("fine"));
+    let gateway = Gateway::before(&[backend.address()]);
+    let mut client = Http2Client::connect(gateway.address());
+    let before = gateway.rss_kib();
+    for _ in 0..20 {
+        let stream = HpackBomb.send(&mut client);
+        assert_eq!(client.answer(stream).status, 431);
+    }
+    assert!(gateway.rss_kib() < before + 2048);
+    assert_eq!(client.get("/").text(), "fine");
+    assert_eq!(backend.requests_total(), 1);
+    drop(client);
+    gateway.wait_metric(
+        metric::OUTCOMES,
+        &[("reason", "request-head-too-large")],
+        20.0,
+    );
+    gateway.assert_no_leaks();
+}
+
+#[test]
+fn a_long_target_is_answered() {
+    let backend = Backend::answering(|_| Answer::ok("fine"));
+    let gateway = Gateway::before(&[backend.address()]);
+    let mut client = Http2Client::connect(gateway.address());
+    let path = format!("/{}", "x".repeat(10_000));
+    assert_eq!(client.get(&path).status, 414);
+    assert_eq!(client.get("/").text(), "fine");
+}
+
+#[test]
+fn connect_is_nobodys_to_serve() {
+    let backend = Backend::answering(|_| Answer::ok("fine"));
+    let gateway = Gateway::before(&[backend.address()]);
+    let mut client = Http2Client::connect(gateway.address());
+    let stream = client.head(&[(":method", "CONNECT"), (":authority", "a:443")], false);
+    assert_eq!(client.until(stream, |answer| answer.status > 0).status, 405);
+    assert_eq!(client.get("/").text(), "fine");
+}
