@@ -7,6 +7,7 @@
 
 mod blocks;
 mod dice;
+mod frames;
 mod grammar;
 mod handshakes;
 mod mutate;
@@ -20,6 +21,7 @@ pub use targets::body::chunked_body;
 pub use targets::config::config;
 pub use targets::dns::dns_answer;
 pub use targets::forwarding::forwarding;
+pub use targets::frames::{h2_frames_client, h2_frames_server};
 pub use targets::heads::{request_head, response_head};
 pub use targets::proxy::proxy_header;
 pub use targets::target::target;
@@ -103,6 +105,16 @@ pub const TARGETS: &[Target] = &[
         name: "grpc_web",
         run: grpc_web,
         generate: targets::web::generate,
+    },
+    Target {
+        name: "h2_frames_server",
+        run: h2_frames_server,
+        generate: frames::from_client,
+    },
+    Target {
+        name: "h2_frames_client",
+        run: h2_frames_client,
+        generate: frames::from_server,
     },
 ];
 

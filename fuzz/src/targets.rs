@@ -5,6 +5,7 @@ pub(crate) mod body;
 pub(crate) mod config;
 pub(crate) mod dns;
 pub(crate) mod forwarding;
+pub(crate) mod frames;
 pub(crate) mod heads;
 pub(crate) mod proxy;
 pub(crate) mod target;

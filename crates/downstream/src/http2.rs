@@ -14,6 +14,9 @@ mod shared;
 mod stream;
 mod websocket;
 
+#[cfg(test)]
+mod tests;
+
 use crate::connection::{Connection, caught};
 use crate::handler::Handler;
 use foregate_message::{Chunk, Reason};

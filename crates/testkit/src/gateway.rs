@@ -437,7 +437,8 @@ impl Gateway {
                 let half_dead = pooled.iter().filter(|socket| socket.state != 1).count();
                 let allowed = self.fds_at_rest + pooled.len();
                 seen = format!(
-                    "active {active}, clients {clients:?}, endpoints {endpoints}, upstream {pooled:?}, fds {fds} of {allowed}, pipes {pipes}"
+                    "active {active}, clients {clients:?}, endpoints {endpoints}, upstream {pooled:?}, fds {fds} of {allowed}, pipes {pipes}: {:?}",
+                    process::fd_targets(self.process.id())
                 );
                 let counts_agree = active == 0.0 && endpoints == pooled.len() as f64;
                 let few = fds <= allowed && pipes <= self.pipes_at_rest + PIPES_KEPT_MAX;

@@ -51,6 +51,7 @@ pub use peers::backends::{
 pub use peers::clients::{
     HalfCloser, HugeHead, NeverReader, PipelinesAndLeaves, Resetter, SlowBody, SlowLoris,
 };
+pub use peers::http2::{Http2Answer, Http2Backend, Http2Request, Http2Setup};
 pub use peers::ports::{NeverAccepts, Refuser};
 pub use process::SocketState;
 pub use random::Random;

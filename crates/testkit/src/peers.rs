@@ -3,4 +3,5 @@
 pub(crate) mod attackers;
 pub(crate) mod backends;
 pub(crate) mod clients;
+pub(crate) mod http2;
 pub(crate) mod ports;

@@ -23,7 +23,7 @@ impl SocketState {
 }
 
 /// What the file descriptors of process `pid` stand for.
-fn fd_targets(pid: u32) -> Vec<String> {
+pub(crate) fn fd_targets(pid: u32) -> Vec<String> {
     let entries = fs::read_dir(format!("/proc/{pid}/fd"));
     let links = entries
         .into_iter()

@@ -1,0 +1,413 @@
+//! A backend that speaks HTTP/2 with prior knowledge, on the `h2` crate.
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream, SendStream};
+use http::{HeaderMap, Request, Response};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::{LocalSet, spawn_local};
+
+/// A request as the backend saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http2Request {
+    /// `:method`.
+    pub method: String,
+    /// `:scheme`.
+    pub scheme: String,
+    /// `:authority`.
+    pub authority: String,
+    /// `:path`.
+    pub path: String,
+    /// `:protocol`, of an extended CONNECT.
+    pub protocol: Option<String>,
+    /// Its fields, in order.
+    pub fields: Vec<(String, String)>,
+    /// Its content; of a tunnel and of [`Http2Answer::Echo`] none, as those are answered before it has come.
+    pub body: Vec<u8>,
+    /// Its trailer fields.
+    pub trailers: Vec<(String, String)>,
+    /// Which of the backend's connections it came on, from 0.
+    pub connection: usize,
+}
+
+impl Http2Request {
+    /// The value of the first field called `name`.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let found = self.fields.iter().find(|(each, _)| each == name);
+        found.map(|(_, value)| value.as_str())
+    }
+}
+
+/// What it does with a request.
+#[derive(Clone, Debug)]
+pub enum Http2Answer {
+    /// Answers.
+    Whole {
+        /// The status code.
+        status: u16,
+        /// 103 before it, with this `Link`.
+        hint: Option<&'static str>,
+        /// Its fields.
+        fields: Vec<(&'static str, String)>,
+        /// Its content.
+        body: Vec<u8>,
+        /// Its trailer fields.
+        trailers: Vec<(&'static str, &'static str)>,
+    },
+    /// Sends what comes back as it comes, trailers too.
+    Echo,
+    /// Answers 200 with a part of a body and resets the stream.
+    ResetAfterHead,
+    /// Refuses the stream: it was not looked at.
+    Refuse,
+    /// Resets the stream.
+    Reset,
+    /// Says GOAWAY as if the stream had never come, and closes once its other streams have ended.
+    GoAway,
+    /// Never answers.
+    Silence,
+}
+
+impl Http2Answer {
+    /// 200 with this content.
+    pub fn ok(body: impl Into<Vec<u8>>) -> Http2Answer {
+        Http2Answer::Whole {
+            status: 200,
+            hint: None,
+            fields: Vec::new(),
+            body: body.into(),
+            trailers: Vec::new(),
+        }
+    }
+}
+
+/// How it is set up.
+#[derive(Clone, Copy, Debug)]
+pub struct Http2Setup {
+    /// SETTINGS_MAX_CONCURRENT_STREAMS.
+    pub streams_max: u32,
+    /// SETTINGS_INITIAL_WINDOW_SIZE.
+    pub window_bytes: u32,
+    /// Whether extended CONNECT is announced.
+    pub extended_connect: bool,
+}
+
+impl Default for Http2Setup {
+    fn default() -> Http2Setup {
+        Http2Setup {
+            streams_max: 100,
+            window_bytes: 65_535,
+            extended_connect: false,
+        }
+    }
+}
+
+type Script = dyn Fn(&Http2Request) -> Http2Answer + Send + Sync;
+
+#[derive(Default)]
+struct Seen {
+    requests: Mutex<Vec<Http2Request>>,
+    connections: AtomicUsize,
+    open: AtomicUsize,
+    streams: AtomicUsize,
+    streams_peak: AtomicUsize,
+}
+
+/// The backend. Dropping it closes its port and connections.
+pub struct Http2Backend {
+    address: SocketAddr,
+    seen: Arc<Seen>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Http2Backend {
+    /// Answers each request as `script` says.
+    pub fn answering(
+        script: impl Fn(&Http2Request) -> Http2Answer + Send + Sync + 'static,
+    ) -> Http2Backend {
+        Http2Backend::start(Http2Setup::default(), script)
+    }
+
+    /// The same with a setup of its own.
+    ///
+    /// # Panics
+    /// When no port is free.
+    pub fn start(
+        setup: Http2Setup,
+        script: impl Fn(&Http2Request) -> Http2Answer + Send + Sync + 'static,
+    ) -> Http2Backend {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        listener.set_nonblocking(true).expect("a socket option");
+        let address = listener.local_addr().expect("it is bound");
+        let seen = Arc::new(Seen::default());
+        let script: Arc<Script> = Arc::new(script);
+        let (stop, stopped) = oneshot::channel();
+        let shared = Arc::clone(&seen);
+        let thread = thread::spawn(move || {
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            let runtime = runtime.enable_all().build().expect("a runtime");
+            let local = LocalSet::new();
+            local.block_on(&runtime, async move {
+                tokio::select! {
+                    () = accept(listener, setup, shared, script) => {}
+                    _ = stopped => {}
+                }
+            });
+        });
+        Http2Backend {
+            address,
+            seen,
+            stop: Some(stop),
+            thread: Some(thread),
+        }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The requests so far.
+    pub fn requests(&self) -> Vec<Http2Request> {
+        self.seen.requests.lock().expect("no panic").clone()
+    }
+
+    /// How many connections were accepted.
+    pub fn connections(&self) -> usize {
+        self.seen.connections.load(Ordering::SeqCst)
+    }
+
+    /// How many connections are open.
+    pub fn connections_open(&self) -> usize {
+        self.seen.open.load(Ordering::SeqCst)
+    }
+
+    /// How many streams are being answered.
+    pub fn streams(&self) -> usize {
+        self.seen.streams.load(Ordering::SeqCst)
+    }
+
+    /// How many were at the same time, at most.
+    pub fn streams_peak(&self) -> usize {
+        self.seen.streams_peak.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Http2Backend {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn accept(
+    listener: std::net::TcpListener,
+    setup: Http2Setup,
+    seen: Arc<Seen>,
+    script: Arc<Script>,
+) {
+    let listener = TcpListener::from_std(listener).expect("it does not block");
+    while let Ok((socket, _)) = listener.accept().await {
+        let number = seen.connections.fetch_add(1, Ordering::SeqCst);
+        let seen = Arc::clone(&seen);
+        let script = Arc::clone(&script);
+        spawn_local(async move {
+            seen.open.fetch_add(1, Ordering::SeqCst);
+            let _ = attend(socket, setup, number, &seen, &script).await;
+            seen.open.fetch_sub(1, Ordering::SeqCst);
+        });
+    }
+}
+
+async fn attend(
+    socket: TcpStream,
+    setup: Http2Setup,
+    number: usize,
+    seen: &Arc<Seen>,
+    script: &Arc<Script>,
+) -> Result<(), h2::Error> {
+    let mut builder = h2::server::Builder::new();
+    builder
+        .max_concurrent_streams(setup.streams_max)
+        .initial_window_size(setup.window_bytes);
+    if setup.extended_connect {
+        builder.enable_connect_protocol();
+    }
+    let mut connection = builder.handshake::<_, Bytes>(socket).await?;
+    let (leave, mut leaving) = tokio::sync::mpsc::channel::<()>(1);
+    loop {
+        let accepted = tokio::select! {
+            accepted = connection.accept() => accepted,
+            Some(()) = leaving.recv() => {
+                connection.graceful_shutdown();
+                continue;
+            }
+        };
+        let Some(accepted) = accepted else {
+            return Ok(());
+        };
+        let (request, respond) = accepted?;
+        let seen = Arc::clone(seen);
+        let script = Arc::clone(script);
+        let leave = leave.clone();
+        spawn_local(async move {
+            let now = seen.streams.fetch_add(1, Ordering::SeqCst) + 1;
+            seen.streams_peak.fetch_max(now, Ordering::SeqCst);
+            let _ = serve(request, respond, number, &seen, &*script, &leave).await;
+            seen.streams.fetch_sub(1, Ordering::SeqCst);
+        });
+    }
+}
+
+async fn serve(
+    request: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+    connection: usize,
+    seen: &Seen,
+    script: &Script,
+    leave: &tokio::sync::mpsc::Sender<()>,
+) -> Result<(), h2::Error> {
+    let (head, mut stream) = request.into_parts();
+    let protocol = head.extensions.get::<h2::ext::Protocol>();
+    let mut asked = Http2Request {
+        method: head.method.to_string(),
+        scheme: head.uri.scheme_str().unwrap_or_default().to_owned(),
+        authority: head
+            .uri
+            .authority()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+        path: head
+            .uri
+            .path_and_query()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+        protocol: protocol.map(|protocol| protocol.as_str().to_owned()),
+        fields: texts(&head.headers),
+        body: Vec::new(),
+        trailers: Vec::new(),
+        connection,
+    };
+    let answer = script(&asked);
+    if matches!(answer, Http2Answer::Whole { .. }) && asked.protocol.is_none() {
+        while let Some(data) = stream.data().await {
+            let data = data?;
+            asked.body.extend_from_slice(&data);
+            stream.flow_control().release_capacity(data.len())?;
+        }
+        if let Some(trailers) = stream.trailers().await? {
+            asked.trailers = texts(&trailers);
+        }
+    }
+    seen.requests.lock().expect("no panic").push(asked);
+    match answer {
+        Http2Answer::Whole { .. } => whole(respond, answer).await,
+        Http2Answer::Echo => echo(respond, stream).await,
+        Http2Answer::ResetAfterHead => {
+            let mut sending = respond.send_response(Response::new(()), false)?;
+            send(&mut sending, vec![b'x'; 100], false).await?;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            sending.send_reset(Reason::INTERNAL_ERROR);
+            Ok(())
+        }
+        Http2Answer::Refuse => {
+            respond.send_reset(Reason::REFUSED_STREAM);
+            Ok(())
+        }
+        Http2Answer::Reset => {
+            respond.send_reset(Reason::INTERNAL_ERROR);
+            Ok(())
+        }
+        Http2Answer::GoAway => {
+            let _ = leave.send(()).await;
+            respond.send_reset(Reason::REFUSED_STREAM);
+            Ok(())
+        }
+        Http2Answer::Silence => {
+            std::future::poll_fn(|cx| respond.poll_reset(cx)).await?;
+            Ok(())
+        }
+    }
+}
+
+async fn whole(mut respond: SendResponse<Bytes>, answer: Http2Answer) -> Result<(), h2::Error> {
+    let Http2Answer::Whole {
+        status,
+        hint,
+        fields,
+        body,
+        trailers,
+    } = answer
+    else {
+        return Ok(());
+    };
+    if let Some(link) = hint {
+        let head = Response::builder().status(103).header("link", link);
+        respond.send_informational(head.body(()).expect("a head"))?;
+    }
+    let mut head = Response::builder().status(status);
+    for (name, value) in fields {
+        head = head.header(name, value);
+    }
+    let head = head.body(()).expect("a head");
+    let ends = body.is_empty() && trailers.is_empty();
+    let mut stream = respond.send_response(head, ends)?;
+    if !body.is_empty() {
+        send(&mut stream, body, trailers.is_empty()).await?;
+    }
+    if !trailers.is_empty() {
+        let mut map = HeaderMap::new();
+        for (name, value) in trailers {
+            map.insert(name, value.parse().expect("a value"));
+        }
+        stream.send_trailers(map)?;
+    }
+    Ok(())
+}
+
+async fn echo(mut respond: SendResponse<Bytes>, mut stream: RecvStream) -> Result<(), h2::Error> {
+    let mut sending = respond.send_response(Response::new(()), false)?;
+    while let Some(data) = stream.data().await {
+        let data = data?;
+        let bytes = data.len();
+        send(&mut sending, data.to_vec(), false).await?;
+        stream.flow_control().release_capacity(bytes)?;
+    }
+    match stream.trailers().await? {
+        Some(trailers) => sending.send_trailers(trailers),
+        None => sending.send_data(Bytes::new(), true),
+    }
+}
+
+/// Sends as the windows allow.
+async fn send(stream: &mut SendStream<Bytes>, body: Vec<u8>, ends: bool) -> Result<(), h2::Error> {
+    let mut body = Bytes::from(body);
+    while !body.is_empty() {
+        stream.reserve_capacity(body.len());
+        let Some(free) = std::future::poll_fn(|cx| stream.poll_capacity(cx)).await else {
+            return Ok(());
+        };
+        let piece = body.split_to(free?.min(body.len()));
+        let last = ends && body.is_empty();
+        stream.send_data(piece, last)?;
+    }
+    Ok(())
+}
+
+fn texts(map: &HeaderMap) -> Vec<(String, String)> {
+    map.iter()
+        .map(|(name, value)| {
+            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            (name.to_string(), value)
+        })
+        .collect()
+}

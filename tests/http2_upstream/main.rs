@@ -1,0 +1,17 @@
+//! Stories about backends that speak HTTP/2: requests share connections, and how streams and connections end.
+
+mod endings;
+mod requests;
+mod sharing;
+mod tunnels;
+
+use foregate_testkit::{Gateway, Http2Backend};
+
+/// A gateway before one backend with prior knowledge; `more` are further keys of the upstream.
+fn before(backend: &Http2Backend, more: &str) -> Gateway {
+    Gateway::new(&format!(
+        "workers = 1\n[sites.\"*\"]\nupstream = \"app\"\n[upstreams.app]\nservers = [\"{}\"]\nprotocol = \"h2\"\n{more}\n",
+        backend.address()
+    ))
+    .start()
+}

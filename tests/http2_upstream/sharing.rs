@@ -1,0 +1,115 @@
+//! How requests share connections.
+
+use crate::before;
+use foregate_testkit::{Http2Answer, Http2Backend, Http2Setup, eventually};
+use std::thread;
+
+/// Sends `count` requests at once that the backend does not answer, and waits until it has `expected` of them.
+fn hold(gateway: &foregate_testkit::Gateway, count: usize) -> Vec<foregate_testkit::RawClient> {
+    (0..count)
+        .map(|_| {
+            let mut client = gateway.connect();
+            client.send("GET /wait HTTP/1.1\r\nHost: a\r\n\r\n");
+            client
+        })
+        .collect()
+}
+
+fn patient(request: &foregate_testkit::Http2Request) -> Http2Answer {
+    match request.path.as_str() {
+        "/wait" => Http2Answer::Silence,
+        _ => Http2Answer::ok("fine"),
+    }
+}
+
+#[test]
+fn many_requests_at_once_share_one_connection() {
+    let backend = Http2Backend::answering(patient);
+    let gateway = before(&backend, "");
+    let clients = hold(&gateway, 30);
+    eventually("all are at the backend", || {
+        (backend.streams() == 30).then_some(())
+    });
+    assert_eq!(backend.connections(), 1);
+    assert_eq!(gateway.get("a", "/").body, b"fine");
+    assert_eq!(backend.connections(), 1);
+    // Clients that leave take their streams with them, and the connection stays.
+    drop(clients);
+    eventually("streams are cancelled", || {
+        (backend.streams() == 0).then_some(())
+    });
+    assert_eq!(gateway.get("a", "/").body, b"fine");
+    assert_eq!((backend.connections(), backend.connections_open()), (1, 1));
+    gateway.assert_no_leaks();
+}
+
+#[test]
+fn a_connection_takes_no_more_than_the_backend_or_the_configuration_allows() {
+    for (setup, more, per_connection) in [
+        (
+            Http2Setup {
+                streams_max: 3,
+                ..Default::default()
+            },
+            "",
+            3,
+        ),
+        (Http2Setup::default(), "streams_per_connection_max = 4", 4),
+    ] {
+        let backend = Http2Backend::start(setup, patient);
+        let gateway = before(&backend, more);
+        assert_eq!(gateway.get("a", "/").status, 200);
+        let clients = hold(&gateway, 12);
+        eventually("all are at the backend", || {
+            (backend.streams() == 12).then_some(())
+        });
+        assert_eq!(backend.connections(), 12 / per_connection);
+        drop(clients);
+    }
+}
+
+#[test]
+fn requests_wait_for_a_place_when_no_connection_may_be_opened() {
+    let setup = Http2Setup {
+        streams_max: 2,
+        ..Default::default()
+    };
+    let backend = Http2Backend::start(setup, patient);
+    let gateway = before(&backend, "connections_max = 1");
+    assert_eq!(gateway.get("a", "/").status, 200);
+    let mut clients = hold(&gateway, 2);
+    eventually("both are at the backend", || {
+        (backend.streams() == 2).then_some(())
+    });
+    let waiting = thread::scope(|scope| {
+        let waiting = scope.spawn(|| gateway.get("a", "/"));
+        eventually("one leaves", || clients.pop().map(drop));
+        waiting.join().expect("no panic")
+    });
+    assert_eq!((waiting.status, backend.connections()), (200, 1));
+}
+
+#[test]
+fn an_idle_connection_is_closed() {
+    let backend = Http2Backend::answering(patient);
+    let gateway = before(&backend, "idle_timeout = \"1s\"");
+    assert_eq!(gateway.get("a", "/").status, 200);
+    eventually("it is closed", || {
+        (backend.connections_open() == 0).then_some(())
+    });
+    assert_eq!(gateway.get("a", "/").status, 200);
+    assert_eq!(backend.connections(), 2);
+}
+
+#[test]
+fn a_connection_carries_as_many_requests_as_it_may() {
+    let backend = Http2Backend::answering(patient);
+    let gateway = before(&backend, "requests_per_connection_max = 2");
+    for _ in 0..6 {
+        assert_eq!(gateway.get("a", "/").status, 200);
+    }
+    assert_eq!(backend.connections(), 3);
+    eventually("spent ones are closed", || {
+        (backend.connections_open() <= 1).then_some(())
+    });
+}
