@@ -34,7 +34,7 @@ pub use client::{RawClient, Response};
 pub use connection::{Connection, Trouble};
 pub use fields::Fields;
 pub use gateway::{Gateway, GatewayConfig};
-pub use http2::{Goaway, Http2Answer, Http2Client};
+pub use http2::{Goaway, Http2Client, Http2Response};
 pub use metrics::Metrics;
 pub use patience::{PATIENCE, eventually, holds_for};
 pub use pebble::{Pebble, PebbleConfig, free_port};
