@@ -8,7 +8,7 @@ use std::net::IpAddr;
 pub const HELLO_BYTES_MAX: usize = 64 * 1024;
 
 /// How many records a ClientHello may be cut into.
-const RECORDS_MAX: usize = 64;
+pub const RECORDS_MAX: usize = 64;
 
 const RECORD_HANDSHAKE: u8 = 22;
 const MESSAGE_CLIENT_HELLO: u8 = 1;

@@ -185,7 +185,8 @@ pub(super) fn length(fields: &Fields, ends: bool) -> Result<BodyLength, Fault> {
         });
     }
     match h1::content_length(fields)? {
-        0 if ends => Ok(BodyLength::Empty),
+        // Backends may insist on the declaration even where nothing follows it.
+        0 if ends => Ok(BodyLength::Known(0)),
         _ if ends => Err(Fault::Length),
         length => Ok(BodyLength::Known(length)),
     }

@@ -245,7 +245,10 @@ fn lengths() {
         |lines: &[&str], ends: bool| read(&get_with(lines), ends).map(|(_, facts)| facts.length);
     assert_eq!(length(&[], true), Ok(BodyLength::Empty));
     assert_eq!(length(&[], false), Ok(BodyLength::Unknown));
-    assert_eq!(length(&["content-length: 0"], true), Ok(BodyLength::Empty));
+    assert_eq!(
+        length(&["content-length: 0"], true),
+        Ok(BodyLength::Known(0))
+    );
     assert_eq!(
         length(&["content-length: 7"], false),
         Ok(BodyLength::Known(7))
