@@ -76,6 +76,7 @@ step_install() {
     need /usr/sbin/named bind9
     need dig bind9-dnsutils
     need sslscan sslscan
+    need testssl testssl.sh bsdextrautils bind9-dnsutils procps
     need chromium chromium
     python_libraries
     cargo deny --version >/dev/null 2>&1 || cargo install cargo-deny --locked

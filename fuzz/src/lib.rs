@@ -1,6 +1,6 @@
 //! **Purpose:** fuzz targets for everything that reads what strangers send, each with the invariants it asserts.
 //! **Never knows:** which driver calls it: the smoke run of this package, its tests, or libFuzzer.
-//! **Next on the road:** nothing; `wire`, `message`, `tls` and `config` are called from here.
+//! **Next on the road:** nothing; `wire`, `message`, `policy`, `tls` and `config` are called from here.
 //!
 //! A target is a function over bytes that panics when an invariant is broken. [`TARGETS`] lists them with a generator
 //! of likely inputs; [`smoke`] runs one on its corpus and on seeded mutations for a bounded time.
@@ -26,6 +26,7 @@ pub use targets::heads::{request_head, response_head};
 pub use targets::proxy::proxy_header;
 pub use targets::target::target;
 pub use targets::tls::{certificate_pem, client_hello};
+pub use targets::web::grpc_web;
 
 /// A fuzz target.
 #[derive(Clone, Copy)]
@@ -99,6 +100,11 @@ pub const TARGETS: &[Target] = &[
         name: "h2_request_head",
         run: h2_request_head,
         generate: blocks::request,
+    },
+    Target {
+        name: "grpc_web",
+        run: grpc_web,
+        generate: targets::web::generate,
     },
     Target {
         name: "h2_frames_server",

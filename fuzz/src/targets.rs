@@ -10,6 +10,7 @@ pub(crate) mod heads;
 pub(crate) mod proxy;
 pub(crate) mod target;
 pub(crate) mod tls;
+pub(crate) mod web;
 
 use foregate_message::Fields;
 use foregate_wire::h1::{BodyLimits, HeadLimits};

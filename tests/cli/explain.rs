@@ -85,3 +85,48 @@ fn an_unknown_host_is_explained_too() {
         run.stdout
     );
 }
+
+/// Two lines imply HTTPS; a connection that carries no requests is nobody's to explain.
+const SECURE: &str = r#"
+[listeners.raw]
+address = "127.0.0.1:80"
+mode = "tcp"
+upstream = "app"
+[listeners.plain]
+address = "127.0.0.2:80"
+[listeners.secure]
+address = "127.0.0.1:443"
+tls = true
+[sites."a.example"]
+upstream = "app"
+[upstreams.app]
+servers = ["127.0.0.1:1111"]
+"#;
+
+#[test]
+fn certificate_redirect_and_hsts_are_explained() {
+    let explain = |url: &str| {
+        Gateway::new(SECURE)
+            .command(&["explain", "GET", url])
+            .stdout
+    };
+    let secure = explain("https://a.example/x");
+    for expected in [
+        "listener    secure",
+        "certificate ACME",
+        "hsts        max-age=31536000",
+        "127.0.0.1:1111",
+    ] {
+        assert!(
+            secure.contains(expected),
+            "{expected} is missing:\n{secure}"
+        );
+    }
+    let plain = explain("http://a.example/x?y");
+    for expected in [
+        "listener    plain",
+        "308 to https://a.example/x?y, once there is a certificate",
+    ] {
+        assert!(plain.contains(expected), "{expected} is missing:\n{plain}");
+    }
+}

@@ -20,7 +20,6 @@ fn both_listeners(certificates: &Certificates, backend: &Backend) -> Gateway {
         address = "127.0.0.1:0"
         tls = true
         [tls]
-        unknown_names = "default"
         default_certificate = "client"
         [certificates.client]
         certificate = "{certificates}/client.pem"

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use foregate_testkit::{Answer, Backend};
+use foregate_testkit::{Answer, Backend, Scratch};
 use foregate_tests::foreign::Program;
 use foregate_tests::secure::Certificates;
 
@@ -54,5 +54,44 @@ fn sslscan_finds_nothing_weak() {
             cipher.contains("GCM") || cipher.contains("CHACHA20"),
             "{cipher}"
         );
+    }
+}
+
+/// What testssl.sh holds against the certificate is the story's doing, which made it; the order of ciphers is left to
+/// clients, who know which of equally good ones they are fast with.
+const NOT_OURS: [&str; 3] = ["cert_", "DNS_CAArecord", "cipher_order"];
+
+#[test]
+fn testssl_finds_nothing_of_medium_severity_or_worse() {
+    let certificates = Certificates::new();
+    let backend = Backend::answering(|_| Answer::ok("hello"));
+    let gateway = both_listeners(&certificates, &backend);
+    let scratch = Scratch::new();
+    let report = scratch.join("report.json");
+    let url = format!(
+        "https://client.example:{}",
+        gateway.listener("secure").port()
+    );
+    let seen = Program::start(
+        Command::new("testssl")
+            .args(["--quiet", "--color", "0", "--warnings", "batch"])
+            .args(["--ip", "127.0.0.1", "--protocols", "--std", "--pfs"])
+            .args(["--server-preference", "--server-defaults", "--vulnerable"])
+            .args(["--add-ca", &certificates.path("ca.pem"), "--jsonfile"])
+            .arg(&report)
+            .arg(&url),
+    )
+    .end();
+    let text = std::fs::read_to_string(&report).unwrap_or_default();
+    let findings: serde_json::Value =
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {seen}"));
+    let findings = findings.as_array().cloned().unwrap_or_default();
+    assert!(findings.len() > 50, "the scan is whole: {seen}");
+    for finding in findings {
+        let (id, severity) = (finding["id"].as_str(), finding["severity"].as_str());
+        let id = id.unwrap_or_default();
+        let is_ours = !NOT_OURS.iter().any(|start| id.starts_with(start));
+        let is_bad = matches!(severity, Some("MEDIUM" | "HIGH" | "CRITICAL"));
+        assert!(!(is_ours && is_bad), "{finding}");
     }
 }

@@ -13,11 +13,15 @@ use crate::reason::{Failure, Reason};
 mod hook;
 pub mod message;
 mod query;
+#[cfg(test)]
+mod tests;
 
 pub use message::{Algorithm, SharedKey};
 
 /// How long a challenge's record may be cached.
 const TTL_SECONDS: u32 = 30;
+/// Where name servers answer.
+const PORT: u16 = 53;
 /// The spans between two looks for a record.
 const LOOK_FIRST: Duration = Duration::from_millis(250);
 const LOOK_MAX: Duration = Duration::from_secs(10);
@@ -185,7 +189,7 @@ impl DnsOptions {
         for resolver in resolvers {
             let found = async {
                 let canonical = query::canonical(resolver, name).await?;
-                let servers = query::authorities(resolver, &canonical).await?;
+                let servers = query::authorities(resolver, &canonical, PORT).await?;
                 Ok::<_, String>((servers, canonical))
             };
             match found.await {

@@ -40,7 +40,7 @@ pub use site_tls::{
     ClientCertificate, Hsts, HttpsRedirect, Issuer, SiteCertificate, SiteTls, is_local_name,
 };
 pub use template::{Piece, Placeholder, Template, UrlPlaceholder};
-pub use tls::{Certificate, CertificateSource, Tls, TlsProfile, UnknownNames};
+pub use tls::{Certificate, CertificateSource, Tls, TlsProfile};
 pub use upstream::{
     Balance, Ejection, ProxyProtocolVersion, ResponseLimits, Server, ServerAddress,
     ServerAddressError, ServerHost, Upstream,

@@ -5,13 +5,15 @@ mod grpc;
 use crate::exchange::Exchange;
 use crate::secure;
 use foregate_message::{
-    BodyLength, Chunk, Client, FieldId, Method, Reason, RequestHead, ResponseHead, Status,
+    Blame, BodyLength, Chunk, Client, FieldId, Fields, Method, Reason, RequestHead, ResponseHead,
+    Status, Version,
 };
 use foregate_telemetry::clock;
 use std::future::poll_fn;
 
 /// Answers with the reason's status and a page that names it and the request's id, and nothing of what lies behind
-/// the gateway; a gRPC client is told in gRPC's terms. When the answer had begun already, it is broken off so that nobody takes it as whole.
+/// the gateway; a gRPC client is told in gRPC's terms. When the answer had begun already, it is broken off so that nobody
+/// takes it as whole; only gRPC has room for a failure behind it.
 pub(crate) async fn send<C: Client>(
     exchange: &mut Exchange,
     client: &mut C,
@@ -19,7 +21,14 @@ pub(crate) async fn send<C: Client>(
     reason: Reason,
 ) -> Reason {
     if exchange.status != 0 {
-        client.abort();
+        if is_told_in_trailers(exchange, request, reason) {
+            let mut trailers = Fields::new();
+            grpc::write(reason, exchange.request_id.as_str(), &mut trailers);
+            client.finish(Some(&trailers));
+            let _ = poll_fn(|cx| client.poll_flush(cx)).await;
+        } else {
+            client.abort();
+        }
         return reason;
     }
     exchange.status = reason.status().code();
@@ -48,6 +57,15 @@ pub(crate) async fn send<C: Client>(
     // The reason stays the first one, even when the client does not take the answer.
     let _ = poll_fn(|cx| client.poll_flush(cx)).await;
     reason
+}
+
+/// Whether an answer that has begun can end with the failure in its trailers: nobody takes a gRPC answer as whole whose
+/// status says otherwise, and a reset would leave the client to guess.
+fn is_told_in_trailers(exchange: &Exchange, request: &RequestHead, reason: Reason) -> bool {
+    (request.version == Version::Http2 || exchange.translated)
+        && exchange.status == Status::OK.code()
+        && reason.blame() != Blame::Client
+        && grpc::content_type(request).is_some()
 }
 
 fn page(exchange: &Exchange, request: &RequestHead, reason: Reason) -> (ResponseHead, Vec<u8>) {

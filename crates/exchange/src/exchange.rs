@@ -45,6 +45,8 @@ pub(crate) struct Exchange {
     /// How the path's normal form relates to what was received; the form itself is `path` unless it is verbatim.
     pub(crate) normal: Normal,
     pub(crate) path: Vec<u8>,
+    /// Whether the client speaks gRPC-Web, which is gRPC to everybody behind the bridge.
+    pub(crate) translated: bool,
     /// What goes into the backend's request line, when it isn't what came.
     pub(crate) target: Option<Vec<u8>>,
     /// The route's number in the plan.
@@ -77,6 +79,7 @@ impl Exchange {
             user_agent: fields.place(FieldId::UserAgent),
             normal: Normal::Verbatim,
             path: Vec::new(),
+            translated: false,
             target: None,
             route: None,
             endpoint: None,

@@ -134,7 +134,12 @@ impl Exchange {
             Some(form) => {
                 let mut client = bridge::Bridged::new(client, form, &mut head.fields);
                 self.outcome = bridge::length(form, self.outcome);
-                self.exchange(road, &mut client, head).await
+                self.translated = true;
+                match self.exchange(road, &mut client, head).await {
+                    // Whoever speaks the dialect is told in it.
+                    Err(reason) => Ok(apology::send(self, &mut client, head, reason).await),
+                    done => done,
+                }
             }
         }
     }

@@ -2,7 +2,7 @@
 
 mod tls;
 
-use crate::plan::{Action, ListenerPlan, ProxyPlan, RoutePlan, Snapshot};
+use crate::plan::{Action, ListenerPlan, ModePlan, ProxyPlan, RoutePlan, Snapshot};
 use foregate_balance::{Endpoint, Picker, Tried};
 use foregate_message::path::{Normal, normalize};
 use foregate_message::{
@@ -344,10 +344,10 @@ impl Request {
                 .iter()
                 .any(|address| address.port() == port)
         };
-        match (
-            snapshot.listeners.iter().find(listens),
-            snapshot.listeners.first(),
-        ) {
+        let carries_requests =
+            |listener: &&ListenerPlan| matches!(listener.mode, ModePlan::Http { .. });
+        let listeners = || snapshot.listeners.iter().filter(carries_requests);
+        match (listeners().find(listens), listeners().next()) {
             (Some(listener), _) => Ok((listener, false)),
             (None, Some(first)) => Ok((first, true)),
             (None, None) => Err(InquiryError::Listener(format!("port {port}"))),

@@ -41,5 +41,5 @@ pub use foregate_config::settings::LogLevel;
 
 /// What sites and protocols are told apart by, as plans have them.
 pub use foregate_config::settings::{
-    Challenge, HostPattern, Issuer, Protocol, SiteCertificate, TlsProfile, UnknownNames,
+    Challenge, HostPattern, Issuer, Protocol, SiteCertificate, TlsProfile,
 };

@@ -22,7 +22,6 @@ pub(crate) fn tls(tls: &Tls) -> TlsPlan {
     TlsPlan {
         profile: tls.profile,
         handshake_timeout: tls.handshake_timeout,
-        unknown_names: tls.unknown_names,
         default_certificate: tls.default_certificate.as_deref().map(Into::into),
         session_tickets: tls.session_tickets,
         ticket_keys_file: tls.ticket_keys_file.as_ref().map(path),

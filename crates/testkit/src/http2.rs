@@ -58,7 +58,7 @@ impl Http2Frame {
 
 /// What has come on a stream.
 #[derive(Clone, Default, Debug)]
-pub struct Http2Answer {
+pub struct Http2Response {
     /// Interim heads, by status.
     pub interims: Vec<u16>,
     /// The final status, 0 while there is none.
@@ -75,7 +75,7 @@ pub struct Http2Answer {
     pub reset: Option<u32>,
 }
 
-impl Http2Answer {
+impl Http2Response {
     /// The body as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
@@ -98,7 +98,7 @@ pub struct Goaway {
 pub struct Http2Client {
     connection: Connection,
     decoder: fluke_hpack::Decoder<'static>,
-    answers: BTreeMap<u32, Http2Answer>,
+    answers: BTreeMap<u32, Http2Response>,
     goaways: Vec<Goaway>,
     next_stream: u32,
     /// Whether received body is given back to the windows.
@@ -230,7 +230,7 @@ impl Http2Client {
     ///
     /// # Panics
     /// When there is none.
-    pub fn get(&mut self, path: &str) -> Http2Answer {
+    pub fn get(&mut self, path: &str) -> Http2Response {
         let stream = self.request("GET", path, &[], true);
         self.answer(stream)
     }
@@ -239,7 +239,7 @@ impl Http2Client {
     ///
     /// # Panics
     /// When the connection ends before.
-    pub fn answer(&mut self, stream: u32) -> Http2Answer {
+    pub fn answer(&mut self, stream: u32) -> Http2Response {
         self.until(stream, |answer| answer.ended || answer.reset.is_some())
     }
 
@@ -247,7 +247,7 @@ impl Http2Client {
     ///
     /// # Panics
     /// When the connection ends before.
-    pub fn until(&mut self, stream: u32, enough: impl Fn(&Http2Answer) -> bool) -> Http2Answer {
+    pub fn until(&mut self, stream: u32, enough: impl Fn(&Http2Response) -> bool) -> Http2Response {
         loop {
             if let Some(answer) = self.answers.get(&stream)
                 && enough(answer)

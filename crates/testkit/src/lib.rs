@@ -18,6 +18,7 @@ mod fields;
 mod gateway;
 pub mod http2;
 mod metrics;
+mod name_server;
 mod patience;
 mod pebble;
 mod peers;
@@ -34,8 +35,9 @@ pub use client::{RawClient, Response};
 pub use connection::{Connection, Trouble};
 pub use fields::Fields;
 pub use gateway::{Gateway, GatewayConfig};
-pub use http2::{Goaway, Http2Answer, Http2Client};
+pub use http2::{Goaway, Http2Client, Http2Response};
 pub use metrics::Metrics;
+pub use name_server::NameServer;
 pub use patience::{PATIENCE, eventually, holds_for};
 pub use pebble::{Pebble, PebbleConfig, free_port};
 pub use peers::attackers::{

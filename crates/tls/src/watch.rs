@@ -182,10 +182,12 @@ impl Inner {
     }
 
     fn look(&mut self) {
+        self.look.find();
+        // First, so that nothing changes unseen between the look and the watch.
+        self.follow();
         for state in self.look.look() {
             (self.observer)(&state);
         }
-        self.follow();
     }
 
     /// Has the system tell of everything that can change what the files are. Directories are watched, not files: most

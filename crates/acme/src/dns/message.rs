@@ -1,8 +1,14 @@
 //! DNS messages (RFC 1035 §4), updates (RFC 2136) and their signatures (RFC 8945): bytes in, bytes out.
 
+use std::net::IpAddr;
+
 use aws_lc_rs::hmac;
 
-/// Record types.
+/// Record types: an IPv4 address.
+pub const A: u16 = 1;
+/// An IPv6 address.
+pub const AAAA: u16 = 28;
+/// Another name.
 pub const CNAME: u16 = 5;
 /// Start of authority.
 pub const SOA: u16 = 6;
@@ -368,6 +374,21 @@ impl Answer {
             text
         };
         self.records.iter().filter(is_text).map(join).collect()
+    }
+
+    /// The addresses in the answer section.
+    #[must_use]
+    pub fn addresses(&self, bytes: &[u8]) -> Vec<IpAddr> {
+        let address = |record: &Record| {
+            let data = bytes.get(record.data.clone())?;
+            match record.kind {
+                A => <[u8; 4]>::try_from(data).map(IpAddr::from).ok(),
+                AAAA => <[u8; 16]>::try_from(data).map(IpAddr::from).ok(),
+                _ => None,
+            }
+        };
+        let answers = self.records.iter().filter(|record| record.section == 0);
+        answers.filter_map(address).collect()
     }
 
     /// The names that records of a kind in the answer section point to.

@@ -6,10 +6,10 @@ use std::time::Duration;
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use foregate_telemetry::clock;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UdpSocket, lookup_host};
+use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
-use super::message::{self, Answer, CNAME, NS, SOA, SharedKey, TXT};
+use super::message::{self, A, AAAA, Answer, CNAME, NS, SOA, SharedKey, TXT};
 
 const UDP_TIMEOUT: Duration = Duration::from_secs(2);
 const TCP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -107,6 +107,17 @@ pub(super) async fn ask(
     Ok(Told { bytes, answer })
 }
 
+/// Asks for what is there or not; a server that fails or refuses says neither.
+async fn look(server: SocketAddr, name: &str, kind: u16, recursion: bool) -> Result<Told, String> {
+    const NO_ERROR: u8 = 0;
+    const NO_SUCH_NAME: u8 = 3;
+    let told = ask(server, name, kind, recursion).await?;
+    match told.answer.code {
+        NO_ERROR | NO_SUCH_NAME => Ok(told),
+        code => Err(format!("{server} does not answer for {name} (code {code})")),
+    }
+}
+
 /// The zone that a name lies in, as its own server sees it.
 pub(super) async fn zone_at(server: SocketAddr, name: &str) -> Result<String, String> {
     let mut rest = Some(name);
@@ -148,7 +159,7 @@ pub(super) async fn texts(
     name: &str,
     recursion: bool,
 ) -> Result<Vec<Vec<u8>>, String> {
-    let told = ask(server, name, TXT, recursion).await?;
+    let told = look(server, name, TXT, recursion).await?;
     Ok(told.answer.texts(&told.bytes))
 }
 
@@ -156,7 +167,7 @@ pub(super) async fn texts(
 pub(super) async fn canonical(resolver: SocketAddr, name: &str) -> Result<String, String> {
     let mut at = name.to_owned();
     for _ in 0..ALIASES_MAX {
-        let told = ask(resolver, &at, CNAME, true).await?;
+        let told = look(resolver, &at, CNAME, true).await?;
         match told.answer.targets(&told.bytes, CNAME).into_iter().next() {
             Some(target) => at = target,
             None => return Ok(at),
@@ -167,22 +178,22 @@ pub(super) async fn canonical(resolver: SocketAddr, name: &str) -> Result<String
     ))
 }
 
-/// The addresses of the name servers of the zone that a name lies in.
+/// The addresses of the name servers of the zone that a name lies in; they answer on `port`.
 pub(super) async fn authorities(
     resolver: SocketAddr,
     name: &str,
+    port: u16,
 ) -> Result<Vec<SocketAddr>, String> {
     let mut rest = Some(name);
     while let Some(zone) = rest {
-        let told = ask(resolver, zone, NS, true).await?;
+        let told = look(resolver, zone, NS, true).await?;
         let servers = told.answer.targets(&told.bytes, NS);
         if !servers.is_empty() {
             let mut addresses = Vec::new();
             for server in servers.into_iter().take(SERVERS_MAX) {
-                if let Ok(found) = lookup_host((server.as_str(), 53)).await {
-                    // One address a server: the others lead to the same zone.
-                    addresses.extend(found.take(1));
-                }
+                // One address a server: the others lead to the same zone.
+                let address = address(resolver, &server).await?;
+                addresses.extend(address.map(|ip| SocketAddr::new(ip, port)));
             }
             return match addresses.is_empty() {
                 true => Err(format!("no name server of {zone} has an address")),
@@ -192,4 +203,14 @@ pub(super) async fn authorities(
         rest = zone.split_once('.').map(|(_, parent)| parent);
     }
     Err(format!("no zone has {name}"))
+}
+
+async fn address(resolver: SocketAddr, name: &str) -> Result<Option<IpAddr>, String> {
+    for kind in [A, AAAA] {
+        let told = look(resolver, name, kind, true).await?;
+        if let Some(address) = told.answer.addresses(&told.bytes).first() {
+            return Ok(Some(*address));
+        }
+    }
+    Ok(None)
 }

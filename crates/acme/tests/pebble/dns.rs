@@ -1,11 +1,9 @@
 //! Names proved by DNS: through a hook, and by dynamic update of a real name server.
 
-use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use foregate_acme::{AcmeOptions, ChallengeChoice, DnsMeans, DnsOptions, SharedKey};
-use foregate_testkit::{Pebble, Scratch, eventually, free_port};
+use foregate_testkit::{NameServer, Pebble, Scratch};
 
 use crate::house::{House, acme, options, pebble, wanted};
 use crate::responder::Responder;
@@ -84,79 +82,27 @@ fn a_hook_that_fails_is_quoted() {
     assert!(why.contains("no such zone") && why.contains('7'), "{why}");
 }
 
-/// BIND with one zone that takes signed updates.
-struct NameServer {
-    child: Child,
-    address: SocketAddr,
-    _files: Scratch,
-}
-
 const SECRET: &str = "c2VjcmV0IHRoYXQgaXMgdGhpcnR5LXR3byBieXRlcw==";
 
-impl NameServer {
-    fn start() -> NameServer {
-        let files = Scratch::new();
-        let port = free_port();
-        files.write(
-            "zone.db",
-            "$TTL 60\n@ IN SOA ns.shop.example. root.shop.example. 1 60 60 60 60\n@ IN NS ns.shop.example.\nns IN A 127.0.0.1\n",
-        );
-        let folder = files.path().display();
-        let config = format!(
-            r#"options {{ directory "{folder}"; listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};
-                recursion no; pid-file none; session-keyfile none; dnssec-validation no; }};
-            controls {{ }};
-            key "update.key" {{ algorithm hmac-sha256; secret "{SECRET}"; }};
-            zone "shop.example" {{ type primary; file "zone.db"; update-policy {{ grant update.key name _acme-challenge.shop.example. TXT; grant update.key name _acme-challenge.www.shop.example. TXT; }}; }};"#
-        );
-        let config = files.write("named.conf", config);
-        let child = Command::new("/usr/sbin/named")
-            .args(["-f", "-c", config.to_str().unwrap()])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
-        eventually("the name server", || TcpStream::connect(address).ok());
-        NameServer {
-            child,
-            address,
-            _files: files,
-        }
-    }
-
-    fn means(&self, secret: &str) -> DnsMeans {
-        DnsMeans::Update {
-            server: self.address.to_string(),
-            key: Some(SharedKey::parse("update.key", "hmac-sha256", secret).unwrap()),
-        }
-    }
-
-    /// What dig says of a name.
-    fn texts(&self, name: &str) -> String {
-        let port = self.address.port().to_string();
-        let output = Command::new("dig")
-            .args(["+short", "+tries=1", "-p", &port, "@127.0.0.1", name, "TXT"])
-            .output()
-            .unwrap();
-        String::from_utf8(output.stdout).unwrap()
-    }
+fn name_server() -> NameServer {
+    let names = ["_acme-challenge", "_acme-challenge.www"];
+    let grants = names.map(|name| format!("grant update.key name {name}.shop.example. TXT;"));
+    NameServer::start("shop.example", "", ("update.key", SECRET), &grants.concat())
 }
 
-impl Drop for NameServer {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+fn means(server: &NameServer, secret: &str) -> DnsMeans {
+    DnsMeans::Update {
+        server: server.address().to_string(),
+        key: Some(SharedKey::parse("update.key", "hmac-sha256", secret).unwrap()),
     }
 }
 
 #[test]
 fn names_are_proved_by_signed_updates_of_a_real_server() {
     let (state, responder) = (Scratch::new(), Responder::start());
-    let server = NameServer::start();
-    let pebble = Pebble::start_with_names(pebble(&responder), &server.address.to_string());
-    let means = server.means(SECRET);
+    let server = name_server();
+    let pebble = Pebble::start_with_names(pebble(&responder), &server.address().to_string());
+    let means = means(&server, SECRET);
     let mut options = with_dns(options(&pebble), means, Duration::from_secs(20));
     options.challenge = ChallengeChoice::Dns01;
     // Two values under one name at the same time, and another name.
@@ -176,12 +122,12 @@ fn names_are_proved_by_signed_updates_of_a_real_server() {
 #[test]
 fn a_wrong_key_and_a_foreign_zone_are_told() {
     let (state, responder) = (Scratch::new(), Responder::start());
-    let server = NameServer::start();
+    let server = name_server();
     let pebble = Pebble::start(pebble(&responder));
     let attempt = |name: &str, secret: &str| {
         let mut options = with_dns(
             options(&pebble),
-            server.means(secret),
+            means(&server, secret),
             Duration::from_secs(5),
         );
         options.challenge = ChallengeChoice::Dns01;

@@ -259,7 +259,7 @@ fn in_place(heading: &str, key: &str, value: Value) -> Option<Value> {
             Some("tls-passthrough") => json!({ key: value, "sni": { "a.example": "app" } }),
             _ => json!({ key: value }),
         },
-        ("[tls]", "unknown_names" | "default_certificate") => return None,
+        ("[tls]", "default_certificate") => return None,
         ("[certificates.<name>]", "folder") => json!({ key: value }),
         ("[certificates.<name>]", _) => {
             let whole = json!({ "certificate": "a.pem", "key": "a.key" });

@@ -5,7 +5,7 @@ use crate::diagnostic::{Code, Diagnostic, Report};
 use crate::fields::Fields;
 use crate::keys::{self, Default, Kind, Section, key};
 use crate::names::Names;
-use crate::settings::{Tls, TlsProfile, UnknownNames};
+use crate::settings::{Tls, TlsProfile};
 
 pub(super) static SECTION: Section = Section {
     heading: "[tls]",
@@ -33,22 +33,11 @@ pub(super) static SECTION: Section = Section {
             "From accepting a connection to the end of its handshake.",
         ),
         key(
-            "unknown_names",
-            Kind::Choice(&[
-                (
-                    "refuse",
-                    "the handshake ends with the alert `unrecognized_name`",
-                ),
-                ("default", "they are served `default_certificate`"),
-            ]),
-            Default::Text("refuse"),
-            "What becomes of clients that ask for a name that no certificate covers.",
-        ),
-        key(
             "default_certificate",
             Kind::Text(&keys::NAME),
-            Default::Absent("such clients are refused"),
-            "Name of the entry of `certificates` that is served to clients that name no server.",
+            Default::Absent("such clients are refused with the alert `unrecognized_name`"),
+            "Name of the entry of `certificates` that is shown to clients that ask for a name that no certificate covers, or for \
+             none.",
         ),
         key(
             "session_tickets",
@@ -100,8 +89,7 @@ pub(super) fn read(
     names: &Names,
     report: &mut Report,
 ) -> Tls {
-    let default = fields.entry("default_certificate");
-    let default_certificate = default.and_then(|entry| {
+    let default_certificate = fields.entry("default_certificate").and_then(|entry| {
         let name = crate::scalar::text(&entry.node, report)?;
         names
             .certificate(name, entry.node.origin, report)
@@ -113,10 +101,6 @@ pub(super) fn read(
             _ => TlsProfile::Intermediate,
         },
         handshake_timeout: fields.duration("handshake_timeout", report),
-        unknown_names: match fields.choice("unknown_names", report) {
-            "default" => UnknownNames::Default,
-            _ => UnknownNames::Refuse,
-        },
         default_certificate,
         session_tickets: fields.boolean("session_tickets", report),
         ticket_keys_file: files::optional(&fields, "ticket_keys_file", directories, report),
@@ -124,19 +108,6 @@ pub(super) fn read(
         session_cache_max: fields.count("session_cache_max", report),
         early_data: fields.boolean("early_data", report),
     };
-    if let (UnknownNames::Default, None, Some(written)) =
-        (tls.unknown_names, default, fields.entry("unknown_names"))
-    {
-        report.push(
-            Diagnostic::new(
-                Code::ConflictingKeys,
-                written.node.origin,
-                "there is no default certificate to serve",
-            )
-            .label("needs `default_certificate`")
-            .help("for example: default_certificate = \"fallback\""),
-        );
-    }
     conflicts(&fields, &tls, report);
     fields.finish();
     tls

@@ -11,9 +11,8 @@ pub struct Tls {
     pub profile: TlsProfile,
     /// From accepting a connection to the end of its handshake.
     pub handshake_timeout: Duration,
-    /// What becomes of clients that ask for a name that no certificate covers.
-    pub unknown_names: UnknownNames,
-    /// The certificate for clients that name no server, known to exist.
+    /// The certificate for clients that ask for a name that no certificate covers, or for none, known to exist; without one
+    /// they are refused.
     pub default_certificate: Option<String>,
     /// Whether clients get tickets to resume sessions with.
     pub session_tickets: bool,
@@ -34,15 +33,6 @@ pub enum TlsProfile {
     Intermediate,
     /// TLS 1.3 only.
     Modern,
-}
-
-/// What becomes of clients that ask for a name that no certificate covers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UnknownNames {
-    /// The handshake is refused.
-    Refuse,
-    /// They are served the default certificate.
-    Default,
 }
 
 /// Certificates from files, by a name of one's own.

@@ -118,9 +118,5 @@ fn a_panic_resets_its_stream_and_harms_no_other() {
     for _ in 0..5 {
         assert_eq!(client.get("/again").text(), "/again");
     }
-    assert!(
-        registry
-            .render()
-            .contains("foregate_panics_total 1\n")
-    );
+    assert!(registry.render().contains("foregate_panics_total 1\n"));
 }

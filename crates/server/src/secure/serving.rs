@@ -6,7 +6,7 @@ use crate::credentials::{Credentials, entry_of};
 use foregate_exchange::SecurePart;
 use foregate_snapshot::{
     CertificateFiles, HostPattern, ListenerPlan, ModePlan, SiteCertificate, SitePlan, SiteTlsPlan,
-    Snapshot, TlsProfile, UnknownNames,
+    Snapshot, TlsProfile,
 };
 use foregate_tls::{
     Acceptor, AcceptorPlan, Connector, HandshakeGate, NamePlan, Profile, Served, SessionCache,
@@ -93,12 +93,9 @@ fn acceptor_plan(
     }
 }
 
-/// The name in the store of the default certificate, where it is shown to whoever asks for an unknown name.
+/// The name in the store of the certificate for whoever asks for an unknown name, or none.
 fn default_certificate(snapshot: &Snapshot, credentials: &Credentials) -> Option<String> {
     let entry = snapshot.tls.default_certificate.as_deref()?;
-    if snapshot.tls.unknown_names == UnknownNames::Refuse {
-        return None;
-    }
     let mut served = credentials.served.iter();
     let found = served.find(|served| entry_of(&served.id) == entry);
     found.map(|served| served.id.to_string())

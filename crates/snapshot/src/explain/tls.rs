@@ -15,7 +15,11 @@ impl Road<'_> {
             .redirect
             .and_then(|redirect| self.https_location(redirect));
         TlsNote {
-            certificate: certificate(tls, &text(&self.request.host)),
+            certificate: certificate(
+                tls,
+                &text(&self.request.host),
+                !self.snapshot.certificates.is_empty(),
+            ),
             encrypted: is_https,
             listener_in_cleartext: is_https && !self.listener.is_tls(),
             client_certificate: tls.client.as_ref().map(|client| match client.required {
@@ -62,8 +66,8 @@ impl Road<'_> {
     }
 }
 
-/// Where a host's certificate comes from, in words.
-fn certificate(tls: &SiteTlsPlan, host: &str) -> String {
+/// Where a host's certificate comes from, in words; `has_files` tells whether any comes from files.
+fn certificate(tls: &SiteTlsPlan, host: &str, has_files: bool) -> String {
     if tls.listeners.is_empty() {
         return match tls.source {
             SiteCertificate::Off => "none: `tls` is off".to_owned(),
@@ -72,6 +76,7 @@ fn certificate(tls: &SiteTlsPlan, host: &str) -> String {
     }
     let files = match (tls.source, &*tls.certificates) {
         (SiteCertificate::Internal | SiteCertificate::Acme, _) => None,
+        _ if !has_files => None,
         (_, []) => Some("files that cover it".to_owned()),
         (_, names) => Some(format!("files of {}", names.join(", "))),
     };

@@ -1,7 +1,7 @@
 //! What TLS, certificates and protocols compile to. Files are named, not read: that is for whoever uses them.
 
 use foregate_config::settings::{
-    Challenge, HostPattern, Issuer, Protocol, SiteCertificate, TlsProfile, UnknownNames,
+    Challenge, HostPattern, Issuer, Protocol, SiteCertificate, TlsProfile,
 };
 use foregate_message::FieldName;
 use std::path::PathBuf;
@@ -15,9 +15,8 @@ pub struct TlsPlan {
     pub profile: TlsProfile,
     /// From accepting a connection to the end of its handshake.
     pub handshake_timeout: Duration,
-    /// What becomes of clients that ask for a name that no certificate covers.
-    pub unknown_names: UnknownNames,
-    /// The name of the certificate for clients that name no server.
+    /// The name of the certificate for clients that ask for a name that no certificate covers, or for none; without one
+    /// they are refused.
     pub default_certificate: Option<Arc<str>>,
     /// Whether clients get tickets to resume sessions with.
     pub session_tickets: bool,

@@ -111,10 +111,9 @@ impl Look {
         files.chain(folders).chain(self.plan.ticket_keys.clone())
     }
 
-    /// Looks at all files; returns what has changed.
+    /// Looks at all files that were found; returns what has changed.
     pub(crate) fn look(&mut self) -> Vec<CertificateState> {
         let now = now();
-        self.find();
         let mut changed = Vec::new();
         let mut changes = Vec::new();
         for entry in self.entries.values_mut() {
@@ -145,7 +144,7 @@ impl Look {
     }
 
     /// What the plan names, and what its folders hold. What is gone leaves the store.
-    fn find(&mut self) {
+    pub(crate) fn find(&mut self) {
         let mut found: BTreeMap<String, FilesPlan> = BTreeMap::new();
         for folder in &self.plan.folders {
             for files in pairs(folder) {

@@ -274,6 +274,8 @@ impl Connection {
     pub fn rest(&mut self) {
         self.streams.rest();
         if self.streams.held() == 0 {
+            self.decoder.rest();
+            self.encoder.rest();
             self.schedule = None;
             self.stalled = Vec::new();
             self.ready = VecDeque::new();

@@ -121,7 +121,6 @@ fn keys_that_contradict_each_other() {
             &["conflicting-keys"],
         ),
         ("early_data = true\nsession_tickets = false", &[]),
-        ("unknown_names = 'default'", &["conflicting-keys"]),
         (
             "ticket_keys_file = 'x'\nticket_rotation = '1h'",
             &["conflicting-keys"],

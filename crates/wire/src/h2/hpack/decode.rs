@@ -46,6 +46,11 @@ impl Decoder {
         }
     }
 
+    /// Gives back what the table does not need while nothing comes.
+    pub(crate) fn rest(&mut self) {
+        self.table.rest();
+    }
+
     /// Begins a block, which must be whole.
     pub(crate) fn block<'a>(&'a mut self, input: &'a [u8]) -> Block<'a> {
         Block {

@@ -100,6 +100,12 @@ impl Encoder {
         }
     }
 
+    /// Forgets which lines the other side knows, while nothing is sent. They grow old there and are never named again;
+    /// what is added from now on has the same numbers on both sides, which count from the newest.
+    pub(crate) fn rest(&mut self) {
+        self.memory = None;
+    }
+
     /// Begins a block.
     #[inline]
     pub(crate) fn begin<'a>(&'a mut self, out: &'a mut Vec<u8>) -> Lines<'a> {

@@ -79,6 +79,13 @@ impl Table {
         self.text.shrink_to(2 * bytes_max);
     }
 
+    /// Gives back what was borrowed for lines to come.
+    pub(super) fn rest(&mut self) {
+        self.move_to_front();
+        self.text.shrink_to_fit();
+        self.entries.shrink_to_fit();
+    }
+
     fn evict_down_to(&mut self, bytes_max: usize) {
         while self.bytes > bytes_max {
             let Some(oldest) = self.entries.pop_front() else {

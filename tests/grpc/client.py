@@ -1,0 +1,123 @@
+"""A gRPC client with grpcio: `client.py STORY HOST:PORT [CA.pem]` plays one story and fails if it does not come out."""
+
+import sys
+import threading
+from concurrent import futures
+
+import grpc
+
+story, target, *ca = sys.argv[1:]
+options = [("grpc.enable_retries", 0), ("grpc.ssl_target_name_override", "grpc.example")]
+if ca:
+    with open(ca[0], "rb") as file:
+        channel = grpc.secure_channel(target, grpc.ssl_channel_credentials(file.read()), options)
+else:
+    channel = grpc.insecure_channel(target, options)
+
+TIMEOUT = 15
+
+
+def unary(name):
+    return channel.unary_unary(f"/story.Echo/{name}")
+
+
+def failure(call):
+    """The error that a call ends with."""
+    try:
+        call()
+    except grpc.RpcError as error:
+        return error
+    raise AssertionError("the call did not fail")
+
+
+def unary_calls():
+    echo = unary("Unary")
+    for size in (0, 1, 1000, 3_000_000):
+        assert echo(b"x" * size, timeout=TIMEOUT) == b"x" * size, size
+    with futures.ThreadPoolExecutor(20) as pool:
+        messages = [str(number).encode() for number in range(300)]
+        assert list(pool.map(lambda message: echo(message, timeout=TIMEOUT), messages)) == messages
+
+
+def metadata():
+    raw = bytes(range(256))
+    reply, call = unary("Unary").with_call(b"m", timeout=TIMEOUT, metadata=(("word", "a, b"), ("raw-bin", raw)))
+    first, last = dict(call.initial_metadata()), dict(call.trailing_metadata())
+    assert first["seen-word"] == "a, b", first
+    assert "grpc-python" in first["seen-agent"], first
+    assert last["after"] == "all" and last["raw-bin"] == raw, last
+
+
+def server_streaming():
+    call = channel.unary_stream("/story.Echo/Count")
+    assert [int(reply) for reply in call(b"2000", timeout=TIMEOUT)] == list(range(2000))
+    assert list(call(b"0", timeout=TIMEOUT)) == []
+
+
+def client_streaming():
+    pieces = [str(number).encode() for number in range(500)]
+    join = channel.stream_unary("/story.Echo/Join")
+    assert join(iter(pieces), timeout=TIMEOUT) == b",".join(pieces)
+    assert join(iter([]), timeout=TIMEOUT) == b""
+
+
+def both_streaming():
+    """Every reply is here before the next request is sent: nothing is held back on the way."""
+    replies = []
+    received = threading.Semaphore(1)
+
+    def requests():
+        for number in range(50):
+            assert received.acquire(timeout=TIMEOUT), "the last reply did not come"
+            yield str(number).encode()
+
+    for reply in channel.stream_stream("/story.Echo/Talk")(requests(), timeout=2 * TIMEOUT):
+        replies.append(reply)
+        received.release()
+    assert replies == [b"re: %d" % number for number in range(50)], replies
+
+
+def statuses():
+    """Errors without a message ("trailers-only"), and behind messages, keep code and text."""
+    for code in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.UNAVAILABLE):
+        error = failure(lambda: unary("Fail")(f"{code.name}:nicht da: ä 100 %".encode(), timeout=TIMEOUT))
+        assert (error.code(), error.details()) == (code, "nicht da: ä 100 %"), error
+    seen = []
+    call = channel.unary_stream("/story.Echo/CountAndFail")(b"3", timeout=TIMEOUT)
+    error = failure(lambda: [seen.append(reply) for reply in call])
+    assert seen == [b"0", b"1", b"2"], seen
+    assert (error.code(), error.details()) == (grpc.StatusCode.DATA_LOSS, "that was all"), error
+
+
+def deadlines():
+    left = float(unary("Remaining")(b"", timeout=100))
+    assert 50 < left <= 100, left
+    error = failure(lambda: unary("Hang")(b"", timeout=0.5))
+    assert error.code() == grpc.StatusCode.DEADLINE_EXCEEDED, error
+    assert unary("Hung")(b"", timeout=30) == b"yes", "the server was not told"
+
+
+def cancellation():
+    call = channel.unary_stream("/story.Echo/Hang")(b"", timeout=TIMEOUT)
+    assert dict(call.initial_metadata())["started"] == "yes"
+    call.cancel()
+    error = failure(lambda: next(call))
+    assert error.code() == grpc.StatusCode.CANCELLED, error
+    assert unary("Hung")(b"", timeout=30) == b"yes", "the server was not told"
+
+
+def expect(code):
+    """The proxy's own failures, by the code that stands for them."""
+    error = failure(lambda: unary("Unary")(b"", timeout=TIMEOUT))
+    assert error.code() == grpc.StatusCode[code], error
+    print("details", error.details())
+
+
+def expect_of_hanging(code):
+    error = failure(lambda: unary("Hang")(b"", timeout=TIMEOUT))
+    assert error.code() == grpc.StatusCode[code], error
+
+
+name, _, argument = story.partition(":")
+globals()[name](*filter(None, [argument]))
+channel.close()

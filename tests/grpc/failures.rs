@@ -1,0 +1,43 @@
+//! The gateway's own failures reach gRPC clients as statuses of gRPC.
+
+use foregate_testkit::{Gateway, Refuser};
+use foregate_tests::secure::Certificates;
+
+use crate::{Server, configured, play};
+
+#[test]
+fn a_backend_that_is_not_there_is_unavailable() {
+    let (refuser, certificates) = (Refuser::start(), Certificates::new());
+    let gateway = configured(&certificates, &refuser.address().to_string(), "").start();
+    let seen = play(&gateway, "expect:UNAVAILABLE");
+    assert!(seen.contains("request"), "the request's id is told: {seen}");
+    assert!(!seen.contains("127.0.0.1"), "nothing internal is: {seen}");
+    assert_eq!(gateway.only_log_line().reason(), "connect-failed");
+}
+
+#[test]
+fn a_service_without_a_route_is_unimplemented() {
+    let gateway = Gateway::new(
+        r#"
+        [[sites."*".routes]]
+        path = { exact = "/only/this" }
+        respond = { status = 200 }
+        "#,
+    )
+    .start();
+    play(&gateway, "expect:UNIMPLEMENTED");
+}
+
+#[test]
+fn a_server_that_is_too_slow_for_the_gateway_is_a_deadline() {
+    let (server, certificates) = (Server::start(), Certificates::new());
+    let limit = "timeouts = { request = \"500ms\" }";
+    let gateway = configured(&certificates, &server.address, limit).start();
+    // Its answer has begun by then: the status stands in the trailers.
+    play(&gateway, "expect_of_hanging:DEADLINE_EXCEEDED");
+    let line = gateway.only_log_line();
+    assert_eq!(
+        (line.status(), line.reason().as_str()),
+        (200, "request-timeout")
+    );
+}

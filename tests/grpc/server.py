@@ -1,0 +1,74 @@
+"""A gRPC server with grpcio: prints `port N`, serves until its input ends. Messages are plain bytes."""
+
+import sys
+import threading
+from concurrent import futures
+
+import grpc
+
+cancelled = threading.Semaphore(0)
+
+
+def unary(request, context):
+    metadata = dict(context.invocation_metadata())
+    context.send_initial_metadata((("seen-agent", metadata.get("user-agent", "")), ("seen-word", metadata.get("word", "-"))))
+    context.set_trailing_metadata((("after", "all"), ("raw-bin", metadata.get("raw-bin", b"none"))))
+    return request
+
+
+def fail(request, context):
+    code, _, details = request.decode().partition(":")
+    context.abort(grpc.StatusCode[code], details)
+
+
+def count(request, context):
+    for number in range(int(request)):
+        yield str(number).encode()
+
+
+def count_and_fail(request, context):
+    yield from count(request, context)
+    context.abort(grpc.StatusCode.DATA_LOSS, "that was all")
+
+
+def join(requests, context):
+    return b",".join(requests)
+
+
+def talk(requests, context):
+    for request in requests:
+        yield b"re: " + request
+
+
+def hang(request, context):
+    over = threading.Event()
+    context.add_callback(over.set)
+    context.send_initial_metadata((("started", "yes"),))
+    over.wait(30)
+    cancelled.release()
+    return b"too late"
+
+
+def hung(request, context):
+    """Answers once a call of `hang` has ended."""
+    return b"yes" if cancelled.acquire(timeout=15) else b"no"
+
+
+def remaining(request, context):
+    left = context.time_remaining()
+    return b"none" if left is None else str(left).encode()
+
+
+unary_calls = {"Unary": unary, "Fail": fail, "Hang": hang, "Hung": hung, "Remaining": remaining}
+stream_calls = {"Count": count, "CountAndFail": count_and_fail}
+methods = {name: grpc.unary_unary_rpc_method_handler(call) for name, call in unary_calls.items()}
+methods |= {name: grpc.unary_stream_rpc_method_handler(call) for name, call in stream_calls.items()}
+methods["Join"] = grpc.stream_unary_rpc_method_handler(join)
+methods["Talk"] = grpc.stream_stream_rpc_method_handler(talk)
+
+server = grpc.server(futures.ThreadPoolExecutor(32))
+server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("story.Echo", methods),))
+print("port", server.add_insecure_port("127.0.0.1:0"), flush=True)
+server.start()
+sys.stdin.read()
+server.stop(0)
