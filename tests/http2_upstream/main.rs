@@ -2,6 +2,7 @@
 
 mod endings;
 mod requests;
+mod secure;
 mod sharing;
 mod tunnels;
 

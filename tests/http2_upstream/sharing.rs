@@ -1,7 +1,7 @@
 //! How requests share connections.
 
 use crate::before;
-use foregate_testkit::{Http2Backend, Http2Reply, Http2Setup, eventually};
+use foregate_testkit::{Http2Backend, Http2Reply, Http2Setup, Random, eventually};
 use std::thread;
 
 /// Sends `count` requests at once that the backend does not answer, and waits until it has `expected` of them.
@@ -117,4 +117,46 @@ fn a_connection_carries_as_many_requests_as_it_may() {
     eventually("spent ones are closed", || {
         (backend.connections_open() <= 1).then_some(())
     });
+}
+
+#[test]
+fn a_crowd_of_which_some_leave_early_keeps_its_bodies_apart() {
+    let setup = Http2Setup {
+        streams_max: 7,
+        window_bytes: 3_000,
+        ..Default::default()
+    };
+    let backend = Http2Backend::start(setup, |_| Http2Reply::Echo);
+    let gateway = before(&backend, "connections_max = 3\nrequests_pending_max = 1000");
+    thread::scope(|scope| {
+        for seed in 0..24 {
+            let gateway = &gateway;
+            scope.spawn(move || {
+                for round in 0..8 {
+                    let body = Random::seeded(seed * 100 + round).bytes(20_000);
+                    let mut request = format!(
+                        "POST /{seed}/{round} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
+                        body.len()
+                    )
+                    .into_bytes();
+                    let mut client = gateway.connect();
+                    if (seed + round) % 4 == 0 {
+                        request.extend_from_slice(&body[..10_000]);
+                        client.send(&request);
+                        leave(client);
+                        continue;
+                    }
+                    request.extend_from_slice(&body);
+                    client.send(&request);
+                    let response = client.response();
+                    assert_eq!(response.status, 200, "{seed} {round}");
+                    assert!(response.body == body, "{seed} {round}");
+                }
+            });
+        }
+    });
+    assert!(backend.connections() <= 3);
+    assert!(backend.streams_peak() <= 21);
+    eventually("all streams end", || (backend.streams() == 0).then_some(()));
+    gateway.assert_no_leaks();
 }

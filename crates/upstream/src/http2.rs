@@ -44,6 +44,8 @@ pub(crate) struct Http2 {
     idle_since: Cell<Moment>,
     heard: Cell<Moment>,
     gone: Cell<bool>,
+    /// Whether others wait until the backend has said how many streams it takes.
+    dialling: Cell<bool>,
     pool: Weak<Pool>,
 }
 
@@ -72,17 +74,22 @@ impl Drop for Lease {
     fn drop(&mut self) {
         if let Some(shared) = self.shared.take() {
             shared.promised.set(shared.promised.get() - 1);
+            if let Some(pool) = shared.pool.upgrade() {
+                pool.place_is_free();
+            }
         }
     }
 }
 
-/// Begins to speak HTTP/2 on a fresh connection, with a place for the one who asked for it.
+/// Begins to speak HTTP/2 on a fresh connection, with a place for the one who asked for it. Others get places once the
+/// backend has said how many streams it takes: what it refuses could not always be sent again.
 pub(crate) fn begin(
     pool: &Rc<Pool>,
     stream: Stream,
     ticket: Ticket,
     limits: h2::Limits,
     exclusive: bool,
+    dialling: bool,
 ) -> (Rc<Http2>, Lease) {
     let at = now();
     let shared = Rc::new(Http2 {
@@ -101,6 +108,7 @@ pub(crate) fn begin(
         idle_since: Cell::new(at),
         heard: Cell::new(at),
         gone: Cell::new(false),
+        dialling: Cell::new(dialling),
         pool: Rc::downgrade(pool),
     });
     let lease = shared.promise();
@@ -121,8 +129,9 @@ impl Http2 {
         if spent || self.gone.get() {
             return None;
         }
-        let free = self.engine.borrow().streams_free();
-        (free > self.promised.get()).then(|| self.promise())
+        let engine = self.engine.borrow();
+        let free = engine.is_peer_known() && engine.streams_free() > self.promised.get();
+        free.then(|| self.promise())
     }
 
     fn promise(self: &Rc<Http2>) -> Lease {
@@ -258,6 +267,15 @@ impl Http2 {
         }
     }
 
+    /// How many streams the backend takes is known, or will never be.
+    fn dialled(&self) {
+        if self.dialling.replace(false)
+            && let Some(pool) = self.pool.upgrade()
+        {
+            pool.dialled();
+        }
+    }
+
     fn wake_unsettled(&self) {
         for waker in std::mem::take(&mut *self.unsettled.borrow_mut()) {
             waker.wake();
@@ -332,9 +350,7 @@ impl Driver {
             match event {
                 Ok(Some(h2::Event::Settings)) => {
                     self.shared.wake_unsettled();
-                    if let Some(pool) = self.shared.pool.upgrade() {
-                        pool.place_is_free();
-                    }
+                    self.shared.dialled();
                 }
                 Ok(Some(_)) => {}
                 Ok(None) => break,
@@ -375,5 +391,6 @@ impl Drop for Driver {
         if let Some(pool) = self.shared.pool.upgrade() {
             pool.forget(&self.shared);
         }
+        self.shared.dialled();
     }
 }

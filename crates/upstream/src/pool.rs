@@ -118,8 +118,7 @@ impl Ticket {
         if std::mem::take(&mut self.dialling)
             && let Some(pool) = &self.pool
         {
-            pool.dialling.set(pool.dialling.get() - 1);
-            pool.wake_all();
+            pool.dialled();
         }
     }
 }
@@ -313,6 +312,12 @@ impl Pool {
         }
     }
 
+    /// A connection that others waited for is there, or won't be.
+    pub(crate) fn dialled(&self) {
+        self.dialling.set(self.dialling.get() - 1);
+        self.wake_all();
+    }
+
     /// A stream of a shared connection has ended.
     pub(crate) fn place_is_free(&self) {
         self.wake_one();
@@ -407,13 +412,10 @@ impl Pool {
         pool.shares.set(Some(true));
         let exclusive = limits.proxy_protocol.is_some();
         let dialling = std::mem::take(&mut ticket.dialling);
-        let (shared, lease) = http2::begin(&pool, stream, ticket, limits.http2, exclusive);
+        let (shared, lease) =
+            http2::begin(&pool, stream, ticket, limits.http2, exclusive, dialling);
         if !exclusive {
             pool.shared.borrow_mut().push(shared);
-        }
-        if dialling {
-            pool.dialling.set(pool.dialling.get() - 1);
-            pool.wake_all();
         }
         Ok(Connection(Carrier::Http2(lease)))
     }

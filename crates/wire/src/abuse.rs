@@ -105,7 +105,7 @@ impl Budget {
     /// The budget is spent: the connection ends with this reason.
     #[inline]
     pub fn charge(&mut self, offence: Offence, now_ms: u64) -> Result<(), Reason> {
-        self.spent += offence.points();
+        self.spent = self.spent.saturating_add(offence.points());
         if self.spent > self.points_max {
             self.leak(now_ms);
             if self.spent > self.points_max {
@@ -125,6 +125,13 @@ impl Budget {
     #[inline]
     pub fn moved(&mut self) {
         self.spent = self.spent.saturating_sub(DATA_POINTS);
+    }
+
+    /// A piece of body was taken by whoever it is for. A peer whose small pieces are taken one by one talks; one that
+    /// sends many before the first is taken floods.
+    #[inline]
+    pub fn taken(&mut self) {
+        self.spent = self.spent.saturating_sub(1);
     }
 
     /// Lets points come back for the time that has passed.

@@ -231,6 +231,7 @@ impl Connection {
                 window_update::write(key.id, increment, &mut self.out);
             }
             self.give_back(bytes);
+            self.budget.taken();
             return Ok(Some(Frame::Data(chunk)));
         }
         if stream.flags.peer_ended {

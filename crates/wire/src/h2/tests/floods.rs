@@ -253,6 +253,19 @@ fn a_flooding_backend() {
     assert!(bench.connection.fate(key).is_some());
 }
 
+/// Small messages of a conversation, each taken before the next one comes.
+#[test]
+fn a_chat_is_no_flood() {
+    let mut bench = Bench::server(Limits::default());
+    bench.feed(&headers(1, 0, &request("POST", &[]))).unwrap();
+    let key = bench.asked();
+    for _ in 0..20_000 {
+        bench.feed(&frame(Kind::DATA, 0, 1, b"hi")).unwrap();
+        assert_eq!(bench.body(key), b"hi");
+        bench.written();
+    }
+}
+
 /// Long-lived honest use never comes near the budget.
 #[test]
 fn busy_honest_peers_are_left_alone() {
