@@ -47,6 +47,14 @@ def total(directory, log):
     return sum(counts)
 
 
+def forget(pids):
+    """Has running programs begin to count anew."""
+    for pid in pids:
+        done = subprocess.run(["callgrind_control", "--zero", str(pid)], capture_output=True, text=True, timeout=60)
+        if done.returncode != 0:
+            raise Failed(f"callgrind_control: {done.stdout.strip()} {done.stderr.strip()}")
+
+
 def rustc_version():
     done = subprocess.run(["rustc", "--version"], capture_output=True, text=True)
     return done.stdout.strip()
