@@ -162,6 +162,7 @@ impl Fields {
     }
 
     /// Makes one line of all lines of a known field, in the first one's place, with `separator` between their values.
+    /// Empty ones leave nothing: a separator at the end could be white space there.
     pub fn join(&mut self, id: FieldId, separator: &[u8]) {
         if self.all(id).nth(1).is_none() {
             return;
@@ -172,7 +173,7 @@ impl Fields {
         self.bytes.truncate(joined.value as usize);
         for at in 0..count {
             let line = self.entries[at];
-            if line.id != id {
+            if line.id != id || line.value_len == 0 {
                 continue;
             }
             if self.bytes.len() > joined.value as usize {
@@ -571,6 +572,23 @@ mod tests {
         let mut out = Vec::new();
         fields.write_http1(&mut out);
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn joined_lines_have_no_separator_at_either_end() {
+        for (lines, joined) in [
+            (&["a=1", "b=2"][..], "a=1; b=2"),
+            (&["", "a=1", "", "b=2", ""], "a=1; b=2"),
+            (&["", ""], ""),
+        ] {
+            let mut fields = Fields::new();
+            for line in lines {
+                fields.append(FieldId::Cookie, line.as_bytes());
+            }
+            fields.join(FieldId::Cookie, b"; ");
+            assert_eq!(fields.get(FieldId::Cookie), Some(joined.as_bytes()));
+            assert_eq!(fields.len(), 1);
+        }
     }
 
     #[test]
