@@ -8,7 +8,8 @@ pub use look::{CertificateState, CertificateStatus};
 use crate::store::CertificateStore;
 use crate::tickets::Tickets;
 use look::Look;
-use notify::{RecommendedWatcher, RecursiveMode};
+use notify::event::{AccessKind, AccessMode};
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -102,7 +103,10 @@ impl Watcher {
         // One signal that waits says all that a second could.
         let (signal, signals) = sync_channel(1);
         let changed = signal.clone();
-        let notify = notify::recommended_watcher(move |_| {
+        let notify = notify::recommended_watcher(move |event: notify::Result<Event>| {
+            if event.is_ok_and(|event| is_only_read(event.kind)) {
+                return;
+            }
             let _ = changed.try_send(Signal::Changed);
         });
         let mut inner = Inner {
@@ -197,10 +201,15 @@ impl Inner {
         let Some(notify) = &mut self.notify else {
             return;
         };
-        let wanted: BTreeSet<PathBuf> = self
+        // Thousands of files lie in few folders; what leads to each folder is looked at once.
+        let folders: BTreeSet<PathBuf> = self
             .look
             .paths()
-            .flat_map(|path| directories(&path))
+            .filter_map(|path| path.parent().map(Path::to_owned))
+            .collect();
+        let wanted: BTreeSet<PathBuf> = folders
+            .iter()
+            .flat_map(|folder| directories(folder))
             .collect();
         for gone in self.watched.difference(&wanted) {
             let _ = notify.unwatch(gone);
@@ -213,11 +222,11 @@ impl Inner {
     }
 }
 
-/// The directories in which something can happen that makes `path` another file: its own, and those of all symbolic links
-/// on the way (Kubernetes swaps one of those).
-fn directories(path: &Path) -> Vec<PathBuf> {
-    let mut directories: Vec<PathBuf> = path.parent().map(Path::to_owned).into_iter().collect();
-    for part in path.ancestors() {
+/// The directories in which something can happen that makes files of `folder` other files: itself, and those of all
+/// symbolic links on the way to it (Kubernetes swaps one of those).
+fn directories(folder: &Path) -> Vec<PathBuf> {
+    let mut directories = vec![folder.to_owned()];
+    for part in folder.ancestors() {
         if part.is_symlink()
             && let Some(parent) = part.parent()
         {
@@ -225,6 +234,15 @@ fn directories(path: &Path) -> Vec<PathBuf> {
         }
     }
     directories
+}
+
+/// Whether somebody has only opened or read a file, as every look does itself.
+fn is_only_read(kind: EventKind) -> bool {
+    match kind {
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) => false,
+        EventKind::Access(_) => true,
+        _ => false,
+    }
 }
 
 #[cfg(test)]

@@ -102,10 +102,9 @@ impl Look {
         });
         // What appears in a folder, and in its subfolders, is seen by watching them.
         let folders = self.plan.folders.iter().flat_map(|folder| {
-            let subfolders = list(&folder.folder)
+            let inside = subfolders(&folder.folder)
                 .into_iter()
-                .filter(|path| path.is_dir());
-            let inside = subfolders.map(|folder| folder.join("tls.crt"));
+                .map(|folder| folder.join("tls.crt"));
             inside.chain([folder.folder.join("tls.crt")])
         });
         files.chain(folders).chain(self.plan.ticket_keys.clone())
@@ -326,6 +325,19 @@ fn pair(path: &Path) -> Option<(String, PathBuf, PathBuf)> {
     // A file can hold both.
     let key = if key.exists() { key } else { path.to_owned() };
     Some((name.to_owned(), path.to_owned(), key))
+}
+
+/// What is a directory in a folder, or leads to one: a listing tells that of most entries without a look at each.
+fn subfolders(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    entries
+        .flatten()
+        .filter(|entry| entry.file_type().is_ok_and(|kind| !kind.is_file()))
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir())
+        .collect()
 }
 
 fn list(folder: &Path) -> Vec<PathBuf> {
