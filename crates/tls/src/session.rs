@@ -510,3 +510,6 @@ impl std::fmt::Debug for Session {
 fn exhausted() -> io::Error {
     io::Error::other(RecordFault::Exhausted.describe())
 }
+
+#[cfg(test)]
+mod tests;

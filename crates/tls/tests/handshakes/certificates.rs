@@ -2,7 +2,7 @@
 
 use crate::handshakes::peers::{Manner, Server, openssl, plan, served, shared};
 use foregate_testkit::{Authority, Issued};
-use foregate_tls::{AcceptorPlan, NamePlan};
+use foregate_tls::{AcceptorPlan, NamePlan, Served, certificate};
 
 fn shows(server: &Server, name: &str, issued: &Issued) -> bool {
     let seen = openssl(server, &["-servername", name], "Q\n");
@@ -46,4 +46,23 @@ fn a_site_can_be_narrowed_to_its_certificates() {
     };
     let server = Server::start(&narrowed, shared, Manner::Echo);
     assert!(shows(&server, "www.a.test", &wild));
+}
+
+#[test]
+fn a_statement_of_the_issuer_is_stapled() {
+    let authority = Authority::new("Root");
+    let issued = authority.issue(&["localhost"]);
+    let loaded = certificate::load(issued.chain_pem.as_bytes(), issued.key_pem.as_bytes()).unwrap();
+    let with = Served::new(
+        "a",
+        loaded.clone().with_ocsp(b"no statement at all".to_vec()),
+    );
+    let server = Server::start(&plan(), shared(vec![with]), Manner::Echo);
+    let seen = openssl(&server, &["-servername", "localhost", "-status"], "Q\n");
+    // The client has got it, and can't read it.
+    assert!(seen.contains("response parse error"), "{seen}");
+    let without = Served::new("a", loaded);
+    let server = Server::start(&plan(), shared(vec![without]), Manner::Echo);
+    let seen = openssl(&server, &["-servername", "localhost", "-status"], "Q\n");
+    assert!(seen.contains("no response sent"), "{seen}");
 }
