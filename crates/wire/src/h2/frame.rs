@@ -1,6 +1,6 @@
 //! Frames (RFC 9113 §4, §6): the header that all share, and a file for each type.
 //!
-//! Reading is a function from header and payload to a plain value or the [`Breach`] of a rule that can be judged from
+//! Reading is a function from header and payload to a plain value or the `Breach` of a rule that can be judged from
 //! the frame alone; what needs the stream's state is judged by the connection. Writing appends to the output.
 
 pub(crate) mod continuation;
