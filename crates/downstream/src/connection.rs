@@ -221,14 +221,21 @@ impl Connection {
     async fn stay_ready(&mut self) -> bool {
         self.deadline_is_for_head = false;
         self.deadline.set(recent().plus(ACTIVE_PAUSE));
+        // The read that found nothing has left word to be woken. Whatever else this is woken for costs another such
+        // read.
+        let mut woken = false;
         poll_fn(|cx| {
-            if self.stream.poll_read_ready(cx).is_ready() {
-                return Poll::Ready(true);
-            }
             if self.closing.get() {
+                // What has come meanwhile is still served.
+                return Poll::Ready(self.stream.poll_read_ready(cx).is_ready());
+            }
+            if self.deadline.poll_expired(cx).is_ready() {
                 return Poll::Ready(false);
             }
-            self.deadline.poll_expired(cx).map(|()| false)
+            if std::mem::replace(&mut woken, true) {
+                return Poll::Ready(true);
+            }
+            Poll::Pending
         })
         .await
     }

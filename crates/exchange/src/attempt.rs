@@ -16,7 +16,7 @@ use std::task::{Context, Poll};
 
 /// An answer's head.
 pub(crate) struct Heard {
-    pub(crate) call: Box<Call>,
+    pub(crate) call: Call,
     pub(crate) head: ResponseHead,
     pub(crate) length: BodyLength,
     pub(crate) upload: Upload,
@@ -208,10 +208,8 @@ async fn ask<C: Client>(
     let length = exchange.outcome.unwrap_or(BodyLength::Empty);
     let target = exchange.target.as_deref().unwrap_or(request.target());
     let upgrade = exchange.upgrade.as_ref().map(|at| request.fields.at(at));
-    let limits = upstream.call_limits;
-    let call = Call::start(connection, request, target, length, upgrade, limits);
-    // Handed from stage to stage, and too large to be copied each time.
-    let mut call = Box::new(call);
+    let limits = &upstream.call_limits;
+    let mut call = Call::start(connection, request, target, length, upgrade, limits);
     client.allow_pipes(call.takes_pipes());
     let upload = if length.is_empty() {
         call.end(None);

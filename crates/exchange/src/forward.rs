@@ -18,7 +18,7 @@ use std::rc::Rc;
 /// A backend's answer, of which the head is here.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    pub(crate) call: Box<Call>,
+    pub(crate) call: Call,
     pub(crate) head: ResponseHead,
     pub(crate) length: BodyLength,
     /// The rest of the request, which may still be on its way.

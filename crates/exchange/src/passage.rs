@@ -104,7 +104,7 @@ impl Journey {
         client: &mut C,
         upstream: &Upstream,
         patience: &mut Patience,
-    ) -> Result<(Box<Call>, InFlight), Reason> {
+    ) -> Result<(Call, InFlight), Reason> {
         let mut tried = Tried::default();
         let mut last = Reason::NoEndpoint;
         while self.tries < upstream.tries_max {
@@ -130,8 +130,8 @@ impl Journey {
                     let at = recent().millis();
                     let (endpoint, siblings) = (&pool.endpoint, &upstream.endpoints);
                     let _ = observe(endpoint, siblings, Outcome::Success, at, &upstream.ejection);
-                    let call = Call::tunnel(connection, upstream.call_limits);
-                    return Ok((Box::new(call), borrowed));
+                    let call = Call::tunnel(connection, &upstream.call_limits);
+                    return Ok((call, borrowed));
                 }
                 Err(Failure { reason, give, kind }) => {
                     if let Some(kind) = kind {

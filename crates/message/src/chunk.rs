@@ -204,24 +204,32 @@ impl Chunk {
 }
 
 impl Drop for Chunk {
-    #[inline]
+    /// Most that are dropped hold no buffer, which must cost no call.
+    #[inline(always)]
     fn drop(&mut self) {
-        let Some(buffer) = self.buffer.take() else {
-            return;
-        };
-        let (stock, max) = match buffer.len() {
-            CHUNK_BYTES => (&STOCK, STOCK_MAX),
-            LARGE_CHUNK_BYTES => (&LARGE_STOCK, LARGE_STOCK_MAX),
-            _ => return,
-        };
-        // When the thread is ending its stock is gone, and the buffer is simply freed.
-        let _ = stock.try_with(|stock| {
-            let mut stock = stock.borrow_mut();
-            if stock.len() < max {
-                stock.push(buffer);
-            }
-        });
+        if self.buffer.is_some() {
+            give_back(&mut self.buffer);
+        }
     }
+}
+
+#[inline(never)]
+fn give_back(buffer: &mut Option<Box<[u8]>>) {
+    let Some(buffer) = buffer.take() else {
+        return;
+    };
+    let (stock, max) = match buffer.len() {
+        CHUNK_BYTES => (&STOCK, STOCK_MAX),
+        LARGE_CHUNK_BYTES => (&LARGE_STOCK, LARGE_STOCK_MAX),
+        _ => return,
+    };
+    // When the thread is ending its stock is gone, and the buffer is simply freed.
+    let _ = stock.try_with(|stock| {
+        let mut stock = stock.borrow_mut();
+        if stock.len() < max {
+            stock.push(buffer);
+        }
+    });
 }
 
 #[cfg(test)]

@@ -42,24 +42,21 @@ impl Stream {
     /// Whether the peer has neither closed the connection nor sent anything on it that is for the application. Costs no
     /// system call unless the reactor has seen something, or `verify` asks for one.
     pub fn is_quiet(&mut self, verify: bool) -> bool {
-        let mut cx = Context::from_waker(Waker::noop());
         let socket = match self {
             Stream::Plain(socket) => socket,
-            Stream::Tls(stream) => return stream.is_quiet(verify, &mut cx),
+            Stream::Tls(stream) => {
+                let mut cx = Context::from_waker(Waker::noop());
+                return stream.is_quiet(verify, &mut cx);
+            }
         };
-        match socket.poll_read_ready(&mut cx) {
-            Poll::Pending if !verify => true,
-            Poll::Pending => {
-                let mut byte = [std::mem::MaybeUninit::uninit()];
-                let peeked = socket2::SockRef::from(&*socket).peek(&mut byte);
-                peeked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
-            }
-            // Readiness can be left over from the last read; only a read can tell.
-            Poll::Ready(_) => {
-                let read = socket.try_read(&mut [0]);
-                read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
-            }
+        if verify {
+            let mut byte = [std::mem::MaybeUninit::uninit()];
+            let peeked = socket2::SockRef::from(&*socket).peek(&mut byte);
+            return peeked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
         }
+        // Asks the kernel only where the reactor has seen something since the last read that found nothing.
+        let read = socket.try_read(&mut [0]);
+        read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
     }
 
     /// Ready when a read may find something. Cheaper than a read that finds nothing.

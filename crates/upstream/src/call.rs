@@ -8,8 +8,7 @@ use foregate_message::{
     BodyLength, Chunk, Fields, Frame, Piped, Reason, RequestHead, ResponseHead,
 };
 use foregate_wire::h1::{BodyLimits, HeadLimits};
-use http1::Http1Call;
-pub(crate) use http1::poll_read;
+pub(crate) use http1::{Http1, poll_read};
 use http2::Http2Call;
 use std::task::{Context, Poll};
 
@@ -20,6 +19,23 @@ pub struct CallLimits {
     pub head: HeadLimits,
     /// Of the body.
     pub body: BodyLimits,
+}
+
+impl CallLimits {
+    /// Those of a connection that nothing was asked on: it may send nothing.
+    const AT_REST: CallLimits = CallLimits {
+        head: HeadLimits {
+            head_bytes_max: 0,
+            fields_max: 0,
+            target_bytes_max: 0,
+        },
+        body: BodyLimits {
+            body_bytes_max: Some(0),
+            chunk_extension_bytes_max: 0,
+            trailer_bytes_max: 0,
+            trailer_fields_max: 0,
+        },
+    };
 }
 
 /// How far the sending side has come.
@@ -36,14 +52,10 @@ pub enum SendOutcome {
 #[derive(Debug)]
 pub struct Call(Kind);
 
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a call is boxed by whoever makes it, and most are of the large kind"
-)]
 #[derive(Debug)]
 enum Kind {
-    Http1(Http1Call),
-    Http2(Http2Call),
+    Http1(Box<Http1>),
+    Http2(Box<Http2Call>),
 }
 
 /// The same by either protocol.
@@ -64,24 +76,29 @@ impl Call {
         target: &[u8],
         length: BodyLength,
         upgrade: Option<&[u8]>,
-        limits: CallLimits,
+        limits: &CallLimits,
     ) -> Call {
         Call(match connection.0 {
-            Carrier::Http1(connection) => Kind::Http1(Http1Call::start(
-                connection, head, target, length, upgrade, limits,
-            )),
+            Carrier::Http1(mut connection) => {
+                connection.start(head, target, length, upgrade, limits);
+                Kind::Http1(connection)
+            }
             Carrier::Http2(lease) => {
-                Kind::Http2(Http2Call::start(lease, head, target, length, upgrade))
+                let call = Http2Call::start(lease, head, target, length, upgrade);
+                Kind::Http2(Box::new(call))
             }
         })
     }
 
     /// A connection whose bytes are passed on as they are, in both directions. It never goes back to its pool.
     /// Connections for that are opened with [`crate::Use::Bytes`]; any other fails at once.
-    pub fn tunnel(connection: Connection, limits: CallLimits) -> Call {
+    pub fn tunnel(connection: Connection, limits: &CallLimits) -> Call {
         Call(match connection.0 {
-            Carrier::Http1(connection) => Kind::Http1(Http1Call::tunnel(connection, limits)),
-            Carrier::Http2(lease) => Kind::Http2(Http2Call::failed(lease)),
+            Carrier::Http1(mut connection) => {
+                connection.become_tunnel(limits);
+                Kind::Http1(connection)
+            }
+            Carrier::Http2(lease) => Kind::Http2(Box::new(Http2Call::failed(lease))),
         })
     }
 

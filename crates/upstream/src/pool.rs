@@ -1,5 +1,6 @@
 //! Connections to one endpoint, kept by one worker.
 
+use crate::call::Http1;
 use crate::connect::{self, ConnectFault};
 use crate::http2::{self, Http2, Lease};
 use foregate_balance::Endpoint;
@@ -86,9 +87,8 @@ pub struct Pool {
 
 #[derive(Debug)]
 struct Idle {
-    stream: Stream,
+    connection: Box<Http1>,
     since: Moment,
-    requests: u64,
 }
 
 #[derive(Debug, Default)]
@@ -140,26 +140,16 @@ pub struct Connection(pub(crate) Carrier);
 #[derive(Debug)]
 pub(crate) enum Carrier {
     /// A connection of its own.
-    Http1(Exclusive),
+    Http1(Box<Http1>),
     /// A stream of a shared one.
     Http2(Lease),
-}
-
-/// A connection that carries one request at a time.
-#[derive(Debug)]
-pub(crate) struct Exclusive {
-    pub(crate) stream: Stream,
-    pub(crate) ticket: Ticket,
-    pub(crate) requests: u64,
-    /// Whether an earlier request used it, so that its end may have come unseen.
-    pub(crate) reused: bool,
 }
 
 impl Connection {
     /// Whether an earlier request used it, so that the backend may have closed it unseen.
     pub fn is_reused(&self) -> bool {
         match &self.0 {
-            Carrier::Http1(connection) => connection.reused,
+            Carrier::Http1(connection) => connection.is_reused(),
             Carrier::Http2(lease) => lease.reused,
         }
     }
@@ -240,20 +230,12 @@ impl Pool {
             let Some(mut idle) = self.idle.borrow_mut().pop() else {
                 break;
             };
-            let ticket = Ticket {
-                pool: Some(Rc::clone(self)),
-                dialling: false,
-            };
+            idle.connection.ticket.pool = Some(Rc::clone(self));
             if !idle.is_good(verify) {
                 continue;
             }
             self.cells().pool_hits.one();
-            return Checkout::Reused(Connection(Carrier::Http1(Exclusive {
-                stream: idle.stream,
-                ticket,
-                requests: idle.requests,
-                reused: true,
-            })));
+            return Checkout::Reused(Connection(Carrier::Http1(idle.connection)));
         }
         // One that is on its way may have room for all that wait.
         if self.dialling.get() > 0 && self.may_share() && !self.wants_http1(purpose) {
@@ -402,12 +384,7 @@ impl Pool {
                 pool.shares.set(Some(false));
             }
             ticket.dialled();
-            return Ok(Connection(Carrier::Http1(Exclusive {
-                stream,
-                ticket,
-                requests: 0,
-                reused: false,
-            })));
+            return Ok(Connection(Carrier::Http1(Http1::new(stream, ticket))));
         }
         pool.shares.set(Some(true));
         let exclusive = limits.proxy_protocol.is_some();
@@ -421,26 +398,18 @@ impl Pool {
     }
 
     /// Takes a connection back whose last exchange ended in order.
-    pub(crate) fn check_in(connection: Exclusive) {
-        let Exclusive {
-            stream,
-            mut ticket,
-            requests,
-            ..
-        } = connection;
-        let Some(pool) = ticket.pool.take() else {
+    pub(crate) fn check_in(mut connection: Box<Http1>) {
+        let Some(pool) = connection.ticket.pool.take() else {
             return;
         };
         let limits = pool.limits.get();
-        let requests = requests + 1;
-        let spent = limits.requests_max.is_some_and(|max| requests >= max);
+        let spent = (limits.requests_max).is_some_and(|max| connection.requests >= max);
         if spent || limits.proxy_protocol.is_some() || pool.idle.borrow().len() >= limits.idle_max {
             return pool.count_closed(1);
         }
         pool.idle.borrow_mut().push(Idle {
-            stream,
+            connection,
             since: recent(),
-            requests,
         });
         pool.wake_one();
     }
@@ -452,7 +421,7 @@ impl Pool {
         self.idle.borrow_mut().retain_mut(|idle| {
             let stays = at.since(idle.since) < timeout && idle.is_good(false);
             if !stays {
-                idle.stream.close_now();
+                idle.connection.stream.close_now();
             }
             stays
         });
@@ -469,7 +438,7 @@ impl Pool {
         shared.iter().for_each(|one| one.retire());
         let mut idle = std::mem::take(&mut *self.idle.borrow_mut());
         for idle in &mut idle {
-            idle.stream.close_now();
+            idle.connection.stream.close_now();
         }
         self.count_closed(idle.len());
     }
@@ -513,7 +482,7 @@ impl Idle {
     /// Whether the backend has neither closed the connection nor sent anything on it. Costs no system call unless
     /// the reactor has seen something, or `verify` asks for one.
     fn is_good(&mut self, verify: bool) -> bool {
-        self.stream.is_quiet(verify)
+        self.connection.stream.is_quiet(verify)
     }
 }
 

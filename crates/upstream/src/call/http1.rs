@@ -1,7 +1,7 @@
-//! One request and its answer over a connection of their own.
+//! A connection of HTTP/1.1, which carries one request and its answer at a time.
 
 use super::{CallLimits, SendOutcome};
-use crate::pool::{Exclusive, Pool};
+use crate::pool::{Pool, Ticket};
 use foregate_message::{
     BodyLength, Chunk, Fields, Frame, Method, Piped, Reason, RequestHead, ResponseHead, Status,
 };
@@ -14,11 +14,18 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// One exchange with a backend. Dropping it closes the connection; [`Http1Call::finish`] gives it back to its pool if
-/// both directions ended in order.
+/// A connection to a backend, at rest or with one exchange on it. Dropping it closes the connection;
+/// [`Http1::finish`] gives it back to its pool if both directions of the exchange ended in order.
+///
+/// It stays in its box for life: what an exchange needs is set anew, and nothing of it is moved on the way.
 #[derive(Debug)]
-pub(crate) struct Http1Call {
-    connection: Exclusive,
+pub(crate) struct Http1 {
+    pub(crate) stream: Stream,
+    pub(crate) ticket: Ticket,
+    /// How many exchanges it has carried to their end.
+    pub(crate) requests: u64,
+    /// Which message may come or go now.
+    machine: ClientConnection,
     limits: CallLimits,
     method: Method,
     upgrade_asked: bool,
@@ -26,7 +33,6 @@ pub(crate) struct Http1Call {
     encoder: BodyEncoder,
     /// A piece of body that stays in the kernel, behind what `out` holds.
     piped: Option<Piped>,
-    machine: ClientConnection,
     send_refused: bool,
     input: Chunk,
     progress: HeadProgress,
@@ -36,63 +42,67 @@ pub(crate) struct Http1Call {
     pipes: bool,
 }
 
-impl Http1Call {
-    /// Queues the request's head on a connection. `target` is what goes into the request line.
-    pub(crate) fn start(
-        connection: Exclusive,
-        head: &RequestHead,
-        target: &[u8],
-        length: BodyLength,
-        upgrade: Option<&[u8]>,
-        limits: CallLimits,
-    ) -> Http1Call {
-        let mut out = Outbox::new();
-        let framing = RequestOut {
-            length,
-            upgrade,
-            keep_alive: true,
-        };
-        let mut machine = ClientConnection::new();
-        machine.begin(framing.keep_alive);
-        let encoder = h1::write_request(head, target, framing, out.text());
-        Http1Call {
-            connection,
-            limits,
-            method: head.method.clone(),
-            upgrade_asked: upgrade.is_some(),
-            out,
-            encoder,
+impl Http1 {
+    /// A connection that was just opened.
+    pub(crate) fn new(stream: Stream, ticket: Ticket) -> Box<Http1> {
+        Box::new(Http1 {
+            stream,
+            ticket,
+            requests: 0,
+            machine: ClientConnection::new(),
+            limits: CallLimits::AT_REST,
+            method: Method::Get,
+            upgrade_asked: false,
+            out: Outbox::default(),
+            encoder: BodyEncoder::empty(),
             piped: None,
-            machine,
             send_refused: false,
             input: Chunk::default(),
             progress: HeadProgress::default(),
             eof: false,
             reader: None,
             pipes: false,
-        }
+        })
     }
 
-    /// A connection whose bytes are passed on as they are, in both directions. It never goes back to its pool.
-    pub(crate) fn tunnel(connection: Exclusive, limits: CallLimits) -> Http1Call {
-        let mut machine = ClientConnection::new();
-        machine.fail();
-        Http1Call {
-            connection,
-            limits,
-            method: Method::Connect,
-            upgrade_asked: true,
-            out: Outbox::new(),
-            encoder: BodyEncoder::tunnel(),
-            piped: None,
-            machine,
-            send_refused: false,
-            input: Chunk::default(),
-            progress: HeadProgress::default(),
-            eof: false,
-            reader: Some(BodyReader::new(BodyDecoder::tunnel(), limits.body)),
-            pipes: false,
-        }
+    /// Queues the request's head. `target` is what goes into the request line.
+    pub(crate) fn start(
+        &mut self,
+        head: &RequestHead,
+        target: &[u8],
+        length: BodyLength,
+        upgrade: Option<&[u8]>,
+        limits: &CallLimits,
+    ) {
+        let framing = RequestOut {
+            length,
+            upgrade,
+            keep_alive: true,
+        };
+        self.machine.begin(framing.keep_alive);
+        self.limits = *limits;
+        self.method.clone_from(&head.method);
+        self.upgrade_asked = upgrade.is_some();
+        self.out = Outbox::new();
+        self.encoder = h1::write_request(head, target, framing, self.out.text());
+        self.progress = HeadProgress::default();
+        self.reader = None;
+        self.pipes = false;
+    }
+
+    /// From now on bytes are passed on as they are, in both directions. It never goes back to its pool.
+    pub(crate) fn become_tunnel(&mut self, limits: &CallLimits) {
+        self.machine.fail();
+        self.limits = *limits;
+        self.method = Method::Connect;
+        self.upgrade_asked = true;
+        self.encoder = BodyEncoder::tunnel();
+        self.reader = Some(BodyReader::new(BodyDecoder::tunnel(), limits.body));
+    }
+
+    /// Whether an earlier request used it, so that its end may have come unseen.
+    pub(crate) fn is_reused(&self) -> bool {
+        self.requests > 0
     }
 
     /// Whether the whole body of the answer has come, so that only its end is left to be taken.
@@ -103,7 +113,7 @@ impl Http1Call {
 
     /// Lets pieces of a long body stay in the kernel, where that can be.
     pub(crate) fn allow_pipes(&mut self) {
-        self.pipes = self.connection.stream.can_splice();
+        self.pipes = self.stream.can_splice();
     }
 
     /// Whether a part of the request waits for the backend to take it.
@@ -113,7 +123,7 @@ impl Http1Call {
 
     /// Whether pieces of the request's body may stay in the kernel.
     pub(crate) fn takes_pipes(&self) -> bool {
-        self.connection.stream.can_splice() && self.encoder.is_plain()
+        self.stream.can_splice() && self.encoder.is_plain()
     }
 
     /// Queues a piece of the request's body that stayed in the kernel; dropped once the backend takes no more.
@@ -151,7 +161,7 @@ impl Http1Call {
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<SendOutcome> {
         while !self.send_refused && self.is_sending() {
             let (slices, count) = self.out.slices();
-            let stream = &mut self.connection.stream;
+            let stream = &mut self.stream;
             let written = ready!(match count {
                 0 => stream.poll_splice_out(&mut self.piped, cx),
                 1 => Pin::new(stream).poll_write(cx, &slices[0]),
@@ -172,9 +182,7 @@ impl Http1Call {
 
     /// Closes the sending direction, for a tunnel whose client has finished.
     pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        Pin::new(&mut self.connection.stream)
-            .poll_shutdown(cx)
-            .map(|_| ())
+        Pin::new(&mut self.stream).poll_shutdown(cx).map(|_| ())
     }
 
     /// The next head of the answer, interim ones included; behind a final one the body can be read.
@@ -261,7 +269,7 @@ impl Http1Call {
 
     /// A piece of the body that stays in the kernel.
     fn poll_pipe(&mut self, remaining: u64, cx: &mut Context<'_>) -> Poll<Result<Frame, Reason>> {
-        let stream = &self.connection.stream;
+        let stream = &self.stream;
         match ready!(stream.poll_splice_in(remaining, cx)) {
             Ok(piped) if !piped.is_empty() => {
                 if let Some(reader) = &mut self.reader {
@@ -286,7 +294,7 @@ impl Http1Call {
             return Poll::Ready(Ok(0));
         }
         let long = self.reader.as_ref().is_some_and(BodyReader::is_long);
-        let stream = &mut self.connection.stream;
+        let stream = &mut self.stream;
         let read = ready!(poll_read(stream, &mut self.input, long, cx));
         self.eof = matches!(read, Ok(0));
         if matches!(read, Ok(1..)) {
@@ -297,10 +305,13 @@ impl Http1Call {
 
     /// Ends the exchange and keeps the connection if it may carry another request: both directions ended, both sides
     /// want it, and no byte came that nobody had asked for (RFC 9112 §9.3).
-    pub(crate) fn finish(mut self) {
+    pub(crate) fn finish(mut self: Box<Self>) {
         let whole = !self.send_refused && !self.is_sending() && self.encoder.is_complete();
         if whole && !self.eof && self.machine.settle(self.input.len()) {
-            Pool::check_in(self.connection);
+            // At rest it holds no buffer.
+            self.out = Outbox::default();
+            self.requests += 1;
+            Pool::check_in(self);
         }
     }
 }
