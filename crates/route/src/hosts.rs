@@ -1,9 +1,8 @@
 //! Which site serves a host.
 
+use crate::names::{Found, Names};
 use crate::spec::{HostMatch, SiteSpec};
 use crate::trace::Cause;
-use foldhash::fast::FixedState;
-use std::collections::HashMap;
 use std::io::Write;
 use std::net::Ipv6Addr;
 use std::ops::Range;
@@ -76,14 +75,12 @@ struct Pattern {
     site: u32,
 }
 
-type Sites = HashMap<Box<[u8]>, Range<u32>, FixedState>;
-
 /// All hosts of all sites.
 #[derive(Debug)]
 pub(crate) struct Hosts {
-    exact: Sites,
+    exact: Names,
     /// By the suffix without its leading dot.
-    wildcard: Sites,
+    wildcard: Names,
     /// The lengths of the suffixes in `wildcard`, longest first: only these are looked up, however many labels a
     /// client sends.
     suffix_lengths: Box<[usize]>,
@@ -113,8 +110,8 @@ impl Hosts {
         }
         patterns.sort_by(|a, b| (a.kind, &a.text, a.site).cmp(&(b.kind, &b.text, b.site)));
         let mut hosts = Hosts {
-            exact: Sites::default(),
-            wildcard: Sites::default(),
+            exact: Names::default(),
+            wildcard: Names::default(),
             suffix_lengths: Box::default(),
             any: 0..0,
             listeners: sites
@@ -123,17 +120,23 @@ impl Hosts {
                 .collect(),
             patterns: Box::default(),
         };
+        let (mut exact, mut wildcard) = (Vec::new(), Vec::new());
         let mut start = 0;
         for run in patterns.chunk_by(|a, b| (a.kind, &a.text) == (b.kind, &b.text)) {
             let range = start..start + run.len() as u32;
             start = range.end;
+            let everywhere = hosts.listeners[run[0].site as usize]
+                .is_empty()
+                .then_some(run[0].site);
             match run[0].kind {
-                Kind::Exact => _ = hosts.exact.insert(run[0].text.clone(), range),
-                Kind::Wildcard { .. } => _ = hosts.wildcard.insert(run[0].text.clone(), range),
+                Kind::Exact => exact.push((&*run[0].text, range, everywhere)),
+                Kind::Wildcard { .. } => wildcard.push((&*run[0].text, range, everywhere)),
                 Kind::Any => hosts.any = range,
             }
         }
-        let mut lengths: Vec<usize> = hosts.wildcard.keys().map(|suffix| suffix.len()).collect();
+        hosts.exact = Names::new(&exact);
+        hosts.wildcard = Names::new(&wildcard);
+        let mut lengths: Vec<usize> = wildcard.iter().map(|(suffix, ..)| suffix.len()).collect();
         lengths.sort_unstable_by(|a, b| b.cmp(a));
         lengths.dedup();
         hosts.suffix_lengths = lengths.into();
@@ -144,39 +147,39 @@ impl Hosts {
     /// The site that serves `host` on `listener`.
     #[inline]
     pub(crate) fn find(&self, host: &[u8], listener: u32) -> Option<u32> {
-        self.find_place(host, listener)
-            .map(|at| self.patterns[at].site)
+        let found = self.look(host, |found| {
+            let place = || self.first_on(&found.places, listener);
+            found
+                .everywhere
+                .or_else(|| place().map(|at| self.patterns[at].site))
+        });
+        found.or_else(|| {
+            self.first_on(&self.any, listener)
+                .map(|at| self.patterns[at].site)
+        })
     }
 
     /// The place of the best pattern that matches.
-    #[inline]
     fn find_place(&self, host: &[u8], listener: u32) -> Option<usize> {
-        if !(self.exact.is_empty() && self.wildcard.is_empty())
-            && let Some(host) = Host::of(host)
-            && let Some(place) = self.find_named(host.as_slice(), listener)
-        {
-            return Some(place);
-        }
-        self.first_on(&self.any, listener)
+        self.look(host, |found| self.first_on(&found.places, listener))
+            .or_else(|| self.first_on(&self.any, listener))
     }
 
-    fn find_named(&self, host: &[u8], listener: u32) -> Option<usize> {
-        if let Some(range) = self.exact.get(host)
-            && let Some(place) = self.first_on(range, listener)
-        {
-            return Some(place);
+    /// The first that `take` takes of what is known by name: exact ones, then wildcards from the longest.
+    #[inline]
+    fn look<T>(&self, host: &[u8], take: impl Fn(Found) -> Option<T>) -> Option<T> {
+        if self.exact.is_empty() && self.wildcard.is_empty() {
+            return None;
         }
-        for &length in &self.suffix_lengths {
-            let Some(suffix) = below(host, length) else {
-                continue;
-            };
-            if let Some(range) = self.wildcard.get(suffix)
-                && let Some(place) = self.first_on(range, listener)
-            {
-                return Some(place);
-            }
+        let host = Host::of(host)?;
+        let host = host.as_slice();
+        if let Some(taken) = self.exact.get(host).and_then(&take) {
+            return Some(taken);
         }
-        None
+        self.suffix_lengths.iter().find_map(|&length| {
+            let suffix = below(host, length)?;
+            self.wildcard.get(suffix).and_then(&take)
+        })
     }
 
     #[inline]

@@ -11,6 +11,7 @@
 
 mod conditions;
 mod hosts;
+mod names;
 mod paths;
 mod pattern;
 mod query;

@@ -4,21 +4,32 @@
 //! begins with that text too. So all of them are the list's last entry not after the path, or its ancestors: what an
 //! entry's `parent` chain leads through. The cost depends on the configuration alone, never on how a path is made.
 
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 /// No parent.
 const NONE: u32 = u32::MAX;
 
+/// Up to so many keys are all compared, which lets their loads overlap; beyond that a search by halves looks at fewer.
+const SCANNED_MAX: usize = 16;
+
+/// Ranks of routes, ascending: one stands here itself, as nearly every text has just one; more stand in
+/// [`PathIndex::ranks`].
+#[derive(Clone, Copy, Debug, Default)]
+struct Ranks {
+    /// The rank, or the place of the first of several.
+    first: u32,
+    count: u32,
+}
+
 #[derive(Clone, Debug)]
 struct Entry {
-    /// The text's place in [`PathIndex::text`].
-    text: Range<u32>,
-    /// Places in [`PathIndex::ranks`] of the routes for exactly this path.
-    exact: Range<u32>,
-    /// Places of the routes for this prefix.
-    prefix: Range<u32>,
+    /// The text's place in [`PathIndex::text`], behind the stem, which is not kept there.
+    start: u32,
+    length: u32,
+    /// The routes for exactly this path.
+    exact: Ranks,
+    /// The routes for this prefix.
+    prefix: Ranks,
     /// The longest other prefix that this text begins with.
     parent: u32,
 }
@@ -44,49 +55,81 @@ impl PathIndexBuilder {
     }
 
     pub(crate) fn build(self) -> PathIndex {
+        let stem = self.stem();
         let mut index = PathIndex::default();
+        let mut entries: Vec<Entry> = Vec::new();
         // Prefixes that the current text begins with, longest last.
-        let mut open: Vec<u32> = Vec::new();
-        for (text, (exact, prefix)) in self.texts {
-            while let Some(&last) = open.last() {
-                if text.starts_with(index.text_of(last as usize)) {
-                    break;
-                }
+        let mut open: Vec<(u32, &[u8])> = Vec::new();
+        for (at, (text, (exact, prefix))) in (0..).zip(&self.texts) {
+            while open.last().is_some_and(|(_, last)| !text.starts_with(last)) {
                 open.pop();
             }
-            let at = index.entries.len() as u32;
-            let entry = Entry {
-                text: append(&mut index.text, &text),
-                exact: append(&mut index.ranks, &exact),
-                prefix: append(&mut index.ranks, &prefix),
-                parent: open.last().copied().unwrap_or(NONE),
-            };
-            index.entries.push(entry);
+            let behind = &text[stem.len()..];
+            entries.push(Entry {
+                start: index.text.len() as u32,
+                length: behind.len() as u32,
+                exact: index.keep(exact),
+                prefix: index.keep(prefix),
+                parent: open.last().map_or(NONE, |(parent, _)| *parent),
+            });
+            index.text.extend_from_slice(behind);
             if !prefix.is_empty() {
-                open.push(at);
+                open.push((at, text));
             }
         }
-        index.root = append(&mut index.ranks, &self.root);
+        index.keys = self
+            .texts
+            .keys()
+            .map(|text| key(&text[stem.len()..]))
+            .collect();
+        index.root = index.keep(&self.root);
+        index.entries = entries.into();
+        index.stem = stem.into();
         index
+    }
+
+    /// What all texts begin with.
+    fn stem(&self) -> &[u8] {
+        let (Some((first, _)), Some((last, _))) =
+            (self.texts.first_key_value(), self.texts.last_key_value())
+        else {
+            return &[];
+        };
+        // They are sorted: what the outermost share, all share.
+        let shared = first.iter().zip(last).take_while(|(a, b)| a == b).count();
+        &first[..shared]
     }
 }
 
-fn append<T: Copy>(list: &mut Vec<T>, more: &[T]) -> Range<u32> {
-    let start = list.len() as u32;
-    list.extend_from_slice(more);
-    start..list.len() as u32
+/// The first eight bytes as a number that sorts as they do. Texts whose keys differ sort as the keys do, since what a
+/// shorter one lacks counts as zeros, below which no byte is.
+#[inline]
+fn key(text: &[u8]) -> u64 {
+    if let Some(eight) = text.first_chunk::<8>() {
+        return u64::from_be_bytes(*eight);
+    }
+    let mut eight = [0; 8];
+    eight[..text.len()].copy_from_slice(text);
+    u64::from_be_bytes(eight)
 }
 
 /// The exact paths and prefixes of one site.
+///
+/// A choice among thousands of sites finds little of any site in the processor's caches, so what it looks at is kept
+/// close together: all keys in a few cache lines, then one entry and its text.
 #[derive(Default, Debug)]
 pub(crate) struct PathIndex {
-    /// All texts, one behind the other.
+    /// What all texts begin with.
+    stem: Box<[u8]>,
+    /// The first bytes of each text behind the stem.
+    keys: Box<[u64]>,
+    entries: Box<[Entry]>,
+    /// All texts behind the stem, one behind the other.
     text: Vec<u8>,
-    entries: Vec<Entry>,
-    /// Ranks, ascending within each entry's ranges.
+    /// Ranks of texts that have several.
     ranks: Vec<u32>,
     /// The prefix `/`, which takes everything.
-    root: Range<u32>,
+    root: Ranks,
 }
 
 impl PathIndex {
@@ -94,47 +137,84 @@ impl PathIndex {
     /// from the longest to `/`.
     #[inline]
     pub(crate) fn visit(&self, path: &[u8], mut visit: impl FnMut(&[u32])) {
-        if let Some(last) = self.at_or_before(path) {
+        let (behind, last) = self.at_or_before(path);
+        if let Some(last) = last {
             let entry = &self.entries[last];
-            if !entry.exact.is_empty() && self.text_of(last) == path {
+            if entry.exact.count > 0 && self.text_of(entry) == behind {
                 visit(self.ranks_of(&entry.exact));
             }
-            let mut at = last as u32;
-            while let Some(entry) = self.entries.get(at as usize) {
-                if !entry.prefix.is_empty() && prefix_takes(self.text_of(at as usize), path) {
+            let mut at = Some(entry);
+            while let Some(entry) = at {
+                if entry.prefix.count > 0 && self.takes(entry, path, behind) {
                     visit(self.ranks_of(&entry.prefix));
                 }
-                at = entry.parent;
+                at = self.entries.get(entry.parent as usize);
             }
         }
-        if !self.root.is_empty() {
+        if self.root.count > 0 {
             visit(self.ranks_of(&self.root));
         }
     }
 
+    /// What stands behind the stem in `path`, and the last text not after it.
     #[inline]
-    fn at_or_before(&self, path: &[u8]) -> Option<usize> {
-        let (mut low, mut high) = (0, self.entries.len());
-        while low < high {
-            let middle = (low + high) / 2;
-            match self.text_of(middle).cmp(path) {
-                Ordering::Equal => return Some(middle),
-                Ordering::Less => low = middle + 1,
-                Ordering::Greater => high = middle,
+    fn at_or_before<'a>(&self, path: &'a [u8]) -> (&'a [u8], Option<usize>) {
+        // What does not begin with the stem has no text that it begins with: all sort on one side of it.
+        let Some(behind) = path.strip_prefix(&*self.stem) else {
+            return (&[], None);
+        };
+        let key = key(behind);
+        let below = if self.keys.len() <= SCANNED_MAX {
+            self.keys.iter().filter(|&&one| one < key).count()
+        } else {
+            self.keys.partition_point(|&one| one < key)
+        };
+        let alike = self.keys[below..]
+            .iter()
+            .take_while(|&&one| one == key)
+            .count();
+        let not_after = match alike {
+            0 => below,
+            _ => {
+                let alike = &self.entries[below..below + alike];
+                below + alike.partition_point(|entry| self.text_of(entry) <= behind)
             }
+        };
+        (behind, not_after.checked_sub(1))
+    }
+
+    /// Whether an entry's text is a prefix that takes `path`, of which `behind` stands behind the stem.
+    #[inline]
+    fn takes(&self, entry: &Entry, path: &[u8], behind: &[u8]) -> bool {
+        let text = self.text_of(entry);
+        // An empty rest stands for the stem itself, and its last byte decides.
+        match text.is_empty() {
+            true => prefix_takes(&self.stem, path),
+            false => prefix_takes(text, behind),
         }
-        low.checked_sub(1)
+    }
+
+    fn keep(&mut self, ranks: &[u32]) -> Ranks {
+        let count = ranks.len() as u32;
+        if let &[first] = ranks {
+            return Ranks { first, count };
+        }
+        let first = self.ranks.len() as u32;
+        self.ranks.extend_from_slice(ranks);
+        Ranks { first, count }
     }
 
     #[inline]
-    fn text_of(&self, at: usize) -> &[u8] {
-        let range = &self.entries[at].text;
-        &self.text[range.start as usize..range.end as usize]
+    fn text_of(&self, entry: &Entry) -> &[u8] {
+        &self.text[entry.start as usize..][..entry.length as usize]
     }
 
     #[inline]
-    fn ranks_of(&self, range: &Range<u32>) -> &[u32] {
-        &self.ranks[range.start as usize..range.end as usize]
+    fn ranks_of<'a>(&'a self, ranks: &'a Ranks) -> &'a [u32] {
+        if ranks.count == 1 {
+            return std::slice::from_ref(&ranks.first);
+        }
+        &self.ranks[ranks.first as usize..][..ranks.count as usize]
     }
 }
 

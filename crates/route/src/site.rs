@@ -16,7 +16,6 @@ const NONE: u32 = u32::MAX;
 struct Route {
     /// Index in the site's specification.
     index: u32,
-    path: PathTest,
     conditions: Option<Box<Conditions>>,
 }
 
@@ -40,6 +39,8 @@ impl Route {
 #[derive(Debug)]
 pub(crate) struct Site {
     routes: Box<[Route]>,
+    /// What each takes, for explanations.
+    tests: Box<[PathTest]>,
     /// The best route takes every request: there is nothing to look up.
     first_takes_all: bool,
     paths: PathIndex,
@@ -52,6 +53,7 @@ impl Site {
     pub(crate) fn compile(specs: &[RouteSpec]) -> Result<Site, Vec<(u32, Problem)>> {
         let mut problems = Vec::new();
         let mut routes = Vec::with_capacity(specs.len());
+        let mut tests = Vec::with_capacity(specs.len());
         let mut paths = PathIndexBuilder::default();
         let mut patterns = Vec::new();
         for (rank, index) in (0..).zip(rank::order(specs)) {
@@ -82,23 +84,22 @@ impl Site {
                 }
             };
             match Conditions::compile(spec) {
-                Ok(conditions) => routes.push(Route {
-                    index,
-                    path,
-                    conditions,
-                }),
+                Ok(conditions) => {
+                    routes.push(Route { index, conditions });
+                    tests.push(path);
+                }
                 Err(found) => problems.extend(found.into_iter().map(|problem| (index, problem))),
             }
         }
         if !problems.is_empty() {
             return Err(problems);
         }
-        let first_takes_all = routes.first().is_some_and(|route| {
-            route.conditions.is_none()
-                && matches!(&route.path, PathTest::Prefix(text) if **text == *b"/")
-        });
+        let takes_all = |test: &PathTest| matches!(test, PathTest::Prefix(text) if **text == *b"/");
+        let first_takes_all = routes.first().is_some_and(|one| one.conditions.is_none())
+            && tests.first().is_some_and(takes_all);
         Ok(Site {
             routes: routes.into(),
+            tests: tests.into(),
             first_takes_all,
             paths: paths.build(),
             patterns: patterns.into(),
@@ -151,11 +152,11 @@ impl Site {
         found: Option<u32>,
         mut tell: impl FnMut(u32, Cause),
     ) {
-        for route in &self.routes {
+        for (route, test) in self.routes.iter().zip(&self.tests) {
             if Some(route.index) == found {
                 return;
             }
-            if !self.path_takes(route, question.path) {
+            if !self.path_takes(test, question.path) {
                 tell(route.index, Cause::Path);
             } else if let Some(conditions) = &route.conditions
                 && let Some(refusal) = conditions.refusal(question)
@@ -165,8 +166,8 @@ impl Site {
         }
     }
 
-    fn path_takes(&self, route: &Route, path: &[u8]) -> bool {
-        match &route.path {
+    fn path_takes(&self, test: &PathTest, path: &[u8]) -> bool {
+        match test {
             PathTest::Exact(text) => **text == *path,
             PathTest::Prefix(text) => **text == *b"/" || prefix_takes(text, path),
             PathTest::Pattern(at) => self.patterns[*at as usize].1.takes(path),
