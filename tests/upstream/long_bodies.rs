@@ -31,6 +31,54 @@ fn long_bodies_arrive_whole_and_the_connections_are_used_again() {
     assert_eq!(backend.connections_accepted(), 1);
 }
 
+/// Answers of the size that the path names, which is what decides how the next head is read.
+#[test]
+fn answers_of_all_sizes_follow_each_other() {
+    let size = |target: &str| -> usize { target[1..].parse().unwrap_or(0) };
+    let body = move |target: &str| Random::seeded(size(target) as u64).bytes(size(target));
+    let backend = Backend::answering(move |request| {
+        // Longer than what is read at once where a long body is expected.
+        let long = "h".repeat(6_000);
+        Answer::ok(body(&request.target)).field("X-Long", &long)
+    });
+    let gateway = Gateway::before(&[backend.address()]);
+    let mut client = gateway.connect();
+    for bytes in [
+        65_536, 65_536, 0, 1, 65_536, 4_096, 40_000, 200_000, 3, 32_768, 32_767, 65_536, 36_864,
+        5_000,
+    ] {
+        let target = format!("/{bytes}");
+        let response = client.exchange(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        assert_eq!(response.field("x-long").map(str::len), Some(6_000));
+        assert_eq!(
+            fingerprint(&response.body),
+            fingerprint(&body(&target)),
+            "{bytes}"
+        );
+    }
+    assert_eq!(backend.connections_accepted(), 1);
+}
+
+#[test]
+fn bytes_behind_a_body_that_stayed_in_the_kernel_end_the_connection() {
+    let backend = Backend::start(|visit: &mut Visit| {
+        while visit.next_request().is_ok() {
+            let body = "b".repeat(65_536);
+            let head = "HTTP/1.1 200 OK\r\nContent-Length: 65536\r\n\r\n";
+            visit.send(format!(
+                "{head}{body}HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
+            ))?;
+        }
+        Ok(())
+    });
+    let gateway = Gateway::before(&[backend.address()]);
+    let mut client = gateway.connect();
+    for _ in 0..4 {
+        assert_eq!(client.exchange(GET).body, "b".repeat(65_536).as_bytes());
+    }
+    assert_eq!(backend.connections_accepted(), 4, "none is trusted again");
+}
+
 #[test]
 fn a_head_answer_of_a_long_body_has_none() {
     let backend = Backend::answering(|request| Answer::ok(body_of(&request.target)));

@@ -85,9 +85,7 @@ impl Journey {
         let mut patience = Patience::new(limits, self.at, &road.cut);
         let (mut call, borrowed) = self.connect(road, client, upstream, &mut patience).await?;
         client.allow_pipes(call.takes_pipes());
-        if client.takes_pipes() {
-            call.allow_pipes();
-        }
+        call.allow_pipes(client.takes_pipes());
         let mut upload = Upload::default();
         upload.become_tunnel();
         patience.tunnel();

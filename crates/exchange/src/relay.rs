@@ -78,9 +78,7 @@ pub(crate) async fn relay<C: Client>(
     exchange.status = head.status.code();
     client.respond(&head, length);
     drop(head);
-    if client.takes_pipes() {
-        call.allow_pipes();
-    }
+    call.allow_pipes(client.takes_pipes());
     if tunnel {
         upload.become_tunnel();
         patience.tunnel();

@@ -108,10 +108,10 @@ impl Call {
         each!(&self.0, call => call.is_body_here())
     }
 
-    /// Lets pieces of a long body stay in the kernel, where that can be.
-    pub fn allow_pipes(&mut self) {
+    /// Lets pieces of a long body stay in the kernel, where that can be, or not. Told once the answer's head is here.
+    pub fn allow_pipes(&mut self, allowed: bool) {
         if let Kind::Http1(call) = &mut self.0 {
-            call.allow_pipes();
+            call.allow_pipes(allowed);
         }
     }
 

@@ -327,7 +327,13 @@ impl Driver {
             if self.receive() {
                 continue;
             }
-            match ready!(poll_read(&mut self.stream, &mut self.input, false, cx)) {
+            match ready!(poll_read(
+                &mut self.stream,
+                &mut self.input,
+                false,
+                usize::MAX,
+                cx
+            )) {
                 Ok(1..) => {
                     self.shared.heard.set(recent());
                     self.receive();

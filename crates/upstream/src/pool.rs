@@ -83,6 +83,8 @@ pub struct Pool {
     /// Whether the last connection turned out to be shared, if one was opened.
     shares: Cell<Option<bool>>,
     waiting: RefCell<VecDeque<Rc<Waiter>>>,
+    /// Whether the last answer's body was one to leave in the kernel: the next one's is likely to be.
+    pub(crate) passes: Cell<bool>,
 }
 
 #[derive(Debug)]
@@ -107,7 +109,8 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    fn pool(&self) -> &Rc<Pool> {
+    #[inline]
+    pub(crate) fn pool(&self) -> &Rc<Pool> {
         self.pool
             .as_ref()
             .expect("only check_in takes the pool, and it consumes the ticket")
@@ -188,6 +191,7 @@ impl Pool {
             shares: Cell::new(None),
             open: Cell::new(0),
             waiting: RefCell::default(),
+            passes: Cell::new(false),
         })
     }
 

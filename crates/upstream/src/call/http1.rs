@@ -14,6 +14,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+/// What is read at once of an answer whose body is expected to stay in the kernel. Most heads fit in.
+const HEAD_READ_BYTES_MAX: usize = 4 * 1024;
+
 /// A connection to a backend, at rest or with one exchange on it. Dropping it closes the connection;
 /// [`Http1::finish`] gives it back to its pool if both directions of the exchange ended in order.
 ///
@@ -111,9 +114,13 @@ impl Http1 {
         self.reader.as_ref().is_none_or(BodyReader::is_done)
     }
 
-    /// Lets pieces of a long body stay in the kernel, where that can be.
-    pub(crate) fn allow_pipes(&mut self) {
-        self.pipes = self.stream.can_splice();
+    /// Lets pieces of a long body stay in the kernel, where that can be, or not.
+    #[inline]
+    pub(crate) fn allow_pipes(&mut self, allowed: bool) {
+        self.pipes = allowed && self.stream.can_splice();
+        let passes =
+            self.pipes && (self.reader.as_ref()).is_some_and(|one| one.passable().is_some());
+        self.ticket.pool().passes.set(passes);
     }
 
     /// Whether a part of the request waits for the backend to take it.
@@ -293,9 +300,14 @@ impl Http1 {
         if self.eof {
             return Poll::Ready(Ok(0));
         }
-        let long = self.reader.as_ref().is_some_and(BodyReader::is_long);
+        let (long, most) = match &self.reader {
+            Some(reader) => (reader.is_long(), usize::MAX),
+            // Of an answer whose body will stay in the kernel, little more than the head is read.
+            None if self.ticket.pool().passes.get() => (false, HEAD_READ_BYTES_MAX),
+            None => (false, usize::MAX),
+        };
         let stream = &mut self.stream;
-        let read = ready!(poll_read(stream, &mut self.input, long, cx));
+        let read = ready!(poll_read(stream, &mut self.input, long, most, cx));
         self.eof = matches!(read, Ok(0));
         if matches!(read, Ok(1..)) {
             self.machine.bytes_came();
@@ -316,11 +328,12 @@ impl Http1 {
     }
 }
 
-/// One read into the free room of `input`, which borrows a buffer only while there is something to hold.
+/// One read of at most `bytes_max` bytes into the free room of `input`, which borrows a buffer only while there is something to hold.
 pub(crate) fn poll_read(
     stream: &mut Stream,
     input: &mut Chunk,
     long: bool,
+    bytes_max: usize,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<usize>> {
     if !input.is_lent() {
@@ -332,7 +345,9 @@ pub(crate) fn poll_read(
     } else if input.room().is_empty() {
         input.compact();
     }
-    let mut buffer = ReadBuf::new(input.room());
+    let room = input.room();
+    let most = room.len().min(bytes_max);
+    let mut buffer = ReadBuf::new(&mut room[..most]);
     let read = Pin::new(stream).poll_read(cx, &mut buffer);
     let bytes = buffer.filled().len();
     input.filled(bytes);

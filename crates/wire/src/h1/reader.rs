@@ -5,7 +5,10 @@ use super::{BodyDecoder, BodyLimits, Last};
 use foregate_message::{CHUNK_BYTES, Chunk, Fault, Frame, LARGE_CHUNK_BYTES};
 
 /// So much of a body must be to come for its next piece to stay in the kernel.
-const PASSABLE_BYTES_MIN: u64 = 128 * 1024;
+const PASSABLE_BYTES_MIN: u64 = 32 * 1024;
+
+/// So much of a tunnel must have come in one direction before what follows may stay in the kernel.
+const PASSABLE_TUNNEL_BYTES_MIN: u64 = 128 * 1024;
 
 /// Reads one body out of a connection's input, handing the buffer itself on wherever the body fills it.
 #[derive(Debug)]
@@ -52,7 +55,7 @@ impl BodyReader {
     #[inline]
     pub fn passable(&self) -> Option<u64> {
         // A tunnel is not limited, and has shown by then that it moves more than a chat.
-        if self.is_tunnel() && self.decoder.received() >= PASSABLE_BYTES_MIN {
+        if self.is_tunnel() && self.decoder.received() >= PASSABLE_TUNNEL_BYTES_MIN {
             return Some(u64::MAX);
         }
         let remaining = self.decoder.remaining()?;
