@@ -10,6 +10,10 @@
 //! | `GET /status` | [`View::status`], as JSON |
 //! | `GET /certificates` | [`View::certificates`], as JSON |
 //! | `POST /certificates/NAME/renew` | [`Control::renew`]: 200, or 422 when it failed |
+//! | `GET /upstreams`, `/upstreams/NAME` | [`View::upstreams`], [`View::upstream`]: endpoints and their states |
+//! | `POST /upstreams/NAME/endpoints` | an endpoint more ([`Control::change_endpoint`]): 201 |
+//! | `PATCH /upstreams/NAME/endpoints/ADDRESS` | its weight, or whether it takes requests: 200 |
+//! | `DELETE /upstreams/NAME/endpoints/ADDRESS` | an endpoint less: 204 |
 //! | `POST /reload` | [`Control::reload`]: 200, 422 when the configuration was refused, 409 when one is under way |
 //!
 //! Everything else is 404 or 405. Answers but `/metrics` are JSON; errors have the members `error`, a stable name, and
@@ -20,15 +24,21 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests fail by panicking"))]
 
+mod body;
 pub mod caller;
+mod change;
+mod endpoints;
 mod routes;
 mod serve;
 mod stall;
+mod views;
 
 #[cfg(test)]
 mod tests;
 
+pub use change::{AddEndpoint, EndpointChange, EndpointState, Refusal, RefusalKind, SetEndpoint};
 pub use serve::{CONNECTIONS_MAX, serve};
+pub use views::{EndpointView, UpstreamView};
 
 use serde_json::Value;
 
@@ -43,6 +53,12 @@ pub trait View: Send + Sync + 'static {
     /// Every certificate: names, issuer, life, source, state, next renewal, last error, who serves it.
     fn certificates(&self) -> Value;
 
+    /// Every upstream with its endpoints, in the order of their names.
+    fn upstreams(&self) -> Vec<UpstreamView>;
+
+    /// One upstream, if it is there.
+    fn upstream(&self, name: &str) -> Option<UpstreamView>;
+
     /// Whether new work is welcome; false while the process drains. Must not block.
     fn ready(&self) -> bool;
 }
@@ -54,6 +70,17 @@ pub trait Control: Send + Sync + 'static {
     /// # Errors
     /// Why the old configuration stays, for people; may have several lines.
     fn reload(&self) -> Result<String, String>;
+
+    /// Changes an endpoint of an upstream; it is in force when this returns.
+    ///
+    /// # Errors
+    /// Why nothing has changed.
+    fn change_endpoint(
+        &self,
+        upstream: &str,
+        endpoint: &str,
+        change: EndpointChange,
+    ) -> Result<(), Refusal>;
 
     /// Has the certificate of a name issued anew, and says what came of it; may take most of a minute.
     ///

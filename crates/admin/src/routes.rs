@@ -6,28 +6,30 @@ use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, patch, post};
 use axum::{Json, Router};
 use foregate_telemetry::metrics::CONTENT_TYPE;
 use serde_json::json;
 use tokio::sync::Semaphore;
 
-use crate::{Control, View, caller};
-
-/// Bytes that a request's body may announce; no route reads one.
-const BODY_BYTES_MAX: u64 = 1024;
+use crate::{Control, View, body, caller, endpoints};
 
 /// Renewals that are waited for at once.
 const RENEWALS_MAX: usize = 4;
 
+/// Changes of endpoints that are waited for at once.
+const CHANGES_MAX: usize = 16;
+
 #[derive(Clone)]
-struct Desk {
-    view: Arc<dyn View>,
-    control: Arc<dyn Control>,
+pub(crate) struct Desk {
+    pub(crate) view: Arc<dyn View>,
+    pub(crate) control: Arc<dyn Control>,
     /// One reload at a time.
     reloading: Arc<Semaphore>,
     /// A few renewals at a time: each holds a thread while it waits.
     renewing: Arc<Semaphore>,
+    /// The same for changes of endpoints.
+    pub(crate) changing: Arc<Semaphore>,
 }
 
 /// The routes of the admin listener.
@@ -37,15 +39,26 @@ pub(crate) fn router(view: Arc<dyn View>, control: Arc<dyn Control>) -> Router {
         control,
         reloading: Arc::new(Semaphore::new(1)),
         renewing: Arc::new(Semaphore::new(RENEWALS_MAX)),
+        changing: Arc::new(Semaphore::new(CHANGES_MAX)),
     };
-    Router::new()
-        .route("/metrics", get(metrics))
-        .route("/healthz", get(health))
-        .route("/readyz", get(readiness))
+    let guarded = Router::new()
         .route("/status", get(status))
         .route("/reload", post(reload))
         .route("/certificates", get(certificates))
         .route("/certificates/{name}/renew", post(renew))
+        .route("/upstreams", get(endpoints::list))
+        .route("/upstreams/{upstream}", get(endpoints::show))
+        .route("/upstreams/{upstream}/endpoints", post(endpoints::add))
+        .route(
+            "/upstreams/{upstream}/endpoints/{endpoint}",
+            patch(endpoints::set).delete(endpoints::remove),
+        )
+        .route_layer(middleware::from_fn(guard));
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(health))
+        .route("/readyz", get(readiness))
+        .merge(guarded)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn(refuse_bodies))
@@ -53,12 +66,12 @@ pub(crate) fn router(view: Arc<dyn View>, control: Arc<dyn Control>) -> Router {
         .with_state(desk)
 }
 
-fn problem(status: StatusCode, error: &str, detail: &str) -> Response {
+pub(crate) fn problem(status: StatusCode, error: &str, detail: &str) -> Response {
     (status, Json(json!({ "error": error, "detail": detail }))).into_response()
 }
 
 /// Runs what may block, locks and files of `/proc`, on a thread of its own.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Response> {
     let done = tokio::task::spawn_blocking(work).await;
@@ -90,22 +103,12 @@ async fn readiness(State(desk): State<Desk>) -> Response {
     (status, Json(json!({ "ready": is_ready }))).into_response()
 }
 
-async fn status(State(desk): State<Desk>, request: Request) -> Result<Response, Response> {
-    if !caller::addresses_us(request.headers()) {
-        return Ok(wrong_host());
-    }
+async fn status(State(desk): State<Desk>) -> Result<Response, Response> {
     let status = blocking(move || desk.view.status()).await?;
     Ok(Json(status).into_response())
 }
 
-async fn reload(State(desk): State<Desk>, request: Request) -> Result<Response, Response> {
-    if !caller::addresses_us(request.headers()) {
-        return Ok(wrong_host());
-    }
-    if caller::is_cross_site(request.headers()) {
-        let detail = "a page of another origin asked a browser for this";
-        return Ok(problem(StatusCode::FORBIDDEN, "cross-site", detail));
-    }
+async fn reload(State(desk): State<Desk>) -> Result<Response, Response> {
     let Ok(turn) = desk.reloading.try_acquire_owned() else {
         let detail = "another reload is under way";
         return Ok(problem(StatusCode::CONFLICT, "reloading", detail));
@@ -122,26 +125,12 @@ async fn reload(State(desk): State<Desk>, request: Request) -> Result<Response, 
     })
 }
 
-async fn certificates(State(desk): State<Desk>, request: Request) -> Result<Response, Response> {
-    if !caller::addresses_us(request.headers()) {
-        return Ok(wrong_host());
-    }
+async fn certificates(State(desk): State<Desk>) -> Result<Response, Response> {
     let certificates = blocking(move || desk.view.certificates()).await?;
     Ok(Json(certificates).into_response())
 }
 
-async fn renew(
-    State(desk): State<Desk>,
-    Path(name): Path<String>,
-    request: Request,
-) -> Result<Response, Response> {
-    if !caller::addresses_us(request.headers()) {
-        return Ok(wrong_host());
-    }
-    if caller::is_cross_site(request.headers()) {
-        let detail = "a page of another origin asked a browser for this";
-        return Ok(problem(StatusCode::FORBIDDEN, "cross-site", detail));
-    }
+async fn renew(State(desk): State<Desk>, Path(name): Path<String>) -> Result<Response, Response> {
     let Ok(turn) = desk.renewing.try_acquire_owned() else {
         let detail = "several renewals are under way";
         return Ok(problem(StatusCode::CONFLICT, "renewing", detail));
@@ -157,13 +146,22 @@ async fn renew(
     })
 }
 
-fn wrong_host() -> Response {
-    let detail = "address the admin listener by localhost or an IP address";
-    problem(StatusCode::FORBIDDEN, "wrong-host", detail)
+/// Refuses what a browser could be tricked into.
+async fn guard(request: Request, next: Next) -> Response {
+    if !caller::addresses_us(request.headers()) {
+        let detail = "address the admin listener by localhost or an IP address";
+        return problem(StatusCode::FORBIDDEN, "wrong-host", detail);
+    }
+    if !request.method().is_safe() && caller::is_cross_site(request.headers()) {
+        let detail = "a page of another origin asked a browser for this";
+        return problem(StatusCode::FORBIDDEN, "cross-site", detail);
+    }
+    next.run(request).await
 }
 
 async fn not_found() -> Response {
-    let detail = "there are /metrics, /healthz, /readyz, /status, /certificates and /reload";
+    let detail =
+        "there are /metrics, /healthz, /readyz, /status, /certificates, /upstreams and /reload";
     problem(StatusCode::NOT_FOUND, "not-found", detail)
 }
 
@@ -172,12 +170,12 @@ async fn method_not_allowed() -> Response {
     problem(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)
 }
 
-/// Bodies mean nothing here: small ones are ignored, large ones refused before they are sent.
+/// Large bodies are refused before they are sent; where none is expected small ones are ignored.
 async fn refuse_bodies(request: Request, next: Next) -> Response {
     let length = request.headers().get(header::CONTENT_LENGTH);
     let length = length.and_then(|text| text.to_str().ok()?.parse::<u64>().ok());
-    if length.is_some_and(|bytes| bytes > BODY_BYTES_MAX) {
-        let detail = "no body is expected";
+    if length.is_some_and(|bytes| bytes > body::SMALL_BYTES_MAX as u64) {
+        let detail = "no body of that size is expected";
         return problem(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", detail);
     }
     next.run(request).await

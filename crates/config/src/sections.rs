@@ -96,7 +96,7 @@ pub(crate) static ROOT: Section = Section {
             "admin",
             Kind::Table(&admin::SECTION),
             Default::Empty,
-            "Metrics and health for operators.",
+            "Metrics, health and changes for operators.",
         ),
         key(
             "access_log",
@@ -188,7 +188,7 @@ pub(crate) fn read(tree: &Node, directories: &[&Path], report: &mut Report) -> (
         tls: tls::read(fields.table("tls", report), directories, &names, report),
         certificates: certificates::read(certificates, directories, report),
         acme: acme::read(fields.table("acme", report), directories, report),
-        admin: admin::read(fields.table("admin", report), report),
+        admin: admin::read(fields.table("admin", report), directories, report),
         access_log: access_log::read(fields.table("access_log", report), directories, report),
         log: log::read(fields.table("log", report), report),
         paths: paths::read(fields.table("paths", report), report),

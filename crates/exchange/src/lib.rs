@@ -34,7 +34,7 @@ mod upload;
 
 pub use exchange::Request;
 pub use passage::Passage;
-pub use plan::{EndpointPart, Plan, PlanParts, Pools};
+pub use plan::{EndpointPart, Plan, PlanParts, UpstreamPart};
 pub use secure::{Certificates, NoCertificates, SecurePart};
 
 use exchange::Exchange;
@@ -77,9 +77,15 @@ impl Road {
         }
     }
 
+    /// The plan in force.
+    pub fn plan(&self) -> Rc<Plan> {
+        Rc::clone(&self.plan.borrow())
+    }
+
     /// Puts a new plan in force. Exchanges under way finish on the one they began with.
     pub fn set_plan(&self, plan: Rc<Plan>) {
-        *self.plan.borrow_mut() = plan;
+        let before = self.plan.replace(Rc::clone(&plan));
+        before.give_way(&plan);
     }
 
     /// Writes the log elsewhere from now on.

@@ -16,7 +16,7 @@ use foregate_upstream::{
     BodyLimits, CallLimits, Connector, HeadLimits, Http2Limits, Pool, PoolLimits, Protocol,
 };
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -28,17 +28,25 @@ pub struct PlanParts {
     pub snapshot: Arc<Snapshot>,
     /// The cells of each route, by its number.
     pub routes: Arc<[RouteId]>,
-    /// The endpoints of each upstream, by its number.
-    pub upstreams: Arc<[Vec<EndpointPart>]>,
-    /// How TLS is spoken with the endpoints of each upstream, by its number.
-    pub connectors: Arc<[Option<Arc<Connector>>]>,
+    /// What belongs to each upstream, by its number.
+    pub upstreams: Arc<[Arc<UpstreamPart>]>,
     /// The TLS settings of each site, by its number.
     pub sites: Arc<[SecurePart]>,
     /// The cells of each listener that passes connections on, by the listener's number.
     pub passages: Arc<[(u32, RouteId)]>,
 }
 
-/// An endpoint with the state that survives reloads.
+/// The endpoints of an upstream and the way to them. Whoever prepares parts hands over the same one again for as long
+/// as nothing about its upstream changes: then workers go on with what they have.
+#[derive(Debug)]
+pub struct UpstreamPart {
+    /// The endpoints, in the order that they are picked by.
+    pub endpoints: Box<[EndpointPart]>,
+    /// How TLS is spoken with them, if it is.
+    pub connector: Option<Arc<Connector>>,
+}
+
+/// An endpoint with the state that survives changes.
 #[derive(Clone, Debug)]
 pub struct EndpointPart {
     /// Its state.
@@ -49,27 +57,11 @@ pub struct EndpointPart {
     pub id: EndpointId,
 }
 
-/// One worker's pools, which survive reloads: by upstream and address as configured.
-#[derive(Debug, Default)]
-pub struct Pools(Kept);
-
-/// Pools by upstream, address as configured, and address as resolved.
-type Kept = HashMap<(Arc<str>, Box<str>, Option<SocketAddr>), Rc<Pool>>;
-
-impl Pools {
-    /// Closes idle connections that are too old or were closed by their backends.
-    pub fn sweep(&self, at: Moment) {
-        for pool in self.0.values() {
-            pool.sweep(at);
-        }
-    }
-}
-
 /// A snapshot in force on one worker.
 #[derive(Debug)]
 pub struct Plan {
     pub(crate) snapshot: Arc<Snapshot>,
-    pub(crate) upstreams: Box<[Upstream]>,
+    pub(crate) upstreams: Box<[Rc<Upstream>]>,
     routes: Arc<[RouteId]>,
     sites: Arc<[SecurePart]>,
     passages: Arc<[(u32, RouteId)]>,
@@ -78,6 +70,8 @@ pub struct Plan {
 /// An upstream of one worker.
 #[derive(Debug)]
 pub(crate) struct Upstream {
+    /// What it was built from.
+    part: Arc<UpstreamPart>,
     pub(crate) name: Arc<str>,
     pub(crate) endpoints: Box<[Arc<Endpoint>]>,
     /// By the same index.
@@ -90,39 +84,70 @@ pub(crate) struct Upstream {
 }
 
 impl Plan {
-    /// Builds a worker's plan. `pools` keeps what is still used and lets go of the rest; `seed` is the worker's, so
-    /// that workers do not all begin with the same endpoint.
-    pub fn build(parts: &PlanParts, pools: &mut Pools, shard: &Arc<Shard>, seed: u64) -> Rc<Plan> {
+    /// Builds a worker's plan. What `before` has of upstreams that stay as they are is gone on with, down to whose turn
+    /// it is; of the others endpoints that stay keep their pools. `seed` is the worker's, so that workers do not all
+    /// begin with the same endpoint.
+    pub fn build(
+        parts: &PlanParts,
+        before: Option<&Plan>,
+        shard: &Arc<Shard>,
+        seed: u64,
+    ) -> Rc<Plan> {
         let snapshot = &parts.snapshot;
-        let mut kept = HashMap::new();
-        let upstreams = snapshot
-            .upstreams
-            .iter()
-            .zip(parts.upstreams.iter().zip(parts.connectors.iter()))
-            .map(|(plan, (endpoints, connector))| {
-                upstream(
-                    snapshot,
-                    plan,
-                    (endpoints, connector),
-                    (&pools.0, &mut kept),
-                    shard,
-                    seed,
-                )
-            })
-            .collect();
-        for (key, pool) in &pools.0 {
-            if !kept.contains_key(key) {
-                pool.close_idle();
-            }
+        let before = before.map_or(&[][..], |plan| &plan.upstreams);
+        let by_name: HashMap<&str, &Rc<Upstream>> =
+            before.iter().map(|one| (&*one.name, one)).collect();
+        let mut upstreams = Vec::with_capacity(parts.upstreams.len());
+        for (number, (plan, part)) in snapshot.upstreams.iter().zip(&*parts.upstreams).enumerate() {
+            // Most keep their place, so that few are looked for by name.
+            let old = match before.get(number) {
+                Some(same) if same.name == plan.name => Some(same),
+                _ => by_name.get(&*plan.name).copied(),
+            };
+            upstreams.push(match old {
+                Some(old) if Arc::ptr_eq(&old.part, part) => Rc::clone(old),
+                old => {
+                    let mut pools = Pools::of(old);
+                    Rc::new(upstream(snapshot, plan, part, &mut pools, shard, seed))
+                }
+            });
         }
-        pools.0 = kept;
         Rc::new(Plan {
             snapshot: Arc::clone(snapshot),
-            upstreams,
+            upstreams: upstreams.into(),
             routes: Arc::clone(&parts.routes),
             sites: Arc::clone(&parts.sites),
             passages: Arc::clone(&parts.passages),
         })
+    }
+
+    /// Lets go of the pools that `next`, which takes this plan's place, has no more use for: idle connections are
+    /// closed, others when their exchanges end.
+    pub fn give_way(&self, next: &Plan) {
+        let stays: HashSet<*const Upstream> = next.upstreams.iter().map(Rc::as_ptr).collect();
+        let gone: Vec<&Rc<Upstream>> = (self.upstreams.iter())
+            .filter(|one| !stays.contains(&Rc::as_ptr(one)))
+            .collect();
+        if gone.is_empty() {
+            return;
+        }
+        let before: HashSet<*const Upstream> = self.upstreams.iter().map(Rc::as_ptr).collect();
+        let kept: HashSet<*const Pool> = (next.upstreams.iter())
+            .filter(|one| !before.contains(&Rc::as_ptr(one)))
+            .flat_map(|one| one.pools.iter().map(Rc::as_ptr))
+            .collect();
+        for pool in gone.iter().flat_map(|one| one.pools.iter()) {
+            if !kept.contains(&Rc::as_ptr(pool)) {
+                pool.retire();
+            }
+        }
+    }
+
+    /// Closes idle connections that are too old or were closed by their backends.
+    pub fn sweep(&self, at: Moment) {
+        for pool in self.upstreams.iter().flat_map(|one| one.pools.iter()) {
+            pool.sweep(at);
+        }
     }
 
     /// The route of this number.
@@ -160,36 +185,52 @@ impl Plan {
     }
 }
 
+/// The pools of an upstream that may go on, by their endpoints' states: these stay the same for as long as an endpoint
+/// is named.
+struct Pools<'a>(HashMap<*const Endpoint, &'a Rc<Pool>>);
+
+impl<'a> Pools<'a> {
+    fn of(old: Option<&'a Rc<Upstream>>) -> Pools<'a> {
+        let pools = old.map_or(&[][..], |upstream| &upstream.pools);
+        let keyed = pools.iter().map(|pool| (Arc::as_ptr(&pool.endpoint), pool));
+        Pools(keyed.collect())
+    }
+
+    fn take(&mut self, part: &EndpointPart) -> Option<Rc<Pool>> {
+        let pool = self.0.remove(&Arc::as_ptr(&part.endpoint))?;
+        (pool.address.get() == part.address).then(|| Rc::clone(pool))
+    }
+}
+
 fn upstream(
     snapshot: &Snapshot,
     plan: &UpstreamPlan,
-    (parts, connector): (&[EndpointPart], &Option<Arc<Connector>>),
-    (old, kept): (&Kept, &mut Kept),
+    part: &Arc<UpstreamPart>,
+    old: &mut Pools<'_>,
     shard: &Arc<Shard>,
     seed: u64,
 ) -> Upstream {
     let limits = pool_limits(snapshot, plan);
-    let pools = parts
+    let pools = part
+        .endpoints
         .iter()
-        .map(|part| {
-            let label = part.endpoint.label().into();
-            let key = (Arc::clone(&plan.name), label, part.address);
-            let pool = kept.entry(key.clone()).or_insert_with(|| {
-                old.get(&key).cloned().unwrap_or_else(|| {
-                    let endpoint = Arc::clone(&part.endpoint);
-                    Pool::new(endpoint, part.address, part.id, Arc::clone(shard), limits)
-                })
+        .map(|one| {
+            let pool = old.take(one).unwrap_or_else(|| {
+                let endpoint = Arc::clone(&one.endpoint);
+                Pool::new(endpoint, one.address, one.id, Arc::clone(shard), limits)
             });
             pool.set_limits(limits);
-            pool.set_connector(connector.clone());
-            Rc::clone(pool)
+            pool.set_connector(part.connector.clone());
+            pool
         })
         .collect();
-    let endpoints: Box<[_]> = parts
+    let endpoints: Box<[_]> = part
+        .endpoints
         .iter()
-        .map(|part| Arc::clone(&part.endpoint))
+        .map(|one| Arc::clone(&one.endpoint))
         .collect();
     Upstream {
+        part: Arc::clone(part),
         name: Arc::clone(&plan.name),
         picker: RefCell::new(Picker::new(plan.algorithm, &endpoints, seed)),
         endpoints,

@@ -67,6 +67,7 @@ impl Proxy {
         settings.admin = self.admin.map(|address| Admin {
             origin: Origin::NOWHERE,
             address,
+            state_file: None,
         });
         if self.tls {
             settings.speak_tls();

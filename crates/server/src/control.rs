@@ -6,12 +6,17 @@
 //!    └── drain ──► draining ── all workers ended, or the deadline, or a second signal ──► ended
 //! ```
 
-use crate::fleet::{self, Addresses, Fleet};
+mod endpoints;
+
+use crate::fleet::{self, Addresses, Changed, Fleet, Handover, Roster};
 use crate::secure::{Keeper, Secured};
 use crate::sockets::{self, Listening};
 use crate::start::{Loaded, Source, open_log, share_out};
+use crate::state_file::StateFile;
 use crate::view::Facts;
 use crate::worker::{Opened, Order, Running, Update};
+use foregate_admin::EndpointChange;
+use foregate_exchange::PlanParts;
 use foregate_snapshot::{Snapshot, diff};
 use foregate_telemetry::clock::{self, Moment, now};
 use foregate_telemetry::log::{AccessLog, LogWriter, process};
@@ -43,6 +48,13 @@ pub(crate) enum Command {
     WorkerEnded,
     /// Names were looked up again.
     Resolved(Addresses),
+    /// Change an endpoint of an upstream.
+    Endpoint {
+        upstream: Box<str>,
+        endpoint: Box<str>,
+        change: EndpointChange,
+        answer: SyncSender<endpoints::Answer>,
+    },
 }
 
 /// A handle to a running server.
@@ -108,7 +120,11 @@ pub(crate) struct Inner {
     pub(crate) source: Box<dyn Source>,
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) listening: Vec<Listening>,
-    pub(crate) addresses: Addresses,
+    pub(crate) roster: Roster,
+    /// Where wishes are kept, if they are.
+    pub(crate) state_file: Option<StateFile>,
+    /// What workers have.
+    pub(crate) parts: PlanParts,
     pub(crate) fleet: Arc<Fleet>,
     pub(crate) keeper: Keeper,
     pub(crate) secured: Secured,
@@ -196,6 +212,12 @@ impl Control {
                 }
             }
             Command::Resolved(addresses) => self.resolved(addresses),
+            Command::Endpoint {
+                upstream,
+                endpoint,
+                change,
+                answer,
+            } => self.change_endpoint(&upstream, &endpoint, &change, answer),
         }
         None
     }
@@ -309,13 +331,13 @@ impl Control {
         for warning in &warnings {
             process::warn(warning, &[]);
         }
-        let admin = change.admin.then_some("admin.address");
+        let admin = change.admin.then_some("admin");
         for setting in change.restart_needed.iter().copied().chain(admin) {
             let values: &[process::Value<'_>] = &[("setting", &setting)];
             process::warn("this change takes effect at the next start", values);
         }
         process::info("the configuration changes", &[("changes", &change)]);
-        let addresses = fleet::look_up(&snapshot);
+        let addresses = fleet::look_up(&fleet::names(&snapshot, &inner.roster));
         let inner = &mut self.inner;
         inner.secured = inner.keeper.take_up(prepared)?;
         if let Some(agent) = inner.keeper.agent() {
@@ -341,11 +363,22 @@ impl Control {
         for one in &listening {
             one.admission.set_limits(sockets::limits(&one.plan));
         }
-        let parts = inner
-            .fleet
-            .parts(&snapshot, &addresses, &inner.secured, &inner.registry);
+        inner.roster.addresses = addresses;
+        for name in inner
+            .roster
+            .wishes
+            .keep(|name| names_upstream(&snapshot, name))
+        {
+            let values: &[process::Value<'_>] = &[("upstream", &name)];
+            process::warn("an upstream whose endpoints were changed is gone", values);
+        }
+        let Changed { parts, removed } =
+            inner
+                .fleet
+                .parts(&snapshot, &inner.roster, &inner.secured, &inner.registry);
+        let handover = Arc::new(Handover::new(removed));
+        inner.parts = parts.clone();
         let acceptors = Arc::clone(&inner.secured.acceptors);
-        inner.addresses = addresses;
         inner.snapshot = snapshot;
         inner.listening = listening;
         let writers: Vec<Option<LogWriter>> = (0..inner.workers.len())
@@ -363,6 +396,7 @@ impl Control {
                 acceptors: Arc::clone(&acceptors),
                 log: writers.next().flatten(),
                 opened: opened.next().unwrap_or_default(),
+                handover: Some(Arc::clone(&handover)),
             }))
         });
         if let Some(old) = old_log {
@@ -370,43 +404,10 @@ impl Control {
             std::thread::spawn(move || old.shutdown(LOG_TIMEOUT));
         }
     }
+}
 
-    /// Looks names of backends up again, on a thread of its own.
-    fn look_up_again(&mut self) {
-        self.resolve_at = now().plus(RESOLVE_INTERVAL);
-        if !fleet::has_names(&self.inner.snapshot) {
-            return;
-        }
-        let snapshot = Arc::clone(&self.inner.snapshot);
-        let controller = self.inner.controller.clone();
-        std::thread::spawn(move || {
-            controller.tell(Command::Resolved(fleet::look_up(&snapshot)));
-        });
-    }
-
-    /// Takes new addresses up; a name that has just stopped resolving keeps its last ones.
-    fn resolved(&mut self, found: Addresses) {
-        let mut addresses = self.inner.addresses.clone();
-        addresses.extend(found);
-        if addresses == self.inner.addresses || self.draining_until.is_some() {
-            return;
-        }
-        process::info("addresses of backends have changed", &[]);
-        let inner = &mut self.inner;
-        let parts = inner
-            .fleet
-            .parts(&inner.snapshot, &addresses, &inner.secured, &inner.registry);
-        let acceptors = Arc::clone(&inner.secured.acceptors);
-        inner.addresses = addresses;
-        self.order(|_| {
-            Order::Apply(Box::new(Update {
-                parts: parts.clone(),
-                acceptors: Arc::clone(&acceptors),
-                log: None,
-                opened: Vec::new(),
-            }))
-        });
-    }
+fn names_upstream(snapshot: &Snapshot, name: &str) -> bool {
+    (snapshot.upstreams.iter()).any(|upstream| &*upstream.name == name)
 }
 
 /// The level of the process' own log.

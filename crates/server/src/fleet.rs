@@ -1,62 +1,94 @@
-//! Endpoints: their states, which outlive configurations, and their addresses.
+//! Endpoints: which there are, their states, which outlive configurations, and their addresses.
+//!
+//! What an upstream's endpoints are is said by three: its configuration, its discovery, and operators through the admin
+//! API, who have the last word. Each time one of them says something new the upstream's part is built anew, and the
+//! endpoints that stay are taken over with everything that is known of them. Parts of other upstreams stay the same
+//! ones, so workers go on with what they have.
+
+mod gauges;
+mod lookup;
+mod members;
+
+pub(crate) use lookup::{Addresses, Name, look_up, names};
+pub(crate) use members::{Member, Roster};
 
 use crate::secure::Secured;
-use foregate_balance::Endpoint;
-use foregate_exchange::{EndpointPart, PlanParts};
-use foregate_snapshot::{EndpointPlan, ModePlan, Snapshot, UpstreamPlan};
-use foregate_telemetry::clock::now;
-use foregate_telemetry::log::process;
-use foregate_telemetry::metrics::{Exposition, Gauges, Kind, Registry};
-use foregate_upstream::resolve;
+use foregate_balance::{AdminState, Endpoint};
+use foregate_exchange::{EndpointPart, PlanParts, UpstreamPart};
+use foregate_snapshot::{ModePlan, Snapshot, UpstreamPlan};
+use foregate_telemetry::metrics::Registry;
+use foregate_tls::Connector;
 use std::collections::{BTreeMap, HashMap};
-use std::net::{IpAddr, SocketAddr};
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-/// How long a start or reload waits for the system's resolver; names that take longer are taken up when they come.
-const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Names looked up at the same time.
-const LOOKUPS_MAX: usize = 32;
-
-/// Upstream, address as configured, address as resolved.
-type Key = (Arc<str>, Arc<str>, Option<SocketAddr>);
-type Endpoints = BTreeMap<Key, Arc<Endpoint>>;
-
-/// All endpoints that the present configuration names.
+/// All endpoints that take requests, or did until a moment ago.
 #[derive(Debug, Default)]
 pub(crate) struct Fleet {
-    endpoints: Mutex<Endpoints>,
+    groups: Mutex<Groups>,
 }
 
-/// What each name resolved to.
-pub(crate) type Addresses = HashMap<(Box<str>, u16), Vec<SocketAddr>>;
+/// The groups by their upstreams' names.
+type Groups = BTreeMap<Arc<str>, Group>;
+
+/// The endpoints of one upstream.
+#[derive(Clone, Debug)]
+pub(crate) struct Group {
+    /// The configuration that names the upstream, and its number there.
+    snapshot: Arc<Snapshot>,
+    number: usize,
+    pub(crate) members: Arc<[Member]>,
+    /// By the same index, what workers know of them.
+    pub(crate) part: Arc<UpstreamPart>,
+}
+
+impl Group {
+    pub(crate) fn plan(&self) -> &UpstreamPlan {
+        &self.snapshot.upstreams[self.number]
+    }
+
+    /// Each member with its state.
+    pub(crate) fn endpoints(&self) -> impl Iterator<Item = (&Member, &Arc<Endpoint>)> {
+        let states = self.part.endpoints.iter().map(|part| &part.endpoint);
+        self.members.iter().zip(states)
+    }
+
+    /// Whether workers may go on with what they have of it under another configuration.
+    fn serves(&self, snapshot: &Snapshot, plan: &UpstreamPlan, members: &[Member]) -> bool {
+        *self.members == *members && self.plan() == plan && self.snapshot.client == snapshot.client
+    }
+}
+
+/// What is new for the workers, and the endpoints that it leaves out.
+pub(crate) struct Changed {
+    pub(crate) parts: PlanParts,
+    pub(crate) removed: Vec<Arc<Endpoint>>,
+}
 
 impl Fleet {
-    /// The parts of every worker's plan: endpoints that stay keep their state. A name with several addresses is as
-    /// many endpoints; one without any is one that can't be reached.
+    /// The parts of every worker's plan under a configuration.
     pub(crate) fn parts(
         &self,
         snapshot: &Arc<Snapshot>,
-        addresses: &Addresses,
+        roster: &Roster,
         secure: &Secured,
         registry: &Registry,
-    ) -> PlanParts {
-        let mut old = self.lock();
-        let mut kept = Endpoints::new();
-        let upstreams = snapshot
-            .upstreams
-            .iter()
-            .map(|plan| {
-                plan.endpoints
-                    .iter()
-                    .flat_map(|endpoint| places(endpoint, addresses).map(move |at| (endpoint, at)))
-                    .map(|(endpoint, address)| {
-                        part(plan, endpoint, address, (&old, &mut kept), registry)
-                    })
-                    .collect()
-            })
-            .collect();
+    ) -> Changed {
+        let mut groups = self.lock();
+        let mut next = Groups::new();
+        let mut removed = Vec::new();
+        for (number, plan) in snapshot.upstreams.iter().enumerate() {
+            let old = groups.remove(&plan.name);
+            let connector = &secure.connectors[number];
+            let group = regroup(old, snapshot, number, roster, (connector, registry));
+            removed.extend(group.1);
+            next.insert(Arc::clone(&plan.name), group.0);
+        }
+        for gone in groups.values() {
+            removed.extend(states(gone));
+            release(gone, &[], registry);
+        }
+        let of_plan = |plan: &UpstreamPlan| Arc::clone(&next[&plan.name].part);
         let routes = snapshot
             .routes
             .iter()
@@ -68,159 +100,212 @@ impl Fleet {
             .filter(|listener| !matches!(listener.mode, ModePlan::Http { .. }))
             .map(|listener| (listener.number, registry.route("", &listener.name)))
             .collect();
-        *old = kept;
-        PlanParts {
-            connectors: Arc::clone(&secure.connectors),
+        let parts = PlanParts {
             sites: Arc::clone(&secure.sites),
             passages,
             snapshot: Arc::clone(snapshot),
             routes,
-            upstreams,
+            upstreams: snapshot.upstreams.iter().map(of_plan).collect(),
+        };
+        *groups = next;
+        Changed { parts, removed }
+    }
+
+    /// The same parts but for these upstreams, whose endpoints are no longer what they were; `None` when they are.
+    pub(crate) fn renew<'n>(
+        &self,
+        names: impl IntoIterator<Item = &'n Arc<str>>,
+        parts: &PlanParts,
+        roster: &Roster,
+        registry: &Registry,
+    ) -> Option<Changed> {
+        let mut groups = self.lock();
+        let mut upstreams: Option<Vec<Arc<UpstreamPart>>> = None;
+        let mut removed = Vec::new();
+        for name in names {
+            let Some(old) = groups.remove(name) else {
+                continue;
+            };
+            let (before, number) = (Arc::clone(&old.part), old.number);
+            let snapshot = Arc::clone(&old.snapshot);
+            let connector = before.connector.clone();
+            let (group, gone) =
+                regroup(Some(old), &snapshot, number, roster, (&connector, registry));
+            if !Arc::ptr_eq(&before, &group.part) {
+                let all = upstreams.get_or_insert_with(|| parts.upstreams.to_vec());
+                all[number] = Arc::clone(&group.part);
+            }
+            removed.extend(gone);
+            groups.insert(Arc::clone(name), group);
         }
+        let mut parts = parts.clone();
+        parts.upstreams = upstreams?.into();
+        Some(Changed { parts, removed })
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Endpoints> {
-        // Maps are replaced whole, so a panic elsewhere leaves none half changed.
-        self.endpoints
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, Groups> {
+        // A group that a panic elsewhere has left out is built anew by the next change; nothing is half changed.
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Upstream, state and whether it has an address, of each endpoint.
+    /// All groups, by their upstreams' names.
+    pub(crate) fn groups(&self) -> BTreeMap<Arc<str>, Group> {
+        self.lock().clone()
+    }
+
+    /// One group.
+    pub(crate) fn group(&self, upstream: &str) -> Option<Group> {
+        self.lock().get(upstream).cloned()
+    }
+
+    /// Upstream, state and address, if it has one, of each endpoint.
     pub(crate) fn each(&self, mut see: impl FnMut(&str, &Endpoint, Option<SocketAddr>)) {
-        for ((upstream, _, address), endpoint) in self.lock().iter() {
-            see(upstream, endpoint, *address);
+        for (upstream, group) in self.lock().iter() {
+            for (member, endpoint) in group.endpoints() {
+                see(upstream, endpoint, member.address);
+            }
         }
     }
 }
 
-/// The addresses of an endpoint; a single `None` when its name does not resolve.
-fn places<'a>(
-    endpoint: &EndpointPlan,
-    addresses: &'a Addresses,
-) -> impl Iterator<Item = Option<SocketAddr>> + use<'a> {
-    let own = literal(&endpoint.host, endpoint.port);
-    let found = addresses
-        .get(&(endpoint.host.clone(), endpoint.port))
-        .map_or(&[][..], Vec::as_slice);
-    let none = own.is_none() && found.is_empty();
-    own.into_iter()
-        .chain(found.iter().copied())
-        .map(Some)
-        .chain(none.then_some(None))
+/// The states of a group's endpoints.
+fn states(group: &Group) -> impl Iterator<Item = Arc<Endpoint>> {
+    (group.part.endpoints.iter()).map(|part| Arc::clone(&part.endpoint))
 }
 
-fn literal(host: &str, port: u16) -> Option<SocketAddr> {
-    let ip = host.parse::<IpAddr>().ok()?;
-    Some(SocketAddr::new(ip, port))
+/// An upstream's group as it should be now, and the endpoints that it no longer has.
+fn regroup(
+    old: Option<Group>,
+    snapshot: &Arc<Snapshot>,
+    number: usize,
+    roster: &Roster,
+    (connector, registry): (&Option<Arc<Connector>>, &Registry),
+) -> (Group, Vec<Arc<Endpoint>>) {
+    let plan = &snapshot.upstreams[number];
+    let members = roster.members(plan);
+    if let Some(old) = &old
+        && old.serves(snapshot, plan, &members)
+        && is_same(connector, &old.part.connector)
+    {
+        let group = Group {
+            snapshot: Arc::clone(snapshot),
+            number,
+            ..old.clone()
+        };
+        return (group, Vec::new());
+    }
+    let mut known = HashMap::new();
+    if let Some(old) = &old {
+        for (member, part) in old.members.iter().zip(&old.part.endpoints) {
+            known.insert(member.key(), part);
+        }
+    }
+    let endpoints = (members.iter())
+        .map(|member| part(plan, member, known.remove(&member.key()), registry))
+        .collect();
+    let removed = known
+        .into_values()
+        .map(|part| Arc::clone(&part.endpoint))
+        .collect();
+    if let Some(old) = &old {
+        release(old, &members, registry);
+    }
+    let part = UpstreamPart {
+        endpoints,
+        connector: connector.clone(),
+    };
+    let group = Group {
+        snapshot: Arc::clone(snapshot),
+        number,
+        members: members.into(),
+        part: Arc::new(part),
+    };
+    (group, removed)
 }
 
+fn is_same(one: &Option<Arc<Connector>>, other: &Option<Arc<Connector>>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        (one, other) => one.is_none() && other.is_none(),
+    }
+}
+
+/// An endpoint as workers know it: the one that there was, or a new one.
 fn part(
     plan: &UpstreamPlan,
-    endpoint: &EndpointPlan,
-    address: Option<SocketAddr>,
-    (old, kept): (&Endpoints, &mut Endpoints),
+    member: &Member,
+    known: Option<&EndpointPart>,
     registry: &Registry,
 ) -> EndpointPart {
-    let key = (
-        Arc::clone(&plan.name),
-        Arc::clone(&endpoint.authority),
-        address,
-    );
-    let state = kept.entry(key.clone()).or_insert_with(|| {
-        let known = old.get(&key).map(Arc::clone);
-        known.unwrap_or_else(|| Arc::new(Endpoint::new(&*endpoint.authority, endpoint.weight)))
-    });
-    state.set_weight(endpoint.weight);
+    let (authority, weight) = (&member.endpoint.authority, member.endpoint.weight);
+    let endpoint = match known {
+        Some(known) => Arc::clone(&known.endpoint),
+        None => Arc::new(Endpoint::new(&**authority, weight)),
+    };
+    endpoint.set_weight(weight);
+    if endpoint.admin() != member.admin {
+        endpoint.set_admin(member.admin);
+    }
     EndpointPart {
-        endpoint: Arc::clone(state),
-        address,
-        id: registry.endpoint(&plan.name, &endpoint.authority),
+        endpoint,
+        address: member.address,
+        id: match known {
+            Some(known) => known.id,
+            None => registry.endpoint(&plan.name, authority),
+        },
     }
 }
 
-/// Looks all names of a configuration up, side by side and for a bounded time. Names that fail are named in the log.
-pub(crate) fn look_up(snapshot: &Snapshot) -> Addresses {
-    let mut names: Vec<(Box<str>, u16)> = snapshot
-        .upstreams
-        .iter()
-        .flat_map(|upstream| upstream.endpoints.iter())
-        .filter(|endpoint| literal(&endpoint.host, endpoint.port).is_none())
-        .map(|endpoint| (endpoint.host.clone(), endpoint.port))
-        .collect();
-    names.sort();
-    names.dedup();
-    let mut addresses = Addresses::new();
-    let end = now().plus(RESOLVE_TIMEOUT);
-    for group in names.chunks(LOOKUPS_MAX) {
-        let lookups: Vec<_> = group.iter().map(start_lookup).collect();
-        for ((host, port), lookup) in group.iter().zip(lookups) {
-            let left = end.since(now()).max(Duration::from_millis(1));
-            let problem = match lookup.recv_timeout(left) {
-                Ok(Ok(found)) => {
-                    addresses.insert((host.clone(), *port), found);
-                    continue;
-                }
-                Ok(Err(problem)) => problem,
-                Err(_) => "the resolver did not answer in time".to_owned(),
-            };
-            process::warn(
-                "a backend's name does not resolve",
-                &[("name", host), ("error", &problem)],
-            );
+/// Lets the registry know which endpoints of a group there are no more.
+fn release(group: &Group, stay: &[Member], registry: &Registry) {
+    let stay: std::collections::HashSet<&str> =
+        (stay.iter()).map(|one| &*one.endpoint.authority).collect();
+    for member in &*group.members {
+        let authority = &*member.endpoint.authority;
+        if !stay.contains(authority) {
+            registry.endpoint_gone(&group.plan().name, authority);
         }
     }
-    addresses
 }
 
-fn start_lookup(name: &(Box<str>, u16)) -> Receiver<Result<Vec<SocketAddr>, String>> {
-    let (answer, lookup) = sync_channel(1);
-    let (host, port) = name.clone();
-    // The resolver's call can't be cancelled, so it has a thread of its own that is not waited for.
-    let spawned = std::thread::Builder::new()
-        .name("resolve".to_owned())
-        .spawn(move || {
-            let _ = answer.send(resolve(&host, port));
-        });
-    drop(spawned);
-    lookup
+/// Held by workers until they have taken a change up. When the last one has, nobody picks the endpoints any more that
+/// it leaves out, but for requests that began before and are tried again: those are told now that these take no more,
+/// and whoever asked for the change that it is done.
+pub(crate) struct Handover {
+    removed: Vec<Arc<Endpoint>>,
+    done: Option<Box<dyn FnOnce() + Send + Sync>>,
 }
 
-/// Whether a configuration names any backend that must be looked up.
-pub(crate) fn has_names(snapshot: &Snapshot) -> bool {
-    snapshot
-        .upstreams
-        .iter()
-        .flat_map(|upstream| upstream.endpoints.iter())
-        .any(|endpoint| literal(&endpoint.host, endpoint.port).is_none())
+impl Handover {
+    pub(crate) fn new(removed: Vec<Arc<Endpoint>>) -> Handover {
+        Handover {
+            removed,
+            done: None,
+        }
+    }
+
+    /// Has this called at the end.
+    pub(crate) fn then(mut self, done: impl FnOnce() + Send + Sync + 'static) -> Handover {
+        self.done = Some(Box::new(done));
+        self
+    }
 }
 
-impl Gauges for Fleet {
-    fn collect(&self, out: &mut Exposition) {
-        let now_ms = now().millis();
-        let available = out.family(
-            "foregate_endpoint_available",
-            Kind::Gauge,
-            "1 while the endpoint takes requests, 0 while it is ejected, unresolved or taken out.",
-        );
-        let in_flight = out.family(
-            "foregate_endpoint_in_flight",
-            Kind::Gauge,
-            "Requests that the endpoint works on.",
-        );
-        self.each(|upstream, endpoint, address| {
-            let state = endpoint.state(now_ms);
-            let label = address.map_or_else(String::new, |address| address.to_string());
-            let labels = [
-                ("upstream", upstream),
-                ("endpoint", endpoint.label()),
-                ("address", label.as_str()),
-            ];
-            let ok = state.ejected_until_ms.is_none()
-                && address.is_some()
-                && state.admin == foregate_balance::AdminState::Enabled;
-            out.value(available, &labels, f64::from(u8::from(ok)));
-            out.value(in_flight, &labels, f64::from(state.in_flight));
-        });
+impl std::fmt::Debug for Handover {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handover")
+            .field("removed", &self.removed.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Handover {
+    fn drop(&mut self) {
+        for endpoint in &self.removed {
+            endpoint.set_admin(AdminState::Draining);
+        }
+        if let Some(done) = self.done.take() {
+            done();
+        }
     }
 }

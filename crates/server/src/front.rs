@@ -2,6 +2,7 @@
 
 use crate::control::{Command, Controller};
 use crate::view::Facts;
+use foregate_admin::{EndpointChange, Refusal};
 use foregate_telemetry::log::process;
 use std::io;
 use std::net::TcpListener;
@@ -78,6 +79,15 @@ struct Handle {
 impl foregate_admin::Control for Handle {
     fn reload(&self) -> Result<String, String> {
         self.controller.reload()
+    }
+
+    fn change_endpoint(
+        &self,
+        upstream: &str,
+        endpoint: &str,
+        change: EndpointChange,
+    ) -> Result<(), Refusal> {
+        self.controller.change_endpoint(upstream, endpoint, change)
     }
 
     fn renew(&self, name: &str) -> Result<String, String> {

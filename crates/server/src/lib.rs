@@ -23,7 +23,9 @@ mod reasons;
 mod secure;
 mod sockets;
 mod start;
+mod state_file;
 mod view;
+mod wishes;
 mod worker;
 
 pub use certificates::stored_certificates;

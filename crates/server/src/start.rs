@@ -2,11 +2,12 @@
 
 use crate::control::{Command, Control, Controller, Exit, Inner};
 use crate::credentials::Credentials;
-use crate::fleet::{self, Fleet};
+use crate::fleet::{self, Fleet, Roster};
 use crate::front;
 use crate::reasons;
 use crate::secure::{Acceptors, Keeper, Secured};
 use crate::sockets::{self, BindError, Listening};
+use crate::state_file::StateFile;
 use crate::view::Facts;
 use crate::worker::{self, Opened, Running, Surroundings, Update};
 use foregate_exchange::PlanParts;
@@ -53,6 +54,8 @@ pub enum StartError {
     Admin(SocketAddr, io::Error),
     /// The access log can't be opened.
     Log(String),
+    /// What was changed through the admin API can't be read.
+    State(String),
     /// What issues certificates can't be started.
     Secure(String),
     /// The system refused a thread or a runtime.
@@ -69,9 +72,10 @@ impl StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            StartError::Config(text) | StartError::Log(text) | StartError::Secure(text) => {
-                f.write_str(text)
-            }
+            StartError::Config(text)
+            | StartError::Log(text)
+            | StartError::State(text)
+            | StartError::Secure(text) => f.write_str(text),
             StartError::Bind(error) => error.fmt(f),
             StartError::Admin(address, error) => {
                 write!(f, "the admin API can't listen on {address}: {error}")
@@ -110,12 +114,9 @@ impl Server {
         let log = open_log(&snapshot).map_err(StartError::Log)?;
         let fleet = Arc::new(Fleet::default());
         let (keeper, secured) = secure(&snapshot, &loaded.credentials, &listening)?;
-        let addresses = fleet::look_up(&snapshot);
-        let parts = fleet.parts(&snapshot, &addresses, &secured, &registry);
-        registry.register("endpoints", Arc::clone(&fleet) as _);
-        registry.register("access-log", Arc::new(log.clone()));
-        registry.register("certificate-files", Arc::clone(keeper.store()) as _);
-        registry.config_loaded(clock::unix_now());
+        let (roster, state_file) = roster(&snapshot)?;
+        let parts = fleet.parts(&snapshot, &roster, &secured, &registry).parts;
+        register(&registry, &fleet, &log, &keeper);
         let (sender, commands) = sync_channel(64);
         let surroundings = Surroundings {
             registry: Arc::clone(&registry),
@@ -142,13 +143,15 @@ impl Server {
             facts.issued_by(agent);
         }
         let controller = Controller::new(sender);
-        let address = admin.as_ref().and_then(|socket| socket.local_addr().ok());
+        let admin_address = admin.as_ref().and_then(|socket| socket.local_addr().ok());
         front::start(admin, Arc::clone(&facts), controller.clone()).map_err(StartError::System)?;
         let control = Control::new(Inner {
             source,
             snapshot,
             listening,
-            addresses,
+            roster,
+            state_file,
+            parts,
             fleet,
             keeper,
             secured,
@@ -162,7 +165,7 @@ impl Server {
             control,
             commands,
             listeners,
-            admin: address,
+            admin: admin_address,
         })
     }
 
@@ -218,6 +221,25 @@ fn bound(listening: &[Listening]) -> Vec<(String, SocketAddr)> {
     listening.iter().flat_map(of_one).collect()
 }
 
+fn register(registry: &Registry, fleet: &Arc<Fleet>, log: &AccessLog, keeper: &Keeper) {
+    registry.register("endpoints", Arc::clone(fleet) as _);
+    registry.register("access-log", Arc::new(log.clone()));
+    registry.register("certificate-files", Arc::clone(keeper.store()) as _);
+    registry.config_loaded(clock::unix_now());
+}
+
+/// What is known about endpoints beside the configuration, and where it is kept.
+fn roster(snapshot: &Snapshot) -> Result<(Roster, Option<StateFile>), StartError> {
+    let mut roster = Roster::default();
+    let path = (snapshot.admin.as_ref()).and_then(|admin| admin.state_file.clone());
+    let state_file = path.map(StateFile::new);
+    if let Some(file) = &state_file {
+        roster.wishes = file.read().map_err(StartError::State)?;
+    }
+    roster.addresses = fleet::look_up(&fleet::names(snapshot, &roster));
+    Ok((roster, state_file))
+}
+
 /// Takes certificates up, and has the others issued.
 fn secure(
     snapshot: &Snapshot,
@@ -246,6 +268,7 @@ fn spawn_workers(
             acceptors: Arc::clone(acceptors),
             log: Some(log.writer()),
             opened,
+            handover: None,
         };
         let ended = sender.clone();
         let ended = move || drop(ended.send(Command::WorkerEnded));
@@ -278,7 +301,7 @@ fn worker_count(snapshot: &Snapshot) -> usize {
 }
 
 fn bind_admin(snapshot: &Snapshot) -> Result<Option<TcpListener>, StartError> {
-    let Some(address) = snapshot.admin else {
+    let Some(address) = snapshot.admin.as_ref().map(|admin| admin.address) else {
         return Ok(None);
     };
     let bound = TcpListener::bind(address).and_then(|socket| {

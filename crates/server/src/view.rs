@@ -1,9 +1,11 @@
 //! View: what the admin API shows.
 
 use crate::certificates;
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, Group};
 use crate::sockets::Listening;
 use foregate_acme::Agent;
+use foregate_admin::{EndpointState, EndpointView, UpstreamView};
+use foregate_balance::AdminState;
 use foregate_snapshot::{Action, Snapshot};
 use foregate_telemetry::clock::{self, UnixTime, now};
 use foregate_telemetry::metrics::Registry;
@@ -109,6 +111,15 @@ impl foregate_admin::View for Facts {
         certificates::view(&snapshot, &self.store, self.agent.get())
     }
 
+    fn upstreams(&self) -> Vec<UpstreamView> {
+        let groups = self.fleet.groups();
+        groups.values().map(upstream_view).collect()
+    }
+
+    fn upstream(&self, name: &str) -> Option<UpstreamView> {
+        self.fleet.group(name).as_ref().map(upstream_view)
+    }
+
     fn ready(&self) -> bool {
         !self.draining.load(Ordering::Relaxed)
     }
@@ -162,6 +173,36 @@ impl foregate_admin::View for Facts {
             "routes": routes,
             "endpoints": endpoints,
         })
+    }
+}
+
+fn upstream_view(group: &Group) -> UpstreamView {
+    let now_ms = now().millis();
+    let endpoints = group.endpoints().map(|(member, endpoint)| {
+        let state = endpoint.state(now_ms);
+        let ejected = state.ejected_until_ms;
+        EndpointView {
+            endpoint: endpoint.label().to_owned(),
+            address: member.address.map(|address| address.to_string()),
+            origin: member.origin.name().to_owned(),
+            state: match state.admin {
+                AdminState::Enabled => EndpointState::Enabled,
+                AdminState::Draining => EndpointState::Draining,
+                AdminState::Disabled => EndpointState::Disabled,
+            },
+            available: ejected.is_none()
+                && member.address.is_some()
+                && state.admin == AdminState::Enabled,
+            weight: state.weight,
+            in_flight: state.in_flight,
+            consecutive_failures: state.consecutive_failures,
+            ejected_for_ms: ejected.map(|until| until.saturating_sub(now_ms)),
+        }
+    });
+    UpstreamView {
+        name: group.plan().name.to_string(),
+        balance: group.plan().algorithm.name().to_owned(),
+        endpoints: endpoints.collect(),
     }
 }
 

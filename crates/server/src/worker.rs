@@ -1,12 +1,13 @@
 //! One worker: a thread with a runtime, sockets, pools, timers and cells of its own. A request never leaves it.
 
+use crate::fleet::Handover;
 use crate::gate::Gate;
 use crate::secure::Acceptors;
 use foregate_downstream::{
     Admission, ClientLimits, Http2Limits, Listener, ListenerMode, ListenerRules, Protocols,
     TlsRules, Worker,
 };
-use foregate_exchange::{Certificates, Plan, PlanParts, Pools, Road};
+use foregate_exchange::{Certificates, Plan, PlanParts, Road};
 use foregate_snapshot::{ClientPlan, ListenerPlan, ModePlan, Snapshot};
 use foregate_telemetry::clock::{Deadline, deadlines, now};
 use foregate_telemetry::log::{LogWriter, process};
@@ -41,6 +42,8 @@ const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) enum Order {
     /// Put a configuration in force.
     Apply(Box<Update>),
+    /// Put the same configuration in force with other endpoints.
+    Endpoints(Box<PlanParts>, Arc<Handover>),
     /// Take no more connections, finish what runs, and end.
     Drain,
     /// End, whatever runs.
@@ -57,6 +60,8 @@ pub(crate) struct Update {
     pub(crate) log: Option<LogWriter>,
     /// Listeners that are new, with this worker's sockets.
     pub(crate) opened: Vec<Opened>,
+    /// Let go of once all of it is in force.
+    pub(crate) handover: Option<Arc<Handover>>,
 }
 
 /// What a worker finds in the process, from its start to its end.
@@ -133,7 +138,6 @@ struct Shop {
     worker: Rc<Worker>,
     road: Rc<Road>,
     shard: Arc<Shard>,
-    pools: RefCell<Pools>,
     listeners: RefCell<HashMap<u32, Open>>,
     seed: u64,
 }
@@ -150,15 +154,15 @@ async fn run(
         acceptors,
         log,
         opened,
+        handover: _,
     } = update;
     let Surroundings {
         registry,
         certificates,
     } = surroundings;
     let shard = registry.shard();
-    let mut pools = Pools::default();
     let seed = number as u64;
-    let plan = Plan::build(&parts, &mut pools, &shard, seed);
+    let plan = Plan::build(&parts, None, &shard, seed);
     let random = RandomState::new().build_hasher().finish();
     let log = log.expect("the first update names the log");
     let shop = Rc::new(Shop {
@@ -171,7 +175,6 @@ async fn run(
             random,
         )),
         shard,
-        pools: RefCell::new(pools),
         listeners: RefCell::default(),
         seed,
     });
@@ -180,6 +183,7 @@ async fn run(
     loop {
         match orders.recv().await {
             Some(Order::Apply(update)) => shop.apply(*update),
+            Some(Order::Endpoints(parts, _handover)) => shop.plan(&parts),
             Some(Order::Drain) => break,
             Some(Order::Stop) | None => return shop.cut().await,
         }
@@ -206,7 +210,7 @@ async fn keep_house(shop: Rc<Shop>) {
         shop.road.flush_log();
         tick = tick.wrapping_add(1);
         if tick.is_multiple_of(SWEEP_TICKS) {
-            shop.pools.borrow().sweep(now());
+            shop.road.plan().sweep(now());
         }
     }
 }
@@ -232,10 +236,10 @@ impl Shop {
             acceptors,
             log,
             opened,
+            handover: _handover,
         } = update;
         let snapshot = &parts.snapshot;
-        let plan = Plan::build(&parts, &mut self.pools.borrow_mut(), &self.shard, self.seed);
-        self.road.set_plan(plan);
+        self.plan(&parts);
         self.worker.set_limits(client_limits(&snapshot.client));
         if let Some(log) = log {
             self.road.set_log(log);
@@ -249,6 +253,13 @@ impl Shop {
             }
         }
         self.listen(opened, snapshot, &acceptors);
+    }
+
+    /// Puts a plan in force.
+    fn plan(&self, parts: &PlanParts) {
+        let before = self.road.plan();
+        let plan = Plan::build(parts, Some(&before), &self.shard, self.seed);
+        self.road.set_plan(plan);
     }
 
     fn listen(&self, opened: Vec<Opened>, snapshot: &Arc<Snapshot>, acceptors: &Acceptors) {

@@ -1,9 +1,9 @@
 //! From settings to a snapshot.
 
-use crate::plan::{ClientPlan, Snapshot};
+use crate::plan::{AdminPlan, ClientPlan, Snapshot};
 use crate::{access_log, listeners, routes, tls, upstreams};
 use foregate_config::settings::{
-    Backslash, BodyRate, Client, DotSegments, DuplicateSlashes, EncodedSlash, Paths,
+    Admin, Backslash, BodyRate, Client, DotSegments, DuplicateSlashes, EncodedSlash, Paths,
     ServerHeader as ServerSetting, Workers,
 };
 use foregate_config::{Code, Diagnostic, Origin, Settings, settings};
@@ -63,7 +63,7 @@ fn compile_from(
         server_header,
         access_log: settings.access_log.as_ref().map(access_log::compile),
         log_level: settings.log.level,
-        admin: settings.admin.as_ref().map(|admin| admin.address),
+        admin: settings.admin.as_ref().map(admin),
         workers: match settings.workers {
             Workers::Auto => None,
             Workers::Count(count) => Some(count),
@@ -82,6 +82,13 @@ fn compile_from(
 /// A limit of 32 bits as this machine counts; no machine that this runs on has fewer.
 pub(crate) fn size(limit: u32) -> usize {
     usize::try_from(limit).unwrap_or(usize::MAX)
+}
+
+fn admin(admin: &Admin) -> AdminPlan {
+    AdminPlan {
+        address: admin.address,
+        state_file: admin.state_file.as_ref().map(|file| file.path.clone()),
+    }
 }
 
 fn client(client: &Client) -> ClientPlan {

@@ -72,7 +72,7 @@ pub struct Change {
     pub access_log: bool,
     /// Whether the process' own log's level differs.
     pub log_level: bool,
-    /// Whether the admin listener's address differs.
+    /// Whether the admin listener differs.
     pub admin: bool,
     /// Settings that differ and take effect at the next start only.
     pub restart_needed: Vec<&'static str>,
@@ -277,7 +277,7 @@ impl fmt::Display for Change {
             (self.acme, "ACME settings changed"),
             (self.access_log, "access log changed"),
             (self.log_level, "log level changed"),
-            (self.admin, "admin address changed"),
+            (self.admin, "admin listener changed"),
         ] {
             if changed {
                 words.push(what.to_owned());

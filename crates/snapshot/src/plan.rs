@@ -65,7 +65,7 @@ pub struct Snapshot {
     /// Fields that tell backends of clients' certificates; no client may send them.
     pub certificate_fields: Box<[FieldName]>,
     /// Where the admin listener listens, if there is one.
-    pub admin: Option<SocketAddr>,
+    pub admin: Option<AdminPlan>,
     /// How many workers serve requests; `None` for one per available core.
     pub workers: Option<NonZeroU16>,
     /// How long running requests may finish after TERM, QUIT or the removal of their listener.
@@ -137,6 +137,15 @@ impl ListenerPlan {
     pub fn is_tls(&self) -> bool {
         matches!(self.mode, ModePlan::Http { tls: true, .. })
     }
+}
+
+/// The admin listener.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AdminPlan {
+    /// The address that it listens on.
+    pub address: SocketAddr,
+    /// The file that keeps what was changed through the API, if anything is kept.
+    pub state_file: Option<PathBuf>,
 }
 
 /// A site.

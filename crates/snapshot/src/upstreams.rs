@@ -5,7 +5,7 @@ use crate::plan::{EndpointPlan, TimeoutPlan, UpstreamPlan};
 use crate::tls;
 use foregate_balance::{Algorithm, EjectionPolicy};
 use foregate_config::settings::{
-    Balance, Ejection, ProxyProtocolVersion, Server, ServerHost, Timeouts, Upstream,
+    Balance, Ejection, ProxyProtocolVersion, Server, ServerAddress, ServerHost, Timeouts, Upstream,
 };
 use std::time::Duration;
 
@@ -45,14 +45,27 @@ fn upstream(upstream: &Upstream) -> UpstreamPlan {
 }
 
 fn endpoint(server: &Server) -> EndpointPlan {
-    EndpointPlan {
-        host: match &server.address.host {
-            ServerHost::Ip(ip) => ip.to_string().into(),
-            ServerHost::Name(name) => name.as_str().into(),
-        },
-        port: server.address.port,
-        authority: server.address.to_string().into(),
-        weight: server.weight,
+    EndpointPlan::new(&server.address, server.weight)
+}
+
+impl EndpointPlan {
+    fn new(address: &ServerAddress, weight: u32) -> EndpointPlan {
+        EndpointPlan {
+            host: match &address.host {
+                ServerHost::Ip(ip) => ip.to_string().into(),
+                ServerHost::Name(name) => name.as_str().into(),
+            },
+            port: address.port,
+            authority: address.to_string().into(),
+            weight,
+        }
+    }
+
+    /// An endpoint from `ip:port`, `[ipv6]:port` or `name:port`, for those that no configuration names; `None` when
+    /// the text is none of these.
+    pub fn parse(address: &str, weight: u32) -> Option<EndpointPlan> {
+        let address: ServerAddress = address.parse().ok()?;
+        Some(EndpointPlan::new(&address, weight))
     }
 }
 

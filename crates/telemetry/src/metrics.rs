@@ -7,18 +7,22 @@
 //! **Cardinality is bounded** by [`Limits`]: names beyond a table's size share its slot "other" (and are counted in
 //! `foregate_metric_names_refused_total`). Outcomes other than the ordinary one are kept per route only for the
 //! first `routes_with_reasons_max` routes and together, as route "other", for the rest. Only routes and endpoints
-//! that were used appear in a scrape. A name keeps its slot for the life of the process, also when a reload drops it.
+//! that were used appear in a scrape. A route or listener keeps its slot for the life of the process, also when a reload
+//! drops it. An endpoint that is gone is no longer shown once its connections have ended, and its slot is taken over
+//! when the table is full, so that endpoints may come and go for as long as they like.
 //!
 //! `prometheus-client` is not used: its metrics are single shared atomics behind a label map that is locked and
 //! hashed on each access, so sharded cells would need a custom collector for every family, and of the crate only
 //! its encoder would remain, which writes OpenMetrics and not the text format 0.0.4 that every scraper reads.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::clock::{self, UnixTime};
 
 mod cell;
+mod endpoints;
 mod exposition;
 mod histogram;
 mod names;
@@ -37,6 +41,7 @@ pub use shard::{
 };
 pub use totals::{EndpointTotals, Totals};
 
+use endpoints::EndpointFigures;
 use names::Names;
 
 /// A route's slot.
@@ -108,6 +113,8 @@ pub struct Registry {
     reason_names: Box<[&'static str]>,
     routes: Mutex<Names>,
     endpoints: Mutex<Names>,
+    /// What the cells of slots that were taken over held at that time.
+    endpoint_bases: Mutex<HashMap<u32, EndpointFigures>>,
     listeners: Mutex<Names>,
     shards: Mutex<Vec<Arc<Shard>>>,
     gauges: Mutex<Vec<(&'static str, Arc<dyn Gauges>)>>,
@@ -144,6 +151,7 @@ impl Registry {
             reason_names: reason_names.into(),
             routes: Mutex::new(Names::new(limits.routes_max)),
             endpoints: Mutex::new(Names::new(limits.endpoints_max)),
+            endpoint_bases: Mutex::default(),
             listeners: Mutex::new(Names::new(limits.listeners_max)),
             shards: Mutex::default(),
             gauges: Mutex::default(),
@@ -171,7 +179,17 @@ impl Registry {
 
     /// The slot of an upstream's endpoint. For loading a configuration: takes a lock and may allocate.
     pub fn endpoint(&self, upstream: &str, address: &str) -> EndpointId {
-        EndpointId(lock(&self.endpoints).intern(upstream, address))
+        let slot = lock(&self.endpoints).slot(upstream, address);
+        if slot.is_taken_over {
+            let figures = EndpointFigures::read(&lock(&self.shards), slot.number);
+            lock(&self.endpoint_bases).insert(slot.number, figures);
+        }
+        EndpointId(slot.number)
+    }
+
+    /// An endpoint is no longer there. Should it come back it finds its slot again, unless it was needed.
+    pub fn endpoint_gone(&self, upstream: &str, address: &str) {
+        lock(&self.endpoints).let_go(upstream, address);
     }
 
     /// The slot of a listener. For loading a configuration: takes a lock and may allocate.

@@ -222,6 +222,15 @@ impl Gateway {
         ))
     }
 
+    /// Sends a request with a body, which may be empty, to the admin listener.
+    pub fn admin_send(&self, method: &str, target: &str, body: &str) -> Response {
+        let mut client = RawClient::connect(self.listener("admin"));
+        client.exchange(format!(
+            "{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        ))
+    }
+
     /// The metrics now.
     ///
     /// # Panics

@@ -436,6 +436,14 @@ impl Pool {
         }
     }
 
+    /// Nobody will ask for connections any more: idle ones are closed now, the others when their exchanges end.
+    pub fn retire(&self) {
+        let mut limits = self.limits.get();
+        limits.idle_max = 0;
+        self.limits.set(limits);
+        self.close_idle();
+    }
+
     /// Closes all idle connections, and shared ones once their streams have ended.
     pub fn close_idle(&self) {
         let shared = std::mem::take(&mut *self.shared.borrow_mut());

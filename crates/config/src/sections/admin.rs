@@ -1,5 +1,6 @@
 //! `[admin]`
 
+use super::files::{self, Directories};
 use crate::diagnostic::Report;
 use crate::fields::Fields;
 use crate::keys::{self, Default, Kind, Section, key};
@@ -8,7 +9,7 @@ use crate::words;
 
 pub(super) static SECTION: Section = Section {
     heading: "[admin]",
-    doc: "Metrics and health for operators. It has no authentication: keep it on an address that only operators reach.",
+    doc: "Metrics, health and changes for operators. It has no authentication: keep it on an address that only operators reach.",
     keys: &[
         key(
             "enabled",
@@ -22,15 +23,31 @@ pub(super) static SECTION: Section = Section {
             Default::Text("127.0.0.1:9180"),
             "The address it listens on.",
         ),
+        key(
+            "state_file",
+            Kind::Text(&files::FILE),
+            Default::Absent("changes are forgotten at a restart"),
+            "The file that keeps what was changed through the API, so that it survives a restart. It is written whole at every \
+             change, and made when there is none.",
+        ),
     ],
 };
 
-pub(super) fn read(fields: Fields<'_>, report: &mut Report) -> Option<Admin> {
+pub(super) fn read(
+    fields: Fields<'_>,
+    directories: Directories<'_>,
+    report: &mut Report,
+) -> Option<Admin> {
     let enabled = fields.boolean("enabled", report);
     let origin = fields
         .entry("address")
         .map_or(fields.origin, |entry| entry.node.origin);
     let address = fields.text("address", report, words::socket_address);
+    let state_file = files::optional(&fields, "state_file", directories, report);
     fields.finish();
-    enabled.then_some(Admin { origin, address })
+    enabled.then_some(Admin {
+        origin,
+        address,
+        state_file,
+    })
 }

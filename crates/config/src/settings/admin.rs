@@ -1,5 +1,6 @@
 //! `[admin]`: metrics and health for operators.
 
+use super::NamedFile;
 use crate::Origin;
 use std::net::SocketAddr;
 
@@ -10,4 +11,6 @@ pub struct Admin {
     pub origin: Origin,
     /// The address it listens on.
     pub address: SocketAddr,
+    /// The file that keeps what was changed through the API.
+    pub state_file: Option<NamedFile>,
 }

@@ -1,6 +1,7 @@
-//! Slots of dynamic names: each pair of names gets a number once and keeps it, across reloads, for good.
+//! Slots of dynamic names: each pair of names gets a number once and keeps it, across reloads; one that was let go of
+//! keeps it until the table is full and another pair needs it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 /// Two names that together stand for a slot: site and route, upstream and address.
@@ -13,6 +14,17 @@ pub(super) struct Names {
     list: Vec<Pair>,
     slots_max: u32,
     refused: u64,
+    /// Slots whose names are gone, and the same in the order in which they went; some of these have come back.
+    gone: HashSet<u32>,
+    order: VecDeque<u32>,
+}
+
+/// A pair's slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Slot {
+    pub(super) number: u32,
+    /// Whether another pair had it before.
+    pub(super) is_taken_over: bool,
 }
 
 impl Names {
@@ -23,23 +35,75 @@ impl Names {
             list: vec![["".into(), "other".into()]],
             slots_max,
             refused: 0,
+            gone: HashSet::new(),
+            order: VecDeque::new(),
         }
     }
 
     /// The slot of a pair: its own, or 0 when the table is full.
     pub(super) fn intern(&mut self, first: &str, second: &str) -> u32 {
+        self.slot(first, second).number
+    }
+
+    /// The slot of a pair: its own, one of a pair that is gone when the table is full, or else 0.
+    pub(super) fn slot(&mut self, first: &str, second: &str) -> Slot {
         let pair: Pair = [first.into(), second.into()];
+        let own = |number| Slot {
+            number,
+            is_taken_over: false,
+        };
         if let Some(slot) = self.slots.get(&pair) {
-            return *slot;
+            self.gone.remove(slot);
+            return own(*slot);
         }
         let slot = self.list.len() as u32;
         if slot > self.slots_max {
-            self.refused += 1;
-            return 0;
+            return self.take_over(pair).unwrap_or_else(|| {
+                self.refused += 1;
+                own(0)
+            });
         }
         self.slots.insert(pair.clone(), slot);
         self.list.push(pair);
-        slot
+        own(slot)
+    }
+
+    /// The slot that has been without its pair for longest.
+    fn take_over(&mut self, pair: Pair) -> Option<Slot> {
+        loop {
+            let number = self.order.pop_front()?;
+            if !self.gone.remove(&number) {
+                continue;
+            }
+            let before = std::mem::replace(&mut self.list[number as usize], pair.clone());
+            self.slots.remove(&before);
+            self.slots.insert(pair, number);
+            return Some(Slot {
+                number,
+                is_taken_over: true,
+            });
+        }
+    }
+
+    /// A pair is no longer there. It keeps its slot until another pair needs it.
+    pub(super) fn let_go(&mut self, first: &str, second: &str) {
+        let pair: Pair = [first.into(), second.into()];
+        let Some(slot) = self.slots.get(&pair).copied() else {
+            return;
+        };
+        if self.gone.insert(slot) {
+            // What came back is noted twice, so that who comes and goes does not make the list grow for ever.
+            if self.order.len() > 2 * self.slots_max as usize {
+                let gone = &self.gone;
+                self.order.retain(|slot| gone.contains(slot));
+            }
+            self.order.push_back(slot);
+        }
+    }
+
+    /// Whether the pair of a slot is gone.
+    pub(super) fn gone(&self) -> HashSet<u32> {
+        self.gone.clone()
     }
 
     /// All names by slot, "other" first.
@@ -68,5 +132,37 @@ mod tests {
         assert_eq!(names.intern("a", "y"), 2);
         assert_eq!(names.refused(), 1);
         assert_eq!(names.list().len(), 3);
+    }
+
+    #[test]
+    fn a_full_table_has_room_for_those_who_come_when_others_have_gone() {
+        let mut names = Names::new(2);
+        names.intern("a", "x");
+        names.intern("a", "y");
+        names.let_go("a", "x");
+        names.let_go("a", "x");
+        names.let_go("nobody", "");
+        let back = names.slot("a", "x");
+        assert_eq!((back.number, back.is_taken_over), (1, false));
+        assert_eq!(names.intern("b", "z"), 0);
+        names.let_go("a", "y");
+        names.let_go("a", "x");
+        let taken = names.slot("b", "z");
+        // The one that came back in between has gone first all the same, and only once.
+        assert!(taken.is_taken_over);
+        assert!(names.slot("c", "z").is_taken_over);
+        assert_eq!(names.intern("d", "z"), 0);
+        assert_eq!(names.list().len(), 3);
+        assert!(names.gone().is_empty());
+    }
+
+    #[test]
+    fn who_comes_and_goes_makes_nothing_grow() {
+        let mut names = Names::new(3);
+        for _ in 0..1_000 {
+            names.intern("a", "x");
+            names.let_go("a", "x");
+        }
+        assert!(names.order.len() <= 8, "{}", names.order.len());
     }
 }

@@ -8,8 +8,7 @@ use super::exposition::{Exposition, Kind};
 use super::histogram::HistogramSnapshot;
 use super::names::Pair;
 use super::shard::{
-    CIPHERS, CLASSES, EndpointCells, EndpointFailure, HANDSHAKES, ListenerCells, Refusal,
-    RouteCells, Shard, TlsCells,
+    CIPHERS, CLASSES, HANDSHAKES, ListenerCells, Refusal, RouteCells, Shard, TlsCells,
 };
 use super::{Registry, lock, process};
 use crate::clock;
@@ -24,7 +23,7 @@ impl Registry {
         scrape_failed(out, &shards, &self.reason_names);
         scrape_routes(out, &shards, &lock(&self.routes).list());
         scrape_route_outcomes(out, &shards, &lock(&self.routes).list(), &self.reason_names);
-        scrape_endpoints(out, &shards, &lock(&self.endpoints).list());
+        self.scrape_endpoints(out, &shards);
         scrape_listeners(out, &shards, &lock(&self.listeners).list());
         scrape_tls(out, &shards, &lock(&self.listeners).list());
         // Cloned, so that a collector may itself use the registry.
@@ -95,12 +94,12 @@ impl Registry {
 }
 
 /// Sums one counter over the shards.
-fn sum<T>(cells: &[&T], counter: impl Fn(&T) -> &Counter) -> u64 {
+pub(super) fn sum<T>(cells: &[&T], counter: impl Fn(&T) -> &Counter) -> u64 {
     cells.iter().map(|cells| counter(cells).read()).sum()
 }
 
 /// Sums one level over the shards.
-fn level_sum<T>(cells: &[&T], level: impl Fn(&T) -> &Level) -> u64 {
+pub(super) fn level_sum<T>(cells: &[&T], level: impl Fn(&T) -> &Level) -> u64 {
     cells.iter().map(|cells| level(cells).read()).sum()
 }
 
@@ -217,84 +216,6 @@ fn scrape_route_outcomes(
                 out.count(family, &labels, count);
             }
         }
-    }
-}
-
-/// A counter of an endpoint: metric name, help, cell.
-type EndpointCounter = (&'static str, &'static str, fn(&EndpointCells) -> &Counter);
-
-const ENDPOINT_COUNTERS: [EndpointCounter; 5] = [
-    (
-        "foregate_endpoint_requests_total",
-        "Attempts sent to an endpoint.",
-        |cells| &cells.requests,
-    ),
-    (
-        "foregate_endpoint_retries_total",
-        "Attempts that were a request's second or later try.",
-        |cells| &cells.retries,
-    ),
-    (
-        "foregate_endpoint_connects_total",
-        "Connections dialled, successfully or not.",
-        |cells| &cells.connects,
-    ),
-    (
-        "foregate_endpoint_pool_hits_total",
-        "Attempts that found an idle connection.",
-        |cells| &cells.pool_hits,
-    ),
-    (
-        "foregate_endpoint_pool_misses_total",
-        "Attempts that had to dial or wait.",
-        |cells| &cells.pool_misses,
-    ),
-];
-
-fn scrape_endpoints(out: &mut Exposition, shards: &[Arc<Shard>], names: &[Pair]) {
-    let counters = ENDPOINT_COUNTERS.map(|(name, help, _)| out.family(name, Kind::Counter, help));
-    let failures = out.family(
-        "foregate_endpoint_failures_total",
-        Kind::Counter,
-        "Failed attempts by kind.",
-    );
-    let connections = out.family(
-        "foregate_endpoint_connections",
-        Kind::Gauge,
-        "Connections open to an endpoint, idle and busy.",
-    );
-    let seconds = out.family(
-        "foregate_endpoint_response_seconds",
-        Kind::Summary,
-        "From sending an attempt to the head of its answer.",
-    );
-    for (slot, [upstream, address]) in (0..).zip(names) {
-        let cells: Vec<&EndpointCells> = shards
-            .iter()
-            .filter_map(|shard| shard.endpoints.peek(slot))
-            .collect();
-        let used = cells
-            .iter()
-            .any(|cells| cells.requests.read() > 0 || cells.connects.read() > 0);
-        if !used {
-            continue;
-        }
-        let labels = [("upstream", &**upstream), ("endpoint", &**address)];
-        for (family, (_, _, counter)) in counters.into_iter().zip(ENDPOINT_COUNTERS) {
-            out.count(family, &labels, sum(&cells, counter));
-        }
-        for kind in EndpointFailure::ALL {
-            let count = sum(&cells, |cells| &cells.failures[kind as usize]);
-            if count > 0 {
-                let labels = [labels[0], labels[1], ("kind", kind.name())];
-                out.count(failures, &labels, count);
-            }
-        }
-        let open = level_sum(&cells, |cells| &cells.connections);
-        out.count(connections, &labels, open);
-        let micros = sum(&cells, |cells| &cells.answer_micros);
-        let answers = sum(&cells, |cells| &cells.answers);
-        out.summary(seconds, &labels, micros, answers);
     }
 }
 

@@ -181,6 +181,37 @@ fn slots_survive_reloads_and_overflow_into_other() {
 }
 
 #[test]
+fn endpoints_come_and_go_within_the_table() {
+    let limits = Limits {
+        endpoints_max: 2,
+        ..Limits::default()
+    };
+    let registry = Registry::with_limits(REASONS, limits);
+    let shard = registry.shard();
+    let requests = |name: &str| {
+        format!("foregate_endpoint_requests_total{{upstream=\"app\",endpoint=\"{name}\"}}")
+    };
+    let stays = registry.endpoint("app", "stays");
+    for number in 0..1_000 {
+        let name = format!("10.0.0.{number}:80");
+        let id = registry.endpoint("app", &name);
+        assert_ne!(id, EndpointId::OTHER);
+        shard.endpoint(id).requests.add(number + 1);
+        shard.endpoint(stays).requests.one();
+        shard.endpoint(id).connections.up();
+        registry.endpoint_gone("app", &name);
+        let samples = parse(&registry.render());
+        check(&samples, &requests(&name), (number + 1) as f64);
+        check(&samples, &requests("stays"), (number + 1) as f64);
+        // Its last connection ends: it is shown no more.
+        shard.endpoint(id).connections.down();
+        assert!(!parse(&registry.render()).contains_key(&requests(&name)));
+    }
+    let refused = "foregate_metric_names_refused_total{table=\"endpoints\"}";
+    check(&parse(&registry.render()), refused, 0.0);
+}
+
+#[test]
 fn hostile_names_stay_inside_their_quotes() {
     let registry = Registry::new(REASONS);
     let route = registry.route("a\"} 1\nevil_total 5", "back\\slash");

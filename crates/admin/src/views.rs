@@ -1,0 +1,39 @@
+//! What is shown, as types: the document of the API is made from them.
+
+use crate::EndpointState;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// An upstream and what it has at present.
+#[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
+pub struct UpstreamView {
+    /// Its name.
+    pub name: String,
+    /// How an endpoint is chosen.
+    pub balance: String,
+    /// Its endpoints, in the order that they are picked by.
+    pub endpoints: Vec<EndpointView>,
+}
+
+/// An endpoint and how it is.
+#[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
+pub struct EndpointView {
+    /// `host:port`, as it is written.
+    pub endpoint: String,
+    /// Where it listens; null while its name does not resolve. A name with several addresses is as many endpoints.
+    pub address: Option<String>,
+    /// Who says that it is there: `config`, `api`, or the kind of discovery.
+    pub origin: String,
+    /// Whether it takes requests, as far as operators are asked.
+    pub state: EndpointState,
+    /// Whether it can be chosen at present.
+    pub available: bool,
+    /// Its share of requests relative to its siblings.
+    pub weight: u32,
+    /// Requests that it works on.
+    pub in_flight: u32,
+    /// Failures since its last success.
+    pub consecutive_failures: u32,
+    /// For how long it is still left out, if it failed too often.
+    pub ejected_for_ms: Option<u64>,
+}

@@ -1,0 +1,165 @@
+//! Endpoints that change while a configuration stays in force.
+
+use super::{Command, Control, Controller, RESOLVE_INTERVAL};
+use crate::fleet::{self, Addresses, Changed, Handover};
+use crate::worker::Order;
+use foregate_admin::{EndpointChange, Refusal, RefusalKind};
+use foregate_snapshot::EndpointPlan;
+use foregate_telemetry::clock::now;
+use foregate_telemetry::log::process;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::Duration;
+
+/// How long workers may take until a change of an endpoint is in force everywhere.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What came of a wish.
+pub(crate) type Answer = Result<(), Refusal>;
+
+impl Controller {
+    /// Changes an endpoint of an upstream, and waits until every worker goes by it.
+    pub(crate) fn change_endpoint(
+        &self,
+        upstream: &str,
+        endpoint: &str,
+        change: EndpointChange,
+    ) -> Answer {
+        let gone = |_| Refusal::new(RefusalKind::Failed, "the server is ending".to_owned());
+        let (answer, outcome) = sync_channel(1);
+        let command = Command::Endpoint {
+            upstream: upstream.into(),
+            endpoint: endpoint.into(),
+            change,
+            answer,
+        };
+        self.commands.send(command).map_err(|_| gone(()))?;
+        outcome.recv_timeout(CHANGE_TIMEOUT).unwrap_or_else(|_| {
+            let detail = "the workers did not take the change up in time";
+            Err(Refusal::new(RefusalKind::Failed, detail.to_owned()))
+        })
+    }
+}
+
+impl Control {
+    /// Takes an operator's wish up.
+    pub(super) fn change_endpoint(
+        &mut self,
+        upstream: &str,
+        endpoint: &str,
+        change: &EndpointChange,
+        answer: SyncSender<Answer>,
+    ) {
+        match self.wish(upstream, endpoint, change) {
+            Ok(name) => {
+                self.look_up_new(&name);
+                // Told only once the last worker goes by it.
+                let done = move || drop(answer.send(Ok(())));
+                self.renew_endpoints(&[name], done);
+            }
+            // Who asked may have gone.
+            Err(refusal) => drop(answer.send(Err(refusal))),
+        }
+    }
+
+    fn wish(
+        &mut self,
+        upstream: &str,
+        endpoint: &str,
+        change: &EndpointChange,
+    ) -> Result<Arc<str>, Refusal> {
+        if self.draining_until.is_some() {
+            let detail = "the server is draining";
+            return Err(Refusal::new(RefusalKind::Conflict, detail.to_owned()));
+        }
+        let inner = &mut self.inner;
+        let group = inner.fleet.group(upstream).ok_or_else(|| {
+            let detail = format!("there is no upstream `{upstream}`");
+            Refusal::new(RefusalKind::NotFound, detail)
+        })?;
+        let parsed = EndpointPlan::parse(endpoint, 1).ok_or_else(|| {
+            let detail = format!("`{endpoint}` is not ip:port, [ipv6]:port or name:port");
+            Refusal::new(RefusalKind::Invalid, detail)
+        })?;
+        let authority = &parsed.authority;
+        let is_there = (group.members.iter()).any(|one| one.endpoint.authority == *authority);
+        let before = inner.roster.wishes.clone();
+        let wishes = &mut inner.roster.wishes;
+        wishes.change(upstream, authority, change, is_there)?;
+        if let Some(file) = &inner.state_file
+            && let Err(problem) = file.write(wishes)
+        {
+            *wishes = before;
+            return Err(Refusal::new(RefusalKind::Failed, problem));
+        }
+        let values: &[process::Value<'_>] = &[
+            ("upstream", &upstream),
+            ("endpoint", authority),
+            ("change", change),
+        ];
+        process::info("an endpoint was changed by the admin API", values);
+        Ok(Arc::clone(&group.plan().name))
+    }
+
+    /// Names that nobody has looked up yet are, on a thread of their own.
+    fn look_up_new(&self, upstream: &str) {
+        let inner = &self.inner;
+        let Some(group) = inner.fleet.group(upstream) else {
+            return;
+        };
+        let mut names = inner.roster.names(group.plan());
+        names.retain(|name| !inner.roster.addresses.contains_key(name));
+        self.look_up(names);
+    }
+
+    /// Gives workers these upstreams with the endpoints that they have now. `done` is called when all go by them.
+    pub(super) fn renew_endpoints(
+        &mut self,
+        upstreams: &[Arc<str>],
+        done: impl FnOnce() + Send + Sync + 'static,
+    ) {
+        let inner = &mut self.inner;
+        let (fleet, registry) = (&inner.fleet, &inner.registry);
+        let Some(changed) = fleet.renew(upstreams, &inner.parts, &inner.roster, registry) else {
+            return done();
+        };
+        let Changed { parts, removed } = changed;
+        inner.parts = parts.clone();
+        let handover = Arc::new(Handover::new(removed).then(done));
+        self.order(|_| Order::Endpoints(Box::new(parts.clone()), Arc::clone(&handover)));
+    }
+
+    /// Looks all names of backends up again.
+    pub(super) fn look_up_again(&mut self) {
+        self.resolve_at = now().plus(RESOLVE_INTERVAL);
+        let names = fleet::names(&self.inner.snapshot, &self.inner.roster);
+        self.look_up(names);
+    }
+
+    fn look_up(&self, names: Vec<fleet::Name>) {
+        if names.is_empty() {
+            return;
+        }
+        let controller = self.inner.controller.clone();
+        std::thread::spawn(move || {
+            controller.tell(Command::Resolved(fleet::look_up(&names)));
+        });
+    }
+
+    /// Takes new addresses up; a name that has just stopped resolving keeps its last ones.
+    pub(super) fn resolved(&mut self, found: Addresses) {
+        let inner = &mut self.inner;
+        let mut changed = false;
+        for (name, addresses) in found {
+            changed |= inner.roster.addresses.get(&name) != Some(&addresses);
+            inner.roster.addresses.insert(name, addresses);
+        }
+        if !changed || self.draining_until.is_some() {
+            return;
+        }
+        process::info("addresses of backends have changed", &[]);
+        let upstreams = inner.snapshot.upstreams.iter();
+        let all: Vec<Arc<str>> = upstreams.map(|plan| Arc::clone(&plan.name)).collect();
+        self.renew_endpoints(&all, || {});
+    }
+}

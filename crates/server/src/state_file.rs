@@ -1,0 +1,90 @@
+//! The file that keeps what operators have changed, so that it survives a restart.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "read at the start and written by the control thread, which serves nobody"
+)]
+
+use crate::wishes::Wishes;
+use foregate_telemetry::log::process;
+use serde_json::{Value, json};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+
+/// The form of the file that is written and read.
+const VERSION: u64 = 1;
+
+/// Bytes of a file that is read.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// The file.
+#[derive(Debug)]
+pub(crate) struct StateFile {
+    path: PathBuf,
+}
+
+impl StateFile {
+    pub(crate) fn new(path: PathBuf) -> StateFile {
+        StateFile { path }
+    }
+
+    /// What it keeps: nothing while it is not there.
+    ///
+    /// # Errors
+    /// It is there and can't be read, or some other program has written it: better no start than one that forgets.
+    pub(crate) fn read(&self) -> Result<Wishes, String> {
+        let shown = self.path.display();
+        let refuse = |problem: &dyn std::fmt::Display| {
+            format!(
+                "the state of the admin API in {shown} can't be read: {problem}\n  \
+                 move the file away to start with what the configuration says alone"
+            )
+        };
+        let mut text = String::new();
+        match File::open(&self.path) {
+            Ok(file) => file
+                .take(FILE_BYTES_MAX)
+                .read_to_string(&mut text)
+                .map_err(|error| refuse(&error))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Wishes::default()),
+            Err(error) => return Err(refuse(&error)),
+        };
+        let value: Value = serde_json::from_str(&text).map_err(|error| refuse(&error))?;
+        if value["version"] != VERSION {
+            return Err(refuse(&format!("version {VERSION} is expected")));
+        }
+        let wishes = Wishes::from_json(&value["endpoints"]).map_err(|error| refuse(&error))?;
+        if !wishes.is_empty() {
+            let values: &[process::Value<'_>] = &[("file", &shown)];
+            process::info("changes of the admin API are in force again", values);
+        }
+        Ok(wishes)
+    }
+
+    /// Writes it whole: a crash leaves what was there before, or what is there now.
+    ///
+    /// # Errors
+    /// It can't be written; what was there is still there.
+    pub(crate) fn write(&self, wishes: &Wishes) -> Result<(), String> {
+        let value = json!({ "version": VERSION, "endpoints": wishes.to_json() });
+        let text = format!("{value:#}\n");
+        let mut beside = self.path.clone().into_os_string();
+        beside.push(".new");
+        let written = (|| {
+            let mut file = File::create(&beside)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&beside, &self.path)?;
+            let folder = self
+                .path
+                .parent()
+                .filter(|path| !path.as_os_str().is_empty());
+            File::open(folder.unwrap_or(".".as_ref()))?.sync_all()
+        })();
+        written.map_err(|error: io::Error| {
+            let shown = self.path.display();
+            format!("the state of the admin API can't be written to {shown}: {error}")
+        })
+    }
+}

@@ -1,0 +1,135 @@
+//! What is told of endpoints, which may come and go.
+
+use std::sync::Arc;
+
+use super::cell::Counter;
+use super::exposition::{Exposition, Kind};
+use super::scrape::{level_sum, sum};
+use super::shard::{EndpointCells, EndpointFailure, Shard};
+use super::{Registry, lock};
+
+/// A counter of an endpoint: metric name, help, cell.
+type EndpointCounter = (&'static str, &'static str, fn(&EndpointCells) -> &Counter);
+
+const COUNTERS: [EndpointCounter; 5] = [
+    (
+        "foregate_endpoint_requests_total",
+        "Attempts sent to an endpoint.",
+        |cells| &cells.requests,
+    ),
+    (
+        "foregate_endpoint_retries_total",
+        "Attempts that were a request's second or later try.",
+        |cells| &cells.retries,
+    ),
+    (
+        "foregate_endpoint_connects_total",
+        "Connections dialled, successfully or not.",
+        |cells| &cells.connects,
+    ),
+    (
+        "foregate_endpoint_pool_hits_total",
+        "Attempts that found an idle connection.",
+        |cells| &cells.pool_hits,
+    ),
+    (
+        "foregate_endpoint_pool_misses_total",
+        "Attempts that had to dial or wait.",
+        |cells| &cells.pool_misses,
+    ),
+];
+
+/// The counters of one slot, summed over the workers.
+#[derive(Clone, Debug, Default)]
+pub(super) struct EndpointFigures {
+    counters: [u64; COUNTERS.len()],
+    failures: [u64; EndpointFailure::ALL.len()],
+    answers: u64,
+    answer_micros: u64,
+    /// Connections open: a level, so it has no base.
+    open: u64,
+}
+
+impl EndpointFigures {
+    pub(super) fn read(shards: &[Arc<Shard>], slot: u32) -> EndpointFigures {
+        let cells: Vec<&EndpointCells> = shards
+            .iter()
+            .filter_map(|shard| shard.endpoints.peek(slot))
+            .collect();
+        EndpointFigures {
+            counters: COUNTERS.map(|(_, _, counter)| sum(&cells, counter)),
+            failures: EndpointFailure::ALL
+                .map(|kind| sum(&cells, |cells| &cells.failures[kind as usize])),
+            answers: sum(&cells, |cells| &cells.answers),
+            answer_micros: sum(&cells, |cells| &cells.answer_micros),
+            open: level_sum(&cells, |cells| &cells.connections),
+        }
+    }
+
+    /// What was counted since the slot was taken over.
+    fn since(mut self, base: &EndpointFigures) -> EndpointFigures {
+        let minus = |now: &mut u64, then: u64| *now = now.saturating_sub(then);
+        for (now, then) in self.counters.iter_mut().zip(base.counters) {
+            minus(now, then);
+        }
+        for (now, then) in self.failures.iter_mut().zip(base.failures) {
+            minus(now, then);
+        }
+        minus(&mut self.answers, base.answers);
+        minus(&mut self.answer_micros, base.answer_micros);
+        self
+    }
+
+    fn is_used(&self) -> bool {
+        let [requests, _, connects, ..] = self.counters;
+        requests > 0 || connects > 0
+    }
+}
+
+impl Registry {
+    pub(super) fn scrape_endpoints(&self, out: &mut Exposition, shards: &[Arc<Shard>]) {
+        let counters = COUNTERS.map(|(name, help, _)| out.family(name, Kind::Counter, help));
+        let failures = out.family(
+            "foregate_endpoint_failures_total",
+            Kind::Counter,
+            "Failed attempts by kind.",
+        );
+        let connections = out.family(
+            "foregate_endpoint_connections",
+            Kind::Gauge,
+            "Connections open to an endpoint, idle and busy.",
+        );
+        let seconds = out.family(
+            "foregate_endpoint_response_seconds",
+            Kind::Summary,
+            "From sending an attempt to the head of its answer.",
+        );
+        let (names, gone) = {
+            let table = lock(&self.endpoints);
+            (table.list(), table.gone())
+        };
+        let bases = lock(&self.endpoint_bases).clone();
+        for (slot, [upstream, address]) in (0..).zip(&names) {
+            let mut figures = EndpointFigures::read(shards, slot);
+            if let Some(base) = bases.get(&slot) {
+                figures = figures.since(base);
+            }
+            if !figures.is_used() || (gone.contains(&slot) && figures.open == 0) {
+                continue;
+            }
+            let labels = [("upstream", &**upstream), ("endpoint", &**address)];
+            for (family, count) in counters.into_iter().zip(figures.counters) {
+                out.count(family, &labels, count);
+            }
+            for (kind, count) in EndpointFailure::ALL.into_iter().zip(figures.failures) {
+                if count > 0 {
+                    let labels = [labels[0], labels[1], ("kind", kind.name())];
+                    out.count(failures, &labels, count);
+                }
+            }
+            out.count(connections, &labels, figures.open);
+            let (micros, answers) = (figures.answer_micros, figures.answers);
+            out.summary(seconds, &labels, micros, answers);
+        }
+    }
+}

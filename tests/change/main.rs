@@ -1,0 +1,4 @@
+//! Stories about what changes while requests run: endpoints, configurations, and what stays.
+
+mod endpoints;
+mod load;
