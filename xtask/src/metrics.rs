@@ -17,6 +17,7 @@ pub(crate) fn collect(path: &Path, text: &str, source: &Source, names: &mut BTre
         "crates/server",
         "crates/acme",
         "crates/tls",
+        "crates/upstream",
     ];
     let in_product = rooms.iter().any(|room| path.starts_with(room));
     if !in_product || path.ends_with("tests.rs") {

@@ -45,6 +45,8 @@ fn app() -> UpstreamView {
             in_flight: 0,
             consecutive_failures: 0,
             ejected_for_ms: None,
+            health: "unknown".to_owned(),
+            probe: None,
         }],
     }
 }

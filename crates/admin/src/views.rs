@@ -36,4 +36,34 @@ pub struct EndpointView {
     pub consecutive_failures: u32,
     /// For how long it is still left out, if it failed too often.
     pub ejected_for_ms: Option<u64>,
+    /// What probes say: `unknown`, `healthy` or `unhealthy`.
+    pub health: String,
+    /// What probes heard; null where there are none.
+    pub probe: Option<ProbeView>,
+}
+
+/// What probes of an endpoint heard.
+#[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
+pub struct ProbeView {
+    /// For how long its health has been what it is.
+    pub for_ms: u64,
+    /// Probes that have ended.
+    pub probes: u64,
+    /// How many of them ended badly.
+    pub failures: u64,
+    /// The last results, oldest first.
+    pub history: Vec<ProbeResultView>,
+}
+
+/// What one probe heard.
+#[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
+pub struct ProbeResultView {
+    /// How long ago it ended.
+    pub ago_ms: u64,
+    /// How long it took.
+    pub took_us: u64,
+    /// What was wrong; null when nothing was.
+    pub fault: Option<String>,
+    /// The status that came, where that was what was wrong.
+    pub status: Option<u32>,
 }

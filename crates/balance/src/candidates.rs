@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::endpoint::{AdminState, Endpoint};
+use crate::probe::Health;
 
 /// Why an endpoint can or can't be picked at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub enum Standing {
         /// When that ends.
         until_ms: u64,
     },
+    /// Its probes fail.
+    Unhealthy,
     /// It finishes what it has.
     Draining,
     /// It was taken out of service.
@@ -32,6 +35,7 @@ impl Standing {
             Standing::Available => "available",
             Standing::Tried => "tried",
             Standing::Ejected { .. } => "ejected",
+            Standing::Unhealthy => "unhealthy",
             Standing::Draining => "draining",
             Standing::Disabled => "disabled",
             Standing::Weightless => "weightless",
@@ -88,7 +92,7 @@ pub struct Candidates<'a> {
     pub(crate) weights: &'a [u32],
     pub(crate) now_ms: u64,
     pub(crate) tried: &'a Tried,
-    /// Nothing better is left: ejections don't count.
+    /// Nothing better is left: ejections and failed probes don't count.
     pub(crate) panic: bool,
 }
 
@@ -115,6 +119,7 @@ impl Candidates<'_> {
         }
         match endpoint.ejected_until_ms(self.now_ms) {
             Some(until_ms) if !self.panic => Standing::Ejected { until_ms },
+            _ if endpoint.health() == Health::Unhealthy && !self.panic => Standing::Unhealthy,
             _ => Standing::Available,
         }
     }

@@ -1,5 +1,6 @@
 //! An endpoint's state, shared by all workers. All of it is atomics: nobody waits for anybody.
 
+use crate::probe::Health;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
@@ -40,6 +41,8 @@ pub struct Endpoint {
     label: Box<str>,
     weight: AtomicU32,
     admin: AtomicU8,
+    /// What probes say of it, a [`Health`].
+    health: AtomicU8,
     /// Failures since the last success.
     pub(crate) failures: AtomicU32,
     /// How many doublings the next ejection's time has had.
@@ -58,6 +61,8 @@ pub struct EndpointState {
     pub weight: u32,
     /// What the operator wants.
     pub admin: AdminState,
+    /// What probes say of it.
+    pub health: Health,
     /// Requests it works on.
     pub in_flight: u32,
     /// Failures since the last success.
@@ -76,6 +81,7 @@ impl Endpoint {
             label: label.into(),
             weight: AtomicU32::new(weight),
             admin: AtomicU8::new(AdminState::Enabled as u8),
+            health: AtomicU8::new(Health::Unknown as u8),
             failures: AtomicU32::new(0),
             ejections: AtomicU32::new(0),
             ejected_until_ms: AtomicU64::new(0),
@@ -115,6 +121,22 @@ impl Endpoint {
     /// Changes what the operator wants of it.
     pub fn set_admin(&self, admin: AdminState) {
         self.admin.store(admin as u8, Ordering::Relaxed);
+    }
+
+    /// What probes say of it.
+    #[must_use]
+    #[inline]
+    pub fn health(&self) -> Health {
+        match self.health.load(Ordering::Relaxed) {
+            0 => Health::Unknown,
+            1 => Health::Healthy,
+            _ => Health::Unhealthy,
+        }
+    }
+
+    /// Takes over what probes say of it.
+    pub fn set_health(&self, health: Health) {
+        self.health.store(health as u8, Ordering::Relaxed);
     }
 
     /// Requests it works on, of all workers.
@@ -162,6 +184,7 @@ impl Endpoint {
             label: self.label.clone(),
             weight: self.weight(),
             admin: self.admin(),
+            health: self.health(),
             in_flight: self.in_flight(),
             consecutive_failures: self.failures.load(Ordering::Relaxed),
             ejected_until_ms: self.ejected_until_ms(now_ms),

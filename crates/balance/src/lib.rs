@@ -16,6 +16,7 @@ mod endpoint;
 mod least_requests;
 mod pick;
 mod power_of_two;
+mod probe;
 mod random;
 mod round_robin;
 
@@ -23,3 +24,7 @@ pub use candidates::{Candidates, Standing, Tried};
 pub use ejection::{EjectionPolicy, Outcome, Verdict, observe};
 pub use endpoint::{AdminState, Endpoint, EndpointState, InFlight};
 pub use pick::{Algorithm, CandidateNote, NoEndpoint, Pick, PickReason, Picker};
+pub use probe::{
+    BodyMatch, Expectation, Health, HttpQuestion, PROBE_HISTORY_MAX, ProbeFault, ProbePlan,
+    ProbeRecord, ProbeResult, Question, Rhythm, STATUS_RANGES_MAX, Statuses,
+};

@@ -63,7 +63,7 @@ pub enum PickReason {
     PowerOfTwo,
     /// It was drawn.
     Random,
-    /// Every endpoint that is enabled and not yet tried is ejected: any of them is better than none.
+    /// Every endpoint that is enabled and not yet tried is ejected or unhealthy: any of them is better than none.
     Panic,
 }
 

@@ -16,6 +16,7 @@ mod listeners;
 mod log;
 mod matching;
 mod paths;
+mod probe;
 mod proxying;
 mod responses;
 mod routes;

@@ -14,6 +14,7 @@ mod listener;
 mod log;
 mod matching;
 mod paths;
+mod probe;
 mod proxy;
 mod rules;
 mod site;
@@ -34,6 +35,7 @@ pub use listener::{Listener, Mode};
 pub use log::{Log, LogLevel};
 pub use matching::{HostPattern, PathMatch, Rank, ValueMatch};
 pub use paths::{Backslash, DotSegments, DuplicateSlashes, EncodedSlash, Paths};
+pub use probe::{Probe, ProbeBody, ProbeQuestion, ProbeRequest};
 pub use rules::{FieldRules, FieldValue, ValuePlaceholder};
 pub use site::{FieldMatch, Route, Site, SiteHost};
 pub use site_tls::{

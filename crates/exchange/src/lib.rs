@@ -24,6 +24,7 @@ mod passage;
 mod patience;
 mod plan;
 mod policies;
+mod probing;
 mod random;
 mod relay;
 mod route;

@@ -236,25 +236,29 @@ fn upstream(
         endpoints,
         pools,
         ejection: plan.ejection,
-        call_limits: CallLimits {
-            head: HeadLimits {
-                head_bytes_max: plan.response_head_bytes_max,
-                fields_max: plan.response_fields_max,
-                target_bytes_max: 0,
-            },
-            body: BodyLimits {
-                body_bytes_max: None,
-                chunk_extension_bytes_max: snapshot.client.chunk_extension_bytes_max,
-                trailer_bytes_max: snapshot.client.trailer_bytes_max,
-                trailer_fields_max: plan.response_fields_max,
-            },
-        },
+        call_limits: call_limits(snapshot, plan),
         tries_max: plan.tries_max,
         grpc_web: plan.grpc_web,
     }
 }
 
-fn pool_limits(snapshot: &Snapshot, plan: &UpstreamPlan) -> PoolLimits {
+pub(crate) fn call_limits(snapshot: &Snapshot, plan: &UpstreamPlan) -> CallLimits {
+    CallLimits {
+        head: HeadLimits {
+            head_bytes_max: plan.response_head_bytes_max,
+            fields_max: plan.response_fields_max,
+            target_bytes_max: 0,
+        },
+        body: BodyLimits {
+            body_bytes_max: None,
+            chunk_extension_bytes_max: snapshot.client.chunk_extension_bytes_max,
+            trailer_bytes_max: snapshot.client.trailer_bytes_max,
+            trailer_fields_max: plan.response_fields_max,
+        },
+    }
+}
+
+pub(crate) fn pool_limits(snapshot: &Snapshot, plan: &UpstreamPlan) -> PoolLimits {
     let http2 = &snapshot.client.http2;
     let ack_timeout_ms = http2.ack_timeout.as_millis() as u64;
     PoolLimits {

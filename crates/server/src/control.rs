@@ -21,6 +21,7 @@ use foregate_snapshot::{Snapshot, diff};
 use foregate_telemetry::clock::{self, Moment, now};
 use foregate_telemetry::log::{AccessLog, LogWriter, process};
 use foregate_telemetry::metrics::Registry;
+use foregate_upstream::Prober;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
@@ -126,6 +127,7 @@ pub(crate) struct Inner {
     /// What workers have.
     pub(crate) parts: PlanParts,
     pub(crate) fleet: Arc<Fleet>,
+    pub(crate) prober: Arc<Prober>,
     pub(crate) keeper: Keeper,
     pub(crate) secured: Secured,
     pub(crate) log: AccessLog,
@@ -377,6 +379,7 @@ impl Control {
                 .fleet
                 .parts(&snapshot, &inner.roster, &inner.secured, &inner.registry);
         let handover = Arc::new(Handover::new(removed));
+        inner.prober.set(parts.probe_targets());
         inner.parts = parts.clone();
         let acceptors = Arc::clone(&inner.secured.acceptors);
         inner.snapshot = snapshot;

@@ -5,6 +5,7 @@
 //! ```text
 //! main thread: control (loads, compiles, swaps)    one thread per worker: a current-thread runtime,
 //! front thread: signals, admin API                 its own sockets, pools, timers, metric shard
+//! probes thread: asks endpoints how they are
 //! log thread: writes access log lines
 //! ```
 //!
@@ -19,6 +20,7 @@ mod credentials;
 mod fleet;
 mod front;
 mod gate;
+mod probing;
 mod reasons;
 mod secure;
 mod sockets;

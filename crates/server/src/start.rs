@@ -4,6 +4,7 @@ use crate::control::{Command, Control, Controller, Exit, Inner};
 use crate::credentials::Credentials;
 use crate::fleet::{self, Fleet, Roster};
 use crate::front;
+use crate::probing;
 use crate::reasons;
 use crate::secure::{Acceptors, Keeper, Secured};
 use crate::sockets::{self, BindError, Listening};
@@ -117,6 +118,7 @@ impl Server {
         let (roster, state_file) = roster(&snapshot)?;
         let parts = fleet.parts(&snapshot, &roster, &secured, &registry).parts;
         register(&registry, &fleet, &log, &keeper);
+        let prober = probing::start(&parts, &registry).map_err(StartError::System)?;
         let (sender, commands) = sync_channel(64);
         let surroundings = Surroundings {
             registry: Arc::clone(&registry),
@@ -133,7 +135,7 @@ impl Server {
         let listeners = bound(&listening);
         let facts = Arc::new(Facts::new(
             Arc::clone(&registry),
-            Arc::clone(&fleet),
+            (Arc::clone(&fleet), Arc::clone(&prober)),
             Arc::clone(&snapshot),
             loaded.origin,
             &listening,
@@ -153,6 +155,7 @@ impl Server {
             state_file,
             parts,
             fleet,
+            prober,
             keeper,
             secured,
             log,

@@ -2,14 +2,16 @@
 
 use crate::certificates;
 use crate::fleet::{Fleet, Group};
+use crate::probing::Known;
 use crate::sockets::Listening;
 use foregate_acme::Agent;
 use foregate_admin::{EndpointState, EndpointView, UpstreamView};
-use foregate_balance::AdminState;
+use foregate_balance::{AdminState, Health};
 use foregate_snapshot::{Action, Snapshot};
 use foregate_telemetry::clock::{self, UnixTime, now};
 use foregate_telemetry::metrics::Registry;
 use foregate_tls::CertificateStore;
+use foregate_upstream::Prober;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -18,6 +20,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 pub(crate) struct Facts {
     registry: Arc<Registry>,
     fleet: Arc<Fleet>,
+    prober: Arc<Prober>,
     draining: AtomicBool,
     present: Mutex<Present>,
     store: Arc<CertificateStore>,
@@ -50,7 +53,7 @@ impl Present {
 impl Facts {
     pub(crate) fn new(
         registry: Arc<Registry>,
-        fleet: Arc<Fleet>,
+        (fleet, prober): (Arc<Fleet>, Arc<Prober>),
         snapshot: Arc<Snapshot>,
         origin: String,
         listening: &[Listening],
@@ -61,6 +64,7 @@ impl Facts {
             agent: OnceLock::new(),
             registry,
             fleet,
+            prober,
             draining: AtomicBool::new(false),
             present: Mutex::new(Present::new(snapshot, origin, listening)),
         }
@@ -113,11 +117,16 @@ impl foregate_admin::View for Facts {
 
     fn upstreams(&self) -> Vec<UpstreamView> {
         let groups = self.fleet.groups();
-        groups.values().map(upstream_view).collect()
+        let known = Known::of(&self.prober);
+        groups
+            .values()
+            .map(|group| upstream_view(group, &known))
+            .collect()
     }
 
     fn upstream(&self, name: &str) -> Option<UpstreamView> {
-        self.fleet.group(name).as_ref().map(upstream_view)
+        let group = self.fleet.group(name)?;
+        Some(upstream_view(&group, &Known::of(&self.prober)))
     }
 
     fn ready(&self) -> bool {
@@ -128,6 +137,7 @@ impl foregate_admin::View for Facts {
         let present = self.present();
         let now_ms = now().millis();
         let mut endpoints = Vec::new();
+        let known = Known::of(&self.prober);
         self.fleet.each(|upstream, endpoint, address| {
             let state = endpoint.state(now_ms);
             let ejected_ms = state
@@ -142,6 +152,8 @@ impl foregate_admin::View for Facts {
                 "in_flight": state.in_flight,
                 "consecutive_failures": state.consecutive_failures,
                 "ejected_for_ms": ejected_ms,
+                "health": state.health.name(),
+                "probe": known.view(endpoint, now_ms),
             }));
         });
         let routes: Vec<Value> = present
@@ -176,7 +188,7 @@ impl foregate_admin::View for Facts {
     }
 }
 
-fn upstream_view(group: &Group) -> UpstreamView {
+fn upstream_view(group: &Group, known: &Known) -> UpstreamView {
     let now_ms = now().millis();
     let endpoints = group.endpoints().map(|(member, endpoint)| {
         let state = endpoint.state(now_ms);
@@ -191,12 +203,15 @@ fn upstream_view(group: &Group) -> UpstreamView {
                 AdminState::Disabled => EndpointState::Disabled,
             },
             available: ejected.is_none()
+                && state.health != Health::Unhealthy
                 && member.address.is_some()
                 && state.admin == AdminState::Enabled,
             weight: state.weight,
             in_flight: state.in_flight,
             consecutive_failures: state.consecutive_failures,
             ejected_for_ms: ejected.map(|until| until.saturating_sub(now_ms)),
+            health: state.health.name().to_owned(),
+            probe: known.view(endpoint, now_ms),
         }
     });
     UpstreamView {

@@ -14,6 +14,7 @@ mod diff;
 mod explain;
 mod listeners;
 mod plan;
+mod probes;
 mod render;
 mod routes;
 mod tls;

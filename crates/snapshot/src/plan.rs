@@ -8,7 +8,7 @@ pub use tls::{
     SiteTlsPlan, SniRoutes, TlsPlan, UpstreamTlsPlan,
 };
 
-use foregate_balance::{Algorithm, EjectionPolicy};
+use foregate_balance::{Algorithm, EjectionPolicy, ProbePlan};
 use foregate_config::settings::LogLevel;
 use foregate_message::FieldName;
 use foregate_message::forwarded::ForwardingPolicy;
@@ -230,6 +230,8 @@ pub struct UpstreamPlan {
     pub algorithm: Algorithm,
     /// When one is left out.
     pub ejection: EjectionPolicy,
+    /// How they are asked how they are, if they are.
+    pub probe: Option<Arc<ProbePlan>>,
     /// Pooled idle connections per worker and endpoint.
     pub connections_idle_max: usize,
     /// Open connections per worker and endpoint; `None` for no limit.

@@ -2,18 +2,23 @@
 
 use crate::compile::size;
 use crate::plan::{EndpointPlan, TimeoutPlan, UpstreamPlan};
-use crate::tls;
+use crate::{probes, tls};
 use foregate_balance::{Algorithm, EjectionPolicy};
+use foregate_config::Diagnostic;
 use foregate_config::settings::{
     Balance, Ejection, ProxyProtocolVersion, Server, ServerAddress, ServerHost, Timeouts, Upstream,
 };
 use std::time::Duration;
 
-pub(crate) fn compile(upstreams: &[Upstream]) -> Box<[UpstreamPlan]> {
-    upstreams.iter().map(upstream).collect()
+pub(crate) fn compile(
+    upstreams: &[Upstream],
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Box<[UpstreamPlan]> {
+    let compiled = upstreams.iter();
+    compiled.map(|one| upstream(one, diagnostics)).collect()
 }
 
-fn upstream(upstream: &Upstream) -> UpstreamPlan {
+fn upstream(upstream: &Upstream, diagnostics: &mut Vec<Diagnostic>) -> UpstreamPlan {
     let (tls, protocol) = tls::upstream(upstream);
     UpstreamPlan {
         tls,
@@ -29,6 +34,7 @@ fn upstream(upstream: &Upstream) -> UpstreamPlan {
             Balance::Random => Algorithm::Random,
         },
         ejection: ejection(upstream.ejection),
+        probe: probes::compile(upstream, diagnostics),
         connections_idle_max: size(upstream.connections_idle_max),
         connections_max: upstream.connections_max.map(size),
         requests_pending_max: size(upstream.requests_pending_max),
@@ -84,7 +90,7 @@ fn ejection(ejection: Option<Ejection>) -> EjectionPolicy {
     }
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 

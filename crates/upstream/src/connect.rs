@@ -60,6 +60,14 @@ impl ConnectFault {
     }
 }
 
+/// The PROXY protocol header of a connection that is the gateway's own, as a probe's is: `UNKNOWN`, or the command LOCAL.
+fn for_nobody(version: u8) -> &'static [u8] {
+    match version {
+        1 => b"PROXY UNKNOWN\r\n",
+        _ => b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0",
+    }
+}
+
 /// Opens a connection, says who it speaks for if asked to, and holds a TLS handshake with a `connector`, for the host
 /// `name`; `http1_only` leaves it no other protocol to agree on. The caller keeps the time.
 pub(crate) async fn connect(
@@ -86,6 +94,7 @@ pub(crate) async fn connect(
     if let Some(version) = proxy_protocol {
         let mut header = Vec::with_capacity(128);
         match version {
+            _ if client.ip().is_unspecified() => header.extend_from_slice(for_nobody(version)),
             1 => proxy::write_v1(client, local, &mut header),
             _ => proxy::write_v2(client, local, &mut header),
         }

@@ -1,4 +1,4 @@
-//! **Purpose:** connections to backends: dialling, pools, and one request and its answer over one of them.
+//! **Purpose:** connections to backends: dialling, pools, one request and its answer over one of them; the prober.
 //! **Never knows:** routes, policies, or which client asked.
 //! **Next on the road:** the backend; the answer goes back to `exchange`.
 #![forbid(unsafe_code)]
@@ -8,6 +8,7 @@ mod call;
 mod connect;
 mod http2;
 mod pool;
+mod probe;
 mod resolve;
 mod websocket;
 
@@ -18,4 +19,5 @@ pub use foregate_wire::h2::Limits as Http2Limits;
 pub use call::{Call, CallLimits, SendOutcome};
 pub use connect::ConnectFault;
 pub use pool::{Checkout, Connection, Pool, PoolLimits, Protocol, Ticket, Use};
+pub use probe::{PROBES_MAX, ProbeTarget, Prober, Watched};
 pub use resolve::resolve;

@@ -107,6 +107,10 @@ fn configuration(heading: &str, section: Value) -> Value {
         "[upstreams.<name>.timeouts]" => app["timeouts"] = section,
         "[upstreams.<name>.response]" => app["response"] = section,
         "[upstreams.<name>.ejection]" => app["ejection"] = section,
+        "[upstreams.<name>.probe]" => app["probe"] = section,
+        "body = { ... }" => {
+            app["probe"] = json!({ "body": merged(json!({ "regex": "ok" }), section) })
+        }
         other => panic!("this test does not know the section {other}"),
     }
     if heading != "[sites.\"<host>\"]" && root.get("sites").is_none() {
@@ -275,6 +279,20 @@ fn in_place(heading: &str, key: &str, value: Value) -> Option<Value> {
         ("[upstreams.<name>.tls]", "client_certificate" | "client_key") => {
             let whole = json!({ "client_certificate": "a.pem", "client_key": "a.key" });
             merged(whole, json!({ key: value }))
+        }
+        ("[upstreams.<name>]", "probe") => json!({ key: value }),
+        ("[upstreams.<name>.probe]", "type") => match value.as_str() {
+            // These need `tls` or `protocol` of the upstream.
+            Some("tls" | "grpc") => return None,
+            _ => json!({ key: value }),
+        },
+        ("[upstreams.<name>.probe]", "service") => return None,
+        ("[upstreams.<name>.probe]", "statuses") if value == json!([]) => return None,
+        ("[upstreams.<name>.probe]", "interval") => {
+            json!({ "failing_interval": "10ms", key: value })
+        }
+        ("[upstreams.<name>.probe]", "failing_interval") => {
+            json!({ "interval": "365d", key: value })
         }
         ("[upstreams.<name>.ejection]", "time_max") => json!({ "base_time": "1ms", key: value }),
         ("[upstreams.<name>.ejection]", "base_time") => json!({ "time_max": "365d", key: value }),

@@ -1,7 +1,7 @@
 //! `[upstreams.<name>]`
 
 use super::files::Directories;
-use super::{proxying, servers, upstream_tls};
+use super::{probe, proxying, servers, upstream_tls};
 use crate::diagnostic::{Code, Diagnostic, Report};
 use crate::fields::Fields;
 use crate::keys::{self, Default, Kind, SIZE_32, Section, key};
@@ -120,6 +120,7 @@ pub(super) static SECTION: Section = Section {
             Default::Empty,
             "When a failing backend is left out.",
         ),
+        probe::PROBE,
         upstream_tls::TLS,
         upstream_tls::PROTOCOL,
         upstream_tls::STREAMS,
@@ -266,6 +267,9 @@ pub(crate) fn read_one(
         timeouts: proxying::timeouts(fields.table("timeouts", report), report),
         response: response(fields.table("response", report), report),
         ejection: ejection(fields.table("ejection", report), report),
+        probe: fields
+            .entry("probe")
+            .map(|entry| probe::read(entry, report)),
         tls: fields
             .entry("tls")
             .and_then(|entry| upstream_tls::read(entry, directories, report)),
@@ -273,6 +277,9 @@ pub(crate) fn read_one(
         streams_per_connection_max: fields.count("streams_per_connection_max", report),
         grpc_web: fields.boolean("grpc_web", report),
     };
+    if let Some(entry) = fields.entry("probe") {
+        probe::check(&upstream, entry, report);
+    }
     fields.finish();
     upstream
 }

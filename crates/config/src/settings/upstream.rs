@@ -1,6 +1,6 @@
 //! `[upstreams.<name>]`: the backends.
 
-use super::{HostHeader, Protocol, Timeouts, UpstreamTls};
+use super::{HostHeader, Probe, Protocol, Timeouts, UpstreamTls};
 use crate::Origin;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -40,6 +40,8 @@ pub struct Upstream {
     pub response: ResponseLimits,
     /// When a failing backend is left out, if ever.
     pub ejection: Option<Ejection>,
+    /// How they are asked how they are, if they are.
+    pub probe: Option<Probe>,
     /// How its backends are spoken to in secret, if they are.
     pub tls: Option<UpstreamTls>,
     /// The protocol that they are spoken to.

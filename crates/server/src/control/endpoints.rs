@@ -124,6 +124,7 @@ impl Control {
             return done();
         };
         let Changed { parts, removed } = changed;
+        inner.prober.set(parts.probe_targets());
         inner.parts = parts.clone();
         let handover = Arc::new(Handover::new(removed).then(done));
         self.order(|_| Order::Endpoints(Box::new(parts.clone()), Arc::clone(&handover)));

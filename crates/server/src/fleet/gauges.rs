@@ -1,7 +1,7 @@
 //! What metrics tell of endpoints.
 
 use super::Fleet;
-use foregate_balance::AdminState;
+use foregate_balance::{AdminState, Health};
 use foregate_telemetry::clock::now;
 use foregate_telemetry::metrics::{Exposition, Gauges, Kind};
 
@@ -11,7 +11,7 @@ impl Gauges for Fleet {
         let available = out.family(
             "foregate_endpoint_available",
             Kind::Gauge,
-            "1 while the endpoint takes requests, 0 while it is ejected, unresolved or taken out.",
+            "1 while the endpoint takes requests, 0 while it is ejected, unhealthy, unresolved or taken out.",
         );
         let in_flight = out.family(
             "foregate_endpoint_in_flight",
@@ -33,6 +33,7 @@ impl Gauges for Fleet {
             ];
             let ok = state.ejected_until_ms.is_none()
                 && address.is_some()
+                && state.health != Health::Unhealthy
                 && state.admin == AdminState::Enabled;
             out.value(available, &labels, f64::from(u8::from(ok)));
             out.value(in_flight, &labels, f64::from(state.in_flight));
