@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::endpoint::{AdminState, Endpoint};
 use crate::probe::Health;
+use crate::roster::Level;
 
 /// Why an endpoint can or can't be picked at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub enum Standing {
     Disabled,
     /// Its weight is zero.
     Weightless,
+    /// It lacks a label that the route asks for.
+    OtherSubset,
 }
 
 impl Standing {
@@ -39,6 +42,7 @@ impl Standing {
             Standing::Draining => "draining",
             Standing::Disabled => "disabled",
             Standing::Weightless => "weightless",
+            Standing::OtherSubset => "other-subset",
         }
     }
 }
@@ -55,12 +59,15 @@ impl Tried {
     pub const MAX: usize = 16;
 
     /// None yet.
+    pub const NONE: Tried = Tried {
+        indexes: [0; Tried::MAX],
+        count: 0,
+    };
+
+    /// None yet.
     #[must_use]
     pub const fn new() -> Tried {
-        Tried {
-            indexes: [0; Tried::MAX],
-            count: 0,
-        }
+        Tried::NONE
     }
 
     /// Remembers a try.
@@ -84,21 +91,77 @@ impl Tried {
     }
 }
 
-/// The endpoints of an upstream as one pick sees them.
+/// What a request brings to a pick.
+#[derive(Clone, Copy, Debug)]
+pub struct Need<'a> {
+    /// The time, in the unit and from the start that endpoints count by.
+    pub now_ms: u64,
+    /// A fresh random number.
+    pub random: u64,
+    /// What it has tried, by index.
+    pub tried: &'a Tried,
+    /// The subset that its route wants; 0 = any endpoint.
+    pub subset: u32,
+    /// The hash of what the upstream places requests by, if the request has it.
+    pub key: Option<u64>,
+    /// The identity of the endpoint that its session is with.
+    pub session: Option<u64>,
+}
+
+impl<'a> Need<'a> {
+    /// A request that wants any endpoint that it has not tried.
+    #[must_use]
+    pub fn any(now_ms: u64, random: u64, tried: &'a Tried) -> Need<'a> {
+        Need {
+            now_ms,
+            random,
+            tried,
+            subset: 0,
+            key: None,
+            session: None,
+        }
+    }
+}
+
+/// The endpoints of a level as one pick sees them.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidates<'a> {
     pub(crate) endpoints: &'a [Arc<Endpoint>],
     /// The weights that the picker was built with.
     pub(crate) weights: &'a [u32],
+    /// What hashes know them by.
+    pub(crate) ids: &'a [u64],
+    /// Their places among all endpoints of the upstream.
+    pub(crate) indexes: &'a [u32],
     pub(crate) now_ms: u64,
     pub(crate) tried: &'a Tried,
     /// Nothing better is left: ejections and failed probes don't count.
     pub(crate) panic: bool,
 }
 
-impl Candidates<'_> {
+impl<'a> Candidates<'a> {
+    pub(crate) fn of(level: &'a Level, now_ms: u64, tried: &'a Tried) -> Candidates<'a> {
+        Candidates {
+            endpoints: &level.endpoints,
+            weights: &level.weights,
+            ids: &level.ids,
+            indexes: &level.indexes,
+            now_ms,
+            tried,
+            panic: false,
+        }
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.endpoints.len()
+    }
+
+    /// The weight of all that are available.
+    pub(crate) fn fit_weight(&self) -> u64 {
+        (0..self.count())
+            .filter(|index| self.is_available(*index))
+            .map(|index| u64::from(self.weights[index]))
+            .sum()
     }
 
     /// Why an endpoint can or can't be picked.
@@ -114,7 +177,7 @@ impl Candidates<'_> {
         if self.weights[index] == 0 {
             return Standing::Weightless;
         }
-        if self.tried.contains(index) {
+        if self.tried.contains(self.indexes[index] as usize) {
             return Standing::Tried;
         }
         match endpoint.ejected_until_ms(self.now_ms) {

@@ -4,6 +4,8 @@ use crate::probe::Health;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
+use crate::latency::{FAILURE_MICROS, Latency};
+
 /// What an operator wants of an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -28,11 +30,13 @@ impl AdminState {
     }
 }
 
-/// A count that every request changes, on a cache line of its own so that the state that every pick reads stays
-/// where it is.
+/// What requests change, on a cache line of its own so that the state that every pick reads stays where it is.
 #[derive(Debug, Default)]
 #[repr(align(64))]
-struct InFlightCount(AtomicU32);
+struct Load {
+    in_flight: AtomicU32,
+    latency: Latency,
+}
 
 /// One address of an upstream. Lives as long as any configuration names it, so its state survives reloads.
 #[derive(Debug)]
@@ -49,7 +53,7 @@ pub struct Endpoint {
     pub(crate) ejections: AtomicU32,
     /// When the present or last ejection ends, 0 = there was none.
     pub(crate) ejected_until_ms: AtomicU64,
-    in_flight: InFlightCount,
+    load: Load,
 }
 
 /// A copy of an endpoint's state at one time, for explanations and metrics.
@@ -71,6 +75,8 @@ pub struct EndpointState {
     pub ejected_until_ms: Option<u64>,
     /// How many doublings the next ejection's time has had.
     pub ejections: u32,
+    /// How long it is expected to take to begin an answer, where that is measured.
+    pub latency_micros: Option<u64>,
 }
 
 impl Endpoint {
@@ -85,7 +91,7 @@ impl Endpoint {
             failures: AtomicU32::new(0),
             ejections: AtomicU32::new(0),
             ejected_until_ms: AtomicU64::new(0),
-            in_flight: InFlightCount::default(),
+            load: Load::default(),
         }
     }
 
@@ -143,20 +149,20 @@ impl Endpoint {
     #[must_use]
     #[inline]
     pub fn in_flight(&self) -> u32 {
-        self.in_flight.0.load(Ordering::Relaxed)
+        self.load.in_flight.load(Ordering::Relaxed)
     }
 
     /// Counts a request that is being sent to it. For callers that hold the endpoint anyway and spare themselves the
     /// guard of [`Endpoint::begin`]; each must be followed by one [`Endpoint::leave`].
     #[inline]
     pub fn enter(&self) {
-        self.in_flight.0.fetch_add(1, Ordering::Relaxed);
+        self.load.in_flight.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Ends what [`Endpoint::enter`] began.
     #[inline]
     pub fn leave(&self) {
-        self.in_flight.0.fetch_sub(1, Ordering::Relaxed);
+        self.load.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Counts a request that is being sent to it, until the guard is dropped.
@@ -167,6 +173,26 @@ impl Endpoint {
         InFlight {
             endpoint: Arc::clone(self),
         }
+    }
+
+    /// Takes note of how long it took to begin an answer.
+    #[inline]
+    pub fn answered(&self, micros: u64, now_ms: u64) {
+        self.load.latency.observe(micros, now_ms);
+    }
+
+    /// Takes note of an attempt that failed after so long.
+    pub fn failed(&self, micros: u64, now_ms: u64) {
+        self.load
+            .latency
+            .observe(micros.max(FAILURE_MICROS), now_ms);
+    }
+
+    /// How long it is expected to take to begin an answer; `None` when nothing is known.
+    #[must_use]
+    #[inline]
+    pub fn latency_micros(&self, now_ms: u64) -> Option<u64> {
+        self.load.latency.micros(now_ms)
     }
 
     /// When its ejection ends, if it is ejected at `now_ms`.
@@ -189,6 +215,7 @@ impl Endpoint {
             consecutive_failures: self.failures.load(Ordering::Relaxed),
             ejected_until_ms: self.ejected_until_ms(now_ms),
             ejections: self.ejections.load(Ordering::Relaxed),
+            latency_micros: self.latency_micros(now_ms),
         }
     }
 }

@@ -2,10 +2,10 @@
 //! **Never knows:** sockets, names and how they resolve, requests: it is handed times, random numbers and outcomes.
 //! **Next on the road:** `upstream`, which connects to the endpoint that was picked.
 //!
-//! [`Endpoint`]s are shared by all workers and hold their state in atomics; a [`Picker`] is a worker's own. Every
-//! algorithm is a file that answers one question: which of these [`Candidates`]? What makes a candidate fit
-//! ([`Standing`]) is asked in one place, so a new verdict (probes, slow start) or a new order (tiers, zones, hashes)
-//! is a file more and a line in that place.
+//! [`Endpoint`]s are shared by all workers and hold their state in atomics. A [`Roster`] arranges them by subset, tier
+//! and zone, with the tables that algorithms need; all workers share it, and each has a [`Picker`] of its own over it.
+//! Every algorithm is a file that answers one question: which of these [`Candidates`]? What makes a candidate fit
+//! ([`Standing`]) is asked in one place, so a new verdict (probes, slow start) is a file more and a line in that place.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests fail by panicking"))]
@@ -13,18 +13,30 @@
 mod candidates;
 mod ejection;
 mod endpoint;
+mod hash;
+mod hashing;
+mod latency;
 mod least_requests;
+mod levels;
+mod maglev;
+mod peak_ewma;
 mod pick;
 mod power_of_two;
 mod probe;
 mod random;
+mod ring;
+mod roster;
 mod round_robin;
+mod split;
 
-pub use candidates::{Candidates, Standing, Tried};
+pub use candidates::{Candidates, Need, Standing, Tried};
 pub use ejection::{EjectionPolicy, Outcome, Verdict, observe};
 pub use endpoint::{AdminState, Endpoint, EndpointState, InFlight};
-pub use pick::{Algorithm, CandidateNote, NoEndpoint, Pick, PickReason, Picker};
+pub use hash::hash;
+pub use pick::{Algorithm, CandidateNote, NoEndpoint, Pick, PickReason, Picker, Spill};
 pub use probe::{
     BodyMatch, Expectation, Health, HttpQuestion, PROBE_HISTORY_MAX, ProbeFault, ProbePlan,
     ProbeRecord, ProbeResult, Question, Rhythm, STATUS_RANGES_MAX, Statuses,
 };
+pub use roster::{Attributes, Balancing, Member, Roster, Subset};
+pub use split::split;

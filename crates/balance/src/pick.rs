@@ -1,13 +1,15 @@
-//! One pick: the algorithm's choice, and what happens when nothing is fit.
+//! One pick: the level that takes the request, the algorithm's choice in it, and what happens when nothing is fit.
 
 use std::sync::Arc;
 
-use crate::candidates::{Candidates, Draws, Standing, Tried};
-use crate::endpoint::Endpoint;
+use crate::candidates::{Candidates, Draws, Need, Standing};
+use crate::hash::mix;
+use crate::hashing::{Bound, Taker};
 use crate::least_requests::LeastRequests;
-use crate::power_of_two;
-use crate::random::Alias;
+use crate::levels::Survey;
+use crate::roster::{Group, Level, Member, Roster, Table};
 use crate::round_robin::RoundRobin;
+use crate::{peak_ewma, power_of_two};
 
 /// How an upstream's endpoints are chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -19,17 +21,26 @@ pub enum Algorithm {
     LeastRequests,
     /// The less loaded of two drawn at random.
     PowerOfTwo,
+    /// The one of two drawn at random that is expected to answer sooner.
+    PeakEwma,
     /// Drawn at random by weight.
     Random,
+    /// By a key of the request, on a ring.
+    HashRing,
+    /// By a key of the request, by Maglev's table.
+    HashMaglev,
 }
 
 impl Algorithm {
     /// Every algorithm.
-    pub const ALL: [Algorithm; 4] = [
+    pub const ALL: [Algorithm; 7] = [
         Algorithm::RoundRobin,
         Algorithm::LeastRequests,
         Algorithm::PowerOfTwo,
+        Algorithm::PeakEwma,
         Algorithm::Random,
+        Algorithm::HashRing,
+        Algorithm::HashMaglev,
     ];
 
     /// The stable name, as configured.
@@ -39,8 +50,23 @@ impl Algorithm {
             Algorithm::RoundRobin => "round-robin",
             Algorithm::LeastRequests => "least-requests",
             Algorithm::PowerOfTwo => "power-of-two",
+            Algorithm::PeakEwma => "peak-ewma",
             Algorithm::Random => "random",
+            Algorithm::HashRing => "hash-ring",
+            Algorithm::HashMaglev => "hash-maglev",
         }
+    }
+
+    /// Whether requests are placed by a key.
+    #[must_use]
+    pub const fn is_keyed(self) -> bool {
+        matches!(self, Algorithm::HashRing | Algorithm::HashMaglev)
+    }
+
+    /// Whether it goes by how long endpoints take to answer.
+    #[must_use]
+    pub const fn is_timed(self) -> bool {
+        matches!(self, Algorithm::PeakEwma)
     }
 
     /// The algorithm of a name.
@@ -61,8 +87,20 @@ pub enum PickReason {
     LeastRequests,
     /// It has fewer requests in flight than another one drawn.
     PowerOfTwo,
+    /// It is expected to answer sooner than another one drawn.
+    PeakEwma,
     /// It was drawn.
     Random,
+    /// The request's key belongs to it.
+    Hash,
+    /// The request's key belongs to one that is not fit, and to this one next.
+    HashNext,
+    /// The request's key belongs to one that has as many requests as it may have, and to this one next.
+    HashRelief,
+    /// The request has no key: it was drawn.
+    NoKey,
+    /// The request's session is with it.
+    Session,
     /// Every endpoint that is enabled and not yet tried is ejected or unhealthy: any of them is better than none.
     Panic,
 }
@@ -76,7 +114,13 @@ impl PickReason {
             PickReason::RoundRobin => "round-robin",
             PickReason::LeastRequests => "least-requests",
             PickReason::PowerOfTwo => "power-of-two",
+            PickReason::PeakEwma => "peak-ewma",
             PickReason::Random => "random",
+            PickReason::Hash => "hash",
+            PickReason::HashNext => "hash-next",
+            PickReason::HashRelief => "hash-relief",
+            PickReason::NoKey => "no-key",
+            PickReason::Session => "session",
             PickReason::Panic => "panic",
         }
     }
@@ -89,6 +133,31 @@ pub struct Pick {
     pub index: usize,
     /// Why this one.
     pub reason: PickReason,
+    /// Whether others were to have it first.
+    pub spill: Spill,
+}
+
+/// Whether a request went to an endpoint that others stand before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Spill {
+    /// No: it went to a primary of the own zone.
+    None,
+    /// It went to a primary of another zone.
+    OtherZone,
+    /// It went to a backup.
+    Backup,
+}
+
+impl Spill {
+    /// The stable name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Spill::None => "none",
+            Spill::OtherZone => "other-zone",
+            Spill::Backup => "backup",
+        }
+    }
 }
 
 /// Why there is no choice.
@@ -100,6 +169,8 @@ pub enum NoEndpoint {
     AllTried,
     /// All are draining, disabled or without weight.
     NoneEnabled,
+    /// No endpoint has the labels that the route asks for.
+    EmptySubset,
 }
 
 impl NoEndpoint {
@@ -110,6 +181,7 @@ impl NoEndpoint {
             NoEndpoint::Empty => "no-endpoints",
             NoEndpoint::AllTried => "all-tried",
             NoEndpoint::NoneEnabled => "none-enabled",
+            NoEndpoint::EmptySubset => "empty-subset",
         }
     }
 }
@@ -125,111 +197,188 @@ pub struct CandidateNote {
     pub weight: u32,
     /// Requests it works on.
     pub in_flight: u32,
+    /// How long it is expected to take, where that is measured.
+    pub latency_micros: Option<u64>,
+    /// It takes requests when too few primaries are fit.
+    pub backup: bool,
+    /// It stands in another zone.
+    pub other_zone: bool,
     /// Whether it was picked.
     pub picked: bool,
 }
 
+/// What a worker keeps of a level for its algorithm.
 #[derive(Debug)]
 enum State {
     RoundRobin(RoundRobin),
     LeastRequests(LeastRequests),
     PowerOfTwo,
-    Random(Alias),
+    PeakEwma,
+    Random,
+    /// The bound on what one endpoint may have.
+    Hash(Option<Bound>),
+}
+
+impl State {
+    fn new(roster: &Roster, level: &Level, worker_seed: u64) -> State {
+        match roster.balancing.algorithm {
+            Algorithm::RoundRobin => {
+                State::RoundRobin(RoundRobin::new(&level.weights, worker_seed))
+            }
+            Algorithm::LeastRequests => {
+                State::LeastRequests(LeastRequests::new(level.endpoints.len(), worker_seed))
+            }
+            Algorithm::PowerOfTwo => State::PowerOfTwo,
+            Algorithm::PeakEwma => State::PeakEwma,
+            Algorithm::Random => State::Random,
+            Algorithm::HashRing | Algorithm::HashMaglev => {
+                State::Hash(roster.balancing.load_max_percent.map(Bound::new))
+            }
+        }
+    }
+
+    /// The algorithm's choice, if it finds any.
+    fn pick(
+        &mut self,
+        table: &Table,
+        candidates: &Candidates<'_>,
+        key: Option<u64>,
+        draws: &mut Draws,
+    ) -> Option<(usize, PickReason)> {
+        let (picked, reason) = match self {
+            State::RoundRobin(state) => (state.pick(candidates), PickReason::RoundRobin),
+            State::LeastRequests(state) => {
+                (state.pick(candidates, draws), PickReason::LeastRequests)
+            }
+            State::PowerOfTwo => (
+                power_of_two::pick(candidates, draws),
+                PickReason::PowerOfTwo,
+            ),
+            State::PeakEwma => (peak_ewma::pick(candidates, draws), PickReason::PeakEwma),
+            State::Random => match table {
+                Table::Alias(alias) => (alias.pick(candidates, draws), PickReason::Random),
+                Table::None | Table::Owners(_) => (None, PickReason::Random),
+            },
+            State::Hash(bound) => return hashed(bound, table, candidates, key, draws),
+        };
+        // A schedule may have set aside one that has come back since, so all are looked at once more.
+        let picked = picked.or_else(|| candidates.scan(draws))?;
+        Some((picked, reason))
+    }
+}
+
+fn hashed(
+    bound: &mut Option<Bound>,
+    table: &Table,
+    candidates: &Candidates<'_>,
+    key: Option<u64>,
+    draws: &mut Draws,
+) -> Option<(usize, PickReason)> {
+    let Table::Owners(owners) = table else {
+        return None;
+    };
+    let taker = owners.pick(key.unwrap_or_else(|| draws.next()), candidates, bound)?;
+    if let Some(bound) = bound {
+        bound.picked();
+    }
+    let (index, reason) = match taker {
+        Taker::Owner(index) => (index, PickReason::Hash),
+        Taker::Next(index) => (index, PickReason::HashNext),
+        Taker::Relief(index) => (index, PickReason::HashRelief),
+    };
+    Some((
+        index,
+        if key.is_some() {
+            reason
+        } else {
+            PickReason::NoKey
+        },
+    ))
 }
 
 /// A worker's way through the endpoints of one upstream. Picking allocates nothing.
 #[derive(Debug)]
 pub struct Picker {
-    endpoints: Box<[Arc<Endpoint>]>,
-    weights: Box<[u32]>,
-    algorithm: Algorithm,
+    roster: Arc<Roster>,
     worker_seed: u64,
-    state: State,
+    /// By the place of the level in the roster.
+    states: Box<[State]>,
+    /// By the number of the subset.
+    surveys: Box<[Survey]>,
 }
 
 impl Picker {
-    /// A picker over these endpoints with the weights they have now. Give each worker its number (0, 1, 2 …) as
-    /// seed, and they begin at places far apart.
+    /// A picker over these endpoints with the weights they had when the roster was made. Give each worker its number
+    /// (0, 1, 2 …) as seed, and they begin at places far apart.
     #[must_use]
-    pub fn new(algorithm: Algorithm, endpoints: &[Arc<Endpoint>], worker_seed: u64) -> Picker {
-        let weights: Box<[u32]> = endpoints.iter().map(|one| one.weight()).collect();
-        let state = match algorithm {
-            Algorithm::RoundRobin => State::RoundRobin(RoundRobin::new(&weights, worker_seed)),
-            Algorithm::LeastRequests => {
-                State::LeastRequests(LeastRequests::new(endpoints.len(), worker_seed))
-            }
-            Algorithm::PowerOfTwo => State::PowerOfTwo,
-            Algorithm::Random => State::Random(Alias::new(&weights)),
-        };
+    pub fn new(roster: Arc<Roster>, worker_seed: u64) -> Picker {
+        let levels = roster.levels.iter();
         Picker {
-            endpoints: endpoints.into(),
-            weights,
-            algorithm,
+            states: levels
+                .map(|level| State::new(&roster, level, worker_seed))
+                .collect(),
+            surveys: vec![Survey::default(); roster.groups.len()].into(),
+            roster,
             worker_seed,
-            state,
         }
     }
 
     /// Takes the endpoints' weights anew. Does nothing while they are what they were.
     pub fn refresh(&mut self) {
-        let same = |(endpoint, weight): (&Arc<Endpoint>, &u32)| endpoint.weight() == *weight;
-        if !self.endpoints.iter().zip(&self.weights).all(same) {
-            *self = Picker::new(self.algorithm, &self.endpoints, self.worker_seed);
+        if !self.roster.is_current() {
+            *self = Picker::new(Arc::new(self.roster.renewed()), self.worker_seed);
         }
     }
 
     /// The endpoints by index.
     #[must_use]
-    pub fn endpoints(&self) -> &[Arc<Endpoint>] {
-        &self.endpoints
+    pub fn members(&self) -> &[Member] {
+        &self.roster.members
     }
 
-    /// Picks an endpoint for a request, from a fresh random number and what the request has tried.
+    /// Picks an endpoint for a request.
     ///
     /// # Errors
     /// When none takes requests, or all that do were tried.
-    pub fn pick(&mut self, now_ms: u64, random: u64, tried: &Tried) -> Result<Pick, NoEndpoint> {
-        let mut candidates = Candidates {
-            endpoints: &self.endpoints,
-            weights: &self.weights,
-            now_ms,
-            tried,
-            panic: false,
+    pub fn pick(&mut self, need: &Need<'_>) -> Result<Pick, NoEndpoint> {
+        let roster = &*self.roster;
+        let Some(group) = roster.groups.get(need.subset as usize) else {
+            return Err(NoEndpoint::EmptySubset);
         };
-        if candidates.count() == 1 && candidates.is_available(0) {
-            return Ok(Pick {
-                index: 0,
-                reason: PickReason::Only,
-            });
+        let levels = &roster.levels[group.first..group.end];
+        let states = &mut self.states[group.first..group.end];
+        if let [level] = levels
+            && level.endpoints.len() == 1
+        {
+            return only(level, need);
         }
-        if candidates.count() == 0 {
-            return Err(NoEndpoint::Empty);
+        if let Some(pick) = need
+            .session
+            .and_then(|id| in_session(id, group, levels, need))
+        {
+            return Ok(pick);
         }
-        let mut draws = Draws::new(random);
-        let (picked, reason) = match &mut self.state {
-            State::RoundRobin(state) => (state.pick(&candidates), PickReason::RoundRobin),
-            State::LeastRequests(state) => {
-                let picked = state.pick(&candidates, &mut draws);
-                (picked, PickReason::LeastRequests)
+        let mut draws = Draws::new(need.random);
+        let preferred = match levels {
+            [] => return Err(empty(need.subset)),
+            [_] => 0,
+            _ => {
+                // What a key decides, it decides in every worker.
+                let draw = need.key.map_or(need.random, |key| mix(key, u64::MAX));
+                let survey = &mut self.surveys[need.subset as usize];
+                survey.choose(levels, &roster.balancing, need.now_ms, draw)
             }
-            State::PowerOfTwo => {
-                let picked = power_of_two::pick(&candidates, &mut draws);
-                (picked, PickReason::PowerOfTwo)
-            }
-            State::Random(alias) => (alias.pick(&candidates, &mut draws), PickReason::Random),
         };
-        // A schedule may have set aside one that has come back since, so all are looked at once more.
-        if let Some(index) = picked.or_else(|| candidates.scan(&mut draws)) {
-            return Ok(Pick { index, reason });
+        let others = (0..levels.len()).filter(|number| *number != preferred);
+        for number in std::iter::once(preferred).chain(others) {
+            let level = &levels[number];
+            let candidates = Candidates::of(level, need.now_ms, need.tried);
+            let picked = states[number].pick(&level.table, &candidates, need.key, &mut draws);
+            if let Some((place, reason)) = picked {
+                return Ok(pick_of(level, place, reason));
+            }
         }
-        candidates.panic = true;
-        match candidates.scan(&mut draws) {
-            Some(index) => Ok(Pick {
-                index,
-                reason: PickReason::Panic,
-            }),
-            None => Err(no_endpoint(&candidates)),
-        }
+        in_panic(levels, need, &mut draws)
     }
 
     /// Picks as [`Picker::pick`] does and notes what was seen of each endpoint, as it was just before.
@@ -238,38 +387,112 @@ impl Picker {
     /// As [`Picker::pick`].
     pub fn pick_noting(
         &mut self,
-        now_ms: u64,
-        random: u64,
-        tried: &Tried,
+        need: &Need<'_>,
         notes: &mut Vec<CandidateNote>,
     ) -> Result<Pick, NoEndpoint> {
-        let candidates = Candidates {
-            endpoints: &self.endpoints,
-            weights: &self.weights,
-            now_ms,
-            tried,
-            panic: false,
-        };
         let begin = notes.len();
-        notes.extend((0..candidates.count()).map(|index| CandidateNote {
-            index,
-            standing: candidates.standing(index),
-            weight: self.weights[index],
-            in_flight: self.endpoints[index].in_flight(),
-            picked: false,
-        }));
-        let pick = self.pick(now_ms, random, tried)?;
+        let roster = &*self.roster;
+        notes.extend(
+            roster
+                .members
+                .iter()
+                .enumerate()
+                .map(|(index, member)| CandidateNote {
+                    index,
+                    standing: Standing::OtherSubset,
+                    weight: roster.weights[index],
+                    in_flight: member.endpoint.in_flight(),
+                    latency_micros: member.endpoint.latency_micros(need.now_ms),
+                    backup: member.attributes.backup,
+                    other_zone: false,
+                    picked: false,
+                }),
+        );
+        if let Some(group) = roster.groups.get(need.subset as usize) {
+            for level in &roster.levels[group.first..group.end] {
+                let candidates = Candidates::of(level, need.now_ms, need.tried);
+                for (place, index) in level.indexes.iter().enumerate() {
+                    let note = &mut notes[begin + *index as usize];
+                    note.standing = candidates.standing(place);
+                    note.other_zone = level.other_zone;
+                }
+            }
+        }
+        let pick = self.pick(need)?;
         notes[begin + pick.index].picked = true;
         Ok(pick)
     }
 }
 
-fn no_endpoint(candidates: &Candidates<'_>) -> NoEndpoint {
-    let tried = |index| candidates.standing(index) == Standing::Tried;
-    if (0..candidates.count()).any(tried) {
-        NoEndpoint::AllTried
+fn pick_of(level: &Level, place: usize, reason: PickReason) -> Pick {
+    Pick {
+        index: level.indexes[place] as usize,
+        reason,
+        spill: match (level.backup, level.other_zone) {
+            (false, false) => Spill::None,
+            (false, true) => Spill::OtherZone,
+            (true, _) => Spill::Backup,
+        },
+    }
+}
+
+/// There is one endpoint.
+fn only(level: &Level, need: &Need<'_>) -> Result<Pick, NoEndpoint> {
+    let candidates = Candidates::of(level, need.now_ms, need.tried);
+    if candidates.is_available(0) {
+        let reason = match need.session {
+            Some(id) if id == level.ids[0] => PickReason::Session,
+            _ => PickReason::Only,
+        };
+        return Ok(pick_of(level, 0, reason));
+    }
+    in_panic(
+        std::slice::from_ref(level),
+        need,
+        &mut Draws::new(need.random),
+    )
+}
+
+/// The endpoint that the request's session is with, if it is there and fit.
+fn in_session(id: u64, group: &Group, levels: &[Level], need: &Need<'_>) -> Option<Pick> {
+    let at = group
+        .places
+        .binary_search_by_key(&id, |(id, ..)| *id)
+        .ok()?;
+    let (_, level, place) = group.places[at];
+    let level = &levels[level as usize];
+    let candidates = Candidates::of(level, need.now_ms, need.tried);
+    let place = place as usize;
+    let is_available = candidates.is_available(place);
+    is_available.then(|| pick_of(level, place, PickReason::Session))
+}
+
+/// Nothing is fit: ejected ones are better than none.
+#[cold]
+fn in_panic(levels: &[Level], need: &Need<'_>, draws: &mut Draws) -> Result<Pick, NoEndpoint> {
+    for level in levels {
+        let mut candidates = Candidates::of(level, need.now_ms, need.tried);
+        candidates.panic = true;
+        if let Some(place) = candidates.scan(draws) {
+            return Ok(pick_of(level, place, PickReason::Panic));
+        }
+    }
+    let tried = |level: &Level| {
+        let candidates = Candidates::of(level, need.now_ms, need.tried);
+        (0..candidates.count()).any(|place| candidates.standing(place) == Standing::Tried)
+    };
+    Err(match levels {
+        [] => empty(need.subset),
+        _ if levels.iter().any(tried) => NoEndpoint::AllTried,
+        _ => NoEndpoint::NoneEnabled,
+    })
+}
+
+fn empty(subset: u32) -> NoEndpoint {
+    if subset == 0 {
+        NoEndpoint::Empty
     } else {
-        NoEndpoint::NoneEnabled
+        NoEndpoint::EmptySubset
     }
 }
 

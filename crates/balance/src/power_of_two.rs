@@ -17,7 +17,10 @@ pub(crate) fn pick(candidates: &Candidates<'_>, random: &mut Draws) -> Option<us
 }
 
 /// Two different available endpoints, or the only one. The order of the two is random, so a tie is as well.
-fn two(candidates: &Candidates<'_>, random: &mut Draws) -> Option<(usize, Option<usize>)> {
+pub(crate) fn two(
+    candidates: &Candidates<'_>,
+    random: &mut Draws,
+) -> Option<(usize, Option<usize>)> {
     let first = one(candidates, random, None)?;
     Some((first, one(candidates, random, Some(first))))
 }
@@ -49,6 +52,8 @@ mod tests {
     use super::*;
     use crate::candidates::Tried;
     use crate::endpoint::{AdminState, Endpoint, InFlight};
+    use crate::pick::Algorithm;
+    use crate::roster::{Balancing, Member, Roster};
     use proptest::prelude::*;
     use std::sync::Arc;
 
@@ -67,14 +72,9 @@ mod tests {
                 }
                 endpoint
             }).collect();
-            let weights: Vec<_> = states.iter().map(|state| state.0).collect();
-            let candidates = Candidates {
-                endpoints: &endpoints,
-                weights: &weights,
-                now_ms: 0,
-                tried: &Tried::new(),
-                panic: false,
-            };
+            let members: Vec<_> = endpoints.iter().cloned().map(Member::plain).collect();
+            let roster = Roster::new(Balancing::plain(Algorithm::PowerOfTwo), &members);
+            let candidates = Candidates::of(&roster.levels[0], 0, &Tried::NONE);
             let available = states.iter().filter(|state| state.2 != 0).count();
             let drawn = two(&candidates, &mut Draws::new(random));
             let picked = pick(&candidates, &mut Draws::new(random));
@@ -86,7 +86,7 @@ mod tests {
             prop_assert_eq!(second.is_some(), available > 1);
             let picked = picked.unwrap();
             let load = |index: usize| {
-                f64::from(endpoints[index].in_flight() + 1) / f64::from(weights[index])
+                f64::from(endpoints[index].in_flight() + 1) / f64::from(states[index].0)
             };
             for one in [Some(first), second].into_iter().flatten() {
                 prop_assert!(states[one].2 != 0);

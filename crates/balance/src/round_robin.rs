@@ -123,35 +123,31 @@ impl RoundRobin {
 mod tests {
     use super::*;
     use crate::endpoint::{AdminState, Endpoint};
+    use crate::roster::{Balancing, Member, Roster};
     use proptest::prelude::*;
     use std::sync::Arc;
 
     struct Field {
         endpoints: Vec<Arc<Endpoint>>,
-        weights: Vec<u32>,
+        roster: Roster,
         schedule: RoundRobin,
     }
 
     impl Field {
         fn new(weights: &[u32], seed: u64) -> Field {
+            let endpoint = |weight: &u32| Arc::new(Endpoint::new("", *weight));
+            let endpoints: Vec<_> = weights.iter().map(endpoint).collect();
+            let members: Vec<_> = endpoints.iter().cloned().map(Member::plain).collect();
             Field {
-                endpoints: weights
-                    .iter()
-                    .map(|weight| Arc::new(Endpoint::new("", *weight)))
-                    .collect(),
-                weights: weights.to_vec(),
+                endpoints,
+                roster: Roster::new(Balancing::default(), &members),
                 schedule: RoundRobin::new(weights, seed),
             }
         }
 
         fn pick(&mut self, now_ms: u64, tried: &Tried) -> Option<usize> {
-            self.schedule.pick(&Candidates {
-                endpoints: &self.endpoints,
-                weights: &self.weights,
-                now_ms,
-                tried,
-                panic: false,
-            })
+            let level = &self.roster.levels[0];
+            self.schedule.pick(&Candidates::of(level, now_ms, tried))
         }
 
         fn picks(&mut self, count: usize) -> Vec<usize> {

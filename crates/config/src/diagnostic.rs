@@ -163,6 +163,7 @@ codes! {
     DuplicateServer "duplicate-server" Error "An upstream lists the same server twice.";
     AmbiguousRoute "ambiguous-route" Error "Two routes have the same rank and can match the same request.";
     EmptyUpstream "empty-upstream" Error "An upstream without servers.";
+    EmptySubset "empty-subset" Error "Labels that no server of an upstream has.";
     EmptySite "empty-site" Error "A site with neither `upstream` nor routes.";
     NoSites "no-sites" Error "A configuration without sites.";
     UnreachableRoute "unreachable-route" Warning "A route that can never be chosen, since another always goes first.";

@@ -114,6 +114,7 @@ pub(crate) const SIZE_64: u64 = 1 << 60;
 
 pub(crate) static ANY: Syntax = syntax("text", "hello", "");
 pub(crate) static NAME: Syntax = syntax("name", "app", "^[A-Za-z0-9_.-]{1,64}$");
+pub(crate) static LABEL: Syntax = syntax("label", "v2", "^[ -~]{1,128}$");
 pub(crate) static SOCKET_ADDRESS: Syntax = syntax("`ip:port`", "0.0.0.0:80", "^[^ ]+:[0-9]+$");
 pub(crate) static SERVER_ADDRESS: Syntax =
     syntax("`host:port`", "10.0.0.1:8080", "^[^ /]+:[0-9]+$");

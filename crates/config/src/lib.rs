@@ -141,6 +141,7 @@ fn is_about_the_whole(code: Code) -> bool {
             | Code::NoAction
             | Code::EmptySite
             | Code::EmptyUpstream
+            | Code::EmptySubset
             | Code::UnknownUpstream
             | Code::UnknownListener
             | Code::UnknownCertificate

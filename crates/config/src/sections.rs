@@ -5,6 +5,7 @@ mod access_log;
 mod acme;
 mod acme_dns;
 mod admin;
+mod balancing;
 mod certificates;
 mod client;
 mod files;
@@ -23,6 +24,7 @@ mod routes;
 mod servers;
 mod site_tls;
 mod sites;
+mod targets;
 mod tls;
 mod upstream_tls;
 mod upstreams;
@@ -68,6 +70,12 @@ pub(crate) static ROOT: Section = Section {
             Default::Text("/var/lib/foregate"),
             "Where certificates, keys and accounts are kept that the gateway makes itself. It is made when it is needed, for \
              the owner alone; several processes may share it.",
+        ),
+        key(
+            "zone",
+            Kind::Text(&keys::NAME),
+            Default::Absent("every zone is alike"),
+            "The zone that this gateway stands in, such as a data centre: servers of the same `zone` are preferred.",
         ),
         key(
             "listeners",
@@ -167,6 +175,7 @@ pub(crate) fn read(tree: &Node, directories: &[&Path], report: &mut Report) -> (
     let state_dir = fields.text("state_dir", report, |text, origin, report| {
         files::named(text, origin, directories, report)
     });
+    let zone = servers::zone(fields.entry("zone"), report);
     let client = client::read(fields.table("client", report), report);
     let upstreams = upstreams::read(fields.entries("upstreams", report), directories, report);
     let certificates = fields.entries("certificates", report);
@@ -186,6 +195,7 @@ pub(crate) fn read(tree: &Node, directories: &[&Path], report: &mut Report) -> (
         workers,
         drain_timeout,
         state_dir: state_dir.path,
+        zone,
         tls: tls::read(fields.table("tls", report), directories, &names, report),
         certificates: certificates::read(certificates, directories, report),
         acme: acme::read(fields.table("acme", report), directories, report),

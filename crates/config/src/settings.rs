@@ -7,6 +7,7 @@ mod access_log;
 mod acme;
 mod action;
 mod admin;
+mod balancing;
 mod client;
 mod file;
 mod forwarding;
@@ -26,8 +27,9 @@ mod upstream_tls;
 
 pub use access_log::{AccessLog, LogField, LogFormat, LogTarget};
 pub use acme::{Acme, Challenge, Dns, DnsProvider, Eab, OnDemand};
-pub use action::{Action, HostHeader, Proxy, Redirect, Respond, Rewrite, Timeouts};
+pub use action::{Action, HostHeader, Proxy, Redirect, Respond, Rewrite, Target, Timeouts};
 pub use admin::Admin;
+pub use balancing::{Balance, FitMin, HashBy};
 pub use client::{BodyRate, Client, Http2};
 pub use file::{NamedFile, Secret};
 pub use forwarding::{Forwarding, ServerHeader};
@@ -44,8 +46,8 @@ pub use site_tls::{
 pub use template::{Piece, Placeholder, Template, UrlPlaceholder};
 pub use tls::{Certificate, CertificateSource, Tls, TlsProfile};
 pub use upstream::{
-    Balance, Ejection, ProxyProtocolVersion, ResponseLimits, Server, ServerAddress,
-    ServerAddressError, ServerHost, Upstream,
+    Ejection, ProxyProtocolVersion, ResponseLimits, Server, ServerAddress, ServerAddressError,
+    ServerHost, Upstream,
 };
 pub use upstream_tls::{Protocol, UpstreamTls};
 
@@ -62,6 +64,8 @@ pub struct Settings {
     pub drain_timeout: Duration,
     /// Where certificates and keys are kept that the gateway makes itself.
     pub state_dir: PathBuf,
+    /// The zone that this gateway stands in, if it is told.
+    pub zone: Option<String>,
     /// Where clients connect; names are unique, never empty.
     pub listeners: Vec<Listener>,
     /// What holds for all TLS listeners.

@@ -20,6 +20,22 @@ pub(crate) fn name(text: &str, origin: Origin, report: &mut Report) {
     }
 }
 
+/// The value of a label: 1 to 128 visible ASCII characters and spaces, since labels go into explanations.
+pub(crate) fn label(text: &str, origin: Origin, report: &mut Report) {
+    let is_label =
+        (1..=128).contains(&text.len()) && text.bytes().all(|b| (b' '..=b'~').contains(&b));
+    if !is_label {
+        report.push(
+            Diagnostic::new(
+                Code::BadValue,
+                origin,
+                format!("{} is not a label", quoted(text)),
+            )
+            .cause("a label has 1 to 128 printable characters of ASCII"),
+        );
+    }
+}
+
 /// `ip:port`, to listen on.
 pub(crate) fn socket_address(
     text: &str,

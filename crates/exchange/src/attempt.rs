@@ -48,8 +48,8 @@ pub(crate) async fn run<C: Client>(
     upstream: &Upstream,
     patience: &mut Patience,
 ) -> Result<Heard, Failure> {
-    let proxy = exchange.proxy(&exchange.plan);
-    proxy.host.apply(&mut head.fields, pool.endpoint.label());
+    let target = exchange.destination(&exchange.plan);
+    target.host.apply(&mut head.fields, pool.endpoint.label());
     let has_body = exchange.outcome.is_ok_and(|length| !length.is_empty());
     // What can't be sent twice is sent only where the kernel, too, thinks that somebody listens.
     let repeatable = head.method.is_idempotent() && !has_body;

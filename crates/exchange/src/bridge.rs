@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 /// The form of gRPC-Web that a request speaks, if its upstream has it translated.
 pub(crate) fn form(exchange: &Exchange, fields: &Fields) -> Option<Form> {
     let plan = &exchange.plan;
-    let upstream = &plan.upstreams[exchange.proxy(plan).upstream as usize];
+    let upstream = &plan.upstreams[exchange.destination(plan).upstream as usize];
     upstream.grpc_web.then(|| Form::of(fields)).flatten()
 }
 

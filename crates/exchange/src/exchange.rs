@@ -2,6 +2,7 @@
 
 use crate::plan::Plan;
 use crate::{Road, describe};
+use foregate_balance::Pick;
 use foregate_message::{BodyLength, FieldId, Fields, Peer, Reason, RequestHead, path::Normal};
 use foregate_policy::request_id::RequestId;
 use foregate_telemetry::clock::Moment;
@@ -51,6 +52,12 @@ pub(crate) struct Exchange {
     pub(crate) target: Option<Vec<u8>>,
     /// The route's number in the plan.
     pub(crate) route: Option<u32>,
+    /// Which of the route's targets takes it.
+    pub(crate) chosen: u32,
+    /// The hash of what its upstream places it by.
+    pub(crate) key: Option<u64>,
+    /// How the last endpoint was picked.
+    pub(crate) pick: Option<Pick>,
     /// The endpoint that answered or failed last.
     pub(crate) endpoint: Option<Rc<Pool>>,
     pub(crate) tries: u32,
@@ -82,6 +89,9 @@ impl Exchange {
             translated: false,
             target: None,
             route: None,
+            chosen: 0,
+            key: None,
+            pick: None,
             endpoint: None,
             tries: 0,
             upstream_micros: None,

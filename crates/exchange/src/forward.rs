@@ -7,9 +7,10 @@ use crate::exchange::Exchange;
 use crate::patience::Patience;
 use crate::plan::Upstream;
 use crate::upload::Upload;
-use foregate_balance::{InFlight, NoEndpoint, Outcome, Tried, Verdict, observe};
+use foregate_balance::{Endpoint, InFlight, Need, Outcome, Tried, Verdict, observe};
 use foregate_message::{Blame, BodyLength, Client, Reason, RequestHead, ResponseHead};
-use foregate_telemetry::clock::{now, recent};
+use foregate_snapshot::TargetPlan;
+use foregate_telemetry::clock::{Moment, now, recent};
 use foregate_telemetry::log::process;
 use foregate_telemetry::metrics::EndpointFailure;
 use foregate_upstream::{Call, Pool};
@@ -40,13 +41,13 @@ pub(crate) async fn forward<C: Client>(
     head: &mut RequestHead,
 ) -> Result<Answer, Reason> {
     let plan = Rc::clone(&exchange.plan);
-    let proxy = exchange.proxy(&plan);
-    let upstream = &plan.upstreams[proxy.upstream as usize];
-    let mut patience = Patience::new(plan.time_limits(proxy), exchange.at, &road.cut);
+    let target = exchange.destination(&plan);
+    let upstream = &plan.upstreams[target.upstream as usize];
+    let mut patience = Patience::new(plan.time_limits(target), exchange.at, &road.cut);
     let mut tried = Tried::default();
     let mut last = Reason::NoEndpoint;
     while exchange.tries < upstream.tries_max {
-        let Ok(index) = pick(upstream, road, &tried) else {
+        let Some(index) = pick(exchange, upstream, target, road, &tried) else {
             break;
         };
         tried.insert(index);
@@ -67,8 +68,12 @@ pub(crate) async fn forward<C: Client>(
                 upload,
             }) => {
                 let heard = now();
-                exchange.upstream_micros = Some(heard.micros_since(asked));
-                pool.cells().answered(heard.micros_since(asked));
+                let micros = heard.micros_since(asked);
+                exchange.upstream_micros = Some(micros);
+                pool.cells().answered(micros);
+                if upstream.is_timed {
+                    time(&pool.endpoint, head.status.code(), micros, heard);
+                }
                 patience.body(heard);
                 return Ok(Answer {
                     call,
@@ -82,6 +87,10 @@ pub(crate) async fn forward<C: Client>(
             Err(Failure { reason, give, kind }) => {
                 if let Some(kind) = kind {
                     fail(upstream, pool, kind);
+                    if upstream.is_timed {
+                        let at = now();
+                        pool.endpoint.failed(at.micros_since(asked), at.millis());
+                    }
                 }
                 last = reason;
                 if give == Give::Up {
@@ -93,11 +102,35 @@ pub(crate) async fn forward<C: Client>(
     Err(last)
 }
 
-pub(crate) fn pick(upstream: &Upstream, road: &Road, tried: &Tried) -> Result<usize, NoEndpoint> {
-    let now_ms = recent().millis();
-    let mut picker = upstream.picker.borrow_mut();
-    let pick = picker.pick(now_ms, road.random.next(), tried)?;
-    Ok(pick.index)
+/// Takes note of how long an endpoint took, for algorithms that go by it. Who says that it is unable is not fast.
+fn time(endpoint: &Endpoint, status: u16, micros: u64, at: Moment) {
+    match status {
+        502..=504 => endpoint.failed(micros, at.millis()),
+        _ => endpoint.answered(micros, at.millis()),
+    }
+}
+
+/// The endpoint that is asked next.
+fn pick(
+    exchange: &mut Exchange,
+    upstream: &Upstream,
+    target: &TargetPlan,
+    road: &Road,
+    tried: &Tried,
+) -> Option<usize> {
+    let need = Need {
+        subset: target.subset,
+        key: exchange.key,
+        ..need(road, tried)
+    };
+    let pick = upstream.picker.borrow_mut().pick(&need).ok()?;
+    exchange.pick = Some(pick);
+    Some(pick.index)
+}
+
+/// What any request brings to a pick.
+pub(crate) fn need<'t>(road: &Road, tried: &'t Tried) -> Need<'t> {
+    Need::any(recent().millis(), road.random.next(), tried)
 }
 
 /// What an endpoint is to blame for when an attempt or its answer ended with `reason`, if it is.
@@ -123,7 +156,7 @@ pub(crate) fn judge(exchange: &Exchange, outcome: Result<(), Reason>) {
     let (Some(pool), plan) = (&exchange.endpoint, &exchange.plan) else {
         return;
     };
-    let upstream = &plan.upstreams[exchange.proxy(plan).upstream as usize];
+    let upstream = &plan.upstreams[exchange.destination(plan).upstream as usize];
     let failed = match outcome {
         Ok(()) if matches!(exchange.status, 502..=504) => Some(EndpointFailure::Status),
         Ok(()) => None,

@@ -3,7 +3,7 @@
 //! **Next on the road:** `upstream`, for the requests that go to a backend.
 //!
 //! ```text
-//! admit → route → secure → policies → describe → forward (balance, connect, send, await) → shape → relay → settle
+//! admit → route → secure → policies → choose → describe → forward (balance, connect, send, await) → shape → relay → settle
 //! ```
 //! A client that speaks another dialect than its backend (gRPC-Web) goes the way from `forward` on behind a `bridge`.
 //!
@@ -16,6 +16,7 @@ mod admit;
 mod apology;
 mod attempt;
 mod bridge;
+mod choose;
 mod describe;
 mod download;
 mod exchange;
@@ -135,6 +136,7 @@ impl Exchange {
         if let Some(answer) = policies::decide(self, client, head)? {
             return relay::respond(self, client, head, *answer).await;
         }
+        choose::choose(self, road, head);
         describe::describe(self, client.peer(), head)?;
         match bridge::form(self, &head.fields) {
             None => self.exchange(road, client, head).await,

@@ -7,7 +7,7 @@ use crate::plan::{Plan, Upstream};
 use crate::relay;
 use crate::upload::Upload;
 use crate::{Road, settle};
-use foregate_balance::{InFlight, Outcome, Tried, observe};
+use foregate_balance::{InFlight, Need, Outcome, Pick, Tried, hash, observe};
 use foregate_message::{Client, Peer, Reason};
 use foregate_policy::request_id::RequestId;
 use foregate_snapshot::{ModePlan, UpstreamPlan};
@@ -106,7 +106,12 @@ impl Journey {
         let mut tried = Tried::default();
         let mut last = Reason::NoEndpoint;
         while self.tries < upstream.tries_max {
-            let Ok(index) = forward::pick(upstream, road, &tried) else {
+            // All that is known of such a connection is who makes it.
+            let need = Need {
+                key: upstream.is_keyed.then(|| client_key(self.client)),
+                ..forward::need(road, &tried)
+            };
+            let Ok(Pick { index, .. }) = upstream.picker.borrow_mut().pick(&need) else {
                 break;
             };
             tried.insert(index);
@@ -143,6 +148,13 @@ impl Journey {
             }
         }
         Err(last)
+    }
+}
+
+fn client_key(client: IpAddr) -> u64 {
+    match client {
+        IpAddr::V4(ip) => hash(&ip.octets()),
+        IpAddr::V6(ip) => hash(&ip.octets()),
     }
 }
 

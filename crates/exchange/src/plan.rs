@@ -3,12 +3,12 @@
 use crate::exchange::Exchange;
 use crate::patience::TimeLimits;
 use crate::secure::SecurePart;
-use foregate_balance::{EjectionPolicy, Endpoint, Picker};
+use foregate_balance::{EjectionPolicy, Endpoint, Picker, Roster};
 use foregate_message::path::Normal;
 use foregate_message::{Peer, RequestHead, Scheme, Target, host_without_port};
 use foregate_policy::Facts;
 use foregate_snapshot::{
-    Action, Protocol as WantedProtocol, ProxyPlan, RoutePlan, Snapshot, UpstreamPlan,
+    Action, Protocol as WantedProtocol, ProxyPlan, RoutePlan, Snapshot, TargetPlan, UpstreamPlan,
 };
 use foregate_telemetry::clock::Moment;
 use foregate_telemetry::metrics::{EndpointId, RouteId, Shard};
@@ -42,6 +42,8 @@ pub struct PlanParts {
 pub struct UpstreamPart {
     /// The endpoints, in the order that they are picked by.
     pub endpoints: Box<[EndpointPart]>,
+    /// The same endpoints arranged for picking.
+    pub roster: Arc<Roster>,
     /// How TLS is spoken with them, if it is.
     pub connector: Option<Arc<Connector>>,
 }
@@ -77,6 +79,10 @@ pub(crate) struct Upstream {
     /// By the same index.
     pub(crate) pools: Box<[Rc<Pool>]>,
     pub(crate) picker: RefCell<Picker>,
+    /// Whether its algorithm goes by how long endpoints take.
+    pub(crate) is_timed: bool,
+    /// Whether it goes by a key of the request.
+    pub(crate) is_keyed: bool,
     pub(crate) ejection: EjectionPolicy,
     pub(crate) call_limits: CallLimits,
     pub(crate) tries_max: u32,
@@ -173,13 +179,13 @@ impl Plan {
         number.map_or(RouteId::OTHER, |number| self.routes[number as usize])
     }
 
-    /// The time limits of a route.
-    pub(crate) fn time_limits(&self, proxy: &ProxyPlan) -> TimeLimits {
+    /// The time limits of a target.
+    pub(crate) fn time_limits(&self, target: &TargetPlan) -> TimeLimits {
         TimeLimits {
-            connect: proxy.timeouts.connect,
-            first_byte: proxy.timeouts.first_byte,
-            between_bytes: proxy.timeouts.between_bytes,
-            request: proxy.timeouts.request,
+            connect: target.timeouts.connect,
+            first_byte: target.timeouts.first_byte,
+            between_bytes: target.timeouts.between_bytes,
+            request: target.timeouts.request,
             tunnel_idle: self.snapshot.client.tunnel_idle_timeout,
         }
     }
@@ -232,7 +238,9 @@ fn upstream(
     Upstream {
         part: Arc::clone(part),
         name: Arc::clone(&plan.name),
-        picker: RefCell::new(Picker::new(plan.algorithm, &endpoints, seed)),
+        is_keyed: plan.balancing.algorithm.is_keyed(),
+        is_timed: plan.balancing.algorithm.is_timed(),
+        picker: RefCell::new(Picker::new(Arc::clone(&part.roster), seed)),
         endpoints,
         pools,
         ejection: plan.ejection,
@@ -312,6 +320,12 @@ impl Exchange {
                 unreachable!("`policies` answers the routes that go to no backend")
             }
         }
+    }
+
+    /// Where the request goes.
+    #[inline]
+    pub(crate) fn destination<'p>(&self, plan: &'p Plan) -> &'p TargetPlan {
+        &self.proxy(plan).targets[self.chosen as usize]
     }
 
     /// What header rules and redirects may name. Copies, as rules change the fields that they are read from.

@@ -38,7 +38,7 @@ pub(crate) fn settle<C: Client>(
     let question = target.iter().position(|&byte| byte == b'?');
     let route = exchange.route.map(|number| plan.route(number));
     let upstream = match (&exchange.endpoint, route.map(|route| &route.action)) {
-        (Some(_), Some(Action::Proxy(proxy))) => Some(proxy.upstream),
+        (Some(_), Some(Action::Proxy(_))) => Some(exchange.destination(plan).upstream),
         _ => None,
     };
     log.record(&Record {

@@ -11,6 +11,7 @@
 pub mod anonymise;
 pub mod body_limit;
 pub mod client_address;
+pub mod cookies;
 mod facts;
 pub mod grpc_web;
 pub mod header_rules;
@@ -20,6 +21,7 @@ pub mod method;
 mod problem;
 pub mod redirect;
 pub mod request_id;
+pub mod request_key;
 pub mod respond;
 pub mod rewrite;
 mod template;

@@ -13,7 +13,7 @@ pub(crate) use lookup::{Addresses, Name, look_up, names};
 pub(crate) use members::{Member, Roster};
 
 use crate::secure::Secured;
-use foregate_balance::{AdminState, Endpoint};
+use foregate_balance::{AdminState, Endpoint, hash};
 use foregate_exchange::{EndpointPart, PlanParts, UpstreamPart};
 use foregate_snapshot::{ModePlan, Snapshot, UpstreamPlan};
 use foregate_telemetry::metrics::Registry;
@@ -200,7 +200,7 @@ fn regroup(
             known.insert(member.key(), part);
         }
     }
-    let endpoints = (members.iter())
+    let endpoints: Box<[EndpointPart]> = (members.iter())
         .map(|member| part(plan, member, known.remove(&member.key()), registry))
         .collect();
     let removed = known
@@ -211,6 +211,7 @@ fn regroup(
         release(old, &members, registry);
     }
     let part = UpstreamPart {
+        roster: arrange(plan, &members, &endpoints),
         endpoints,
         connector: connector.clone(),
     };
@@ -221,6 +222,28 @@ fn regroup(
         part: Arc::new(part),
     };
     (group, removed)
+}
+
+/// An upstream's endpoints, arranged for picking.
+fn arrange(
+    plan: &UpstreamPlan,
+    members: &[Member],
+    parts: &[EndpointPart],
+) -> Arc<foregate_balance::Roster> {
+    let pairs = members.iter().zip(parts);
+    let members: Vec<foregate_balance::Member> = pairs
+        .map(|(member, part)| foregate_balance::Member {
+            endpoint: Arc::clone(&part.endpoint),
+            // A name that resolves to several addresses is as many endpoints.
+            id: match member.address {
+                Some(address) => hash(address.to_string().as_bytes()),
+                None => hash(member.endpoint.authority.as_bytes()),
+            },
+            attributes: Arc::clone(&member.endpoint.attributes),
+        })
+        .collect();
+    let balancing = plan.balancing.clone();
+    Arc::new(foregate_balance::Roster::new(balancing, &members))
 }
 
 fn is_same(one: &Option<Arc<Connector>>, other: &Option<Arc<Connector>>) -> bool {

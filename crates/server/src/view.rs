@@ -7,7 +7,7 @@ use crate::sockets::Listening;
 use foregate_acme::Agent;
 use foregate_admin::{EndpointState, EndpointView, UpstreamView};
 use foregate_balance::{AdminState, Health};
-use foregate_snapshot::{Action, Snapshot};
+use foregate_snapshot::{Action, Snapshot, TargetPlan};
 use foregate_telemetry::clock::{self, UnixTime, now};
 use foregate_telemetry::metrics::Registry;
 use foregate_tls::CertificateStore;
@@ -164,8 +164,11 @@ impl foregate_admin::View for Facts {
             .map(|route| {
                 let (action, upstream) = match &route.action {
                     Action::Proxy(proxy) => {
-                        let upstream = &present.snapshot.upstreams[proxy.upstream as usize];
-                        ("proxy", Some(&*upstream.name))
+                        let name = |target: &TargetPlan| {
+                            &*present.snapshot.upstreams[target.upstream as usize].name
+                        };
+                        let names: Vec<&str> = proxy.targets.iter().map(name).collect();
+                        ("proxy", Some(names.join(", ")))
                     }
                     Action::Redirect(_) => ("redirect", None),
                     Action::Respond(_) => ("respond", None),
@@ -216,7 +219,7 @@ fn upstream_view(group: &Group, known: &Known) -> UpstreamView {
     });
     UpstreamView {
         name: group.plan().name.to_string(),
-        balance: group.plan().algorithm.name().to_owned(),
+        balance: group.plan().balancing.algorithm.name().to_owned(),
         endpoints: endpoints.collect(),
     }
 }

@@ -38,8 +38,8 @@ fn compile_from(
 ) -> Result<Snapshot, Vec<Diagnostic>> {
     let mut diagnostics = Vec::new();
     let (listeners, next_listener) = listeners::compile(&settings.listeners, previous);
-    let upstreams = upstreams::compile(&settings.upstreams, &mut diagnostics);
-    let routes = routes::compile(settings, &listeners, &mut diagnostics);
+    let upstreams = upstreams::compile(settings, &mut diagnostics);
+    let routes = routes::compile(settings, &listeners, &upstreams, &mut diagnostics);
     let request_id = request_id(&settings.forwarding, &mut diagnostics);
     let server_header = server_header(&settings.forwarding, &mut diagnostics);
     let (Some(routes), true) = (routes, diagnostics.is_empty()) else {

@@ -1,6 +1,6 @@
 //! What a reload changes of all that lives longer than a snapshot.
 
-use crate::plan::{ListenerPlan, SiteTlsPlan, Snapshot, UpstreamPlan};
+use crate::plan::{EndpointPlan, ListenerPlan, SiteTlsPlan, Snapshot, UpstreamPlan};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::Hash;
@@ -54,8 +54,8 @@ pub struct Change {
     pub endpoints_added: Vec<EndpointKey>,
     /// Endpoints that are gone.
     pub endpoints_removed: Vec<EndpointKey>,
-    /// Endpoints whose weight differs.
-    pub weights_changed: Vec<EndpointKey>,
+    /// Endpoints whose weight, tier, zone or labels differ.
+    pub endpoints_changed: Vec<EndpointKey>,
     /// Keys of routes that are new.
     pub routes_added: Vec<Arc<str>>,
     /// Keys of routes that are gone.
@@ -185,28 +185,25 @@ fn diff_upstreams(old: &Snapshot, new: &Snapshot, change: &mut Change) {
             .collect()
     };
     (change.upstreams_added, change.upstreams_removed) = compare_keys(names(old), names(new));
-    let (weights_before, weights_after) = (weights(old), weights(new));
-    let keys = |weights: &HashMap<EndpointKey, u32>| weights.keys().cloned().collect();
-    (change.endpoints_added, change.endpoints_removed) =
-        compare_keys(keys(&weights_before), keys(&weights_after));
-    let differs = |(key, weight): &(EndpointKey, u32)| {
-        weights_before
-            .get(key)
-            .is_some_and(|before| before != weight)
+    let (before, after) = (endpoints(old), endpoints(new));
+    let keys = |endpoints: &Endpoints<'_>| endpoints.keys().cloned().collect();
+    (change.endpoints_added, change.endpoints_removed) = compare_keys(keys(&before), keys(&after));
+    let differs = |(key, plan): &(EndpointKey, &EndpointPlan)| {
+        before.get(key).is_some_and(|before| before != plan)
     };
-    change.weights_changed = weights_after
+    change.endpoints_changed = after
         .into_iter()
         .filter(differs)
         .map(|(key, _)| key)
         .collect();
-    change.weights_changed.sort();
-    let before: HashMap<&str, &UpstreamPlan> = old
+    change.endpoints_changed.sort();
+    let plans: HashMap<&str, &UpstreamPlan> = old
         .upstreams
         .iter()
         .map(|upstream| (&*upstream.name, upstream))
         .collect();
     for upstream in &new.upstreams {
-        if before
+        if plans
             .get(&*upstream.name)
             .is_some_and(|before| differs_beside_endpoints(before, upstream))
         {
@@ -216,20 +213,19 @@ fn diff_upstreams(old: &Snapshot, new: &Snapshot, change: &mut Change) {
     change.upstreams_changed.sort();
 }
 
-fn weights(snapshot: &Snapshot) -> HashMap<EndpointKey, u32> {
-    let of_upstream = |upstream: &UpstreamPlan| {
-        let name = Arc::clone(&upstream.name);
-        let key = move |authority: &Arc<str>| EndpointKey {
-            upstream: Arc::clone(&name),
-            authority: Arc::clone(authority),
-        };
-        upstream
-            .endpoints
-            .iter()
-            .map(|endpoint| (key(&endpoint.authority), endpoint.weight))
-            .collect::<Vec<_>>()
-    };
-    snapshot.upstreams.iter().flat_map(of_upstream).collect()
+type Endpoints<'s> = HashMap<EndpointKey, &'s EndpointPlan>;
+
+fn endpoints(snapshot: &Snapshot) -> Endpoints<'_> {
+    fn of(upstream: &UpstreamPlan) -> impl Iterator<Item = (EndpointKey, &EndpointPlan)> {
+        upstream.endpoints.iter().map(|endpoint| {
+            let key = EndpointKey {
+                upstream: Arc::clone(&upstream.name),
+                authority: Arc::clone(&endpoint.authority),
+            };
+            (key, endpoint)
+        })
+    }
+    snapshot.upstreams.iter().flat_map(of).collect()
 }
 
 fn differs_beside_endpoints(old: &UpstreamPlan, new: &UpstreamPlan) -> bool {
@@ -260,7 +256,7 @@ impl fmt::Display for Change {
             (self.upstreams_changed.len(), "upstream", "changed"),
             (self.endpoints_added.len(), "endpoint", "added"),
             (self.endpoints_removed.len(), "endpoint", "removed"),
-            (self.weights_changed.len(), "weight", "changed"),
+            (self.endpoints_changed.len(), "endpoint", "changed"),
             (self.sites_changed.len(), "TLS site", "changed"),
             (self.routes_added.len(), "route", "added"),
             (self.routes_removed.len(), "route", "removed"),

@@ -1,14 +1,18 @@
 //! What becomes of a request, and why: asked of the very code that serves.
 
+mod balancing;
 mod tls;
 
+pub use balancing::{CandidateNote, ProxyNote, SplitNote};
+
 use crate::plan::{Action, ListenerPlan, ModePlan, ProxyPlan, RoutePlan, Snapshot};
-use foregate_balance::{Endpoint, Picker, Tried};
+use foregate_balance::{Endpoint, Need, Picker, Roster, Spill, Tried};
 use foregate_message::path::{Normal, normalize};
 use foregate_message::{
     FieldId, FieldName, Method, RequestHead, Scheme, Target, host_without_port, split_authority,
 };
 use foregate_policy::request_id::RequestId;
+use foregate_policy::request_key::RequestKey;
 use foregate_policy::rewrite::Rewritten;
 use foregate_policy::{Facts, Verdict, client_address, method};
 use foregate_route::{Match, Miss, Question, Trace};
@@ -168,50 +172,6 @@ pub enum Outcome {
     },
     /// It goes to a backend.
     Proxied(Box<ProxyNote>),
-}
-
-/// How a request goes to a backend.
-#[derive(Clone, PartialEq, Debug, Serialize)]
-pub struct ProxyNote {
-    /// The target that the backend is sent.
-    pub target: String,
-    /// Whether the route rewrote the path.
-    pub rewritten: bool,
-    /// The Host that the backend is sent; empty when there is no endpoint whose name it would be.
-    pub host: String,
-    /// Rules for the request's fields.
-    pub request_rules: Vec<String>,
-    /// The upstream's name.
-    pub upstream: String,
-    /// How it chooses.
-    pub algorithm: &'static str,
-    /// What it chooses from.
-    pub candidates: Vec<CandidateNote>,
-    /// Why nothing can be chosen.
-    pub no_endpoint: Option<&'static str>,
-    /// Until a connection stands.
-    pub connect_timeout_ms: u64,
-    /// Until the answer begins.
-    pub first_byte_timeout_ms: Option<u64>,
-    /// Between two reads of the answer.
-    pub between_bytes_timeout_ms: Option<u64>,
-    /// The whole exchange.
-    pub request_timeout_ms: Option<u64>,
-}
-
-/// An endpoint that could be chosen.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct CandidateNote {
-    /// Its `host:port`.
-    pub endpoint: String,
-    /// Its share relative to its siblings'.
-    pub weight: u32,
-    /// Whether it can be chosen, by the stable name of its standing.
-    pub standing: &'static str,
-    /// Requests it works on.
-    pub in_flight: u32,
-    /// A worker that begins now would choose it.
-    pub picked: bool,
 }
 
 /// Endpoints by the name of their upstream and their `host:port`.
@@ -513,28 +473,22 @@ impl Road<'_> {
             Ok(Rewritten::Unchanged) => (self.request.path.as_slice(), false),
             Err(reason) => return refused(reason),
         };
-        let upstream = &self.snapshot.upstreams[proxy.upstream as usize];
-        let known: Vec<Arc<Endpoint>> = upstream
-            .endpoints
-            .iter()
-            .map(|plan| {
-                (self.endpoints)(&upstream.name, &plan.authority)
-                    .unwrap_or_else(|| Arc::new(Endpoint::new(&*plan.authority, plan.weight)))
-            })
-            .collect();
+        let (destination, split) = self.target(path, proxy);
+        let upstream = &self.snapshot.upstreams[destination.upstream as usize];
+        let by = upstream.hash_by.as_ref();
         let mut notes = Vec::new();
-        let mut picker = Picker::new(upstream.algorithm, &known, 0);
-        let picked = picker.pick_noting(
-            self.inquiry.now_ms,
-            self.inquiry.random,
-            &Tried::new(),
-            &mut notes,
-        );
+        let roster = Roster::new(upstream.balancing.clone(), &self.members(upstream));
+        let need = Need {
+            subset: destination.subset,
+            key: by.and_then(|by| self.key(path, by)),
+            ..Need::any(self.inquiry.now_ms, self.inquiry.random, &Tried::NONE)
+        };
+        let picked = Picker::new(Arc::new(roster), 0).pick_noting(&need, &mut notes);
         let mut fields = self.request.head.fields.clone();
         let authority = picked
             .ok()
             .map_or("", |pick| &upstream.endpoints[pick.index].authority);
-        proxy.host.apply(&mut fields, authority);
+        destination.host.apply(&mut fields, authority);
         let ms = |timeout: Duration| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
         Outcome::Proxied(Box::new(ProxyNote {
             target: text(&target(sent, self.request.query.as_deref())),
@@ -542,7 +496,7 @@ impl Road<'_> {
             host: text(fields.get(FieldId::Host).unwrap_or_default()),
             request_rules: proxy.request_rules.describe(facts),
             upstream: upstream.name.to_string(),
-            algorithm: upstream.algorithm.name(),
+            algorithm: upstream.balancing.algorithm.name(),
             candidates: notes
                 .iter()
                 .map(|note| CandidateNote {
@@ -550,14 +504,30 @@ impl Road<'_> {
                     weight: note.weight,
                     standing: note.standing.name(),
                     in_flight: note.in_flight,
+                    latency_micros: note.latency_micros,
+                    backup: note.backup,
+                    zone: upstream.endpoints[note.index]
+                        .attributes
+                        .zone
+                        .as_deref()
+                        .map(Into::into),
                     picked: note.picked,
                 })
                 .collect(),
+            split,
+            hash_by: by.map(RequestKey::describe),
+            subset: balancing::labels(upstream, destination),
+            picked_because: picked.ok().map(|pick| pick.reason.name()),
+            spill: picked
+                .ok()
+                .map(|pick| pick.spill)
+                .filter(|spill| *spill != Spill::None)
+                .map(Spill::name),
             no_endpoint: picked.err().map(|none| none.name()),
-            connect_timeout_ms: ms(proxy.timeouts.connect),
-            first_byte_timeout_ms: proxy.timeouts.first_byte.map(ms),
-            between_bytes_timeout_ms: proxy.timeouts.between_bytes.map(ms),
-            request_timeout_ms: proxy.timeouts.request.map(ms),
+            connect_timeout_ms: ms(destination.timeouts.connect),
+            first_byte_timeout_ms: destination.timeouts.first_byte.map(ms),
+            between_bytes_timeout_ms: destination.timeouts.between_bytes.map(ms),
+            request_timeout_ms: destination.timeouts.request.map(ms),
         }))
     }
 }

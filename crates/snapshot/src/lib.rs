@@ -17,6 +17,7 @@ mod plan;
 mod probes;
 mod render;
 mod routes;
+mod targets;
 mod tls;
 mod upstreams;
 
@@ -27,14 +28,14 @@ pub use compile::{compile, compile_after};
 pub use diff::{Change, EndpointKey, ListenerChange, diff};
 pub use explain::{
     CandidateNote, Explanation, Inquiry, InquiryError, Outcome, PathNote, ProxyNote, SkippedNote,
-    TlsNote, explain,
+    SplitNote, TlsNote, explain,
 };
 pub use plan::{
     AccessLogPlan, AcmePlan, Action, CertificateFiles, CertificatePlan, ClientCertificatePlan,
     ClientPlan, DnsPlan, DnsProviderPlan, EndpointPlan, HstsPlan, Http2Plan, HttpsRedirect,
     ListenerPlan, LogTarget, ModePlan, OnDemandPlan, ProtocolPlan, ProxyPlan, RoutePlan,
-    SecretText, SitePlan, SiteTlsPlan, Snapshot, SniRoutes, TimeoutPlan, TlsPlan, UpstreamPlan,
-    UpstreamTlsPlan,
+    SecretText, SitePlan, SiteTlsPlan, Snapshot, SniRoutes, SplitPlan, TargetPlan, TimeoutPlan,
+    TlsPlan, UpstreamPlan, UpstreamTlsPlan,
 };
 
 /// The levels of the process' own log, as [`Snapshot::log_level`] has them.

@@ -8,7 +8,7 @@ pub use tls::{
     SiteTlsPlan, SniRoutes, TlsPlan, UpstreamTlsPlan,
 };
 
-use foregate_balance::{Algorithm, EjectionPolicy, ProbePlan};
+use foregate_balance::{Attributes, Balancing, EjectionPolicy, ProbePlan};
 use foregate_config::settings::LogLevel;
 use foregate_message::FieldName;
 use foregate_message::forwarded::ForwardingPolicy;
@@ -18,6 +18,7 @@ use foregate_policy::client_address::Networks;
 use foregate_policy::header_rules::HeaderRules;
 use foregate_policy::host_header::HostRule;
 use foregate_policy::redirect::Redirect;
+use foregate_policy::request_key::RequestKey;
 use foregate_policy::respond::Respond;
 use foregate_policy::rewrite::Rewrite;
 use foregate_route::{Match, Miss, Question, Router, SiteSpec, Trace};
@@ -194,16 +195,36 @@ pub enum Action {
 /// How a request goes to a backend.
 #[derive(Debug)]
 pub struct ProxyPlan {
-    /// The upstream's number.
-    pub upstream: u32,
+    /// Where to, at least one; which of several, `split` says.
+    pub targets: Box<[TargetPlan]>,
+    /// How several targets share the requests.
+    pub split: Option<SplitPlan>,
     /// What happens to the path.
     pub rewrite: Rewrite,
-    /// The Host that the backend sees.
-    pub host: HostRule,
     /// Rules for the request's fields.
     pub request_rules: HeaderRules,
+}
+
+/// Where a request goes.
+#[derive(Clone, Debug)]
+pub struct TargetPlan {
+    /// The upstream's number.
+    pub upstream: u32,
+    /// The subset's number in the upstream; 0 = every endpoint.
+    pub subset: u32,
+    /// The Host that the backend sees.
+    pub host: HostRule,
     /// How long the backend may take.
     pub timeouts: TimeoutPlan,
+}
+
+/// How targets share the requests of a route.
+#[derive(Clone, Debug)]
+pub struct SplitPlan {
+    /// Each target's part.
+    pub weights: Box<[u32]>,
+    /// What decides; drawn at random otherwise.
+    pub by: Option<RequestKey>,
 }
 
 /// How long a backend may take; `None` is for ever.
@@ -227,7 +248,9 @@ pub struct UpstreamPlan {
     /// Its endpoints.
     pub endpoints: Box<[EndpointPlan]>,
     /// How one is chosen.
-    pub algorithm: Algorithm,
+    pub balancing: Balancing,
+    /// What of a request decides where it goes, with a hash.
+    pub hash_by: Option<RequestKey>,
     /// When one is left out.
     pub ejection: EjectionPolicy,
     /// How they are asked how they are, if they are.
@@ -272,6 +295,8 @@ pub struct EndpointPlan {
     pub authority: Arc<str>,
     /// Its share relative to its siblings'.
     pub weight: u32,
+    /// What else is known of it.
+    pub attributes: Arc<Attributes>,
 }
 
 /// What clients may do.

@@ -1,6 +1,6 @@
 //! Explanations for people.
 
-use crate::explain::{Explanation, Outcome, ProxyNote, TlsNote};
+use crate::explain::{CandidateNote, Explanation, Outcome, ProxyNote, TlsNote};
 use foregate_route::{HostMatch, PathMatch, RouteSpec, SiteSpec, ValueMatch};
 use std::fmt;
 
@@ -181,6 +181,63 @@ fn fmt_tls(tls: &TlsNote, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     Ok(())
 }
 
+fn fmt_balancing(proxy: &ProxyNote, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if let Some(split) = &proxy.split {
+        let drawn = if split.drawn && split.by != "random" {
+            " (not there: drawn)"
+        } else {
+            ""
+        };
+        let said = format!(
+            "{} of {} parts go here, by {}{drawn}",
+            split.weight, split.weights, split.by
+        );
+        line(f, "split", &said)?;
+    }
+    let by = proxy
+        .hash_by
+        .as_ref()
+        .map_or_else(String::new, |by| format!(" by {by}"));
+    let subset = match &proxy.subset[..] {
+        [] => String::new(),
+        labels => format!(", subset {}", labels.join(" ")),
+    };
+    let said = format!("{}, {}{by}{subset}", proxy.upstream, proxy.algorithm);
+    line(f, "upstream", &said)?;
+    for candidate in &proxy.candidates {
+        line(f, "", &candidate_line(candidate, proxy))?;
+    }
+    Ok(())
+}
+
+fn candidate_line(candidate: &CandidateNote, proxy: &ProxyNote) -> String {
+    let mut said = format!(
+        "{}  weight {}  {}  {} in flight",
+        candidate.endpoint, candidate.weight, candidate.standing, candidate.in_flight
+    );
+    if let Some(micros) = candidate.latency_micros {
+        said += &format!("  {} ms", micros as f64 / 1000.0);
+    }
+    if candidate.backup {
+        said += "  backup";
+    }
+    if let Some(zone) = &candidate.zone {
+        said += &format!("  zone {zone}");
+    }
+    if candidate.picked {
+        said += "  <- a fresh worker's choice";
+        // What the algorithm's name does not say.
+        let because = proxy
+            .picked_because
+            .filter(|because| *because != proxy.algorithm);
+        let reasons: Vec<&str> = because.into_iter().chain(proxy.spill).collect();
+        if !reasons.is_empty() {
+            said += &format!(" ({})", reasons.join(", "));
+        }
+    }
+    said
+}
+
 fn fmt_proxy(proxy: &ProxyNote, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let rewritten = if proxy.rewritten { " (rewritten)" } else { "" };
     line(f, "forwards", &format!("{}{rewritten}", proxy.target))?;
@@ -188,23 +245,7 @@ fn fmt_proxy(proxy: &ProxyNote, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     for rule in &proxy.request_rules {
         line(f, "rule", rule)?;
     }
-    line(
-        f,
-        "upstream",
-        &format!("{}, {}", proxy.upstream, proxy.algorithm),
-    )?;
-    for candidate in &proxy.candidates {
-        let mark = if candidate.picked {
-            "  <- a fresh worker's choice"
-        } else {
-            ""
-        };
-        let said = format!(
-            "{}  weight {}  {}  {} in flight{mark}",
-            candidate.endpoint, candidate.weight, candidate.standing, candidate.in_flight
-        );
-        line(f, "", &said)?;
-    }
+    fmt_balancing(proxy, f)?;
     if let Some(reason) = proxy.no_endpoint {
         line(f, "", &format!("no endpoint: {reason}"))?;
     }

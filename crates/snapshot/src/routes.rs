@@ -1,21 +1,21 @@
 //! Sites and routes: what the router matches, and what is done with what it found.
 
-use crate::plan::{Action, ListenerPlan, ProxyPlan, RoutePlan, SitePlan, SiteTlsPlan};
+use crate::plan::{
+    Action, ListenerPlan, ProxyPlan, RoutePlan, SitePlan, SiteTlsPlan, UpstreamPlan,
+};
+use crate::targets::{self, Upstreams};
 use crate::tls;
-use crate::upstreams;
 use foregate_config::settings::{
-    self, FieldRules, FieldValue, HostHeader, HostPattern, Route, Site, SiteCertificate, Template,
+    self, FieldRules, FieldValue, HostPattern, Route, Site, SiteCertificate, Template,
 };
 use foregate_config::{Code, Diagnostic, Origin, Settings};
 use foregate_message::FieldName;
 use foregate_policy::header_rules::{self, HeaderRules, RulesSpec};
-use foregate_policy::host_header::HostRule;
 use foregate_policy::redirect::{self, Redirect};
 use foregate_policy::respond::Respond;
 use foregate_policy::rewrite::{Rewrite, RewriteSpec};
 use foregate_policy::{Piece, Problem};
 use foregate_route::{HostMatch, PathMatch, RouteSpec, Router, SiteSpec, ValueMatch};
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// All that sites compile to.
@@ -30,12 +30,10 @@ pub(crate) struct Routes {
 pub(crate) fn compile(
     settings: &Settings,
     listeners: &[ListenerPlan],
+    upstreams: &[UpstreamPlan],
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<Routes> {
-    let upstreams: HashMap<&str, u32> = (0..)
-        .zip(&settings.upstreams)
-        .map(|(number, upstream)| (upstream.name.as_str(), number))
-        .collect();
+    let upstreams = Upstreams::new(upstreams);
     let mut sites = Vec::with_capacity(settings.sites.len());
     let mut plans = Vec::new();
     let mut specs = Vec::with_capacity(settings.sites.len());
@@ -192,27 +190,15 @@ fn value(value: &settings::ValueMatch) -> ValueMatch {
 fn plan(
     (site_number, site, tls): (u32, &Arc<str>, &Arc<SiteTlsPlan>),
     route: &Route,
-    upstreams: &HashMap<&str, u32>,
+    upstreams: &Upstreams<'_>,
 ) -> Result<RoutePlan, Box<Diagnostic>> {
     let at_route = |problem: Problem| Box::new(policy_problem(&problem, route.origin));
     let action = match &route.action {
         settings::Action::Proxy(proxy) => Action::Proxy(Box::new(ProxyPlan {
-            upstream: *upstreams.get(proxy.upstream.as_str()).ok_or_else(|| {
-                let message = format!("there is no upstream `{}`", proxy.upstream);
-                Box::new(Diagnostic::new(
-                    Code::UnknownUpstream,
-                    route.origin,
-                    message,
-                ))
-            })?,
+            targets: upstreams.targets(proxy)?,
+            split: targets::split(proxy),
             rewrite: Rewrite::compile(&rewrite(&proxy.rewrite)).map_err(at_route)?,
-            host: match &proxy.host {
-                HostHeader::Pass => HostRule::Pass,
-                HostHeader::Upstream => HostRule::Upstream,
-                HostHeader::Fixed(host) => HostRule::Fixed(host.as_str().into()),
-            },
             request_rules: header_rules(&route.request_headers).map_err(at_route)?,
-            timeouts: upstreams::timeouts(proxy.timeouts),
         })),
         settings::Action::Redirect(redirect) => {
             let to = template(&redirect.to, url_placeholder);

@@ -112,7 +112,7 @@ fn a_configuration_is_compiled_whole() {
             ("::1", 81, "[::1]:81", 1)
         ],
     );
-    assert_eq!(upstream.algorithm.name(), "least-requests");
+    assert_eq!(upstream.balancing.algorithm.name(), "least-requests");
     assert_eq!(upstream.ejection.consecutive_failures, None);
     let log = snapshot.access_log.as_ref().unwrap();
     assert_eq!(
@@ -131,8 +131,8 @@ fn a_configuration_is_compiled_whole() {
     let Action::Proxy(proxy) = &snapshot.routes[0].action else {
         panic!("not a proxy")
     };
-    assert_eq!(proxy.timeouts.first_byte.unwrap().as_secs(), 5);
-    assert_eq!(proxy.timeouts.connect.as_secs(), 5);
+    assert_eq!(proxy.targets[0].timeouts.first_byte.unwrap().as_secs(), 5);
+    assert_eq!(proxy.targets[0].timeouts.connect.as_secs(), 5);
 }
 
 #[test]
@@ -234,7 +234,7 @@ fn a_reload_is_a_diff() {
         upstreams_changed: vec!["app".into()],
         endpoints_added: vec![key("app", "10.1.0.2:80"), key("spare", "10.2.0.1:80")],
         endpoints_removed: vec![key("app", "10.1.0.1:80")],
-        weights_changed: vec![key("app", "backend.test:8080")],
+        endpoints_changed: vec![key("app", "backend.test:8080")],
         routes_added: vec!["example.com/gamma".into()],
         routes_removed: vec!["example.com/beta".into()],
         access_log: true,
@@ -244,7 +244,7 @@ fn a_reload_is_a_diff() {
     assert_eq!(change, expected);
     assert_eq!(
         change.to_string(),
-        "1 listener changed, 1 upstream added, 1 upstream changed, 2 endpoints added, 1 endpoint removed, 1 weight \
+        "1 listener changed, 1 upstream added, 1 upstream changed, 2 endpoints added, 1 endpoint removed, 1 endpoint \
          changed, 1 route added, 1 route removed, access log changed, workers changed, which needs a restart",
     );
 }

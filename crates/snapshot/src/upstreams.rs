@@ -2,23 +2,38 @@
 
 use crate::compile::size;
 use crate::plan::{EndpointPlan, TimeoutPlan, UpstreamPlan};
-use crate::{probes, tls};
-use foregate_balance::{Algorithm, EjectionPolicy};
-use foregate_config::Diagnostic;
+use crate::{probes, targets, tls};
+use foregate_balance::{Algorithm, Attributes, Balancing, EjectionPolicy, Subset};
 use foregate_config::settings::{
-    Balance, Ejection, ProxyProtocolVersion, Server, ServerAddress, ServerHost, Timeouts, Upstream,
+    Balance, Ejection, HashBy, ProxyProtocolVersion, Server, ServerAddress, ServerHost, Timeouts,
+    Upstream,
 };
+use foregate_config::{Diagnostic, Settings};
+use foregate_message::FieldName;
+use foregate_policy::request_key::RequestKey;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) fn compile(
-    upstreams: &[Upstream],
+    settings: &Settings,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Box<[UpstreamPlan]> {
-    let compiled = upstreams.iter();
-    compiled.map(|one| upstream(one, diagnostics)).collect()
+    let zone = settings.zone.as_deref();
+    let mut subsets = targets::subsets(settings);
+    let upstreams = settings.upstreams.iter();
+    upstreams
+        .map(|one| {
+            let subsets = subsets.remove(one.name.as_str()).unwrap_or_default();
+            upstream(one, balancing(one, zone, subsets), diagnostics)
+        })
+        .collect()
 }
 
-fn upstream(upstream: &Upstream, diagnostics: &mut Vec<Diagnostic>) -> UpstreamPlan {
+fn upstream(
+    upstream: &Upstream,
+    balancing: Balancing,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> UpstreamPlan {
     let (tls, protocol) = tls::upstream(upstream);
     UpstreamPlan {
         tls,
@@ -27,12 +42,8 @@ fn upstream(upstream: &Upstream, diagnostics: &mut Vec<Diagnostic>) -> UpstreamP
         connect_timeout: upstream.timeouts.connect,
         name: upstream.name.as_str().into(),
         endpoints: upstream.servers.iter().map(endpoint).collect(),
-        algorithm: match upstream.balance {
-            Balance::RoundRobin => Algorithm::RoundRobin,
-            Balance::LeastRequests => Algorithm::LeastRequests,
-            Balance::PowerOfTwo => Algorithm::PowerOfTwo,
-            Balance::Random => Algorithm::Random,
-        },
+        balancing,
+        hash_by: upstream.hash_by.as_ref().map(request_key),
         ejection: ejection(upstream.ejection),
         probe: probes::compile(upstream, diagnostics),
         connections_idle_max: size(upstream.connections_idle_max),
@@ -50,12 +61,51 @@ fn upstream(upstream: &Upstream, diagnostics: &mut Vec<Diagnostic>) -> UpstreamP
     }
 }
 
+fn balancing(upstream: &Upstream, zone: Option<&str>, subsets: Vec<Subset>) -> Balancing {
+    Balancing {
+        algorithm: match upstream.balance {
+            Balance::RoundRobin => Algorithm::RoundRobin,
+            Balance::LeastRequests => Algorithm::LeastRequests,
+            Balance::PowerOfTwo => Algorithm::PowerOfTwo,
+            Balance::PeakEwma => Algorithm::PeakEwma,
+            Balance::Random => Algorithm::Random,
+            Balance::HashRing => Algorithm::HashRing,
+            Balance::HashMaglev => Algorithm::HashMaglev,
+        },
+        load_max_percent: upstream.hash_load_max_percent,
+        zone: zone.map(Into::into),
+        zone_fit_min_percent: u32::from(upstream.fit_min.zone_percent),
+        primary_fit_min_percent: u32::from(upstream.fit_min.primary_percent),
+        subsets: subsets.into(),
+    }
+}
+
+pub(crate) fn request_key(by: &HashBy) -> RequestKey {
+    // Names of headers and cookies are checked when the configuration is read.
+    match by {
+        HashBy::Client => RequestKey::Client,
+        HashBy::Path => RequestKey::Path,
+        HashBy::Url => RequestKey::Url,
+        HashBy::Header(name) => FieldName::new(name).map_or(RequestKey::Client, RequestKey::Header),
+        HashBy::Cookie(name) => RequestKey::Cookie(name.as_str().into()),
+        HashBy::Query(name) => RequestKey::Query(name.as_str().into()),
+    }
+}
+
 fn endpoint(server: &Server) -> EndpointPlan {
-    EndpointPlan::new(&server.address, server.weight)
+    let labels = server.labels.iter();
+    let attributes = Attributes {
+        backup: server.backup,
+        zone: server.zone.as_deref().map(Into::into),
+        labels: labels
+            .map(|(name, value)| (name.as_str().into(), value.as_str().into()))
+            .collect(),
+    };
+    EndpointPlan::new(&server.address, server.weight, attributes)
 }
 
 impl EndpointPlan {
-    fn new(address: &ServerAddress, weight: u32) -> EndpointPlan {
+    fn new(address: &ServerAddress, weight: u32, attributes: Attributes) -> EndpointPlan {
         EndpointPlan {
             host: match &address.host {
                 ServerHost::Ip(ip) => ip.to_string().into(),
@@ -64,6 +114,7 @@ impl EndpointPlan {
             port: address.port,
             authority: address.to_string().into(),
             weight,
+            attributes: Arc::new(attributes),
         }
     }
 
@@ -71,7 +122,7 @@ impl EndpointPlan {
     /// the text is none of these.
     pub fn parse(address: &str, weight: u32) -> Option<EndpointPlan> {
         let address: ServerAddress = address.parse().ok()?;
-        Some(EndpointPlan::new(&address, weight))
+        Some(EndpointPlan::new(&address, weight, Attributes::default()))
     }
 }
 

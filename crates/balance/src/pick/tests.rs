@@ -1,8 +1,10 @@
 //! What holds for every algorithm.
 
 use super::*;
+use crate::candidates::Tried;
 use crate::ejection::{EjectionPolicy, Outcome, observe};
-use crate::endpoint::{AdminState, InFlight};
+use crate::endpoint::{AdminState, Endpoint, InFlight};
+use crate::roster::Balancing;
 use proptest::prelude::*;
 
 const POLICY: EjectionPolicy = EjectionPolicy {
@@ -17,16 +19,28 @@ fn endpoints(weights: &[u32]) -> Vec<Arc<Endpoint>> {
     weights.iter().map(endpoint).collect()
 }
 
+fn picker_of(algorithm: Algorithm, all: &[Arc<Endpoint>], seed: u64) -> Picker {
+    let number = |(index, endpoint): (usize, &Arc<Endpoint>)| Member {
+        id: mix(index as u64, 0),
+        ..Member::plain(Arc::clone(endpoint))
+    };
+    let members: Vec<Member> = all.iter().enumerate().map(number).collect();
+    let roster = Roster::new(Balancing::plain(algorithm), &members);
+    Picker::new(Arc::new(roster), seed)
+}
+
 fn eject(all: &[Arc<Endpoint>], index: usize, now_ms: u64) {
     let _ = observe(&all[index], all, Outcome::Failure, now_ms, &POLICY);
 }
 
 /// How often each was picked in `picks` picks of which each ends before the next.
 fn counts(picker: &mut Picker, picks: u64, salt: u64) -> Vec<u64> {
-    let mut counts = vec![0; picker.endpoints().len()];
+    let mut counts = vec![0; picker.members().len()];
     let mut random = Draws::new(salt);
     for _ in 0..picks {
-        let pick = picker.pick(0, random.next(), &Tried::new()).unwrap();
+        let pick = picker
+            .pick(&Need::any(0, random.next(), &Tried::NONE))
+            .unwrap();
         counts[pick.index] += 1;
     }
     counts
@@ -63,7 +77,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 /// Picks until none is left and checks each pick against the plain rules.
 fn check_request(picker: &mut Picker, now_ms: u64, random: u64, tries: usize) {
     let mut tried = Tried::new();
-    let all: Vec<_> = picker.endpoints().to_vec();
+    let all: Vec<_> = picker
+        .members()
+        .iter()
+        .map(|one| Arc::clone(&one.endpoint))
+        .collect();
     for attempt in 0..=tries {
         let fit = |index: usize| {
             all[index].admin() == AdminState::Enabled
@@ -73,7 +91,7 @@ fn check_request(picker: &mut Picker, now_ms: u64, random: u64, tries: usize) {
         let healthy = |index: usize| fit(index) && all[index].ejected_until_ms(now_ms).is_none();
         let any_fit = (0..all.len()).any(fit);
         let any_healthy = (0..all.len()).any(healthy);
-        match picker.pick(now_ms, random ^ attempt as u64, &tried) {
+        match picker.pick(&Need::any(now_ms, random ^ attempt as u64, &tried)) {
             Ok(pick) => {
                 assert!(fit(pick.index));
                 assert_eq!(healthy(pick.index), any_healthy);
@@ -105,7 +123,7 @@ proptest! {
         steps in steps(),
     ) {
         let all = endpoints(&vec![1; count]);
-        let mut picker = Picker::new(algorithm, &all, seed);
+        let mut picker = picker_of(algorithm, &all, seed);
         let mut now_ms = 0;
         let mut busy: Vec<InFlight> = Vec::new();
         for step in steps {
@@ -140,13 +158,13 @@ proptest! {
         random in any::<u64>(),
     ) {
         let all = endpoints(&weights);
-        let mut one = Picker::new(algorithm, &all, seed);
-        let mut two = Picker::new(algorithm, &all, seed);
+        let mut one = picker_of(algorithm, &all, seed);
+        let mut two = picker_of(algorithm, &all, seed);
         let mut draws = Draws::new(random);
         for _ in 0..50 {
             let random = draws.next();
-            let tried = Tried::new();
-            prop_assert_eq!(one.pick(3, random, &tried), two.pick(3, random, &tried));
+            let need = Need { key: Some(random), ..Need::any(3, random, &Tried::NONE) };
+            prop_assert_eq!(one.pick(&need), two.pick(&need));
         }
     }
 
@@ -168,8 +186,8 @@ proptest! {
             }
         }
         let mut notes = Vec::new();
-        let noted = Picker::new(algorithm, &all, 0).pick_noting(0, random, &tried, &mut notes);
-        let plain = Picker::new(algorithm, &all, 0).pick(0, random, &tried);
+        let noted = picker_of(algorithm, &all, 0).pick_noting(&Need::any(0, random, &tried), &mut notes);
+        let plain = picker_of(algorithm, &all, 0).pick(&Need::any(0, random, &tried));
         prop_assert_eq!(noted, plain);
         prop_assert_eq!(notes.len(), all.len());
         let picked: Vec<_> = notes.iter().filter(|note| note.picked).collect();
@@ -186,7 +204,7 @@ proptest! {
 fn weights_are_respected() {
     let weights = [1, 2, 3, 4];
     for algorithm in [Algorithm::RoundRobin, Algorithm::Random] {
-        let mut picker = Picker::new(algorithm, &endpoints(&weights), 0);
+        let mut picker = picker_of(algorithm, &endpoints(&weights), 0);
         for (count, weight) in counts(&mut picker, 10_000, 5).into_iter().zip(weights) {
             let expected = u64::from(weight) * 1_000;
             assert!(count.abs_diff(expected) < 150, "{algorithm:?}: {count}");
@@ -199,12 +217,14 @@ fn load_in_flight_follows_the_weights() {
     let weights = [1, 2, 3, 4];
     for algorithm in [Algorithm::LeastRequests, Algorithm::PowerOfTwo] {
         let all = endpoints(&weights);
-        let mut picker = Picker::new(algorithm, &all, 0);
+        let mut picker = picker_of(algorithm, &all, 0);
         let mut random = Draws::new(9);
         let mut busy = Vec::new();
         // Requests end in no order, at a steady thousand in flight.
         for _ in 0..20_000 {
-            let pick = picker.pick(0, random.next(), &Tried::new()).unwrap();
+            let pick = picker
+                .pick(&Need::any(0, random.next(), &Tried::NONE))
+                .unwrap();
             busy.push(all[pick.index].begin());
             if busy.len() > 1_000 {
                 let ends = random.below(busy.len() as u64) as usize;
@@ -230,11 +250,11 @@ fn load_in_flight_follows_the_weights() {
 #[test]
 fn equals_take_turns_also_when_idle() {
     for algorithm in [Algorithm::RoundRobin, Algorithm::LeastRequests] {
-        let mut picker = Picker::new(algorithm, &endpoints(&[1; 7]), 0);
+        let mut picker = picker_of(algorithm, &endpoints(&[1; 7]), 0);
         assert_eq!(counts(&mut picker, 70, 1), [10; 7], "{algorithm:?}");
     }
     for algorithm in [Algorithm::PowerOfTwo, Algorithm::Random] {
-        let mut picker = Picker::new(algorithm, &endpoints(&[1; 7]), 0);
+        let mut picker = picker_of(algorithm, &endpoints(&[1; 7]), 0);
         let counts = counts(&mut picker, 7_000, 1);
         assert!(
             counts.iter().all(|count| (850..1_150).contains(count)),
@@ -245,7 +265,7 @@ fn equals_take_turns_also_when_idle() {
 
 #[test]
 fn many_endpoints_are_sampled_evenly() {
-    let mut picker = Picker::new(Algorithm::LeastRequests, &endpoints(&[1; 500]), 0);
+    let mut picker = picker_of(Algorithm::LeastRequests, &endpoints(&[1; 500]), 0);
     let counts = counts(&mut picker, 50_000, 3);
     assert!(
         counts.iter().all(|count| (40..180).contains(count)),
@@ -259,7 +279,7 @@ fn a_few_requests_of_several_workers_are_even() {
         let all = endpoints(&[1; 16]);
         let mut sum = vec![0; 16];
         for worker in 0..8 {
-            let mut picker = Picker::new(algorithm, &all, worker);
+            let mut picker = picker_of(algorithm, &all, worker);
             for (sum, count) in sum.iter_mut().zip(counts(&mut picker, 2, 0)) {
                 *sum += count;
             }
@@ -277,9 +297,9 @@ fn one_fit_among_many_unfit_is_found_by_all() {
                 endpoint.set_admin(AdminState::Disabled);
             }
         }
-        let mut picker = Picker::new(algorithm, &all, 0);
+        let mut picker = picker_of(algorithm, &all, 0);
         for random in 0..50 {
-            let pick = picker.pick(0, random, &Tried::new()).unwrap();
+            let pick = picker.pick(&Need::any(0, random, &Tried::NONE)).unwrap();
             assert_eq!(pick.index, 777, "{algorithm:?}");
         }
     }
@@ -291,26 +311,34 @@ fn panic_spreads_over_the_ejected_by_weight() {
         let all = endpoints(&[1, 3, 0, 1]);
         all[3].set_admin(AdminState::Draining);
         (0..2).for_each(|index| eject(&all, index, 0));
-        let mut picker = Picker::new(algorithm, &all, 0);
+        let mut picker = picker_of(algorithm, &all, 0);
         let counts = counts(&mut picker, 4_000, 8);
         assert!(
             counts[0].abs_diff(1_000) < 150 && counts[2..] == [0, 0],
             "{counts:?}"
         );
-        let pick = picker.pick(0, 1, &Tried::new()).unwrap();
+        let pick = picker.pick(&Need::any(0, 1, &Tried::NONE)).unwrap();
         assert_eq!(pick.reason, PickReason::Panic);
         // When the ejection has run out, order is back.
-        let pick = picker.pick(1_000, 1, &Tried::new()).unwrap();
-        assert_eq!(pick.reason.name(), algorithm.name());
+        let pick = picker
+            .pick(&Need {
+                key: Some(1),
+                ..Need::any(1_000, 1, &Tried::NONE)
+            })
+            .unwrap();
+        match algorithm.is_keyed() {
+            true => assert_eq!(pick.reason, PickReason::Hash),
+            false => assert_eq!(pick.reason.name(), algorithm.name()),
+        }
     }
 }
 
 #[test]
 fn a_single_endpoint_is_the_only_one() {
     let all = endpoints(&[1]);
-    let mut picker = Picker::new(Algorithm::RoundRobin, &all, 0);
+    let mut picker = picker_of(Algorithm::RoundRobin, &all, 0);
     let mut tried = Tried::new();
-    let mut reason = |tried: &Tried| picker.pick(0, 0, tried).map(|pick| pick.reason);
+    let mut reason = |tried: &Tried| picker.pick(&Need::any(0, 0, tried)).map(|pick| pick.reason);
     assert_eq!(reason(&tried), Ok(PickReason::Only));
     eject(&all, 0, 0);
     assert_eq!(reason(&tried), Ok(PickReason::Panic));

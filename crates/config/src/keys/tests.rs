@@ -37,7 +37,8 @@ fn collect_kind(kind: Kind, sections: &mut Vec<&'static Section>) {
 
 /// A value of a section of this heading, in a configuration that is faultless but for it.
 fn configuration(heading: &str, section: Value) -> Value {
-    let upstream = |section: Value| merged(json!({ "servers": ["10.0.0.1:80"] }), section);
+    let server = json!({ "address": "10.0.0.1:80", "labels": { "app": "v2" } });
+    let upstream = |section: Value| merged(json!({ "servers": [server] }), section);
     let mut app = upstream(json!({}));
     let mut route = json!({ "path": { "prefix": "/api" }, "upstream": "app" });
     let mut root = json!({ "forwarding": { "trusted_proxies": ["10.0.0.0/8"] } });
@@ -98,11 +99,16 @@ fn configuration(heading: &str, section: Value) -> Value {
             route["replace_path"] =
                 merged(json!({ "regex": "^/(?<name>.)(.)", "with": "/" }), section);
         }
+        "split = [{ ... }]" => {
+            let target = merged(json!({ "upstream": "app" }), section);
+            route = json!({ "split": [target, { "upstream": "other" }] });
+        }
         "request_headers = { ... }" => route["request_headers"] = section,
         "[sites.\"<host>\".routes.timeouts]" => route["timeouts"] = section,
         "[upstreams.<name>]" => app = upstream(section),
         "servers = [{ ... }]" => {
-            app["servers"] = json!([merged(json!({ "address": "10.0.0.1:80" }), section)])
+            let server = merged(json!({ "address": "10.0.0.1:80" }), section);
+            app["servers"] = json!([server, "10.0.0.2:80"]);
         }
         "[upstreams.<name>.timeouts]" => app["timeouts"] = section,
         "[upstreams.<name>.response]" => app["response"] = section,
@@ -117,7 +123,7 @@ fn configuration(heading: &str, section: Value) -> Value {
         root["sites"] = json!({ "app.example": { "routes": [route] } });
     }
     if root.get("upstreams").is_none() {
-        root["upstreams"] = json!({ "app": app });
+        root["upstreams"] = json!({ "app": app, "other": { "servers": ["10.0.0.9:80"] } });
     }
     root
 }
@@ -248,7 +254,10 @@ fn refuses(kind: Kind) -> Vec<Value> {
 fn in_place(heading: &str, key: &str, value: Value) -> Option<Value> {
     let section = match (heading, key) {
         ("[listeners.<name>]", "addresses") => json!({ "addresses": value, "address": null }),
-        ("[[sites.\"<host>\".routes]]", "redirect" | "respond") => json!({ key: value }),
+        ("[[sites.\"<host>\".routes]]", "redirect" | "respond" | "split") => json!({ key: value }),
+        ("[[sites.\"<host>\".routes]]", "split_by") => {
+            json!({ "split": [{ "upstream": "app" }], key: value })
+        }
         ("[[sites.\"<host>\".routes]]", "upstream") => json!({ "upstream": value }),
         ("[[sites.\"<host>\".routes]]", "path") => json!({ "path": value, "upstream": "app" }),
         ("[[sites.\"<host>\".routes]]", _) => {
@@ -273,6 +282,13 @@ fn in_place(heading: &str, key: &str, value: Value) -> Option<Value> {
         ("[acme]", "dns" | "on_demand") => return None,
         ("[acme.dns]", "propagation_timeout") => json!({ "hook": ["x"], key: value }),
         ("[client.http2]", "connection_window_bytes") if value == json!("1B") => return None,
+        ("[upstreams.<name>]", "hash_by" | "hash_load_max") => {
+            json!({ key: value, "balance": "hash-ring" })
+        }
+        ("[upstreams.<name>]", "primary_fit_min") => {
+            let backup = json!({ "address": "10.0.0.2:80", "backup": true });
+            json!({ key: value, "servers": ["10.0.0.1:80", backup] })
+        }
         ("[upstreams.<name>]", "streams_per_connection_max") => {
             json!({ key: value, "protocol": "h2" })
         }
@@ -348,7 +364,7 @@ fn readers_and_schema_take_what_the_table_says() {
             // An empty list of these means that something is missing.
             if matches!(
                 key.name,
-                "servers" | "addresses" | "routes" | "hook" | "protocols"
+                "servers" | "addresses" | "routes" | "hook" | "protocols" | "split"
             ) && section[key.name] == json!([])
             {
                 continue;

@@ -1,12 +1,12 @@
 //! `[[sites."<host>".routes]]`
 
 use super::header_rules::{self, Direction};
-use super::sites::{Surroundings, proxy_to};
-use super::{matching, proxying, responses};
+use super::sites::Surroundings;
+use super::{matching, proxying, responses, targets};
 use crate::diagnostic::{Code, Diagnostic, Report};
 use crate::fields::Fields;
 use crate::keys::{self, Default, Kind, SIZE_64, Section, key};
-use crate::settings::{Action, PathMatch, Route};
+use crate::settings::{Action, PathMatch, Proxy, Route, Target};
 use crate::tree::{Entry, Node};
 use crate::words;
 
@@ -14,7 +14,7 @@ const CONDITIONS: Kind = Kind::Map(&keys::ANY, &Kind::Text(&keys::VALUE_MATCH));
 
 pub(super) static SECTION: Section = Section {
     heading: "[[sites.\"<host>\".routes]]",
-    doc: "Conditions on a request, and what is done if all of them hold: exactly one of `upstream`, `redirect` and `respond`.",
+    doc: "Conditions on a request, and what is done if all of them hold: exactly one of `upstream`, `split`, `redirect` and `respond`.",
     keys: &[
         key(
             "name",
@@ -71,6 +71,14 @@ pub(super) static SECTION: Section = Section {
             Default::Absent(""),
             "Action: send the request to this upstream.",
         ),
+        targets::SUBSET,
+        key(
+            "split",
+            Kind::List(&Kind::Table(&targets::SPLIT_SECTION)),
+            Default::Absent(""),
+            "Action: send the requests to several upstreams or subsets, each a part by its weight.",
+        ),
+        targets::SPLIT_BY,
         key(
             "redirect",
             Kind::Table(&responses::REDIRECT),
@@ -131,7 +139,8 @@ pub(super) static SECTION: Section = Section {
 };
 
 /// Keys that say how a request is sent to a backend.
-const PROXY_KEYS: [&str; 5] = [
+const PROXY_KEYS: [&str; 6] = [
+    "subset",
     "strip_prefix",
     "replace_path",
     "host",
@@ -219,7 +228,7 @@ fn action(
     surroundings: &mut Surroundings<'_>,
     report: &mut Report,
 ) -> Action {
-    let actions = ["upstream", "redirect", "respond"].map(|name| fields.entry(name));
+    let actions = ["upstream", "split", "redirect", "respond"].map(|name| fields.entry(name));
     let mut written = actions.iter().flatten();
     match (written.next(), written.next()) {
         (Some(first), Some(second)) => report.push(
@@ -234,12 +243,12 @@ fn action(
         ),
         (None, _) if !fields.has_unknown => report.push(
             Diagnostic::new(Code::NoAction, fields.origin, "the route does nothing")
-                .label("neither `upstream`, `redirect` nor `respond`")
+                .label("neither `upstream`, `split`, `redirect` nor `respond`")
                 .help("for example: upstream = \"app\""),
         ),
         _ => {}
     }
-    let [upstream, redirect, respond] = actions;
+    let [upstream, split, redirect, respond] = actions;
     let rewrite_entries = (fields.entry("strip_prefix"), fields.entry("replace_path"));
     let rewrite = proxying::rewrite(
         rewrite_entries.0,
@@ -248,29 +257,56 @@ fn action(
         path_origin,
         report,
     );
-    if upstream.is_none() {
+    if upstream.or(split).is_none() {
         only_with_upstream(fields, redirect.or(respond), report);
     }
     let redirect = redirect.and_then(|entry| responses::redirect(entry, report));
     let respond = respond.and_then(|entry| responses::respond(entry, report));
-    match (upstream, redirect, respond) {
+    let split_by = targets::split_by(fields, report);
+    match (upstream.or(split), redirect, respond) {
         (None, Some(redirect), _) => return Action::Redirect(redirect),
         (None, None, Some(respond)) => return Action::Respond(respond),
         _ => {}
     }
-    let upstream = match upstream {
-        Some(entry) => surroundings.upstream(entry, report),
-        None => &surroundings.no_upstream,
-    };
-    let mut proxy = proxy_to(upstream);
-    proxy.rewrite = rewrite;
-    proxy.timeouts = proxying::route_timeouts(fields.entry("timeouts"), upstream.timeouts, report);
-    if let Some(entry) = fields.entry("host") {
-        let text = crate::scalar::text(&entry.node, report);
-        let host = text.and_then(|text| proxying::host(text, entry.node.origin, report));
-        proxy.host = host.unwrap_or(proxy.host);
+    let mut targets = targets_of(fields, upstream, split, surroundings, report);
+    targets::overrule(fields, &mut targets, report);
+    Action::Proxy(Proxy {
+        targets,
+        split_by,
+        rewrite,
+    })
+}
+
+fn targets_of(
+    fields: &Fields<'_>,
+    upstream: Option<&Entry>,
+    split: Option<&Entry>,
+    surroundings: &mut Surroundings<'_>,
+    report: &mut Report,
+) -> Vec<Target> {
+    let subset = fields.entry("subset");
+    if let (None, Some(split)) = (upstream, split) {
+        if let Some(subset) = subset {
+            report.push(
+                Diagnostic::new(
+                    Code::ConflictingKeys,
+                    subset.key_origin,
+                    "each target of a `split` has a `subset` of its own",
+                )
+                .related(split.key_origin, "the targets are here")
+                .help("write it there: { upstream = \"app\", subset = { version = \"v2\" } }"),
+            );
+        }
+        let targets = targets::split(fields, split, surroundings, report);
+        if !targets.is_empty() {
+            return targets;
+        }
     }
-    Action::Proxy(proxy)
+    let (upstream, origin) = match upstream {
+        Some(entry) => (surroundings.upstream(entry, report), entry.node.origin),
+        None => (&surroundings.no_upstream, fields.origin),
+    };
+    vec![targets::target(upstream, 1, origin, subset, report)]
 }
 
 /// Reports keys that would do nothing, since no backend is involved.

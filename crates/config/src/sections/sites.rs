@@ -1,7 +1,7 @@
 //! `[sites."<host>"]`
 
 use super::files::Directories;
-use super::{routes, site_tls, upstreams};
+use super::{routes, site_tls, targets, upstreams};
 use crate::diagnostic::{Code, Diagnostic, Report};
 use crate::fields::Fields;
 use crate::hosts;
@@ -172,11 +172,12 @@ fn default_route(entry: &Entry, surroundings: &mut Surroundings<'_>, report: &mu
 
 /// How requests go to an upstream if a route says nothing.
 pub(crate) fn proxy_to(upstream: &Upstream) -> Proxy {
+    let origin = crate::Origin::NOWHERE;
+    let target = targets::target(upstream, 1, origin, None, &mut Report::default());
     Proxy {
-        upstream: upstream.name.clone(),
+        targets: vec![target],
+        split_by: None,
         rewrite: Rewrite::Keep,
-        host: upstream.host.clone(),
-        timeouts: upstream.timeouts,
     }
 }
 

@@ -1,11 +1,11 @@
 //! `[upstreams.<name>]`
 
 use super::files::Directories;
-use super::{probe, proxying, servers, upstream_tls};
+use super::{balancing, probe, proxying, servers, upstream_tls};
 use crate::diagnostic::{Code, Diagnostic, Report};
 use crate::fields::Fields;
 use crate::keys::{self, Default, Kind, SIZE_32, Section, key};
-use crate::settings::{Balance, Ejection, ProxyProtocolVersion, ResponseLimits, Upstream};
+use crate::settings::{Ejection, ProxyProtocolVersion, ResponseLimits, Upstream};
 use crate::tree::Entry;
 use crate::words;
 use std::time::Duration;
@@ -34,20 +34,11 @@ pub(super) static SECTION: Section = Section {
             Default::Required,
             "The backends, at least one.",
         ),
-        key(
-            "balance",
-            Kind::Choice(&[
-                ("round-robin", "in turn, smoothly by weight"),
-                (
-                    "least-requests",
-                    "the one with the fewest running requests relative to its weight",
-                ),
-                ("power-of-two", "the better of two drawn at random"),
-                ("random", "drawn at random by weight"),
-            ]),
-            Default::Text("round-robin"),
-            "How a backend is chosen.",
-        ),
+        balancing::BALANCE,
+        balancing::HASH_BY,
+        balancing::HASH_LOAD_MAX,
+        balancing::PRIMARY_FIT_MIN,
+        balancing::ZONE_FIT_MIN,
         proxying::HOST_OF_UPSTREAM,
         key(
             "proxy_protocol",
@@ -242,16 +233,17 @@ pub(crate) fn read_one(
             .help("for example: servers = [\"10.0.0.1:8080\"]"),
         );
     }
+    let servers = servers::read(items, report);
+    let balance = balancing::balance(&fields, report);
+    let (hash_by, hash_load_max_percent) = balancing::hash(&fields, balance, report);
     let upstream = Upstream {
         name: name.to_owned(),
         origin: fields.origin,
-        servers: servers::read(items, report),
-        balance: match fields.choice("balance", report) {
-            "least-requests" => Balance::LeastRequests,
-            "power-of-two" => Balance::PowerOfTwo,
-            "random" => Balance::Random,
-            _ => Balance::RoundRobin,
-        },
+        balance,
+        hash_by,
+        hash_load_max_percent,
+        fit_min: balancing::fit_min(&fields, &servers, report),
+        servers,
         host: fields.text("host", report, proxying::host),
         proxy_protocol: match fields.choice("proxy_protocol", report) {
             "v1" => Some(ProxyProtocolVersion::V1),

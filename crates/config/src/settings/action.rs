@@ -1,6 +1,8 @@
 //! What a route does with a request.
 
+use super::HashBy;
 use super::template::{Template, UrlPlaceholder};
+use crate::Origin;
 use std::time::Duration;
 
 /// What a route does with a request.
@@ -17,14 +19,29 @@ pub enum Action {
 /// How a request is sent to a backend, with the upstream's defaults merged in.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Proxy {
-    /// Name of the upstream, known to exist.
-    pub upstream: String,
+    /// Where to, each a part by its weight; at least one.
+    pub targets: Vec<Target>,
+    /// What decides which of several targets takes a request; drawn at random otherwise.
+    pub split_by: Option<HashBy>,
     /// What happens to the path.
     pub rewrite: Rewrite,
+}
+
+/// Where a request is sent to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Target {
+    /// Name of the upstream, known to exist.
+    pub upstream: String,
+    /// Its share of the requests relative to other targets'.
+    pub weight: u32,
+    /// Labels that a server must have, in the order of their names.
+    pub subset: Vec<(String, String)>,
     /// The `Host` that the backend sees.
     pub host: HostHeader,
     /// How long the backend may take.
     pub timeouts: Timeouts,
+    /// Where it was written.
+    pub origin: Origin,
 }
 
 /// What happens to the path of a proxied request; the query always stays.

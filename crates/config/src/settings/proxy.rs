@@ -19,11 +19,7 @@ impl Settings {
         let mut upstream = sections::read_upstream("app", sections::absent_upstream(), &[], report);
         upstream.servers = to
             .iter()
-            .map(|address| Server {
-                address: address.clone(),
-                weight: 1,
-                origin: Origin::NOWHERE,
-            })
+            .map(|address| Server::plain(address.clone(), Origin::NOWHERE))
             .collect();
         let action = Action::Proxy(sections::proxy_to(&upstream));
         let route = sections::plain_route(

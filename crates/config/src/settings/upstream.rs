@@ -1,6 +1,6 @@
 //! `[upstreams.<name>]`: the backends.
 
-use super::{HostHeader, Probe, Protocol, Timeouts, UpstreamTls};
+use super::{Balance, FitMin, HashBy, HostHeader, Probe, Protocol, Timeouts, UpstreamTls};
 use crate::Origin;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -18,6 +18,12 @@ pub struct Upstream {
     pub servers: Vec<Server>,
     /// How a backend is chosen.
     pub balance: Balance,
+    /// What of a request decides where it goes; with a hash, and only then.
+    pub hash_by: Option<HashBy>,
+    /// With a hash: percent of its share of all running requests that a backend may have.
+    pub hash_load_max_percent: Option<u32>,
+    /// How much of the preferred backends must be fit for them to take all requests.
+    pub fit_min: FitMin,
     /// The `Host` that backends see, where a route says nothing; already merged into every [`Proxy`](super::Proxy).
     pub host: HostHeader,
     /// The PROXY protocol head that backends are sent; connections are then never shared between clients.
@@ -59,6 +65,12 @@ pub struct Server {
     pub address: ServerAddress,
     /// Its share of requests relative to its siblings, 1 to 65,535.
     pub weight: u32,
+    /// It takes requests only when too few of the others are fit.
+    pub backup: bool,
+    /// Where it stands.
+    pub zone: Option<String>,
+    /// What it is, by name; in order of names.
+    pub labels: Vec<(String, String)>,
     /// Where it was written.
     pub origin: Origin,
 }
@@ -79,6 +91,20 @@ pub enum ServerHost {
     Ip(IpAddr),
     /// A host name in lower case.
     Name(String),
+}
+
+impl Server {
+    /// A server of weight 1 of which nothing else is known.
+    pub fn plain(address: ServerAddress, origin: Origin) -> Self {
+        Self {
+            address,
+            weight: 1,
+            backup: false,
+            zone: None,
+            labels: Vec::new(),
+            origin,
+        }
+    }
 }
 
 impl From<SocketAddr> for ServerAddress {
@@ -160,19 +186,6 @@ impl FromStr for ServerAddress {
         };
         Ok(Self { host, port })
     }
-}
-
-/// How a backend is chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Balance {
-    /// Smooth weighted round robin.
-    RoundRobin,
-    /// The fewest running requests relative to the weight.
-    LeastRequests,
-    /// The better of two drawn at random.
-    PowerOfTwo,
-    /// Drawn at random by weight.
-    Random,
 }
 
 /// The version of the PROXY protocol that backends are sent.

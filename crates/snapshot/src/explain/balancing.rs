@@ -1,0 +1,138 @@
+//! Which target takes a request, and what is told of its choice.
+
+use super::Road;
+use crate::plan::{EndpointPlan, ProxyPlan, TargetPlan, UpstreamPlan};
+use foregate_balance::{Endpoint, Member, hash, split};
+use foregate_policy::request_key::{Keyed, RequestKey};
+use serde::Serialize;
+use std::sync::Arc;
+
+/// How a request goes to a backend.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+pub struct ProxyNote {
+    /// The target that the backend is sent.
+    pub target: String,
+    /// Whether the route rewrote the path.
+    pub rewritten: bool,
+    /// The Host that the backend is sent; empty when there is no endpoint whose name it would be.
+    pub host: String,
+    /// Rules for the request's fields.
+    pub request_rules: Vec<String>,
+    /// The upstream's name.
+    pub upstream: String,
+    /// How it chooses.
+    pub algorithm: &'static str,
+    /// How the route's targets share its requests, if there are several.
+    pub split: Option<SplitNote>,
+    /// What decides where a request goes, with a hash.
+    pub hash_by: Option<String>,
+    /// The labels that an endpoint must have: `version=v2`.
+    pub subset: Vec<String>,
+    /// Why the one that is picked is picked, by the stable name.
+    pub picked_because: Option<&'static str>,
+    /// Whether others were to have the request first: `other-zone` or `backup`.
+    pub spill: Option<&'static str>,
+    /// What it chooses from.
+    pub candidates: Vec<CandidateNote>,
+    /// Why nothing can be chosen.
+    pub no_endpoint: Option<&'static str>,
+    /// Until a connection stands.
+    pub connect_timeout_ms: u64,
+    /// Until the answer begins.
+    pub first_byte_timeout_ms: Option<u64>,
+    /// Between two reads of the answer.
+    pub between_bytes_timeout_ms: Option<u64>,
+    /// The whole exchange.
+    pub request_timeout_ms: Option<u64>,
+}
+
+/// An endpoint that could be chosen.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct CandidateNote {
+    /// Its `host:port`.
+    pub endpoint: String,
+    /// Its share relative to its siblings'.
+    pub weight: u32,
+    /// Whether it can be chosen, by the stable name of its standing.
+    pub standing: &'static str,
+    /// Requests it works on.
+    pub in_flight: u32,
+    /// How long it is expected to take, where that is measured.
+    pub latency_micros: Option<u64>,
+    /// It takes requests when too few primaries are fit.
+    pub backup: bool,
+    /// Where it stands.
+    pub zone: Option<String>,
+    /// A worker that begins now would choose it.
+    pub picked: bool,
+}
+
+/// How a route's targets share its requests.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct SplitNote {
+    /// The weight of the target that was chosen.
+    pub weight: u32,
+    /// The weights of all.
+    pub weights: u64,
+    /// What decides: a key of the request, or `random`.
+    pub by: String,
+    /// The request does not have the key, so that it was drawn.
+    pub drawn: bool,
+}
+
+impl Road<'_> {
+    /// The target that takes the request.
+    pub(super) fn target<'p>(
+        &self,
+        path: &[u8],
+        proxy: &'p ProxyPlan,
+    ) -> (&'p TargetPlan, Option<SplitNote>) {
+        let Some(plan) = &proxy.split else {
+            return (&proxy.targets[0], None);
+        };
+        let key = plan.by.as_ref().and_then(|by| self.key(path, by));
+        let chosen = split(&plan.weights, key.unwrap_or(self.inquiry.random));
+        let note = SplitNote {
+            weight: plan.weights[chosen],
+            weights: plan.weights.iter().map(|weight| u64::from(*weight)).sum(),
+            by: plan
+                .by
+                .as_ref()
+                .map_or_else(|| "random".to_owned(), RequestKey::describe),
+            drawn: key.is_none(),
+        };
+        (&proxy.targets[chosen], Some(note))
+    }
+
+    /// An upstream's endpoints with their states.
+    pub(super) fn members(&self, upstream: &UpstreamPlan) -> Vec<Member> {
+        let member = |plan: &EndpointPlan| Member {
+            endpoint: (self.endpoints)(&upstream.name, &plan.authority)
+                .unwrap_or_else(|| Arc::new(Endpoint::new(&*plan.authority, plan.weight))),
+            id: hash(plan.authority.as_bytes()),
+            attributes: Arc::clone(&plan.attributes),
+        };
+        upstream.endpoints.iter().map(member).collect()
+    }
+
+    /// The hash of what the request is placed by.
+    pub(super) fn key(&self, path: &[u8], by: &RequestKey) -> Option<u64> {
+        let keyed = Keyed {
+            client: self.client,
+            path,
+            query: self.request.query.as_deref(),
+            fields: &self.request.head.fields,
+        };
+        by.of(&keyed, hash)
+    }
+}
+
+/// The labels that an endpoint must have.
+pub(super) fn labels(upstream: &UpstreamPlan, target: &TargetPlan) -> Vec<String> {
+    let number = (target.subset as usize).checked_sub(1);
+    let subset = number.and_then(|number| upstream.balancing.subsets.get(number));
+    let labels = subset.into_iter().flat_map(|subset| subset.iter());
+    labels
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect()
+}
