@@ -12,6 +12,11 @@ use foregate_tests::secure::Certificates;
 /// A gateway that is reached in cleartext and over TLS, where it shows one certificate to everybody.
 fn both_listeners(certificates: &Certificates, backend: &Backend) -> Gateway {
     certificates.issue("client", &["client.example"]);
+    both_listeners_showing(certificates, backend)
+}
+
+/// The same with what `client.pem` is by now.
+fn both_listeners_showing(certificates: &Certificates, backend: &Backend) -> Gateway {
     Gateway::new(
         r#"
         [listeners.public]

@@ -1,11 +1,12 @@
 //! Certificate authorities of a story's own, and what they issue.
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
-    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams,
-    RsaKeySize, SerialNumber, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer,
+    CrlDistributionPoint, DnType, ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair,
+    KeyUsagePurpose, RevokedCertParams, RsaKeySize, SerialNumber, date_time_ymd,
 };
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// An authority that issues certificates. Valid from 2000 to 2100.
 #[derive(Debug)]
@@ -34,6 +35,9 @@ pub struct Request<'a> {
     names: Vec<String>,
     common_name: String,
     years: (i32, i32),
+    /// Instead of the years: so many days from yesterday on.
+    days: Option<u64>,
+    crl_uri: Option<String>,
     rsa: bool,
     client: bool,
 }
@@ -82,6 +86,8 @@ impl Authority {
             names: names.iter().map(|name| (*name).to_owned()).collect(),
             common_name: names.first().copied().unwrap_or("nobody").to_owned(),
             years: (2000, 2090),
+            days: None,
+            crl_uri: None,
             rsa: false,
             client: false,
         }
@@ -138,6 +144,20 @@ impl Request<'_> {
         self
     }
 
+    /// Valid from yesterday on, as public authorities issue them.
+    #[must_use]
+    pub fn days(mut self, days: u64) -> Self {
+        self.days = Some(days);
+        self
+    }
+
+    /// Says where the list of those is that were revoked.
+    #[must_use]
+    pub fn crl(mut self, uri: &str) -> Self {
+        self.crl_uri = Some(uri.to_owned());
+        self
+    }
+
     /// Signs it.
     pub fn issue(self) -> Issued {
         let key = if self.rsa {
@@ -150,6 +170,17 @@ impl Request<'_> {
         let mut params = CertificateParams::new(self.names).expect("the names are names");
         params.not_before = date_time_ymd(self.years.0, 1, 1);
         params.not_after = date_time_ymd(self.years.1, 1, 1);
+        if let Some(days) = self.days {
+            let day = Duration::from_secs(86_400);
+            let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+            let now = date_time_ymd(1970, 1, 1) + since_1970.expect("it is later than 1970");
+            params.not_before = now - day;
+            params.not_after = now + day * u32::try_from(days).unwrap_or(u32::MAX);
+        }
+        let lists = self.crl_uri.into_iter();
+        params.crl_distribution_points = lists
+            .map(|uri| CrlDistributionPoint { uris: vec![uri] })
+            .collect();
         params.distinguished_name = rcgen::DistinguishedName::new();
         params
             .distinguished_name

@@ -182,6 +182,8 @@ impl Acceptor {
         if plan.http1 {
             config.alpn_protocols.push(b"http/1.1".to_vec());
         }
+        // Whoever offers several suites gets the first of the profile's: a client can't be talked into a worse one.
+        config.ignore_client_order = true;
         // Records are sealed and opened here, with the keys of the handshake.
         config.enable_secret_extraction = true;
         if plan.early_data && client.is_none() {
