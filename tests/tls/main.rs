@@ -7,3 +7,4 @@ mod files;
 mod redirect;
 mod reload;
 mod termination;
+mod trust_files;

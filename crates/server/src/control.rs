@@ -56,6 +56,8 @@ pub(crate) enum Command {
         change: EndpointChange,
         answer: SyncSender<endpoints::Answer>,
     },
+    /// Files that say whom to trust may have changed.
+    LookAtTrust,
 }
 
 /// A handle to a running server.
@@ -90,6 +92,11 @@ impl Controller {
     /// Ends now, whatever runs.
     pub fn stop_now(&self) {
         self.tell(Command::Stop);
+    }
+
+    /// Wakes control up for files that have changed. When there is no room it is awake, and looks by itself.
+    pub(crate) fn look_at_trust(&self) {
+        let _ = self.commands.try_send(Command::LookAtTrust);
     }
 
     pub(crate) fn tell(&self, command: Command) {
@@ -167,6 +174,7 @@ impl Control {
     /// Takes commands until the end.
     pub(crate) fn run(mut self, commands: &Receiver<Command>) -> Exit {
         let exit = loop {
+            self.renew_trust();
             let at = now();
             let until = self.draining_until.unwrap_or(self.resolve_at);
             match commands.recv_timeout(until.since(at)) {
@@ -220,6 +228,8 @@ impl Control {
                 change,
                 answer,
             } => self.change_endpoint(&upstream, &endpoint, &change, answer),
+            // Is looked at after each command.
+            Command::LookAtTrust => {}
         }
         None
     }
@@ -341,7 +351,7 @@ impl Control {
         process::info("the configuration changes", &[("changes", &change)]);
         let addresses = fleet::look_up(&fleet::names(&snapshot, &inner.roster));
         let inner = &mut self.inner;
-        inner.secured = inner.keeper.take_up(prepared)?;
+        inner.secured = inner.keeper.take_up(&snapshot, prepared)?;
         if let Some(agent) = inner.keeper.agent() {
             inner.facts.issued_by(agent);
         }
@@ -405,6 +415,22 @@ impl Control {
         if let Some(old) = old_log {
             // Its thread ends by itself once the workers have let go of their writers; nobody waits for that.
             std::thread::spawn(move || old.shutdown(LOG_TIMEOUT));
+        }
+    }
+
+    /// Takes up whom clients and backends trust now, if files have changed that say so.
+    fn renew_trust(&mut self) {
+        if self.draining_until.is_some() {
+            return;
+        }
+        let inner = &mut self.inner;
+        let ports = sockets::ports(&inner.listening);
+        if let Some(secured) = inner.keeper.renew_trust(&inner.snapshot, &ports) {
+            inner.secured = secured;
+            let snapshot = Arc::clone(&inner.snapshot);
+            let listening = std::mem::take(&mut inner.listening);
+            let addresses = std::mem::take(&mut inner.roster.addresses);
+            self.put_in_force(snapshot, listening, Vec::new(), addresses, None);
         }
     }
 }

@@ -7,7 +7,7 @@ use foregate_snapshot::{
 use foregate_telemetry::clock::unix_now;
 use foregate_tls::certificate::{self, CertificateName, Finding, Roots, Severity};
 use foregate_tls::watch::FolderPlan;
-use foregate_tls::{ClientAuthPlan, ConnectorPlan, RootsPlan, Served, Tickets};
+use foregate_tls::{ClientAuthPlan, ConnectorPlan, RevocationList, RootsPlan, Served, Tickets};
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::Read;
@@ -202,15 +202,24 @@ impl Credentials {
 
     fn read_client(&mut self, plan: &ClientCertificatePlan) -> Option<ClientAuthPlan> {
         let ca_pem = self.read_roots(&plan.ca_file)?;
-        let mut crls = Vec::new();
-        for path in &plan.crl_files {
-            crls.push(self.read_file(path)?);
-        }
-        Some(ClientAuthPlan {
+        let mut client = ClientAuthPlan {
             required: plan.required,
             ca_pem,
-            crls,
-        })
+            crls: Vec::new(),
+        };
+        let is_good = client.check().is_ok();
+        for path in &plan.crl_files {
+            let list = revocation_list(path, self.read_file(path)?);
+            let alone = ClientAuthPlan {
+                crls: vec![list.clone()],
+                ..client.clone()
+            };
+            if let (true, Err(finding)) = (is_good, alone.check()) {
+                self.find(path, &finding);
+            }
+            client.crls.push(list);
+        }
+        Some(client)
     }
 
     fn read_connector(&mut self, plan: &UpstreamTlsPlan) -> Option<ConnectorPlan> {
@@ -229,16 +238,7 @@ impl Credentials {
                 Some((chain, secret))
             }
         };
-        Some(ConnectorPlan {
-            roots,
-            verify: plan.verify,
-            server_name: plan.server_name.as_deref().map(str::to_owned),
-            send_sni: true,
-            client,
-            http1: plan.http1,
-            http2: plan.http2,
-            sessions_max: BACKEND_SESSIONS_MAX,
-        })
+        Some(backend_plan(plan, roots, client))
     }
 
     /// Looks whether what was read fits the sites.
@@ -296,6 +296,32 @@ impl Credentials {
             }
         }
         self.findings.append(&mut findings);
+    }
+}
+
+/// A revocation list from a file.
+pub(crate) fn revocation_list(path: &Path, bytes: Vec<u8>) -> RevocationList {
+    RevocationList {
+        name: path.display().to_string(),
+        bytes,
+    }
+}
+
+/// How backends are spoken to, with what the files hold.
+pub(crate) fn backend_plan(
+    plan: &UpstreamTlsPlan,
+    roots: RootsPlan,
+    client: Option<(Vec<u8>, Vec<u8>)>,
+) -> ConnectorPlan {
+    ConnectorPlan {
+        roots,
+        verify: plan.verify,
+        server_name: plan.server_name.as_deref().map(str::to_owned),
+        send_sni: true,
+        client,
+        http1: plan.http1,
+        http2: plan.http2,
+        sessions_max: BACKEND_SESSIONS_MAX,
     }
 }
 

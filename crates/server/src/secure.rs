@@ -4,18 +4,22 @@
 //! files ──► Credentials ──┐                          ┌──► acceptors, connectors ──► workers
 //!                         ├──► store ◄── (by name) ──┤
 //! ACME, internal ──► sink ┘                          └──► the road: is a host certified?
+//!
+//! files change ──► watcher ──► store (certificates), or control, which reads again whom clients and backends trust
 //! ```
 
 mod issuing;
 mod serving;
+mod trusted;
 
+use crate::control::Controller;
 use crate::credentials::Credentials;
 use foregate_acme::{Agent, Challenges, StateFolder};
 use foregate_exchange::{Certificates, SecurePart};
 use foregate_snapshot::{CertificateFiles, SiteTlsPlan, Snapshot};
 use foregate_telemetry::log::process;
 use foregate_tls::watch::{
-    CertificateState, CertificateStatus, FilesPlan, FolderPlan, WatchPlan, Watcher,
+    CertificateState, CertificateStatus, FilesPlan, FolderPlan, News, WatchPlan, Watcher,
 };
 use foregate_tls::{
     Acceptor, CertificateStore, Change, Connector, ConnectorPlan, HandshakeGate, Served,
@@ -25,6 +29,8 @@ use issuing::{Intake, Missing};
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
+pub(crate) use trusted::TrustFiles;
+use trusted::Trusted;
 
 /// How handshakes with clients are held, by the listener's number.
 pub(crate) type Acceptors = Arc<HashMap<u32, Arc<Acceptor>>>;
@@ -49,6 +55,7 @@ pub(crate) struct Secured {
 pub(crate) struct Prepared {
     secured: Secured,
     connectors: Made,
+    trusted: Trusted,
     files: WatchPlan,
     from_files: HashSet<Arc<str>>,
     wanted: foregate_acme::Wanted,
@@ -85,12 +92,16 @@ pub(crate) struct Keeper {
     missing: Arc<Missing>,
     /// What each connector was made from.
     connectors: Made,
+    trusted: Trusted,
+    trust_files: Arc<TrustFiles>,
+    /// Who is told when files have changed that it reads.
+    controller: Controller,
     agent: Option<Agent>,
 }
 
 impl Keeper {
     /// Nothing is kept yet.
-    pub(crate) fn new() -> Keeper {
+    pub(crate) fn new(controller: Controller) -> Keeper {
         let lookup = Lookup {
             store: CertificateStore::new(),
             challenges: Challenges::new(),
@@ -104,6 +115,9 @@ impl Keeper {
             sessions: (0, SessionCache::new(0)),
             missing: Arc::default(),
             connectors: Vec::new(),
+            trusted: Trusted::default(),
+            trust_files: Arc::default(),
+            controller,
             agent: None,
         }
     }
@@ -136,9 +150,8 @@ impl Keeper {
             sessions: &sessions.1,
             missing: &self.missing,
         };
-        let acceptors = serving::acceptors(snapshot, credentials, &shared)?;
-        let (connectors, kept) = serving::connectors(snapshot, credentials, &self.connectors)?;
-        let sites = serving::sites(snapshot, &acceptors, ports);
+        let trusted = Trusted::of(snapshot, credentials);
+        let (secured, kept) = self.secured(snapshot, &trusted, &shared, ports)?;
         let wanted = issuing::wanted(snapshot, credentials)?;
         let needs_folder = !wanted.certificates.is_empty()
             || wanted
@@ -155,12 +168,9 @@ impl Keeper {
             .map(|served| Arc::clone(&served.id))
             .collect();
         Ok(Prepared {
-            secured: Secured {
-                acceptors: Arc::new(acceptors),
-                connectors,
-                sites,
-            },
+            secured,
             connectors: kept,
+            trusted,
             files: files(snapshot),
             from_files,
             wanted,
@@ -169,6 +179,60 @@ impl Keeper {
             tickets,
             sessions,
         })
+    }
+
+    /// What workers take up.
+    fn secured(
+        &self,
+        snapshot: &Snapshot,
+        trusted: &Trusted,
+        shared: &serving::Shared<'_>,
+        ports: &HashMap<u32, SocketAddr>,
+    ) -> Result<(Secured, Made), String> {
+        let acceptors = serving::acceptors(snapshot, trusted, shared)?;
+        let (connectors, kept) = serving::connectors(snapshot, trusted, &self.connectors)?;
+        let sites = serving::sites(snapshot, &acceptors, ports);
+        let secured = Secured {
+            acceptors: Arc::new(acceptors),
+            connectors,
+            sites,
+        };
+        Ok((secured, kept))
+    }
+
+    /// Reads again whom clients and backends trust, if any of those files has changed. Returns what workers are to take
+    /// up then.
+    pub(crate) fn renew_trust(
+        &mut self,
+        snapshot: &Snapshot,
+        ports: &HashMap<u32, SocketAddr>,
+    ) -> Option<Secured> {
+        if !self.trust_files.have_changed() {
+            return None;
+        }
+        let trusted = self.trusted.read_again(snapshot, &self.trust_files)?;
+        let shared = serving::Shared {
+            lookup: &self.lookup,
+            gates: &self.gates,
+            tickets: self.tickets.as_ref().map(|(_, tickets)| tickets),
+            sessions: &self.sessions.1,
+            missing: &self.missing,
+        };
+        match self.secured(snapshot, &trusted, &shared, ports) {
+            Ok((secured, kept)) => {
+                self.connectors = kept;
+                self.trusted = trusted;
+                Some(secured)
+            }
+            // Each part was looked at, so this takes two that are good alone and not together.
+            Err(problem) => {
+                process::error(
+                    "new files of what is trusted cannot be used, those before stay in force",
+                    &[("error", &problem)],
+                );
+                None
+            }
+        }
     }
 
     fn gates_of(&self, snapshot: &Snapshot) -> HashMap<Box<str>, Arc<HandshakeGate>> {
@@ -214,10 +278,15 @@ impl Keeper {
     }
 
     /// Takes a prepared configuration up. What it asks an authority for comes by itself.
-    pub(crate) fn take_up(&mut self, prepared: Prepared) -> Result<Secured, String> {
+    pub(crate) fn take_up(
+        &mut self,
+        snapshot: &Snapshot,
+        prepared: Prepared,
+    ) -> Result<Secured, String> {
         let Prepared {
             secured,
             connectors,
+            trusted,
             files,
             from_files,
             wanted,
@@ -232,6 +301,8 @@ impl Keeper {
             &from_files,
         );
         self.from_files = from_files;
+        self.trusted = trusted;
+        self.trust_files.all_good(snapshot);
         self.connectors = connectors;
         self.gates = gates;
         self.tickets = tickets;
@@ -279,7 +350,15 @@ impl Keeper {
         self.lookup.store.apply(changes);
         let store = Arc::clone(&self.lookup.store);
         let keys = tickets.cloned();
-        let watcher = Watcher::start(files, store, keys.clone(), Box::new(tell));
+        let (trust_files, controller) = (Arc::clone(&self.trust_files), self.controller.clone());
+        let observer = move |news: News<'_>| match news {
+            News::Certificate(state) => tell(state),
+            News::Others => {
+                trust_files.note_change();
+                controller.look_at_trust();
+            }
+        };
+        let watcher = Watcher::start(files, store, keys.clone(), Box::new(observer));
         self.watcher = Some((watcher, keys));
     }
 
@@ -291,6 +370,11 @@ impl Keeper {
     /// The certificates.
     pub(crate) fn store(&self) -> &Arc<CertificateStore> {
         &self.lookup.store
+    }
+
+    /// How the files are that say whom to trust.
+    pub(crate) fn trust_files(&self) -> Arc<TrustFiles> {
+        Arc::clone(&self.trust_files)
     }
 
     /// Lets orders rest; the next process goes on with them.
@@ -334,10 +418,11 @@ fn tell(state: &CertificateState) {
     }
 }
 
-/// The files that hold certificates and ticket keys.
+/// The files that hold certificates, ticket keys and whom to trust.
 fn files(snapshot: &Snapshot) -> WatchPlan {
     let mut plan = WatchPlan {
         ticket_keys: snapshot.tls.ticket_keys_file.clone(),
+        others: Trusted::files(snapshot),
         ..WatchPlan::default()
     };
     for certificate in &snapshot.certificates {

@@ -105,21 +105,22 @@ impl Server {
         let loaded = source.load(None).map_err(StartError::Config)?;
         let snapshot = Arc::new(loaded.snapshot);
         process::set_level(crate::control::level(&snapshot));
-        for warning in &loaded.warnings {
-            process::warn(warning, &[]);
-        }
+        let warnings = loaded.warnings.iter();
+        warnings.for_each(|warning| process::warn(warning, &[]));
         let registry = Registry::new(reasons::names());
         let workers = worker_count(&snapshot);
         let (listening, opened) = open_listeners(&snapshot, workers, &registry)?;
         let admin = bind_admin(&snapshot)?;
         let log = open_log(&snapshot).map_err(StartError::Log)?;
         let fleet = Arc::new(Fleet::default());
-        let (keeper, secured) = secure(&snapshot, &loaded.credentials, &listening)?;
+        let (sender, commands) = sync_channel(64);
+        let controller = Controller::new(sender.clone());
+        let keeper = Keeper::new(controller.clone());
+        let (keeper, secured) = secure(keeper, &snapshot, &loaded.credentials, &listening)?;
         let (roster, state_file) = roster(&snapshot)?;
         let parts = fleet.parts(&snapshot, &roster, &secured, &registry).parts;
         register(&registry, &fleet, &log, &keeper);
         let prober = probing::start(&parts, &registry).map_err(StartError::System)?;
-        let (sender, commands) = sync_channel(64);
         let surroundings = Surroundings {
             registry: Arc::clone(&registry),
             certificates: keeper.certificates(),
@@ -144,7 +145,6 @@ impl Server {
         if let Some(agent) = keeper.agent() {
             facts.issued_by(agent);
         }
-        let controller = Controller::new(sender);
         let admin_address = admin.as_ref().and_then(|socket| socket.local_addr().ok());
         front::start(admin, Arc::clone(&facts), controller.clone()).map_err(StartError::System)?;
         let control = Control::new(Inner {
@@ -228,6 +228,7 @@ fn register(registry: &Registry, fleet: &Arc<Fleet>, log: &AccessLog, keeper: &K
     registry.register("endpoints", Arc::clone(fleet) as _);
     registry.register("access-log", Arc::new(log.clone()));
     registry.register("certificate-files", Arc::clone(keeper.store()) as _);
+    registry.register("trust-files", keeper.trust_files());
     registry.config_loaded(clock::unix_now());
 }
 
@@ -245,15 +246,17 @@ fn roster(snapshot: &Snapshot) -> Result<(Roster, Option<StateFile>), StartError
 
 /// Takes certificates up, and has the others issued.
 fn secure(
+    mut keeper: Keeper,
     snapshot: &Snapshot,
     credentials: &Credentials,
     listening: &[Listening],
 ) -> Result<(Keeper, Secured), StartError> {
-    let mut keeper = Keeper::new();
     let prepared = keeper
         .prepare(snapshot, credentials, &sockets::ports(listening))
         .map_err(StartError::Config)?;
-    let secured = keeper.take_up(prepared).map_err(StartError::Secure)?;
+    let secured = keeper
+        .take_up(snapshot, prepared)
+        .map_err(StartError::Secure)?;
     Ok((keeper, secured))
 }
 

@@ -29,7 +29,9 @@ pub use acceptor::{Acceptor, ChallengeSource, MissingNames, PlanFault, Shared};
 pub use connector::Connector;
 pub use fault::{BackendTlsFault, HandshakeFault};
 pub use gate::{HandshakeGate, Pass};
-pub use plan::{AcceptorPlan, ClientAuthPlan, ConnectorPlan, NamePlan, Profile, RootsPlan};
+pub use plan::{
+    AcceptorPlan, ClientAuthPlan, ConnectorPlan, NamePlan, Profile, RevocationList, RootsPlan,
+};
 pub use rustls::sign::CertifiedKey;
 pub use sessions::SessionCache;
 pub use store::{CertificateStore, Change, Served};

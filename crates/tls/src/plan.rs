@@ -1,5 +1,8 @@
 //! Plain values that servers and connectors are built from.
 
+use crate::certificate::Finding;
+use crate::trust;
+
 /// Which protocol versions and cipher suites a server takes, as Mozilla's server side recommendations name them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Profile {
@@ -49,8 +52,27 @@ pub struct ClientAuthPlan {
     pub required: bool,
     /// The certificates of the authorities that clients' certificates must come from, as PEM.
     pub ca_pem: Vec<u8>,
-    /// Their revocation lists, each as PEM or DER.
-    pub crls: Vec<Vec<u8>>,
+    /// Their revocation lists.
+    pub crls: Vec<RevocationList>,
+}
+
+/// Which certificates an authority has revoked.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct RevocationList {
+    /// Where it comes from: of two with the same name one is newer.
+    pub name: String,
+    /// The list, as PEM or DER.
+    pub bytes: Vec<u8>,
+}
+
+impl ClientAuthPlan {
+    /// Whether handshakes can follow it.
+    ///
+    /// # Errors
+    /// What can't be read of it.
+    pub fn check(&self) -> Result<(), Finding> {
+        trust::verifier(self).map(drop)
+    }
 }
 
 /// Whom backends must be certified by.

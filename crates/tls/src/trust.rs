@@ -14,29 +14,34 @@ use std::sync::Arc;
 /// How long a subject is that is passed on; the rest is left out.
 const SUBJECT_BYTES_MAX: usize = 1024;
 
-/// What identifies a set of rules for clients: the same for the same rules on every machine and after every reload.
+/// What identifies a set of rules for clients, revocation lists and all: the same for the same rules on every machine and
+/// after every reload.
 pub(crate) fn binding(plan: Option<&ClientAuthPlan>) -> [u8; 32] {
+    plan.map_or([0; 32], |plan| {
+        digest(plan, plan.crls.iter().map(|list| &*list.bytes))
+    })
+}
+
+/// The number of a set of rules: 0 for those that ask nothing. What stands in revocation lists has no part in it: they
+/// are replaced every day or hour, and connections that were let in must not be turned away each time.
+pub(crate) fn number(plan: Option<&ClientAuthPlan>) -> u32 {
     let Some(plan) = plan else {
-        return [0; 32];
+        return 0;
     };
+    let [a, b, c, d, ..] = digest(plan, plan.crls.iter().map(|list| list.name.as_bytes()));
+    u32::from_be_bytes([a, b, c, d]).max(1)
+}
+
+fn digest<'p>(plan: &'p ClientAuthPlan, lists: impl Iterator<Item = &'p [u8]>) -> [u8; 32] {
     let mut context = Context::new(&SHA256);
     context.update(&[u8::from(plan.required)]);
-    for part in std::iter::once(&plan.ca_pem).chain(&plan.crls) {
+    for part in std::iter::once(&*plan.ca_pem).chain(lists) {
         context.update(&(part.len() as u64).to_be_bytes());
         context.update(part);
     }
-    let mut binding = [0; 32];
-    binding.copy_from_slice(context.finish().as_ref());
-    binding
-}
-
-/// The number of a set of rules: 0 for those that ask nothing.
-pub(crate) fn number(plan: Option<&ClientAuthPlan>) -> u32 {
-    if plan.is_none() {
-        return 0;
-    }
-    let [a, b, c, d, ..] = binding(plan);
-    u32::from_be_bytes([a, b, c, d]).max(1)
+    let mut digest = [0; 32];
+    digest.copy_from_slice(context.finish().as_ref());
+    digest
 }
 
 /// Who asks clients for their certificates.
@@ -44,7 +49,7 @@ pub(crate) fn verifier(plan: &ClientAuthPlan) -> Result<Arc<dyn ClientCertVerifi
     let roots = Roots::from_pem(&plan.ca_pem)?;
     let mut lists = Vec::new();
     for list in &plan.crls {
-        lists.extend(read_revocations(list)?);
+        lists.extend(read_revocations(&list.bytes)?);
     }
     let mut builder =
         WebPkiClientVerifier::builder_with_provider(roots.anchors, provider()).with_crls(lists);

@@ -36,6 +36,8 @@ pub struct WatchPlan {
     pub folders: Vec<FolderPlan>,
     /// The file of ticket keys.
     pub ticket_keys: Option<PathBuf>,
+    /// Files that somebody else reads, who is told when one of them may be another than before.
+    pub others: Vec<PathBuf>,
 }
 
 /// A certificate in files of its own.
@@ -68,8 +70,17 @@ impl FolderPlan {
     }
 }
 
-/// Who is told of each change of a certificate's state.
-pub type Observer = dyn Fn(&CertificateState) + Send + Sync;
+/// What a watcher tells.
+#[derive(Clone, Copy, Debug)]
+pub enum News<'a> {
+    /// A certificate's state has changed.
+    Certificate(&'a CertificateState),
+    /// One of the files that somebody else reads has changed, or has just come to be watched.
+    Others,
+}
+
+/// Who is told; must not ask the watcher for anything meanwhile.
+pub type Observer = dyn Fn(News<'_>) + Send + Sync;
 
 /// Looks after the files of a [`WatchPlan`] on a thread of its own.
 pub struct Watcher {
@@ -190,7 +201,10 @@ impl Inner {
         // First, so that nothing changes unseen between the look and the watch.
         self.follow();
         for state in self.look.look() {
-            (self.observer)(&state);
+            (self.observer)(News::Certificate(&state));
+        }
+        if self.look.look_at_others() {
+            (self.observer)(News::Others);
         }
     }
 

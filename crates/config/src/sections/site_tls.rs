@@ -137,13 +137,13 @@ pub(super) static CLIENT_TABLE: Section = Section {
             "ca_file",
             Kind::Text(&files::FILE),
             Default::Required,
-            "PEM file with the authorities that issue them.",
+            "PEM file with the authorities that issue them; watched.",
         ),
         key(
             "crl_files",
             Kind::List(&Kind::Text(&files::FILE)),
             Default::Empty,
-            "PEM or DER files with their revocation lists.",
+            "PEM or DER files with their revocation lists; watched.",
         ),
         key(
             "subject_field",

@@ -62,7 +62,7 @@ pub(super) static SECTION: Section = Section {
             "ca_file",
             Kind::Text(&files::FILE),
             Default::Absent("the system's roots"),
-            "PEM file with the authorities that issue their certificates.",
+            "PEM file with the authorities that issue their certificates; watched.",
         ),
         key(
             "client_certificate",

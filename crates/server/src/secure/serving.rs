@@ -1,8 +1,9 @@
 //! Serving: what handshakes with clients and backends follow, from a configuration.
 
 use super::issuing::Missing;
+use super::trusted::Trusted;
 use super::{Connectors, Lookup, Made, is_in_time};
-use crate::credentials::{Credentials, entry_of};
+use crate::credentials::entry_of;
 use foregate_exchange::SecurePart;
 use foregate_snapshot::{
     CertificateFiles, HostPattern, ListenerPlan, ModePlan, SiteCertificate, SitePlan, SiteTlsPlan,
@@ -32,7 +33,7 @@ pub(super) struct Shared<'s> {
 /// An acceptor for each TLS listener, by its number.
 pub(super) fn acceptors(
     snapshot: &Snapshot,
-    credentials: &Credentials,
+    trusted: &Trusted,
     shared: &Shared<'_>,
 ) -> Result<HashMap<u32, Arc<Acceptor>>, String> {
     let on_demand = snapshot.acme.on_demand.is_some();
@@ -41,7 +42,7 @@ pub(super) fn acceptors(
         let Some(gate) = shared.gates.get(&listener.name) else {
             continue;
         };
-        let plan = acceptor_plan(snapshot, credentials, listener);
+        let plan = acceptor_plan(snapshot, trusted, listener);
         let tls = TlsShared {
             store: Arc::clone(&shared.lookup.store),
             tickets: shared.tickets.cloned(),
@@ -57,17 +58,13 @@ pub(super) fn acceptors(
     Ok(acceptors)
 }
 
-fn acceptor_plan(
-    snapshot: &Snapshot,
-    credentials: &Credentials,
-    listener: &ListenerPlan,
-) -> AcceptorPlan {
+fn acceptor_plan(snapshot: &Snapshot, trusted: &Trusted, listener: &ListenerPlan) -> AcceptorPlan {
     let (http1, http2) = match listener.mode {
         ModePlan::Http { http1, http2, .. } => (http1, http2),
         ModePlan::Tcp(_) | ModePlan::TlsPassthrough(_) => (true, false),
     };
     let tls = &snapshot.tls;
-    let sites = (snapshot.sites.iter().zip(&credentials.clients))
+    let sites = (snapshot.sites.iter().zip(&trusted.clients))
         .filter(|(site, _)| site.tls.listeners.contains(&listener.number));
     let names = sites.flat_map(|(site, client)| {
         let certificates = narrowed(site, snapshot);
@@ -86,19 +83,11 @@ fn acceptor_plan(
         },
         http1,
         http2,
-        default_certificate: default_certificate(snapshot, credentials),
+        default_certificate: trusted.default_certificate.clone(),
         resumption: tls.session_tickets || tls.session_cache_max > 0,
         early_data: tls.early_data,
         names: names.collect(),
     }
-}
-
-/// The name in the store of the certificate for whoever asks for an unknown name, or none.
-fn default_certificate(snapshot: &Snapshot, credentials: &Credentials) -> Option<String> {
-    let entry = snapshot.tls.default_certificate.as_deref()?;
-    let mut served = credentials.served.iter();
-    let found = served.find(|served| entry_of(&served.id) == entry);
-    found.map(|served| served.id.to_string())
 }
 
 /// The names in the store of the certificates that a site may show; `None` for all.
@@ -165,12 +154,12 @@ fn is_of(site: &SiteTlsPlan, served: &Served) -> bool {
 /// connections and sessions that it made.
 pub(super) fn connectors(
     snapshot: &Snapshot,
-    credentials: &Credentials,
+    trusted: &Trusted,
     before: &Made,
 ) -> Result<(Connectors, Made), String> {
     let mut made = Made::new();
     let mut connectors = Vec::new();
-    for (upstream, plan) in snapshot.upstreams.iter().zip(&credentials.connectors) {
+    for (upstream, plan) in snapshot.upstreams.iter().zip(&trusted.backends) {
         let Some(plan) = plan else {
             connectors.push(None);
             continue;

@@ -67,6 +67,8 @@ pub(crate) struct Look {
     store: Arc<CertificateStore>,
     tickets: Option<Arc<Tickets>>,
     ticket_stamp: Stamp,
+    /// Of the files that somebody else reads.
+    other_stamps: BTreeMap<PathBuf, Stamp>,
     plan: WatchPlan,
     entries: BTreeMap<String, Entry>,
 }
@@ -77,6 +79,7 @@ impl Look {
             store,
             tickets,
             ticket_stamp: Vec::new(),
+            other_stamps: BTreeMap::new(),
             plan: WatchPlan::default(),
             entries: BTreeMap::new(),
         }
@@ -107,7 +110,10 @@ impl Look {
                 .map(|folder| folder.join("tls.crt"));
             inside.chain([folder.folder.join("tls.crt")])
         });
-        files.chain(folders).chain(self.plan.ticket_keys.clone())
+        files
+            .chain(folders)
+            .chain(self.plan.ticket_keys.clone())
+            .chain(self.plan.others.iter().cloned())
     }
 
     /// Looks at all files that were found; returns what has changed.
@@ -140,6 +146,18 @@ impl Look {
         }
         changed.extend(self.look_at_tickets(now));
         changed
+    }
+
+    /// Whether any of the files that somebody else reads has changed.
+    pub(crate) fn look_at_others(&mut self) -> bool {
+        let stamps = self.plan.others.iter();
+        let stamps = stamps.map(|path| (path.clone(), stamp([path].into_iter())));
+        let stamps: BTreeMap<PathBuf, Stamp> = stamps.collect();
+        let has_changed = stamps
+            .iter()
+            .any(|(path, stamp)| self.other_stamps.get(path) != Some(stamp));
+        self.other_stamps = stamps;
+        has_changed
     }
 
     /// What the plan names, and what its folders hold. What is gone leaves the store.

@@ -14,7 +14,11 @@ fn watch_over(plan: WatchPlan) -> Watched {
     let store = CertificateStore::new();
     let told: Arc<Mutex<Vec<CertificateState>>> = Arc::default();
     let telling = Arc::clone(&told);
-    let observer = move |state: &CertificateState| telling.lock().unwrap().push(state.clone());
+    let observer = move |news: News<'_>| {
+        if let News::Certificate(state) = news {
+            telling.lock().unwrap().push(state.clone());
+        }
+    };
     let watcher = Watcher::start(plan, Arc::clone(&store), None, Box::new(observer));
     Watched {
         store,
@@ -240,4 +244,43 @@ fn ticket_keys_are_taken_when_their_file_changes() {
         tickets.bound([0; 32]).decrypt(&ticket)
     });
     drop(watcher);
+}
+
+#[test]
+fn who_reads_other_files_is_told_when_they_change() {
+    let scratch = Scratch::new();
+    for version in ["..1", "..2"] {
+        scratch.write(&format!("{version}/ca.pem"), version);
+    }
+    symlink("..1", scratch.join("..data")).unwrap();
+    symlink("..data/ca.pem", scratch.join("ca.pem")).unwrap();
+    let list = scratch.join("list.crl");
+    let plan = WatchPlan {
+        others: vec![scratch.join("ca.pem"), list.clone()],
+        ..WatchPlan::default()
+    };
+    let (told, news) = std::sync::mpsc::sync_channel(16);
+    let observer = move |news: News<'_>| {
+        if matches!(news, News::Others) {
+            told.send(()).unwrap();
+        }
+    };
+    let watcher = Watcher::start(
+        plan.clone(),
+        CertificateStore::new(),
+        None,
+        Box::new(observer),
+    );
+    let wait = |what: &str| news.recv_timeout(PATIENCE).expect(what);
+    wait("they have come to be watched");
+    symlink("..2", scratch.join("..data_tmp")).unwrap();
+    std::fs::rename(scratch.join("..data_tmp"), scratch.join("..data")).unwrap();
+    wait("a link was swapped");
+    scratch.write("list.crl", "new");
+    wait("a file has come");
+    std::fs::remove_file(&list).unwrap();
+    wait("a file has gone");
+    // The same again is no news.
+    watcher.replan(plan);
+    assert!(news.try_recv().is_err());
 }

@@ -275,7 +275,10 @@ impl Doors {
             client: Some(ClientAuthPlan {
                 required,
                 ca_pem: clients.pem().into_bytes(),
-                crls: vec![clients.revocations(&[&revoked]).into_bytes()],
+                crls: vec![foregate_tls::RevocationList {
+                    name: "clients.crl".to_owned(),
+                    bytes: clients.revocations(&[&revoked]).into_bytes(),
+                }],
             }),
         };
         let plan = AcceptorPlan {
