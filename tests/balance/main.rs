@@ -4,6 +4,7 @@ mod hashing;
 mod latency;
 mod levels;
 mod split;
+mod sticky;
 
 use foregate_testkit::{Answer, Backend, Gateway};
 use std::collections::BTreeMap;

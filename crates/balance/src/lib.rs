@@ -27,6 +27,7 @@ mod random;
 mod ring;
 mod roster;
 mod round_robin;
+mod session;
 mod split;
 
 pub use candidates::{Candidates, Need, Standing, Tried};
@@ -39,4 +40,5 @@ pub use probe::{
     ProbeRecord, ProbeResult, Question, Rhythm, STATUS_RANGES_MAX, Statuses,
 };
 pub use roster::{Attributes, Balancing, Member, Roster, Subset};
+pub use session::{SessionNote, SessionToken};
 pub use split::split;

@@ -126,6 +126,18 @@ impl PickReason {
     }
 }
 
+impl PickReason {
+    /// Whether the algorithm alone would have picked another one.
+    #[must_use]
+    #[inline]
+    pub const fn is_aside(self) -> bool {
+        matches!(
+            self,
+            PickReason::HashNext | PickReason::HashRelief | PickReason::NoKey | PickReason::Panic
+        )
+    }
+}
+
 /// A choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pick {

@@ -24,6 +24,7 @@ mod routes;
 mod servers;
 mod site_tls;
 mod sites;
+mod sticky;
 mod targets;
 mod tls;
 mod upstream_tls;

@@ -20,6 +20,7 @@ mod proxy;
 mod rules;
 mod site;
 mod site_tls;
+mod sticky;
 mod template;
 mod tls;
 mod upstream;
@@ -43,6 +44,7 @@ pub use site::{FieldMatch, Route, Site, SiteHost};
 pub use site_tls::{
     ClientCertificate, Hsts, HttpsRedirect, Issuer, SiteCertificate, SiteTls, is_local_name,
 };
+pub use sticky::{CookieSecure, SameSite, Sticky};
 pub use template::{Piece, Placeholder, Template, UrlPlaceholder};
 pub use tls::{Certificate, CertificateSource, Tls, TlsProfile};
 pub use upstream::{

@@ -2,6 +2,7 @@
 
 use crate::Road;
 use crate::exchange::Exchange;
+use crate::session;
 use foregate_balance::{hash, split};
 use foregate_message::path::Normal;
 use foregate_message::{RequestHead, Target};
@@ -19,7 +20,14 @@ pub(crate) fn choose(exchange: &mut Exchange, road: &Road, head: &RequestHead) {
         exchange.chosen = split(&split_plan.weights, number) as u32;
     }
     let plan = &exchange.plan;
-    let upstream = &plan.snapshot.upstreams[exchange.destination(plan).upstream as usize];
+    let number = exchange.destination(plan).upstream as usize;
+    let upstream = &plan.snapshot.upstreams[number];
+    if let Some(sticky) = &upstream.sticky {
+        let session = session::read(&plan.upstreams[number], sticky, &head.fields);
+        exchange.session = Some(session);
+    }
+    let plan = &exchange.plan;
+    let upstream = &plan.snapshot.upstreams[number];
     if let Some(by) = &upstream.hash_by {
         exchange.key = key(exchange, by, head);
     }

@@ -1,6 +1,7 @@
 //! What is known of one exchange, from its first step to its log line.
 
 use crate::plan::Plan;
+use crate::session::Session;
 use crate::{Road, describe};
 use foregate_balance::Pick;
 use foregate_message::{BodyLength, FieldId, Fields, Peer, Reason, RequestHead, path::Normal};
@@ -56,6 +57,8 @@ pub(crate) struct Exchange {
     pub(crate) chosen: u32,
     /// The hash of what its upstream places it by.
     pub(crate) key: Option<u64>,
+    /// Its session, when its upstream keeps sessions.
+    pub(crate) session: Option<Session>,
     /// How the last endpoint was picked.
     pub(crate) pick: Option<Pick>,
     /// The endpoint that answered or failed last.
@@ -91,6 +94,7 @@ impl Exchange {
             route: None,
             chosen: 0,
             key: None,
+            session: None,
             pick: None,
             endpoint: None,
             tries: 0,

@@ -7,7 +7,7 @@ use crate::exchange::Exchange;
 use crate::patience::Patience;
 use crate::plan::Upstream;
 use crate::upload::Upload;
-use foregate_balance::{Endpoint, InFlight, Need, Outcome, Tried, Verdict, observe};
+use foregate_balance::{Endpoint, InFlight, Need, Outcome, Pick, Spill, Tried, Verdict, observe};
 use foregate_message::{Blame, BodyLength, Client, Reason, RequestHead, ResponseHead};
 use foregate_snapshot::TargetPlan;
 use foregate_telemetry::clock::{Moment, now, recent};
@@ -121,11 +121,22 @@ fn pick(
     let need = Need {
         subset: target.subset,
         key: exchange.key,
+        session: exchange.session.and_then(|session| session.endpoint),
         ..need(road, tried)
     };
     let pick = upstream.picker.borrow_mut().pick(&need).ok()?;
     exchange.pick = Some(pick);
+    if pick.spill != Spill::None || pick.reason.is_aside() {
+        count_aside(road, &pick);
+    }
     Some(pick.index)
+}
+
+#[cold]
+fn count_aside(road: &Road, pick: &Pick) {
+    let cells = &road.shard.balancing;
+    cells.pick(pick.reason.name());
+    cells.pick(pick.spill.name());
 }
 
 /// What any request brings to a pick.

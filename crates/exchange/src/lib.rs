@@ -30,6 +30,7 @@ mod random;
 mod relay;
 mod route;
 mod secure;
+mod session;
 mod settle;
 mod shape;
 mod upload;
@@ -38,6 +39,7 @@ pub use exchange::Request;
 pub use passage::Passage;
 pub use plan::{EndpointPart, Plan, PlanParts, UpstreamPart};
 pub use secure::{Certificates, NoCertificates, SecurePart};
+pub use session::Seal;
 
 use exchange::Exchange;
 use foregate_message::{Client, Reason, RequestHead};

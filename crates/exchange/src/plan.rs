@@ -3,6 +3,7 @@
 use crate::exchange::Exchange;
 use crate::patience::TimeLimits;
 use crate::secure::SecurePart;
+use crate::session::Seal;
 use foregate_balance::{EjectionPolicy, Endpoint, Picker, Roster};
 use foregate_message::path::Normal;
 use foregate_message::{Peer, RequestHead, Scheme, Target, host_without_port};
@@ -44,6 +45,8 @@ pub struct UpstreamPart {
     pub endpoints: Box<[EndpointPart]>,
     /// The same endpoints arranged for picking.
     pub roster: Arc<Roster>,
+    /// What the cookies of sessions with them are sealed with, if there are any.
+    pub seal: Option<Arc<Seal>>,
     /// How TLS is spoken with them, if it is.
     pub connector: Option<Arc<Connector>>,
 }
@@ -87,6 +90,18 @@ pub(crate) struct Upstream {
     pub(crate) call_limits: CallLimits,
     pub(crate) tries_max: u32,
     pub(crate) grpc_web: bool,
+}
+
+impl Upstream {
+    /// What the cookies of its sessions are sealed with.
+    pub(crate) fn seal(&self) -> Option<&Seal> {
+        self.part.seal.as_deref()
+    }
+
+    /// What an endpoint is known by in cookies.
+    pub(crate) fn identity(&self, index: usize) -> u64 {
+        self.part.roster.members()[index].id
+    }
 }
 
 impl Plan {

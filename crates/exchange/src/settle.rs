@@ -29,6 +29,9 @@ pub(crate) fn settle<C: Client>(
     };
     let plan = &exchange.plan;
     road.shard.request(plan.route_id(exchange.route), &figures);
+    if let Some(session) = exchange.session {
+        road.shard.balancing.session(session.note as usize);
+    }
     let mut log = road.log.borrow_mut();
     if !log.is_on() {
         return;
@@ -63,6 +66,8 @@ pub(crate) fn settle<C: Client>(
             .as_ref()
             .map_or("", |pool| pool.endpoint.label()),
         tries: exchange.tries,
+        pick: exchange.pick.map_or("", |pick| pick.reason.name()),
+        session: exchange.session.map_or("", |session| session.note.name()),
         reason: outcome.name(),
         request_id: exchange.request_id.as_bytes(),
         referer: fields.at(&exchange.referer),
@@ -121,6 +126,8 @@ pub(crate) fn settle_passage<C: Client>(
             .as_ref()
             .map_or("", |pool| pool.endpoint.label()),
         tries: journey.tries,
+        pick: "",
+        session: "",
         reason: outcome.name(),
         request_id: journey.request_id.as_bytes(),
         referer: b"",

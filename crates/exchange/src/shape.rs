@@ -3,11 +3,20 @@
 use crate::exchange::Exchange;
 use crate::forward::Answer;
 use crate::secure;
+use crate::session;
 use foregate_message::{BodyLength, FieldId, Peer, RequestHead, hop};
 use foregate_telemetry::clock;
 
 /// Turns the backend's head into the one that the client gets.
-pub(crate) fn shape(exchange: &Exchange, peer: &Peer, request: &RequestHead, answer: &mut Answer) {
+pub(crate) fn shape(
+    exchange: &mut Exchange,
+    peer: &Peer,
+    request: &RequestHead,
+    answer: &mut Answer,
+) {
+    if exchange.session.is_some() {
+        session::tell(exchange, peer, &mut answer.head.fields);
+    }
     let snapshot = &exchange.plan.snapshot;
     let fields = &mut answer.head.fields;
     if answer.length == BodyLength::Tunnel {

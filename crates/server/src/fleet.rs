@@ -14,13 +14,13 @@ pub(crate) use members::{Member, Roster};
 
 use crate::secure::Secured;
 use foregate_balance::{AdminState, Endpoint, hash};
-use foregate_exchange::{EndpointPart, PlanParts, UpstreamPart};
-use foregate_snapshot::{ModePlan, Snapshot, UpstreamPlan};
+use foregate_exchange::{EndpointPart, PlanParts, Seal, UpstreamPart};
+use foregate_snapshot::{ModePlan, Snapshot, StickyPlan, UpstreamPlan};
 use foregate_telemetry::metrics::Registry;
 use foregate_tls::Connector;
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// All endpoints that take requests, or did until a moment ago.
 #[derive(Debug, Default)]
@@ -213,6 +213,7 @@ fn regroup(
     let part = UpstreamPart {
         roster: arrange(plan, &members, &endpoints),
         endpoints,
+        seal: plan.sticky.as_ref().map(|sticky| seal(plan, sticky)),
         connector: connector.clone(),
     };
     let group = Group {
@@ -244,6 +245,22 @@ fn arrange(
         .collect();
     let balancing = plan.balancing.clone();
     Arc::new(foregate_balance::Roster::new(balancing, &members))
+}
+
+/// What the cookies of an upstream's sessions are sealed with: its secrets, or one that lives as long as the process.
+fn seal(plan: &UpstreamPlan, sticky: &StickyPlan) -> Arc<Seal> {
+    static OWN: OnceLock<Option<[u8; 32]>> = OnceLock::new();
+    let secrets = sticky
+        .secrets
+        .iter()
+        .map(|secret| secret.reveal().as_bytes());
+    Arc::new(match sticky.secrets.is_empty() {
+        true => {
+            let own = OWN.get_or_init(Seal::random_secret).as_ref();
+            Seal::new(&plan.name, own.map(|secret| &secret[..]))
+        }
+        false => Seal::new(&plan.name, secrets),
+    })
 }
 
 fn is_same(one: &Option<Arc<Connector>>, other: &Option<Arc<Connector>>) -> bool {

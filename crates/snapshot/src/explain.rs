@@ -516,6 +516,10 @@ impl Road<'_> {
                 .collect(),
             split,
             hash_by: by.map(RequestKey::describe),
+            sticky: upstream
+                .sticky
+                .as_ref()
+                .map(|sticky| sticky.cookie.to_string()),
             subset: balancing::labels(upstream, destination),
             picked_because: picked.ok().map(|pick| pick.reason.name()),
             spill: picked

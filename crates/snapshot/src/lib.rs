@@ -34,8 +34,8 @@ pub use plan::{
     AccessLogPlan, AcmePlan, Action, CertificateFiles, CertificatePlan, ClientCertificatePlan,
     ClientPlan, DnsPlan, DnsProviderPlan, EndpointPlan, HstsPlan, Http2Plan, HttpsRedirect,
     ListenerPlan, LogTarget, ModePlan, OnDemandPlan, ProtocolPlan, ProxyPlan, RoutePlan,
-    SecretText, SitePlan, SiteTlsPlan, Snapshot, SniRoutes, SplitPlan, TargetPlan, TimeoutPlan,
-    TlsPlan, UpstreamPlan, UpstreamTlsPlan,
+    SecretText, SitePlan, SiteTlsPlan, Snapshot, SniRoutes, SplitPlan, StickyPlan, TargetPlan,
+    TimeoutPlan, TlsPlan, UpstreamPlan, UpstreamTlsPlan,
 };
 
 /// The levels of the process' own log, as [`Snapshot::log_level`] has them.
@@ -43,5 +43,5 @@ pub use foregate_config::settings::LogLevel;
 
 /// What sites and protocols are told apart by, as plans have them.
 pub use foregate_config::settings::{
-    Challenge, HostPattern, Issuer, Protocol, SiteCertificate, TlsProfile,
+    Challenge, CookieSecure, HostPattern, Issuer, Protocol, SiteCertificate, TlsProfile,
 };

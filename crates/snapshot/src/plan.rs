@@ -9,7 +9,7 @@ pub use tls::{
 };
 
 use foregate_balance::{Attributes, Balancing, EjectionPolicy, ProbePlan};
-use foregate_config::settings::LogLevel;
+use foregate_config::settings::{CookieSecure, LogLevel};
 use foregate_message::FieldName;
 use foregate_message::forwarded::ForwardingPolicy;
 use foregate_message::path::PathPolicy;
@@ -251,6 +251,8 @@ pub struct UpstreamPlan {
     pub balancing: Balancing,
     /// What of a request decides where it goes, with a hash.
     pub hash_by: Option<RequestKey>,
+    /// Sessions that stay with their endpoint, if they do.
+    pub sticky: Option<StickyPlan>,
     /// When one is left out.
     pub ejection: EjectionPolicy,
     /// How they are asked how they are, if they are.
@@ -281,6 +283,21 @@ pub struct UpstreamPlan {
     pub protocol: ProtocolPlan,
     /// Whether gRPC-Web is translated to gRPC and back.
     pub grpc_web: bool,
+}
+
+/// Sessions that stay with their endpoint by a cookie.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StickyPlan {
+    /// The cookie's name.
+    pub cookie: Box<str>,
+    /// How long a session stays; `None` until the client forgets it.
+    pub lifetime_seconds: Option<u64>,
+    /// The cookie's attributes but for `Secure`: `; Path=/; HttpOnly`.
+    pub attributes: Box<str>,
+    /// Whether it is sent over TLS only.
+    pub secure: CookieSecure,
+    /// What cookies are sealed with, the first; the others open older ones. Empty for a key of the process' own.
+    pub secrets: Box<[SecretText]>,
 }
 
 /// One backend.

@@ -204,6 +204,10 @@ fn fmt_balancing(proxy: &ProxyNote, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     };
     let said = format!("{}, {}{by}{subset}", proxy.upstream, proxy.algorithm);
     line(f, "upstream", &said)?;
+    if let Some(cookie) = &proxy.sticky {
+        let said = format!("by the cookie {cookie}, which only the gateway can read");
+        line(f, "sticky", &said)?;
+    }
     for candidate in &proxy.candidates {
         line(f, "", &candidate_line(candidate, proxy))?;
     }

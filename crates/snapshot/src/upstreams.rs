@@ -1,12 +1,12 @@
 //! Upstreams and their endpoints.
 
 use crate::compile::size;
-use crate::plan::{EndpointPlan, TimeoutPlan, UpstreamPlan};
+use crate::plan::{EndpointPlan, StickyPlan, TimeoutPlan, UpstreamPlan};
 use crate::{probes, targets, tls};
 use foregate_balance::{Algorithm, Attributes, Balancing, EjectionPolicy, Subset};
 use foregate_config::settings::{
-    Balance, Ejection, HashBy, ProxyProtocolVersion, Server, ServerAddress, ServerHost, Timeouts,
-    Upstream,
+    Balance, Ejection, HashBy, ProxyProtocolVersion, SameSite, Server, ServerAddress, ServerHost,
+    Sticky, Timeouts, Upstream,
 };
 use foregate_config::{Diagnostic, Settings};
 use foregate_message::FieldName;
@@ -43,6 +43,7 @@ fn upstream(
         name: upstream.name.as_str().into(),
         endpoints: upstream.servers.iter().map(endpoint).collect(),
         balancing,
+        sticky: upstream.sticky.as_ref().map(sticky),
         hash_by: upstream.hash_by.as_ref().map(request_key),
         ejection: ejection(upstream.ejection),
         probe: probes::compile(upstream, diagnostics),
@@ -89,6 +90,29 @@ pub(crate) fn request_key(by: &HashBy) -> RequestKey {
         HashBy::Header(name) => FieldName::new(name).map_or(RequestKey::Client, RequestKey::Header),
         HashBy::Cookie(name) => RequestKey::Cookie(name.as_str().into()),
         HashBy::Query(name) => RequestKey::Query(name.as_str().into()),
+    }
+}
+
+fn sticky(sticky: &Sticky) -> StickyPlan {
+    let lifetime_seconds = sticky.lifetime.map(|lifetime| lifetime.as_secs());
+    let mut attributes = format!("; Path={}", sticky.path);
+    if let Some(seconds) = lifetime_seconds {
+        attributes += &format!("; Max-Age={seconds}");
+    }
+    if sticky.http_only {
+        attributes += "; HttpOnly";
+    }
+    attributes += match sticky.same_site {
+        SameSite::Lax => "; SameSite=Lax",
+        SameSite::Strict => "; SameSite=Strict",
+        SameSite::None => "; SameSite=None",
+    };
+    StickyPlan {
+        cookie: sticky.cookie.as_str().into(),
+        lifetime_seconds,
+        attributes: attributes.into(),
+        secure: sticky.secure,
+        secrets: sticky.secrets.iter().cloned().collect(),
     }
 }
 

@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::clock::{self, UnixTime};
 
+mod balancing;
 mod cell;
 mod endpoints;
 mod exposition;
@@ -32,6 +33,7 @@ mod scrape;
 mod shard;
 mod totals;
 
+pub use balancing::{BalancingCells, PICKS_ASIDE, SESSIONS};
 pub use cell::{Counter, Level};
 pub use exposition::{CONTENT_TYPE, Exposition, Family, Kind};
 pub use histogram::{Histogram, HistogramSnapshot};

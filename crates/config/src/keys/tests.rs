@@ -74,6 +74,7 @@ fn configuration(heading: &str, section: Value) -> Value {
             root["listeners"] = json!({ "app": { "address": "0.0.0.0:443", "tls": true } });
             root["sites"] = json!({ "app.example": { "upstream": "app", key: section } });
         }
+        "[upstreams.<name>.sticky]" => app["sticky"] = section,
         "[upstreams.<name>.tls]" => app["tls"] = section,
         "[admin]" => {
             root["admin"] = section;

@@ -1,7 +1,7 @@
 //! `[upstreams.<name>]`
 
 use super::files::Directories;
-use super::{balancing, probe, proxying, servers, upstream_tls};
+use super::{balancing, probe, proxying, servers, sticky, upstream_tls};
 use crate::diagnostic::{Code, Diagnostic, Report};
 use crate::fields::Fields;
 use crate::keys::{self, Default, Kind, SIZE_32, Section, key};
@@ -39,6 +39,12 @@ pub(super) static SECTION: Section = Section {
         balancing::HASH_LOAD_MAX,
         balancing::PRIMARY_FIT_MIN,
         balancing::ZONE_FIT_MIN,
+        key(
+            "sticky",
+            Kind::Table(&sticky::SECTION),
+            Default::Absent("each request is placed for itself"),
+            "Sessions that stay with their backend by a cookie.",
+        ),
         proxying::HOST_OF_UPSTREAM,
         key(
             "proxy_protocol",
@@ -244,6 +250,9 @@ pub(crate) fn read_one(
         hash_load_max_percent,
         fit_min: balancing::fit_min(&fields, &servers, report),
         servers,
+        sticky: fields
+            .entry("sticky")
+            .and_then(|entry| sticky::read(entry, report)),
         host: fields.text("host", report, proxying::host),
         proxy_protocol: match fields.choice("proxy_protocol", report) {
             "v1" => Some(ProxyProtocolVersion::V1),

@@ -69,6 +69,10 @@ pub enum LogField {
     Endpoint,
     /// `{tries}`: how many backends were tried.
     Tries,
+    /// `{pick}`: why this backend was chosen.
+    Pick,
+    /// `{session}`: what became of the request's session.
+    Session,
     /// `{reason}`: the outcome's kebab-case name.
     Reason,
     /// `{request_id}`: the request id.
@@ -105,6 +109,8 @@ impl Placeholder for LogField {
         ("upstream", Self::Upstream),
         ("endpoint", Self::Endpoint),
         ("tries", Self::Tries),
+        ("pick", Self::Pick),
+        ("session", Self::Session),
         ("reason", Self::Reason),
         ("request_id", Self::RequestId),
         ("referer", Self::Referer),

@@ -1,6 +1,6 @@
 //! `[upstreams.<name>]`: the backends.
 
-use super::{Balance, FitMin, HashBy, HostHeader, Probe, Protocol, Timeouts, UpstreamTls};
+use super::{Balance, FitMin, HashBy, HostHeader, Probe, Protocol, Sticky, Timeouts, UpstreamTls};
 use crate::Origin;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -24,6 +24,8 @@ pub struct Upstream {
     pub hash_load_max_percent: Option<u32>,
     /// How much of the preferred backends must be fit for them to take all requests.
     pub fit_min: FitMin,
+    /// Sessions that stay with their backend, if they do.
+    pub sticky: Option<Sticky>,
     /// The `Host` that backends see, where a route says nothing; already merged into every [`Proxy`](super::Proxy).
     pub host: HostHeader,
     /// The PROXY protocol head that backends are sent; connections are then never shared between clients.

@@ -26,6 +26,8 @@ pub struct ProxyNote {
     pub split: Option<SplitNote>,
     /// What decides where a request goes, with a hash.
     pub hash_by: Option<String>,
+    /// The cookie that keeps a session with its endpoint.
+    pub sticky: Option<String>,
     /// The labels that an endpoint must have: `version=v2`.
     pub subset: Vec<String>,
     /// Why the one that is picked is picked, by the stable name.

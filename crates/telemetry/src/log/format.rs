@@ -27,6 +27,8 @@ enum Field {
     Upstream,
     Endpoint,
     Tries,
+    Pick,
+    Session,
     Reason,
     RequestId,
     Referer,
@@ -37,7 +39,7 @@ enum Field {
     TimeCommon,
 }
 
-const FIELDS: [Field; 24] = [
+const FIELDS: [Field; 26] = [
     Field::Client,
     Field::Method,
     Field::Path,
@@ -54,6 +56,8 @@ const FIELDS: [Field; 24] = [
     Field::Upstream,
     Field::Endpoint,
     Field::Tries,
+    Field::Pick,
+    Field::Session,
     Field::Reason,
     Field::RequestId,
     Field::Referer,
@@ -65,7 +69,7 @@ const FIELDS: [Field; 24] = [
 ];
 
 /// The names that a template may have between braces, in the order of the documentation.
-pub const PLACEHOLDERS: [&str; 24] = [
+pub const PLACEHOLDERS: [&str; 26] = [
     "client",
     "method",
     "path",
@@ -82,6 +86,8 @@ pub const PLACEHOLDERS: [&str; 24] = [
     "upstream",
     "endpoint",
     "tries",
+    "pick",
+    "session",
     "reason",
     "request_id",
     "referer",
@@ -335,6 +341,8 @@ fn write_field(
         Field::Upstream => text(out, style, record.upstream.as_bytes()),
         Field::Endpoint => text(out, style, record.endpoint.as_bytes()),
         Field::Tries => decimal(out, u64::from(record.tries)),
+        Field::Pick => text(out, style, record.pick.as_bytes()),
+        Field::Session => text(out, style, record.session.as_bytes()),
         Field::Reason => text(out, style, record.reason.as_bytes()),
         Field::RequestId => text(out, style, record.request_id),
         Field::Referer => text(out, style, record.referer),
@@ -450,6 +458,8 @@ mod tests {
             upstream: "app",
             endpoint: "10.0.0.1:8080",
             tries: 2,
+            pick: "random",
+            session: "",
             reason: "ok",
             request_id: b"01J-x",
             referer: b"http://example.com/",
@@ -522,7 +532,7 @@ mod tests {
         check(
             &all.join("|"),
             &record(),
-            "192.0.2.45|GET|/a/b|c=d|/a/b?c=d|HTTP/1.1|200|2326|17|12.345|9.008|example.com|api|app|10.0.0.1:8080|2|ok|\
+            "192.0.2.45|GET|/a/b|c=d|/a/b?c=d|HTTP/1.1|200|2326|17|12.345|9.008|example.com|api|app|10.0.0.1:8080|2|random|-|ok|\
              01J-x|http://example.com/|curl/8.0|example.com|2000-10-10T13:55:36.789Z|971186136.789|\
              10/Oct/2000:13:55:36 +0000",
         );

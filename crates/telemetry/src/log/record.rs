@@ -44,6 +44,10 @@ pub struct Record<'a> {
     pub endpoint: &'a str,
     /// Endpoints tried.
     pub tries: u32,
+    /// Why the endpoint was picked.
+    pub pick: &'a str,
+    /// What became of the request's session.
+    pub session: &'a str,
     /// The outcome's stable name.
     pub reason: &'a str,
     /// The request's id.
@@ -75,6 +79,8 @@ impl Default for Record<'_> {
             upstream: "",
             endpoint: "",
             tries: 0,
+            pick: "",
+            session: "",
             reason: "",
             request_id: b"",
             referer: b"",

@@ -10,7 +10,7 @@ use super::names::Pair;
 use super::shard::{
     CIPHERS, CLASSES, HANDSHAKES, ListenerCells, Refusal, RouteCells, Shard, TlsCells,
 };
-use super::{Registry, lock, process};
+use super::{Registry, balancing, lock, process};
 use crate::clock;
 
 impl Registry {
@@ -21,6 +21,7 @@ impl Registry {
         scrape_workers(out, &shards);
         scrape_outcomes(out, &shards, &self.reason_names);
         scrape_failed(out, &shards, &self.reason_names);
+        balancing::scrape(out, &shards);
         scrape_routes(out, &shards, &lock(&self.routes).list());
         scrape_route_outcomes(out, &shards, &lock(&self.routes).list(), &self.reason_names);
         self.scrape_endpoints(out, &shards);

@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use super::balancing::BalancingCells;
 use super::cell::{Counter, Level};
 use super::histogram::Histogram;
 use super::pages::Pages;
@@ -262,6 +263,8 @@ pub struct RequestFigures {
 pub struct Shard {
     /// Connections this worker serves.
     pub connections: Level,
+    /// What it counts of balancing.
+    pub balancing: BalancingCells,
     pub(super) outcomes: Box<[Counter]>,
     /// HTTP/2 connections that were ended for what the client did, by reason.
     pub(super) failed: Box<[Counter]>,
@@ -277,6 +280,7 @@ impl Shard {
         let kept = limits.routes_with_reasons_max.min(limits.routes_max) as usize + 1;
         Shard {
             connections: Level::default(),
+            balancing: BalancingCells::default(),
             outcomes: counters(reasons),
             failed: counters(reasons),
             routes: Pages::new(limits.routes_max),
