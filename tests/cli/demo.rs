@@ -13,7 +13,7 @@ fn it_serves_what_it_announces_and_ends_on_interrupt() {
         .split_once("http://127.0.0.1:")
         .expect("just waited for");
     let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
-    let address = format!("127.0.0.1:{port}")
+    let address: std::net::SocketAddr = format!("127.0.0.1:{port}")
         .parse()
         .unwrap_or_else(|_| panic!("no address in {stdout}"));
     let mut client = RawClient::connect(address);

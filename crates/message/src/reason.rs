@@ -315,6 +315,8 @@ reasons! {
     UpstreamReset "upstream-reset" 502 Upstream,
     /// The backend refused the HTTP/2 stream, or was going away, before it had looked at the request.
     UpstreamRefused "upstream-refused" 502 Upstream,
+    /// The backend wants the request by HTTP/1.1 (`HTTP_1_1_REQUIRED`, RFC 9113 §7), and is to be spoken to over HTTP/2.
+    UpstreamHttp1Required "upstream-http1-required" 502 Upstream,
     /// The backend did not answer an HTTP/2 PING or acknowledge settings in time.
     UpstreamSilent "upstream-silent" 504 Upstream,
     /// The request asks for a protocol upgrade, and the backend's HTTP/2 does not offer extended CONNECT (RFC 8441).

@@ -16,7 +16,7 @@ pub use scripts::{Answers, Echo, Raw, RawThenCloses};
 pub use visit::Visit;
 
 use crate::peers::ports::Refuser;
-use crate::{Connection, Trouble, eventually};
+use crate::{Connection, Tls, Transport, Trouble, eventually};
 
 /// How many requests a backend remembers; older ones are forgotten, their number is not.
 const REMEMBERED_MAX: usize = 1000;
@@ -110,7 +110,13 @@ pub struct Backend {
 impl Backend {
     /// Starts a backend on a port of the system's choice.
     pub fn start(script: impl Script) -> Self {
-        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), script)
+        Self::start_over(&Transport::Cleartext, script)
+    }
+
+    /// Starts a backend that is spoken to over some transport; what it does it does behind the handshake.
+    pub fn start_over(transport: &Transport, script: impl Script) -> Self {
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self::launch(address, transport.secrets().cloned(), script)
     }
 
     /// Starts a well-behaved backend that answers what `answer` makes of each request.
@@ -120,6 +126,10 @@ impl Backend {
 
     /// Starts a backend on a known address, for one that comes back.
     pub(crate) fn start_at(address: SocketAddr, script: impl Script) -> Self {
+        Self::launch(address, None, script)
+    }
+
+    fn launch(address: SocketAddr, tls: Option<Arc<Tls>>, script: impl Script) -> Self {
         let listener = eventually("the backend's address is free", || {
             listen(address, script.receive_buffer_bytes())
         });
@@ -128,7 +138,8 @@ impl Backend {
             .expect("a bound listener has an address");
         let record = Arc::new(Record::default());
         let shared = Arc::clone(&record);
-        let acceptor = thread::spawn(move || accept_all(&listener, &Arc::new(script), &shared));
+        let acceptor =
+            thread::spawn(move || accept_all(&listener, tls, &Arc::new(script), &shared));
         Self {
             address,
             record,
@@ -244,7 +255,12 @@ fn listen(address: SocketAddr, receive_buffer_bytes: Option<usize>) -> Option<Tc
     Some(socket.into())
 }
 
-fn accept_all(listener: &TcpListener, script: &Arc<impl Script>, record: &Arc<Record>) {
+fn accept_all(
+    listener: &TcpListener,
+    tls: Option<Arc<Tls>>,
+    script: &Arc<impl Script>,
+    record: &Arc<Record>,
+) {
     while let Ok((stream, _)) = listener.accept() {
         if record.stopped.load(Ordering::SeqCst) {
             return;
@@ -258,12 +274,19 @@ fn accept_all(listener: &TcpListener, script: &Arc<impl Script>, record: &Arc<Re
             streams.push(connection.handle());
         }
         let (script, record) = (Arc::clone(script), Arc::clone(record));
+        let tls = tls.clone();
         thread::spawn(move || {
-            let mut visit = Visit::new(connection, number, Arc::clone(&record));
-            if let Err(trouble) = script.attend(&mut visit) {
+            let begun = match &tls {
+                None => Ok(connection),
+                Some(tls) => tls.accept(connection),
+            };
+            let attended = begun.and_then(|connection| {
+                let mut visit = Visit::new(connection, number, Arc::clone(&record));
+                script.attend(&mut visit)
+            });
+            if let Err(trouble) = attended {
                 locked(&record.troubles).push(trouble);
             }
-            drop(visit);
             record.open.fetch_sub(1, Ordering::SeqCst);
         });
     }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use crate::strict::{self, Framing};
-use crate::{Connection, Fields, PATIENCE, Trouble};
+use crate::{Connection, Fields, PATIENCE, Target, Trouble};
 
 /// One answer, read strictly.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,23 +65,27 @@ pub struct RawClient {
 }
 
 impl RawClient {
-    /// Connects to `address`.
+    /// Connects to a target.
     ///
     /// # Panics
     /// When nobody listens there.
-    pub fn connect(address: SocketAddr) -> Self {
+    pub fn connect(target: impl Into<Target>) -> Self {
+        let target = target.into();
+        let address = target.address;
         let stream = TcpStream::connect_timeout(&address, PATIENCE)
             .unwrap_or_else(|error| panic!("cannot connect to {address}: {error}"));
         Self {
-            connection: Connection::new(stream),
+            connection: target.begin(stream),
         }
     }
 
-    /// Connects to `address` from the local address `from`; on Linux every `127.x.y.z` is one's own.
+    /// Connects to a target from the local address `from`; on Linux every `127.x.y.z` is one's own.
     ///
     /// # Panics
     /// When nobody listens there.
-    pub fn connect_from(from: &str, address: SocketAddr) -> Self {
+    pub fn connect_from(from: &str, target: impl Into<Target>) -> Self {
+        let target = target.into();
+        let address = target.address;
         let from: IpAddr = from.parse().expect("a literal address");
         let socket = Self::socket(address);
         socket
@@ -91,7 +95,7 @@ impl RawClient {
             .connect_timeout(&address.into(), PATIENCE)
             .unwrap_or_else(|error| panic!("cannot connect to {address} from {from}: {error}"));
         Self {
-            connection: Connection::new(socket.into()),
+            connection: target.begin(socket.into()),
         }
     }
 
@@ -99,7 +103,9 @@ impl RawClient {
     ///
     /// # Panics
     /// When nobody listens there.
-    pub fn connect_narrow(address: SocketAddr, bytes: usize) -> Self {
+    pub fn connect_narrow(target: impl Into<Target>, bytes: usize) -> Self {
+        let target = target.into();
+        let address = target.address;
         let socket = Self::socket(address);
         socket
             .set_recv_buffer_size(bytes)
@@ -108,7 +114,7 @@ impl RawClient {
             .connect_timeout(&address.into(), PATIENCE)
             .unwrap_or_else(|error| panic!("cannot connect to {address}: {error}"));
         Self {
-            connection: Connection::new(socket.into()),
+            connection: target.begin(socket.into()),
         }
     }
 

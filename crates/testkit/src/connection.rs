@@ -1,5 +1,6 @@
-//! A blocking TCP connection with a read buffer and a deadline on every wait.
+//! A blocking connection, in cleartext or by TLS, with a read buffer and a deadline on every wait.
 
+use std::cell::Cell;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,10 +40,14 @@ impl From<io::Error> for Trouble {
     }
 }
 
-/// One end of a TCP connection.
+/// One end of a connection.
 #[derive(Debug)]
 pub struct Connection {
     stream: Arc<TcpStream>,
+    /// The TLS session above the socket, if there is one.
+    tls: Option<Box<rustls::Connection>>,
+    /// Whether it ends without a word.
+    ends_rudely: Cell<bool>,
     buffer: Vec<u8>,
     consumed: usize,
     patience: Duration,
@@ -56,11 +61,24 @@ impl Connection {
         let _ = stream.set_write_timeout(Some(PATIENCE));
         Self {
             stream: Arc::new(stream),
+            tls: None,
+            ends_rudely: Cell::new(false),
             buffer: Vec::new(),
             consumed: 0,
             patience: PATIENCE,
             received: None,
         }
+    }
+
+    /// Holds a handshake; from then on the session's bytes are spoken of.
+    pub(crate) fn secured(mut self, session: rustls::Connection) -> Result<Self, Trouble> {
+        let mut session = Box::new(session);
+        self.stream.set_read_timeout(Some(PATIENCE))?;
+        let done = session.complete_io(&mut &*self.stream);
+        self.ends_rudely.set(done.is_err());
+        self.tls = Some(session);
+        done?;
+        Ok(self)
     }
 
     /// Also counts every byte read into `counter`.
@@ -99,9 +117,46 @@ impl Connection {
     /// # Errors
     /// When the other side is gone, or takes nothing for the patience.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> Result<(), Trouble> {
-        (&*self.stream)
-            .write_all(bytes.as_ref())
-            .map_err(Trouble::from)
+        let mut left = bytes.as_ref();
+        while !left.is_empty() {
+            let taken = self.write(left)?;
+            left = &left[taken..];
+        }
+        Ok(())
+    }
+
+    /// Writes once; how many bytes were taken.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut socket = &*self.stream;
+        let Some(tls) = &mut self.tls else {
+            return socket.write(bytes);
+        };
+        let taken = tls.writer().write(bytes)?;
+        while tls.wants_write() {
+            tls.write_tls(&mut socket)?;
+        }
+        Ok(taken)
+    }
+
+    /// Reads once; 0 at the end.
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let mut socket = &*self.stream;
+        let Some(tls) = &mut self.tls else {
+            return socket.read(bytes);
+        };
+        loop {
+            match tls.reader().read(bytes) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                read => return read,
+            }
+            tls.read_tls(&mut socket)?;
+            let processed = tls.process_new_packets();
+            // Alerts, and what keys it takes to go on.
+            while tls.wants_write() {
+                tls.write_tls(&mut socket)?;
+            }
+            processed.map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?;
+        }
     }
 
     /// Sends as many of `bytes` as the socket takes without waiting longer than `patience`; how many it took.
@@ -109,7 +164,7 @@ impl Connection {
         let _ = self.stream.set_write_timeout(Some(patience));
         let mut sent = 0;
         while sent < bytes.len() {
-            match (&*self.stream).write(&bytes[sent..]) {
+            match self.write(&bytes[sent..]) {
                 Ok(0) | Err(_) => break,
                 Ok(count) => sent += count,
             }
@@ -135,7 +190,7 @@ impl Connection {
         }
         self.stream.set_read_timeout(Some(left))?;
         let mut chunk = [0; 64 * 1024];
-        let count = (&*self.stream).read(&mut chunk)?;
+        let count = self.read(&mut chunk)?;
         if count == 0 {
             return Err(Trouble::Closed);
         }
@@ -238,16 +293,42 @@ impl Connection {
 
     /// Shuts the sending direction; reading goes on.
     pub fn finish_sending(&mut self) {
+        self.say_goodbye();
         let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
+    /// Ends a TLS session's sending direction in order (RFC 8446 §6.1).
+    fn say_goodbye(&mut self) {
+        let mut socket = &*self.stream;
+        if let Some(tls) = &mut self.tls {
+            tls.send_close_notify();
+            while tls.wants_write() && tls.write_tls(&mut socket).is_ok() {}
+        }
+    }
+
+    /// Closes the connection as if its wire were cut: a TLS session is not ended before it.
+    pub fn cut(self) {
+        self.ends_rudely.set(true);
     }
 
     /// Makes the close of this connection, whenever it comes, a reset.
     pub fn reset_on_close(&self) {
+        self.ends_rudely.set(true);
         let _ = socket2::SockRef::from(&*self.stream).set_linger(Some(Duration::ZERO));
     }
 
     /// Ends the connection with a reset instead of an orderly close.
     pub fn reset(self) {
         self.reset_on_close();
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if self.tls.is_some() && !self.ends_rudely.get() {
+            // Nobody waits for a side that reads nothing.
+            let _ = self.stream.set_nonblocking(true);
+            self.say_goodbye();
+        }
     }
 }

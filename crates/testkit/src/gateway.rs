@@ -8,7 +8,9 @@ use std::process::ExitStatus;
 
 use crate::binary::{Process, Signal};
 use crate::process::{self, SocketState};
-use crate::{LogLine, Metrics, RawClient, Response, Run, Scratch, eventually, foregate};
+use crate::{
+    LogLine, Metrics, RawClient, Response, Run, Scratch, Target, Transport, eventually, foregate,
+};
 
 /// The gauge of client connections open now.
 const CONNECTIONS: &str = "foregate_connections";
@@ -26,9 +28,31 @@ pub struct GatewayConfig {
     text: String,
     fills: Vec<(String, String)>,
     scratch: Scratch,
+    /// What clients of the listener `public` speak over.
+    transport: Transport,
 }
 
 impl GatewayConfig {
+    /// Has clients of the listener `public`, which the story must not name, come over some transport.
+    pub fn over(mut self, transport: &Transport) -> Self {
+        if let Some(tls) = transport.secrets() {
+            let issued = tls.issued();
+            self.scratch.write("transport.pem", &issued.chain_pem);
+            self.scratch.write("transport.key", &issued.key_pem);
+        }
+        self.transport = transport.clone();
+        self
+    }
+
+    /// Fills `{tls}` with what an upstream needs to be spoken to over some transport.
+    pub fn upstream_over(self, transport: &Transport) -> Self {
+        let key = transport.secrets().map(|tls| {
+            let path = self.scratch.write("upstream-ca.pem", tls.root_pem());
+            format!("tls = {{ ca_file = \"{}\" }}", path.display())
+        });
+        self.fill("tls", key.unwrap_or_default())
+    }
+
     /// Replaces `{name}` by `value`.
     pub fn fill(mut self, name: &str, value: impl Display) -> Self {
         self.fills.push((name.to_owned(), value.to_string()));
@@ -56,6 +80,7 @@ impl GatewayConfig {
             config_path,
             fills: self.fills,
             scratch: self.scratch,
+            transport: self.transport,
             fds_at_rest: 0,
             pipes_at_rest: 0,
         };
@@ -87,7 +112,8 @@ impl GatewayConfig {
     }
 
     fn write(&self) -> PathBuf {
-        let text = completed(&self.text, &self.fills, self.scratch.path());
+        let directory = self.scratch.path();
+        let text = completed(&self.text, &self.transport, &self.fills, directory);
         self.scratch.write("foregate.toml", text)
     }
 }
@@ -101,11 +127,28 @@ fn filled(text: &str, fills: &[(String, String)], directory: &Path) -> String {
     text
 }
 
+/// What makes the listener `public` one of TLS, with one certificate for everybody.
+const TLS: &str = r#"tls = true
+[tls]
+default_certificate = "transport"
+[certificates.transport]
+certificate = "{dir}/transport.pem"
+key = "{dir}/transport.key"
+"#;
+
 /// Adds the tables a story does not mention.
-fn completed(text: &str, fills: &[(String, String)], directory: &Path) -> String {
+fn completed(
+    text: &str,
+    transport: &Transport,
+    fills: &[(String, String)],
+    directory: &Path,
+) -> String {
     let mut text = text.to_owned();
     if !text.contains("[listeners") {
         text.push_str("\n[listeners.public]\naddresses = [\"127.0.0.1:0\"]\n");
+        if transport.secrets().is_some() {
+            text.push_str(TLS);
+        }
     }
     if !text.contains("[admin]") {
         text.push_str("\n[admin]\naddress = \"127.0.0.1:0\"\n");
@@ -126,6 +169,7 @@ pub struct Gateway {
     config_path: PathBuf,
     fills: Vec<(String, String)>,
     scratch: Scratch,
+    transport: Transport,
     fds_at_rest: usize,
     pipes_at_rest: usize,
 }
@@ -144,6 +188,7 @@ impl Gateway {
             text: text.to_owned(),
             fills: Vec::new(),
             scratch: Scratch::new(),
+            transport: Transport::Cleartext,
         }
     }
 
@@ -164,6 +209,11 @@ impl Gateway {
     /// The address of the listener `public`.
     pub fn address(&self) -> SocketAddr {
         self.listener("public")
+    }
+
+    /// The listener `public`, as clients connect to it.
+    pub fn target(&self) -> Target {
+        Target::over(&self.transport, self.address())
     }
 
     /// The first address of a listener.
@@ -194,12 +244,12 @@ impl Gateway {
 
     /// Connects a client to the listener `public`.
     pub fn connect(&self) -> RawClient {
-        RawClient::connect(self.address())
+        RawClient::connect(self.target())
     }
 
     /// Connects a client to the listener `public` from a loopback address of its own.
     pub fn connect_from(&self, from: &str) -> RawClient {
-        RawClient::connect_from(from, self.address())
+        RawClient::connect_from(from, self.target())
     }
 
     /// Sends one GET for `target` with `Host: host` on a connection of its own.
@@ -316,7 +366,8 @@ impl Gateway {
             more.iter()
                 .map(|(name, value)| ((*name).to_owned(), value.to_string())),
         );
-        let text = completed(text, &self.fills, self.scratch.path());
+        let directory = self.scratch.path();
+        let text = completed(text, &self.transport, &self.fills, directory);
         self.scratch.write("foregate.toml", text);
     }
 

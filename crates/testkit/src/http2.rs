@@ -1,10 +1,9 @@
 //! A raw HTTP/2 client that sends whatever frames a story wants, and reads strictly.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::{Connection, Fields, PATIENCE, Trouble};
+use crate::{Connection, Fields, PATIENCE, Target, Trouble};
 
 /// Frame types (RFC 9113 §6).
 pub mod kind {
@@ -101,6 +100,7 @@ pub struct Http2Client {
     answers: BTreeMap<u32, Http2Response>,
     goaways: Vec<Goaway>,
     next_stream: u32,
+    scheme: &'static str,
     /// Whether received body is given back to the windows.
     pub gives_windows: bool,
     /// Whether SETTINGS and PING are acknowledged.
@@ -122,22 +122,24 @@ impl Http2Client {
     ///
     /// # Panics
     /// When nobody listens.
-    pub fn connect(address: SocketAddr) -> Self {
-        Self::connect_with(address, &[])
+    pub fn connect(target: impl Into<Target>) -> Self {
+        Self::connect_with(target, &[])
     }
 
     /// Connects and sends the preface with these SETTINGS.
     ///
     /// # Panics
     /// When nobody listens.
-    pub fn connect_with(address: SocketAddr, settings: &[(u16, u32)]) -> Self {
-        let stream = std::net::TcpStream::connect(address).expect("the gateway listens");
+    pub fn connect_with(target: impl Into<Target>, settings: &[(u16, u32)]) -> Self {
+        let target = target.into();
+        let stream = std::net::TcpStream::connect(target.address).expect("the gateway listens");
         let mut client = Self {
-            connection: Connection::new(stream),
+            connection: target.begin_http2(stream),
             decoder: fluke_hpack::Decoder::new(),
             answers: BTreeMap::new(),
             goaways: Vec::new(),
             next_stream: 1,
+            scheme: target.scheme(),
             gives_windows: true,
             acknowledges: true,
         };
@@ -190,7 +192,7 @@ impl Http2Client {
     pub fn request(&mut self, method: &str, path: &str, lines: &[(&str, &str)], ends: bool) -> u32 {
         let head = [
             (":method", method),
-            (":scheme", "http"),
+            (":scheme", self.scheme),
             (":authority", "a"),
             (":path", path),
         ];

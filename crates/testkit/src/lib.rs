@@ -26,6 +26,7 @@ mod process;
 mod random;
 mod scratch;
 pub mod strict;
+mod transport;
 
 pub use access_log::LogLine;
 pub use backend::{Answer, Answers, Backend, Echo, Raw, RawThenCloses, Request, Script, Visit};
@@ -59,3 +60,4 @@ pub use process::SocketState;
 pub use random::Random;
 pub use scratch::Scratch;
 pub use strict::{Framing, fingerprint};
+pub use transport::{Target, Tls, Transport};

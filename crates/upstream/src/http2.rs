@@ -224,6 +224,12 @@ impl Http2 {
         }
     }
 
+    /// The backend wants HTTP/1.1. Whether its pool may speak that to it.
+    pub(crate) fn require_http1(&self) -> bool {
+        let pool = self.pool.upgrade();
+        pool.is_some_and(|pool| pool.require_http1())
+    }
+
     /// Opens no more streams, and closes once those that are open have ended.
     pub(crate) fn retire(&self) {
         self.engine().drain(recent().millis());

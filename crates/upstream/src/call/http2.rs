@@ -170,7 +170,10 @@ impl Http2Call {
             State::Waiting(_) => None,
             State::Open(key) => {
                 let fate = self.shared.engine().fate(*key)?;
-                self.unprocessed |= fate.unprocessed;
+                // Asking again in the same way would end in the same way.
+                let is_vain =
+                    fate.reason == Reason::UpstreamHttp1Required && !self.shared.require_http1();
+                self.unprocessed |= fate.unprocessed && !is_vain;
                 Some(fate.reason)
             }
         }

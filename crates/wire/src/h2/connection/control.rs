@@ -176,6 +176,10 @@ impl Connection {
         payload: &[u8],
     ) -> Result<Option<Event>, Breach> {
         let goaway = goaway::read(header, payload)?;
+        let reason = match goaway.code {
+            ErrorCode::HTTP_1_1_REQUIRED => Reason::UpstreamHttp1Required,
+            _ => Reason::UpstreamRefused,
+        };
         self.charge(Offence::Settings)?;
         self.ending.peer_goes();
         if self.role == Role::Client {
@@ -185,7 +189,7 @@ impl Connection {
                     stream.state = State::Closed;
                     stream.drop_outgoing();
                     stream.fate = Some(Fate {
-                        reason: Reason::UpstreamRefused,
+                        reason,
                         unprocessed: true,
                     });
                     self.mark_ready(slot);
@@ -198,11 +202,12 @@ impl Connection {
 }
 
 fn fate_of_reset(role: Role, code: ErrorCode) -> Fate {
-    let unprocessed = code == ErrorCode::REFUSED_STREAM;
-    let reason = match role {
-        Role::Server => Reason::ClientGone,
-        Role::Client if unprocessed => Reason::UpstreamRefused,
-        Role::Client => Reason::UpstreamReset,
+    let (reason, unprocessed) = match (role, code) {
+        (Role::Server, code) => (Reason::ClientGone, code == ErrorCode::REFUSED_STREAM),
+        (Role::Client, ErrorCode::REFUSED_STREAM) => (Reason::UpstreamRefused, true),
+        // Whoever wants it by another protocol has not served it by this one.
+        (Role::Client, ErrorCode::HTTP_1_1_REQUIRED) => (Reason::UpstreamHttp1Required, true),
+        (Role::Client, _) => (Reason::UpstreamReset, false),
     };
     Fate {
         reason,

@@ -557,6 +557,11 @@ fn refused_streams_can_be_sent_again_and_others_not() {
     for (code, reason, unprocessed) in [
         (ErrorCode::REFUSED_STREAM, Reason::UpstreamRefused, true),
         (ErrorCode::CANCEL, Reason::UpstreamReset, false),
+        (
+            ErrorCode::HTTP_1_1_REQUIRED,
+            Reason::UpstreamHttp1Required,
+            true,
+        ),
     ] {
         let mut bench = Bench::client(Limits::default());
         let key = bench.open(BodyLength::Empty);
