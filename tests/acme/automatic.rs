@@ -2,7 +2,7 @@
 
 use foregate_testkit::{Pebble, PebbleConfig, Scratch, eventually};
 
-use crate::house::{Ports, certificate, certs, shop, visit};
+use crate::house::{Ports, certificate, certs, shop, site, visit};
 
 /// The shop's way from cleartext to HTTPS, proved by one kind of challenge.
 fn becomes_https(challenge: &str) {
@@ -110,4 +110,35 @@ fn one_process_of_two_that_share_a_folder_orders() {
         certificate(&two, "shop.example")["fingerprint"]
     );
     assert_eq!(pebble.issued(), 1);
+}
+
+/// Behind one address, an authority's question may reach any of the processes that share a folder.
+fn is_proved_by_a_neighbour(challenge: &str) {
+    let (ports, state) = (Ports::new(), Scratch::new());
+    let pebble = Pebble::start(ports.pebble());
+    let neighbour = site("other.example", &ports, &pebble, challenge, &state).start();
+    eventually("the neighbour's own certificate", || {
+        (certificate(&neighbour, "other.example")["state"] == "active").then_some(())
+    });
+    // The one that orders listens where the authority never asks.
+    let elsewhere = Ports::new();
+    let one = shop(&elsewhere, &pebble, challenge, &state).start();
+    let run = certs(&one, &["renew", "shop.example"]);
+    assert_eq!(run.code, Some(0), "{}{}", run.stdout, run.stderr);
+    assert_eq!(
+        visit(&elsewhere, &pebble.root_pem()).as_deref(),
+        Some("the shop")
+    );
+    let left = std::fs::read_dir(state.join("state/challenges")).expect("it can be listed");
+    assert_eq!(left.count(), 0, "nothing is left of it");
+}
+
+#[test]
+fn a_neighbour_answers_for_whoever_orders_over_http() {
+    is_proved_by_a_neighbour("http-01");
+}
+
+#[test]
+fn a_neighbour_answers_for_whoever_orders_over_tls() {
+    is_proved_by_a_neighbour("tls-alpn-01");
 }

@@ -45,7 +45,7 @@ directory = "{directory}"
 ca_file = "ca.pem"
 challenge = "{challenge}"
 
-[sites."shop.example"]
+[sites."{site}"]
 routes = [{ respond = { status = 200, body = "the shop" } }]
 "#;
 
@@ -56,7 +56,19 @@ pub(crate) fn shop(
     challenge: &str,
     state: &Scratch,
 ) -> GatewayConfig {
+    site("shop.example", ports, pebble, challenge, state)
+}
+
+/// The same for a site of another name.
+pub(crate) fn site(
+    name: &str,
+    ports: &Ports,
+    pebble: &Pebble,
+    challenge: &str,
+    state: &Scratch,
+) -> GatewayConfig {
     Gateway::new(CONFIG)
+        .fill("site", name)
         .fill("state", state.join("state").display())
         .fill("http", ports.http)
         .fill("tls", ports.tls)

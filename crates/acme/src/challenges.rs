@@ -1,5 +1,7 @@
 //! What a CA asks of us to prove that a name is ours, ready to be answered by any worker without a lock.
 
+pub(crate) mod shared;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -18,10 +20,25 @@ pub const ALPN: &[u8] = b"acme-tls/1";
 /// Challenges that may be open at once; orders are few at a time, and an order has at most a hundred names.
 const OPEN_MAX: usize = 1_000;
 
+/// Bytes of a token.
+const TOKEN_BYTES_MAX: usize = 256;
+
 #[derive(Clone, Default)]
 struct Open {
     http: HashMap<String, Arc<str>>,
     alpn: HashMap<String, Arc<CertifiedKey>>,
+    /// Those of other processes that share the state folder.
+    others_http: HashMap<String, Arc<str>>,
+    others_alpn: HashMap<String, Arc<CertifiedKey>>,
+}
+
+impl Open {
+    fn is_empty(&self) -> bool {
+        self.http.is_empty()
+            && self.alpn.is_empty()
+            && self.others_http.is_empty()
+            && self.others_alpn.is_empty()
+    }
 }
 
 /// The open challenges. Clones share one table.
@@ -50,8 +67,7 @@ impl Challenges {
     /// Whether nothing is open, which is so nearly always.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let open = self.open.load();
-        open.http.is_empty() && open.alpn.is_empty()
+        self.open.load().is_empty()
     }
 
     /// The body that answers a request for an HTTP-01 challenge: `path` is the request's path (RFC 8555 §8.3). To be
@@ -60,30 +76,29 @@ impl Challenges {
     pub fn http_answer(&self, path: &[u8]) -> Option<Arc<str>> {
         let token = path.strip_prefix(HTTP_PATH.as_bytes())?;
         let open = self.open.load();
-        if open.http.is_empty() {
+        if open.is_empty() {
             return None;
         }
-        open.http.get(std::str::from_utf8(token).ok()?).cloned()
+        let token = std::str::from_utf8(token).ok()?;
+        let own = open.http.get(token);
+        own.or_else(|| open.others_http.get(token)).cloned()
     }
 
     /// The certificate for a handshake that offers [`ALPN`] for this name (RFC 8737 §3).
     #[must_use]
     pub fn alpn_certificate(&self, name: &str) -> Option<Arc<CertifiedKey>> {
         let open = self.open.load();
-        if open.alpn.is_empty() {
+        if open.is_empty() {
             return None;
         }
-        match name.bytes().any(|b| b.is_ascii_uppercase()) {
-            true => open.alpn.get(&name.to_ascii_lowercase()).cloned(),
-            false => open.alpn.get(name).cloned(),
-        }
+        let name = name.to_ascii_lowercase();
+        let own = open.alpn.get(&name);
+        own.or_else(|| open.others_alpn.get(&name)).cloned()
     }
 
     /// Opens an HTTP-01 challenge until the guard goes.
     pub(crate) fn open_http(&self, token: &str, answer: &str) -> Result<OpenChallenge, Failure> {
-        // A token is base64url (RFC 8555 §8.3); what else a server may send is not put into a table of paths.
-        let is_token = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-        if token.is_empty() || token.len() > 256 || !token.bytes().all(is_token) {
+        if !is_token(token) {
             return Err(Failure::new(
                 Reason::DirectoryFailed,
                 "the server's challenge has no proper token",
@@ -112,6 +127,28 @@ impl Challenges {
         })
     }
 
+    /// Whether this process itself has opened it.
+    pub(crate) fn is_own(&self, answer: &shared::Answer) -> bool {
+        let open = self.open.load();
+        match answer {
+            shared::Answer::Http { token, .. } => open.http.contains_key(token),
+            shared::Answer::Alpn { name, .. } => open.alpn.contains_key(name),
+        }
+    }
+
+    /// From now on answers these, and no others but its own.
+    pub(crate) fn answer_for_others(
+        &self,
+        http: Vec<(String, Arc<str>)>,
+        alpn: Vec<(String, Arc<CertifiedKey>)>,
+    ) {
+        self.open.rcu(|open| Open {
+            others_http: http.iter().cloned().collect(),
+            others_alpn: alpn.iter().cloned().collect(),
+            ..Open::clone(open)
+        });
+    }
+
     fn change(&self, mut change: impl FnMut(&mut Open)) -> Result<(), Failure> {
         let mut fits = true;
         self.open.rcu(|open| {
@@ -128,6 +165,12 @@ impl Challenges {
             )),
         }
     }
+}
+
+/// A token is base64url (RFC 8555 §8.3); what else a server may send is not put into a table of paths.
+fn is_token(token: &str) -> bool {
+    let is_of_it = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    !token.is_empty() && token.len() <= TOKEN_BYTES_MAX && token.bytes().all(is_of_it)
 }
 
 enum Slot {

@@ -8,7 +8,9 @@
 //!   certificates/KEY.json          the record beside it
 //!   certificates/KEY.pending       an order that was sent and not yet stored
 //!   internal/root.pem              the internal CA's key and certificate
+//!   challenges/DIGEST.json         how an open challenge is answered, for the other processes
 //!   locks/KEY.lock                 held while KEY is ordered
+//!   locks/process-RANDOM.lock      held by each process as long as it lives
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -16,6 +18,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::certificate::{self, Issued, Key};
+use crate::challenges::shared::Published;
 use crate::reason::{Failure, Reason};
 
 #[expect(
@@ -28,7 +31,11 @@ mod record;
 mod tests;
 
 pub use disk::Lock;
+pub(crate) use record::VERSION;
 pub use record::{Facts, LastError, Record, Stored};
+
+/// What the locks begin with that say that a process is there.
+const PROCESS: &str = "process-";
 
 /// A folder whose owner and permissions were checked.
 #[derive(Clone, Debug)]
@@ -86,7 +93,13 @@ impl StateFolder {
             None => disk::write(&mark, b"{\"version\":1}\n")?,
             Some(bytes) => check_version(&mark, &bytes)?,
         }
-        for name in ["accounts", "certificates", "internal", "locks"] {
+        for name in [
+            "accounts",
+            "certificates",
+            "challenges",
+            "internal",
+            "locks",
+        ] {
             disk::folder(&path.join(name))?;
         }
         Ok(folder)
@@ -220,6 +233,49 @@ impl StateFolder {
     pub fn keys(&self) -> Result<Vec<Key>, Failure> {
         let names = disk::list(&self.path.join("certificates"), ".json")?;
         Ok(names.into_iter().map(Key::of_file).collect())
+    }
+
+    /// Has the other processes answer a challenge.
+    pub(crate) fn publish_challenge(&self, id: &str, challenge: &Published) -> Result<(), Failure> {
+        write_json(&self.file("challenges", id, ".json"), challenge)
+    }
+
+    pub(crate) fn withdraw_challenge(&self, id: &str) -> Result<(), Failure> {
+        disk::remove(&self.file("challenges", id, ".json"))
+    }
+
+    pub(crate) fn published_challenge(&self, id: &str) -> Result<Option<Published>, Failure> {
+        read_json(&self.file("challenges", id, ".json"))
+    }
+
+    /// What the published challenges are called, in order.
+    pub(crate) fn published_challenges(&self) -> Result<Vec<String>, Failure> {
+        disk::list(&self.path.join("challenges"), ".json")
+    }
+
+    /// Says that this process uses the folder, as long as the lock lives.
+    pub(crate) fn announce(&self, random: u64) -> Result<Lock, Failure> {
+        let _alone = self.lock_briefly("processes")?;
+        let path = self.file("locks", &format!("{PROCESS}{random:016x}"), ".lock");
+        disk::lock(&path)
+    }
+
+    /// Whether several processes use the folder. What those have left that ended is removed.
+    pub(crate) fn is_shared(&self) -> Result<bool, Failure> {
+        // Nobody announces itself meanwhile: a file that nobody holds is nobody's.
+        let _alone = self.lock_briefly("processes")?;
+        let mut alive = 0;
+        for name in disk::list(&self.path.join("locks"), ".lock")? {
+            if !name.starts_with(PROCESS) {
+                continue;
+            }
+            let path = self.file("locks", &name, ".lock");
+            match disk::try_lock(&path)? {
+                None => alive += 1,
+                Some(_ended) => disk::remove(&path)?,
+            }
+        }
+        Ok(alive > 1)
     }
 
     /// Key and certificate of the internal CA, PEM.

@@ -18,6 +18,7 @@ use crate::allowance::Allowance;
 use crate::authority::Authority;
 use crate::certificate::{Issued, Key, Source};
 use crate::challenges::Challenges;
+use crate::challenges::shared::{LOOK_EVERY, Neighbours};
 use crate::folder::StateFolder;
 use crate::options::{AcmeOptions, Wanted};
 use crate::order::{Desk, Outcome};
@@ -120,22 +121,47 @@ impl Work {
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         let shared = Arc::clone(&self.shared);
         let mut stopped = std::pin::pin!(shared.stop.notified());
-        loop {
+        let announced = self.folder.announce(random());
+        if let Err(failure) = &announced {
+            process::warn(
+                "other processes that share the state folder will not know of this one",
+                &[("detail", &failure.detail)],
+            );
+        }
+        let mut neighbours = Neighbours::default();
+        let mut looks = tokio::time::interval(LOOK_EVERY);
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        'all: loop {
             self.start_due();
             self.publish();
-            let rest = self.rest();
-            tokio::select! {
-                biased;
-                () = &mut stopped => break,
-                command = commands.recv() => match command {
-                    Some(command) => self.take(command),
-                    None => break,
-                },
-                Some(done) = self.running.join_next_with_id() => self.done(done),
-                () = tokio::time::sleep(rest) => {}
+            let mut rest = std::pin::pin!(tokio::time::sleep(self.rest()));
+            let uses_acme = self.uses_acme();
+            loop {
+                tokio::select! {
+                    biased;
+                    () = &mut stopped => break 'all,
+                    command = commands.recv() => match command {
+                        Some(command) => self.take(command),
+                        None => break 'all,
+                    },
+                    Some(done) = self.running.join_next_with_id() => self.done(done),
+                    () = &mut rest => {}
+                    _ = looks.tick(), if uses_acme => {
+                        neighbours.look(&self.folder, &self.challenges);
+                        continue;
+                    }
+                }
+                break;
             }
         }
         self.running.shutdown().await;
+    }
+
+    /// Whether any certificate comes from an authority that looks for proofs.
+    fn uses_acme(&self) -> bool {
+        let is_asked = |acme: &AcmeOptions| acme.on_demand.is_some();
+        let mut entries = self.entries.values();
+        self.acme.as_ref().is_some_and(is_asked) || entries.any(|one| one.source == Source::Acme)
     }
 
     fn take(&mut self, command: Command) {

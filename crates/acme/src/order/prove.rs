@@ -8,6 +8,7 @@ use instant_acme::{
 use super::errors::{self, Step, failure};
 use super::{Desk, Failed, POLL};
 use crate::challenges::OpenChallenge;
+use crate::challenges::shared::{Answer, Publication, SEEN_AFTER};
 use crate::choice::{self, Kind};
 use crate::dns::DnsRecord;
 use crate::reason::{Failure, Reason};
@@ -17,6 +18,8 @@ use crate::web::Web;
 #[derive(Default)]
 struct Proofs {
     open: Vec<OpenChallenge>,
+    /// What the other processes answer, if there are any.
+    published: Vec<Publication>,
     records: Vec<DnsRecord>,
     /// Names, as ordered, and what they are proved by.
     kinds: Vec<(String, Kind)>,
@@ -63,6 +66,9 @@ impl Desk {
         if let Some(dns) = &self.options.dns {
             dns.wait_for(&proofs.records).await?;
         }
+        if !proofs.published.is_empty() {
+            tokio::time::sleep(SEEN_AFTER).await;
+        }
         tell(order, web, proofs).await?;
         let status = match order.poll_ready(&POLL).await {
             Ok(status) => status,
@@ -84,6 +90,7 @@ impl Desk {
         failed: &Failed,
         proofs: &mut Proofs,
     ) -> Result<(), Failure> {
+        let is_shared = self.folder.is_shared()?;
         let mut authorizations = order.authorizations();
         while let Some(authorization) = authorizations.next().await {
             let mut authorization =
@@ -92,15 +99,7 @@ impl Desk {
                 continue;
             }
             let name = authorization.identifier().to_string();
-            let identifier = match authorization.identifier().identifier {
-                Identifier::Dns(identifier) => identifier.clone(),
-                other => {
-                    return Err(Failure::new(
-                        Reason::NoUsableChallenge,
-                        format!("the server wants a proof for {other:?}"),
-                    ));
-                }
-            };
+            let identifier = host(authorization.identifier().identifier)?;
             let offered: Vec<_> = authorization
                 .challenges
                 .iter()
@@ -111,17 +110,27 @@ impl Desk {
                 .challenge(kind.acme())
                 .ok_or_else(|| none_left(&name, &offered, false))?;
             let proof = challenge.key_authorization();
+            let mut shared = None;
             match kind {
                 Kind::Http01 => {
                     let open = self
                         .challenges
                         .open_http(&challenge.token, proof.as_str())?;
                     proofs.open.push(open);
+                    shared = Some(Answer::Http {
+                        token: challenge.token.clone(),
+                        answer: proof.as_str().to_owned(),
+                    });
                 }
                 Kind::TlsAlpn01 => {
                     let digest = proof.digest();
                     let open = self.challenges.open_alpn(&identifier, digest.as_ref())?;
                     proofs.open.push(open);
+                    let digest = digest.as_ref().try_into();
+                    shared = digest.ok().map(|digest| Answer::Alpn {
+                        name: identifier.to_ascii_lowercase(),
+                        digest,
+                    });
                 }
                 Kind::Dns01 => {
                     let record = DnsRecord::proving(&identifier, proof.dns_value());
@@ -131,6 +140,11 @@ impl Desk {
                         dns.present(&record).await?;
                     }
                 }
+            }
+            if let (true, Some(answer)) = (is_shared, shared) {
+                proofs
+                    .published
+                    .push(Publication::new(&self.folder, answer)?);
             }
             proofs.kinds.push((name, kind));
         }
@@ -230,6 +244,16 @@ async fn tell(order: &mut Order, web: &Web, proofs: &Proofs) -> Result<(), Failu
         }
     }
     Ok(())
+}
+
+fn host(identifier: &Identifier) -> Result<String, Failure> {
+    match identifier {
+        Identifier::Dns(host) => Ok(host.clone()),
+        other => Err(Failure::new(
+            Reason::NoUsableChallenge,
+            format!("the server wants a proof for {other:?}"),
+        )),
+    }
 }
 
 fn kind(challenge: &ChallengeType) -> Option<Kind> {
