@@ -19,6 +19,7 @@ pub use dice::Dice;
 pub use targets::blocks::{h2_request_head, hpack_block};
 pub use targets::body::chunked_body;
 pub use targets::config::config;
+pub use targets::discovery::discovery;
 pub use targets::dns::dns_answer;
 pub use targets::forwarding::forwarding;
 pub use targets::frames::{h2_frames_client, h2_frames_server};
@@ -90,6 +91,11 @@ pub const TARGETS: &[Target] = &[
         name: "dns_answer",
         run: dns_answer,
         generate: grammar::dns_answer,
+    },
+    Target {
+        name: "discovery",
+        run: discovery,
+        generate: targets::discovery::generate,
     },
     Target {
         name: "hpack_block",

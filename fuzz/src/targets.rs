@@ -3,6 +3,7 @@
 pub(crate) mod blocks;
 pub(crate) mod body;
 pub(crate) mod config;
+pub(crate) mod discovery;
 pub(crate) mod dns;
 pub(crate) mod forwarding;
 pub(crate) mod frames;

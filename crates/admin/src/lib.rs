@@ -38,7 +38,7 @@ mod tests;
 
 pub use change::{AddEndpoint, EndpointChange, EndpointState, Refusal, RefusalKind, SetEndpoint};
 pub use serve::{CONNECTIONS_MAX, serve};
-pub use views::{EndpointView, ProbeResultView, ProbeView, UpstreamView};
+pub use views::{DiscoveryView, EndpointView, ProbeResultView, ProbeView, UpstreamView};
 
 use serde_json::Value;
 

@@ -48,6 +48,7 @@ fn app() -> UpstreamView {
             health: "unknown".to_owned(),
             probe: None,
         }],
+        discovery: None,
     }
 }
 

@@ -13,6 +13,25 @@ pub struct UpstreamView {
     pub balance: String,
     /// Its endpoints, in the order that they are picked by.
     pub endpoints: Vec<EndpointView>,
+    /// How the seeking of further endpoints goes, where it is configured.
+    pub discovery: Option<DiscoveryView>,
+}
+
+/// How the seeking of endpoints goes.
+#[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
+pub struct DiscoveryView {
+    /// Who is asked: `dns`, `srv`, `file`, `consul` or `docker`.
+    pub source: String,
+    /// Endpoints in the last answer.
+    pub endpoints: usize,
+    /// Answers so far.
+    pub answers: u64,
+    /// Attempts so far that came to nothing.
+    pub errors: u64,
+    /// When the last answer came, in seconds since 1970; null for never.
+    pub last_success_unix: Option<u64>,
+    /// What is in the way at present: then what was found last is still in force.
+    pub trouble: Option<String>,
 }
 
 /// An endpoint and how it is.

@@ -8,6 +8,7 @@ mod admin;
 mod balancing;
 mod certificates;
 mod client;
+mod discovery;
 mod files;
 mod forwarding;
 mod header_rules;

@@ -9,6 +9,7 @@ mod action;
 mod admin;
 mod balancing;
 mod client;
+mod discovery;
 mod file;
 mod forwarding;
 mod listener;
@@ -32,6 +33,7 @@ pub use action::{Action, HostHeader, Proxy, Redirect, Respond, Rewrite, Target, 
 pub use admin::Admin;
 pub use balancing::{Balance, FitMin, HashBy};
 pub use client::{BodyRate, Client, Http2};
+pub use discovery::{Consul, Discovery, DiscoverySource, DnsLookup, Docker};
 pub use file::{NamedFile, Secret};
 pub use forwarding::{Forwarding, ServerHeader};
 pub use listener::{Listener, Mode};

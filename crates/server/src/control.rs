@@ -8,6 +8,7 @@
 
 mod endpoints;
 
+use crate::discovery::Seekers;
 use crate::fleet::{self, Addresses, Changed, Fleet, Handover, Roster};
 use crate::secure::{Keeper, Secured};
 use crate::sockets::{self, Listening};
@@ -49,6 +50,8 @@ pub(crate) enum Command {
     WorkerEnded,
     /// Names were looked up again.
     Resolved(Addresses),
+    /// Endpoints were found.
+    Discovered,
     /// Change an endpoint of an upstream.
     Endpoint {
         upstream: Box<str>,
@@ -129,6 +132,7 @@ pub(crate) struct Inner {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) listening: Vec<Listening>,
     pub(crate) roster: Roster,
+    pub(crate) seekers: Seekers,
     /// Where wishes are kept, if they are.
     pub(crate) state_file: Option<StateFile>,
     /// What workers have.
@@ -161,6 +165,10 @@ impl Control {
             draining_until: None,
             resolve_at: now().plus(RESOLVE_INTERVAL),
         }
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.inner
     }
 
     pub(crate) fn registry(&self) -> Arc<Registry> {
@@ -222,6 +230,7 @@ impl Control {
                 }
             }
             Command::Resolved(addresses) => self.resolved(addresses),
+            Command::Discovered => self.discovered(),
             Command::Endpoint {
                 upstream,
                 endpoint,
@@ -349,9 +358,10 @@ impl Control {
             process::warn("this change takes effect at the next start", values);
         }
         process::info("the configuration changes", &[("changes", &change)]);
-        let addresses = fleet::look_up(&fleet::names(&snapshot, &inner.roster));
-        let inner = &mut self.inner;
         inner.secured = inner.keeper.take_up(&snapshot, prepared)?;
+        inner.seekers.seek(&snapshot);
+        inner.roster.take_up(&snapshot, inner.seekers.take());
+        let addresses = fleet::look_up(&fleet::names(&snapshot, &inner.roster));
         if let Some(agent) = inner.keeper.agent() {
             inner.facts.issued_by(agent);
         }

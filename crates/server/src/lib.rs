@@ -17,6 +17,7 @@
 mod certificates;
 mod control;
 mod credentials;
+mod discovery;
 mod fleet;
 mod front;
 mod gate;

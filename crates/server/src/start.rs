@@ -2,6 +2,7 @@
 
 use crate::control::{Command, Control, Controller, Exit, Inner};
 use crate::credentials::Credentials;
+use crate::discovery::Seekers;
 use crate::fleet::{self, Fleet, Roster};
 use crate::front;
 use crate::probing;
@@ -108,8 +109,7 @@ impl Server {
         let warnings = loaded.warnings.iter();
         warnings.for_each(|warning| process::warn(warning, &[]));
         let registry = Registry::new(reasons::names());
-        let workers = worker_count(&snapshot);
-        let (listening, opened) = open_listeners(&snapshot, workers, &registry)?;
+        let (listening, opened) = open_listeners(&snapshot, &registry)?;
         let admin = bind_admin(&snapshot)?;
         let log = open_log(&snapshot).map_err(StartError::Log)?;
         let fleet = Arc::new(Fleet::default());
@@ -117,9 +117,9 @@ impl Server {
         let controller = Controller::new(sender.clone());
         let keeper = Keeper::new(controller.clone());
         let (keeper, secured) = secure(keeper, &snapshot, &loaded.credentials, &listening)?;
-        let (roster, state_file) = roster(&snapshot)?;
+        let (roster, seekers, state_file) = roster(&snapshot, &controller)?;
         let parts = fleet.parts(&snapshot, &roster, &secured, &registry).parts;
-        register(&registry, &fleet, &log, &keeper);
+        register(&registry, (&fleet, &seekers), &log, &keeper);
         let prober = probing::start(&parts, &registry).map_err(StartError::System)?;
         let surroundings = Surroundings {
             registry: Arc::clone(&registry),
@@ -133,7 +133,6 @@ impl Server {
             &surroundings,
             &sender,
         )?;
-        let listeners = bound(&listening);
         let facts = Arc::new(Facts::new(
             Arc::clone(&registry),
             (Arc::clone(&fleet), Arc::clone(&prober)),
@@ -141,6 +140,7 @@ impl Server {
             loaded.origin,
             &listening,
             Arc::clone(keeper.store()),
+            seekers.statuses(),
         ));
         if let Some(agent) = keeper.agent() {
             facts.issued_by(agent);
@@ -152,6 +152,7 @@ impl Server {
             snapshot,
             listening,
             roster,
+            seekers,
             state_file,
             parts,
             fleet,
@@ -165,9 +166,9 @@ impl Server {
             controller,
         });
         Ok(Server {
+            listeners: bound(&control.inner().listening),
             control,
             commands,
-            listeners,
             admin: admin_address,
         })
     }
@@ -201,9 +202,9 @@ impl Server {
 /// Opens every listener; the second part is what each worker gets of them.
 fn open_listeners(
     snapshot: &Snapshot,
-    workers: usize,
     registry: &Registry,
 ) -> Result<(Vec<Listening>, Vec<Vec<Opened>>), StartError> {
+    let workers = worker_count(snapshot);
     let mut listening = Vec::new();
     let mut opened: Vec<Vec<Opened>> = (0..workers).map(|_| Vec::new()).collect();
     for plan in &snapshot.listeners {
@@ -224,7 +225,13 @@ fn bound(listening: &[Listening]) -> Vec<(String, SocketAddr)> {
     listening.iter().flat_map(of_one).collect()
 }
 
-fn register(registry: &Registry, fleet: &Arc<Fleet>, log: &AccessLog, keeper: &Keeper) {
+fn register(
+    registry: &Registry,
+    (fleet, seekers): (&Arc<Fleet>, &Seekers),
+    log: &AccessLog,
+    keeper: &Keeper,
+) {
+    registry.register("discovery", seekers.statuses() as _);
     registry.register("endpoints", Arc::clone(fleet) as _);
     registry.register("access-log", Arc::new(log.clone()));
     registry.register("certificate-files", Arc::clone(keeper.store()) as _);
@@ -233,15 +240,21 @@ fn register(registry: &Registry, fleet: &Arc<Fleet>, log: &AccessLog, keeper: &K
 }
 
 /// What is known about endpoints beside the configuration, and where it is kept.
-fn roster(snapshot: &Snapshot) -> Result<(Roster, Option<StateFile>), StartError> {
+fn roster(
+    snapshot: &Snapshot,
+    controller: &Controller,
+) -> Result<(Roster, Seekers, Option<StateFile>), StartError> {
     let mut roster = Roster::default();
+    let mut seekers = Seekers::new(controller.clone());
+    seekers.seek(snapshot);
     let path = (snapshot.admin.as_ref()).and_then(|admin| admin.state_file.clone());
     let state_file = path.map(StateFile::new);
     if let Some(file) = &state_file {
         roster.wishes = file.read().map_err(StartError::State)?;
     }
+    roster.take_up(snapshot, seekers.take());
     roster.addresses = fleet::look_up(&fleet::names(snapshot, &roster));
-    Ok((roster, state_file))
+    Ok((roster, seekers, state_file))
 }
 
 /// Takes certificates up, and has the others issued.

@@ -1,11 +1,12 @@
 //! View: what the admin API shows.
 
 use crate::certificates;
+use crate::discovery::Statuses;
 use crate::fleet::{Fleet, Group};
 use crate::probing::Known;
 use crate::sockets::Listening;
 use foregate_acme::Agent;
-use foregate_admin::{EndpointState, EndpointView, UpstreamView};
+use foregate_admin::{DiscoveryView, EndpointState, EndpointView, UpstreamView};
 use foregate_balance::{AdminState, Health};
 use foregate_snapshot::{Action, Snapshot, TargetPlan};
 use foregate_telemetry::clock::{self, UnixTime, now};
@@ -24,6 +25,7 @@ pub(crate) struct Facts {
     draining: AtomicBool,
     present: Mutex<Present>,
     store: Arc<CertificateStore>,
+    discovery: Arc<Statuses>,
     agent: OnceLock<Agent>,
 }
 
@@ -58,9 +60,11 @@ impl Facts {
         origin: String,
         listening: &[Listening],
         store: Arc<CertificateStore>,
+        discovery: Arc<Statuses>,
     ) -> Facts {
         Facts {
             store,
+            discovery,
             agent: OnceLock::new(),
             registry,
             fleet,
@@ -120,13 +124,13 @@ impl foregate_admin::View for Facts {
         let known = Known::of(&self.prober);
         groups
             .values()
-            .map(|group| upstream_view(group, &known))
+            .map(|group| self.upstream_view(group, &known))
             .collect()
     }
 
     fn upstream(&self, name: &str) -> Option<UpstreamView> {
         let group = self.fleet.group(name)?;
-        Some(upstream_view(&group, &Known::of(&self.prober)))
+        Some(self.upstream_view(&group, &Known::of(&self.prober)))
     }
 
     fn ready(&self) -> bool {
@@ -191,6 +195,22 @@ impl foregate_admin::View for Facts {
     }
 }
 
+impl Facts {
+    fn upstream_view(&self, group: &Group, known: &Known) -> UpstreamView {
+        let mut view = upstream_view(group, known);
+        let found = self.discovery.of(&group.plan().name);
+        view.discovery = found.map(|(source, status)| DiscoveryView {
+            source: source.to_owned(),
+            endpoints: status.endpoints(),
+            answers: status.answers(),
+            errors: status.errors(),
+            last_success_unix: status.last_success(),
+            trouble: status.trouble(),
+        });
+        view
+    }
+}
+
 fn upstream_view(group: &Group, known: &Known) -> UpstreamView {
     let now_ms = now().millis();
     let endpoints = group.endpoints().map(|(member, endpoint)| {
@@ -221,6 +241,7 @@ fn upstream_view(group: &Group, known: &Known) -> UpstreamView {
         name: group.plan().name.to_string(),
         balance: group.plan().balancing.algorithm.name().to_owned(),
         endpoints: endpoints.collect(),
+        discovery: None,
     }
 }
 

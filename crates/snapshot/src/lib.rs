@@ -32,14 +32,17 @@ pub use explain::{
 };
 pub use plan::{
     AccessLogPlan, AcmePlan, Action, CertificateFiles, CertificatePlan, ClientCertificatePlan,
-    ClientPlan, DnsPlan, DnsProviderPlan, EndpointPlan, HstsPlan, Http2Plan, HttpsRedirect,
-    ListenerPlan, LogTarget, ModePlan, OnDemandPlan, ProtocolPlan, ProxyPlan, RoutePlan,
-    SecretText, SitePlan, SiteTlsPlan, Snapshot, SniRoutes, SplitPlan, StickyPlan, TargetPlan,
-    TimeoutPlan, TlsPlan, UpstreamPlan, UpstreamTlsPlan,
+    ClientPlan, DiscoveryPlan, DnsPlan, DnsProviderPlan, EndpointPlan, HstsPlan, Http2Plan,
+    HttpsRedirect, ListenerPlan, LogTarget, ModePlan, OnDemandPlan, ProtocolPlan, ProxyPlan,
+    RoutePlan, SecretText, SitePlan, SiteTlsPlan, Snapshot, SniRoutes, SourcePlan, SplitPlan,
+    StickyPlan, TargetPlan, TimeoutPlan, TlsPlan, UpstreamPlan, UpstreamTlsPlan,
 };
 
 /// The levels of the process' own log, as [`Snapshot::log_level`] has them.
 pub use foregate_config::settings::LogLevel;
+
+/// What discovery is told, as plans have it.
+pub use foregate_config::settings::{DnsLookup, ServerAddress, ServerHost};
 
 /// What sites and protocols are told apart by, as plans have them.
 pub use foregate_config::settings::{

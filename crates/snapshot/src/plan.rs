@@ -9,7 +9,7 @@ pub use tls::{
 };
 
 use foregate_balance::{Attributes, Balancing, EjectionPolicy, ProbePlan};
-use foregate_config::settings::{CookieSecure, LogLevel};
+use foregate_config::settings::{Consul, CookieSecure, DnsLookup, Docker, LogLevel, ServerAddress};
 use foregate_message::FieldName;
 use foregate_message::forwarded::ForwardingPolicy;
 use foregate_message::path::PathPolicy;
@@ -245,8 +245,10 @@ pub struct TimeoutPlan {
 pub struct UpstreamPlan {
     /// Its name.
     pub name: Arc<str>,
-    /// Its endpoints.
+    /// Its endpoints, as far as they are configured.
     pub endpoints: Box<[EndpointPlan]>,
+    /// Where further ones are found.
+    pub discovery: Option<DiscoveryPlan>,
     /// How one is chosen.
     pub balancing: Balancing,
     /// What of a request decides where it goes, with a hash.
@@ -298,6 +300,43 @@ pub struct StickyPlan {
     pub secure: CookieSecure,
     /// What cookies are sealed with, the first; the others open older ones. Empty for a key of the process' own.
     pub secrets: Box<[SecretText]>,
+}
+
+/// Where endpoints are found that the configuration does not list.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DiscoveryPlan {
+    /// Who is asked.
+    pub source: SourcePlan,
+    /// Endpoints that are taken.
+    pub endpoints_max: usize,
+}
+
+/// Who knows endpoints.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum SourcePlan {
+    /// The addresses of a name.
+    Dns(ServerAddress, DnsLookup),
+    /// The SRV records of a name.
+    Srv(Box<str>, DnsLookup),
+    /// A file, or the files of a folder.
+    File(PathBuf),
+    /// A Consul agent.
+    Consul(Consul),
+    /// A Docker engine.
+    Docker(Docker),
+}
+
+impl SourcePlan {
+    /// The stable name of its kind, as configured.
+    pub fn name(&self) -> &'static str {
+        match self {
+            SourcePlan::Dns(..) => "dns",
+            SourcePlan::Srv(..) => "srv",
+            SourcePlan::File(_) => "file",
+            SourcePlan::Consul(_) => "consul",
+            SourcePlan::Docker(_) => "docker",
+        }
+    }
 }
 
 /// One backend.

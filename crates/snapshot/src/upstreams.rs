@@ -1,12 +1,12 @@
 //! Upstreams and their endpoints.
 
 use crate::compile::size;
-use crate::plan::{EndpointPlan, StickyPlan, TimeoutPlan, UpstreamPlan};
+use crate::plan::{DiscoveryPlan, EndpointPlan, SourcePlan, StickyPlan, TimeoutPlan, UpstreamPlan};
 use crate::{probes, targets, tls};
 use foregate_balance::{Algorithm, Attributes, Balancing, EjectionPolicy, Subset};
 use foregate_config::settings::{
-    Balance, Ejection, HashBy, ProxyProtocolVersion, SameSite, Server, ServerAddress, ServerHost,
-    Sticky, Timeouts, Upstream,
+    Balance, Discovery, DiscoverySource, Ejection, HashBy, ProxyProtocolVersion, SameSite, Server,
+    ServerAddress, ServerHost, Sticky, Timeouts, Upstream,
 };
 use foregate_config::{Diagnostic, Settings};
 use foregate_message::FieldName;
@@ -45,6 +45,7 @@ fn upstream(
         balancing,
         sticky: upstream.sticky.as_ref().map(sticky),
         hash_by: upstream.hash_by.as_ref().map(request_key),
+        discovery: upstream.discovery.as_ref().map(discovery),
         ejection: ejection(upstream.ejection),
         probe: probes::compile(upstream, diagnostics),
         connections_idle_max: size(upstream.connections_idle_max),
@@ -147,6 +148,21 @@ impl EndpointPlan {
     pub fn parse(address: &str, weight: u32) -> Option<EndpointPlan> {
         let address: ServerAddress = address.parse().ok()?;
         Some(EndpointPlan::new(&address, weight, Attributes::default()))
+    }
+}
+
+fn discovery(discovery: &Discovery) -> DiscoveryPlan {
+    DiscoveryPlan {
+        source: match &discovery.source {
+            DiscoverySource::Dns { name, lookup } => SourcePlan::Dns(name.clone(), lookup.clone()),
+            DiscoverySource::Srv { name, lookup } => {
+                SourcePlan::Srv(name.as_str().into(), lookup.clone())
+            }
+            DiscoverySource::File(file) => SourcePlan::File(file.path.clone()),
+            DiscoverySource::Consul(consul) => SourcePlan::Consul(consul.clone()),
+            DiscoverySource::Docker(docker) => SourcePlan::Docker(docker.clone()),
+        },
+        endpoints_max: size(discovery.endpoints_max),
     }
 }
 

@@ -125,7 +125,7 @@ impl Backend {
     }
 
     /// Starts a backend on a known address, for one that comes back.
-    pub(crate) fn start_at(address: SocketAddr, script: impl Script) -> Self {
+    pub fn start_at(address: SocketAddr, script: impl Script) -> Self {
         Self::launch(address, None, script)
     }
 

@@ -3,5 +3,6 @@
 pub(crate) mod attackers;
 pub(crate) mod backends;
 pub(crate) mod clients;
+pub(crate) mod directories;
 pub(crate) mod http2;
 pub(crate) mod ports;

@@ -1,4 +1,4 @@
-//! **Purpose:** connections to backends: dialling, pools, one request and its answer over one of them; the prober.
+//! **Purpose:** connections to backends: dialling, pools, one request and its answer; the prober; finding out who they are.
 //! **Never knows:** routes, policies, or which client asked.
 //! **Next on the road:** the backend; the answer goes back to `exchange`.
 #![forbid(unsafe_code)]
@@ -6,6 +6,7 @@
 
 mod call;
 mod connect;
+mod discovery;
 mod http2;
 mod pool;
 mod probe;
@@ -18,6 +19,10 @@ pub use foregate_wire::h2::Limits as Http2Limits;
 
 pub use call::{Call, CallLimits, SendOutcome};
 pub use connect::ConnectFault;
+pub use discovery::{
+    ConsulQuestion, Discoverer, DiscoveryRequest, DiscoveryStatus, DnsQuestion, DockerQuestion,
+    FoundEndpoint, Seeking, Source, read_anything as read_anything_discovered,
+};
 pub use pool::{Checkout, Connection, Pool, PoolLimits, Protocol, Ticket, Use};
 pub use probe::{PROBES_MAX, ProbeTarget, Prober, Watched};
 pub use resolve::resolve;

@@ -76,6 +76,23 @@ fn configuration(heading: &str, section: Value) -> Value {
         }
         "[upstreams.<name>.sticky]" => app["sticky"] = section,
         "[upstreams.<name>.tls]" => app["tls"] = section,
+        "[upstreams.<name>.discovery]" => app["discovery"] = section,
+        "[upstreams.<name>.discovery.dns]" => {
+            let whole = merged(json!({ "name": "app.internal:80" }), section);
+            app["discovery"] = json!({ "dns": whole });
+        }
+        "[upstreams.<name>.discovery.srv]" => {
+            let whole = merged(json!({ "name": "_http._tcp.app.internal" }), section);
+            app["discovery"] = json!({ "srv": whole });
+        }
+        "[upstreams.<name>.discovery.consul]" => {
+            let whole = merged(json!({ "service": "app" }), section);
+            app["discovery"] = json!({ "consul": whole });
+        }
+        "[upstreams.<name>.discovery.docker]" => {
+            let whole = merged(json!({ "label": "app" }), section);
+            app["discovery"] = json!({ "docker": whole });
+        }
         "[admin]" => {
             root["admin"] = section;
             root["listeners"] = json!({ "public": { "address": "0.0.0.0:81" } });
@@ -311,6 +328,10 @@ fn in_place(heading: &str, key: &str, value: Value) -> Option<Value> {
         ("[upstreams.<name>.probe]", "failing_interval") => {
             json!({ "interval": "365d", key: value })
         }
+        ("[upstreams.<name>]", "discovery") => return None,
+        ("[upstreams.<name>.discovery]", "endpoints_max") => json!({ "file": "x", key: value }),
+        (_, "ttl_min") => json!({ "ttl_max": "365d", key: value }),
+        (_, "ttl_max") => json!({ "ttl_min": "100ms", key: value }),
         ("[upstreams.<name>.ejection]", "time_max") => json!({ "base_time": "1ms", key: value }),
         ("[upstreams.<name>.ejection]", "base_time") => json!({ "time_max": "365d", key: value }),
         _ => json!({ key: value }),

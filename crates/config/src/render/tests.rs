@@ -456,3 +456,55 @@ fn json_for_editors() {
     });
     assert_eq!(*duration, expected);
 }
+
+#[test]
+fn where_backends_are_found_is_said_once_and_whole() {
+    let found =
+        |discovery: &str| format!("[sites.'*']\nupstream = 'app'\n[upstreams.app]\n{discovery}");
+    for (discovery, expected) in [
+        (
+            "discovery = { dns = { name = 'app.internal:80' } }",
+            &[][..],
+        ),
+        ("discovery = { file = 'x' }\nservers = []", &[]),
+        ("discovery = {}", &["missing-key"]),
+        (
+            "discovery = { file = 'x', dns = { name = 'a:1' } }",
+            &["conflicting-keys"],
+        ),
+        ("discovery = { dns = {} }", &["missing-key"]),
+        (
+            "discovery = { dns = { name = '10.0.0.1:80' } }",
+            &["bad-value"],
+        ),
+        (
+            "discovery = { dns = { name = 'a:1', ttl_min = '9s', ttl_max = '1s' } }",
+            &["conflicting-keys"],
+        ),
+        ("discovery = { srv = { name = 'a b' } }", &["bad-value"]),
+        ("discovery = { consul = { service = '' } }", &["bad-value"]),
+        ("discovery = { docker = { label = 'a b' } }", &["bad-value"]),
+        ("servers = []", &["empty-upstream"]),
+        ("balance = 'random'", &["missing-key"]),
+    ] {
+        let outcome = load(&found(discovery));
+        assert_eq!(
+            codes(&outcome),
+            expected,
+            "{discovery}\n{}",
+            render(&outcome, false)
+        );
+    }
+    check(
+        &found("discovery = { file = 'x', dns = { name = 'a:1' } }"),
+        "
+error[conflicting-keys]: `dns` and `file` cannot stand together
+  --> foregate.toml:4:15
+4 | discovery = { file = 'x', dns = { name = 'a:1' } }
+  |               ^^^^
+  ::: foregate.toml:4:27
+4 | discovery = { file = 'x', dns = { name = 'a:1' } }
+  |                           --- `dns` is here
+  = help: an upstream has one source of backends beside `servers`: keep one of them",
+    );
+}

@@ -1,12 +1,12 @@
 //! `[upstreams.<name>]`
 
 use super::files::Directories;
-use super::{balancing, probe, proxying, servers, sticky, upstream_tls};
+use super::{balancing, discovery, probe, proxying, servers, sticky, upstream_tls};
 use crate::diagnostic::{Code, Diagnostic, Report};
 use crate::fields::Fields;
 use crate::keys::{self, Default, Kind, SIZE_32, Section, key};
 use crate::settings::{Ejection, ProxyProtocolVersion, ResponseLimits, Upstream};
-use crate::tree::Entry;
+use crate::tree::{Entry, Node};
 use crate::words;
 use std::time::Duration;
 
@@ -31,9 +31,10 @@ pub(super) static SECTION: Section = Section {
                 Kind::Text(&keys::SERVER_ADDRESS),
                 Kind::Table(&servers::SECTION),
             ])),
-            Default::Required,
-            "The backends, at least one.",
+            Default::Absent("`discovery` says where they are"),
+            "The backends, at least one unless `discovery` finds them.",
         ),
+        discovery::DISCOVERY,
         balancing::BALANCE,
         balancing::HASH_BY,
         balancing::HASH_LOAD_MAX,
@@ -226,19 +227,7 @@ pub(crate) fn read_one(
     directories: Directories<'_>,
     report: &mut Report,
 ) -> Upstream {
-    let list = fields.require("servers", "[\"10.0.0.1:8080\", \"10.0.0.2:8080\"]", report);
-    let items = list.map_or(&[][..], |entry| fields.items(&entry.node, report));
-    if let (Some(entry), true) = (list, items.is_empty()) {
-        report.push(
-            Diagnostic::new(
-                Code::EmptyUpstream,
-                entry.node.origin,
-                format!("the upstream `{name}` has no servers"),
-            )
-            .cause("every request to it would be answered with 503")
-            .help("for example: servers = [\"10.0.0.1:8080\"]"),
-        );
-    }
+    let items = listed(name, &fields, report);
     let servers = servers::read(items, report);
     let balance = balancing::balance(&fields, report);
     let (hash_by, hash_load_max_percent) = balancing::hash(&fields, balance, report);
@@ -253,6 +242,9 @@ pub(crate) fn read_one(
         sticky: fields
             .entry("sticky")
             .and_then(|entry| sticky::read(entry, report)),
+        discovery: fields
+            .entry("discovery")
+            .and_then(|entry| discovery::read(entry, directories, report)),
         host: fields.text("host", report, proxying::host),
         proxy_protocol: match fields.choice("proxy_protocol", report) {
             "v1" => Some(ProxyProtocolVersion::V1),
@@ -283,6 +275,31 @@ pub(crate) fn read_one(
     }
     fields.finish();
     upstream
+}
+
+/// What is written in `servers`, which may be empty where others know the backends.
+fn listed<'t>(name: &str, fields: &Fields<'t>, report: &mut Report) -> &'t [Node] {
+    let list = fields.entry("servers");
+    let items = list.map_or(&[][..], |entry| fields.items(&entry.node, report));
+    let sought = fields.entry("discovery");
+    if list.is_none() && sought.is_none() && !fields.has_unknown {
+        report.push(
+            Diagnostic::new(Code::MissingKey, fields.origin, "`servers` is missing")
+                .help("for example: servers = [\"10.0.0.1:8080\", \"10.0.0.2:8080\"]"),
+        );
+    }
+    if let (Some(entry), true, None) = (list, items.is_empty(), sought) {
+        report.push(
+            Diagnostic::new(
+                Code::EmptyUpstream,
+                entry.node.origin,
+                format!("the upstream `{name}` has no servers"),
+            )
+            .cause("every request to it would be answered with 503")
+            .help("for example: servers = [\"10.0.0.1:8080\"]"),
+        );
+    }
+    items
 }
 
 fn response(fields: Fields<'_>, report: &mut Report) -> ResponseLimits {

@@ -1,6 +1,8 @@
 //! `[upstreams.<name>]`: the backends.
 
-use super::{Balance, FitMin, HashBy, HostHeader, Probe, Protocol, Sticky, Timeouts, UpstreamTls};
+use super::{
+    Balance, Discovery, FitMin, HashBy, HostHeader, Probe, Protocol, Sticky, Timeouts, UpstreamTls,
+};
 use crate::Origin;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -16,6 +18,8 @@ pub struct Upstream {
     pub origin: Origin,
     /// Its backends, at least one.
     pub servers: Vec<Server>,
+    /// Where further backends are found.
+    pub discovery: Option<Discovery>,
     /// How a backend is chosen.
     pub balance: Balance,
     /// What of a request decides where it goes; with a hash, and only then.

@@ -101,6 +101,27 @@ impl Control {
         Ok(Arc::clone(&group.plan().name))
     }
 
+    /// Takes up what was found.
+    pub(super) fn discovered(&mut self) {
+        let inner = &mut self.inner;
+        let found = inner.seekers.take();
+        if self.draining_until.is_some() || found.is_empty() {
+            return;
+        }
+        let mut names = Vec::new();
+        for (name, endpoints) in &found {
+            let count = endpoints.len();
+            let values: &[process::Value<'_>] = &[("upstream", name), ("endpoints", &count)];
+            process::info("endpoints were found", values);
+            names.push(Arc::clone(name));
+        }
+        inner.roster.take_up(&inner.snapshot, found);
+        for name in &names {
+            self.look_up_new(name);
+        }
+        self.renew_endpoints(&names, || {});
+    }
+
     /// Names that nobody has looked up yet are, on a thread of their own.
     fn look_up_new(&self, upstream: &str) {
         let inner = &self.inner;

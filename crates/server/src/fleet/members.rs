@@ -1,10 +1,11 @@
-//! Which endpoints an upstream has: what its configuration says, and what operators have said since.
+//! Which endpoints an upstream has: what its configuration says, what was found, and what operators have said since.
 
 use super::lookup::{Addresses, Name};
+use crate::discovery::Found;
 use crate::wishes::Wishes;
 use foregate_balance::AdminState;
-use foregate_snapshot::{EndpointPlan, UpstreamPlan};
-use std::collections::HashSet;
+use foregate_snapshot::{EndpointPlan, Snapshot, UpstreamPlan};
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -15,6 +16,8 @@ pub(crate) enum Origin {
     Config,
     /// The admin API.
     Api,
+    /// Somebody who was asked, by the name of the source's kind.
+    Found(&'static str),
 }
 
 impl Origin {
@@ -23,6 +26,7 @@ impl Origin {
         match self {
             Origin::Config => "config",
             Origin::Api => "api",
+            Origin::Found(kind) => kind,
         }
     }
 }
@@ -40,6 +44,9 @@ pub(crate) struct Member {
 /// What an endpoint's state is kept by, in its upstream.
 pub(crate) type Key = (Arc<str>, Option<SocketAddr>);
 
+/// An endpoint, its address if whoever named it knows it, and who that was.
+type Named = (EndpointPlan, Option<SocketAddr>, Origin);
+
 impl Member {
     pub(crate) fn key(&self) -> Key {
         (Arc::clone(&self.endpoint.authority), self.address)
@@ -50,22 +57,42 @@ impl Member {
 #[derive(Default)]
 pub(crate) struct Roster {
     pub(crate) addresses: Addresses,
+    /// What was found last, by upstream.
+    pub(crate) found: HashMap<Arc<str>, Found>,
     pub(crate) wishes: Wishes,
 }
 
 impl Roster {
-    /// The endpoints of an upstream by name, before names are resolved: those of its configuration, then those that
-    /// were added.
-    fn named(&self, plan: &UpstreamPlan) -> Vec<(EndpointPlan, Origin)> {
-        let mut named: Vec<(EndpointPlan, Origin)> = (plan.endpoints.iter())
-            .map(|endpoint| (endpoint.clone(), Origin::Config))
+    /// The endpoints of an upstream before names are resolved: those of its configuration, then those that were found,
+    /// then those that were added.
+    fn named(&self, plan: &UpstreamPlan) -> Vec<Named> {
+        let mut named: Vec<Named> = (plan.endpoints.iter())
+            .map(|endpoint| (endpoint.clone(), None, Origin::Config))
             .collect();
+        if let (Some(discovery), Some(found)) = (&plan.discovery, self.found.get(&plan.name)) {
+            let origin = Origin::Found(discovery.source.name());
+            named.extend(
+                found
+                    .iter()
+                    .map(|(endpoint, at)| (endpoint.clone(), *at, origin)),
+            );
+        }
         let Some(wishes) = self.wishes.of(&plan.name) else {
             return named;
         };
         let added = wishes.values().filter_map(|wish| wish.added.clone());
-        named.extend(added.map(|endpoint| (endpoint, Origin::Api)));
+        named.extend(added.map(|endpoint| (endpoint, None, Origin::Api)));
         named
+    }
+
+    /// Takes up what was found, and forgets what was found for upstreams that are no longer sought for.
+    pub(crate) fn take_up(&mut self, snapshot: &Snapshot, found: Vec<(Arc<str>, Found)>) {
+        let sought: HashSet<&str> = (snapshot.upstreams.iter())
+            .filter(|plan| plan.discovery.is_some())
+            .map(|plan| &*plan.name)
+            .collect();
+        self.found.extend(found);
+        self.found.retain(|name, _| sought.contains(&**name));
     }
 
     /// The names that must be resolved for an upstream.
@@ -73,8 +100,8 @@ impl Roster {
         let is_name = |endpoint: &EndpointPlan| literal(endpoint).is_none();
         let named = self.named(plan).into_iter();
         named
-            .filter(|(endpoint, _)| is_name(endpoint))
-            .map(|(endpoint, _)| (endpoint.host, endpoint.port))
+            .filter(|(endpoint, at, _)| at.is_none() && is_name(endpoint))
+            .map(|(endpoint, ..)| (endpoint.host, endpoint.port))
             .collect()
     }
 
@@ -84,22 +111,30 @@ impl Roster {
         let wishes = self.wishes.of(&plan.name);
         let mut seen = HashSet::new();
         let mut members = Vec::new();
-        for (mut endpoint, origin) in self.named(plan) {
+        for (mut endpoint, at, origin) in self.named(plan) {
             let wish = wishes.and_then(|wishes| wishes.get(&*endpoint.authority));
-            if wish.is_some_and(|wish| wish.removed) || !seen.insert(endpoint.authority.clone()) {
+            if wish.is_some_and(|wish| wish.removed) {
                 continue;
             }
             if let Some(weight) = wish.and_then(|wish| wish.weight) {
                 endpoint.weight = weight;
             }
             let admin = wish.map_or(AdminState::Enabled, |wish| wish.state);
-            for address in self.places(&endpoint) {
-                members.push(Member {
+            let places = match at {
+                Some(_) => vec![at],
+                None => self.places(&endpoint),
+            };
+            for address in places {
+                let member = Member {
                     endpoint: endpoint.clone(),
                     address,
                     origin,
                     admin,
-                });
+                };
+                // Who was first to name it has named it.
+                if seen.insert(member.key()) {
+                    members.push(member);
+                }
             }
         }
         members

@@ -92,10 +92,15 @@ impl Names {
             return;
         };
         if self.gone.insert(slot) {
-            // What came back is noted twice, so that who comes and goes does not make the list grow for ever.
+            // Who came back and goes again stands in the list twice: now and then the earlier places are taken out.
             if self.order.len() > 2 * self.slots_max as usize {
+                let mut seen = HashSet::new();
                 let gone = &self.gone;
-                self.order.retain(|slot| gone.contains(slot));
+                let latest = (self.order.iter().rev()).filter(|other| {
+                    **other != slot && gone.contains(other) && seen.insert(**other)
+                });
+                let latest: Vec<u32> = latest.copied().collect();
+                self.order = latest.into_iter().rev().collect();
             }
             self.order.push_back(slot);
         }

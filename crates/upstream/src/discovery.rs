@@ -1,0 +1,116 @@
+//! Discovery: who knows the endpoints of an upstream is asked, again and again, on the control plane's runtime.
+//!
+//! ```text
+//!           ┌─────── a new answer: told, if it differs ◄───────┐
+//!  asking ──┤                                                  ├── waits for a change (time to live, long poll, event)
+//!           └─► trouble: the last answer stays; asked again after a pause that grows ──► asking
+//! ```
+//!
+//! Each source is a file: how it is asked, and a pure function from what it said to endpoints. Everything foreign is
+//! bounded in bytes, count and time.
+
+mod answer;
+mod consul;
+mod dns;
+mod docker;
+mod file;
+mod http;
+mod pause;
+mod status;
+mod watch;
+
+pub use answer::FoundEndpoint;
+pub use dns::DnsQuestion;
+pub use status::DiscoveryStatus;
+pub use watch::{Discoverer, DiscoveryRequest, Seeking};
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Who is asked for what.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Source {
+    /// The addresses of a name, all with this port.
+    Dns {
+        /// The name.
+        host: Box<str>,
+        /// The port.
+        port: u16,
+        /// How name servers are asked.
+        question: DnsQuestion,
+    },
+    /// The SRV records of a name.
+    Srv {
+        /// The name.
+        name: Box<str>,
+        /// How name servers are asked.
+        question: DnsQuestion,
+    },
+    /// A file, or the files of a folder.
+    File(PathBuf),
+    /// A Consul agent.
+    Consul(ConsulQuestion),
+    /// A Docker engine.
+    Docker(DockerQuestion),
+}
+
+/// What a Consul agent is asked for.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ConsulQuestion {
+    /// The agent's host.
+    pub host: Box<str>,
+    /// The agent's port.
+    pub port: u16,
+    /// The service's name.
+    pub service: Box<str>,
+    /// The tag that instances must have.
+    pub tag: Option<Box<str>>,
+    /// The datacenter.
+    pub datacenter: Option<Box<str>>,
+    /// What the agent is shown.
+    pub token: Option<Box<str>>,
+}
+
+impl std::fmt::Debug for ConsulQuestion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The token is nobody's business.
+        f.debug_struct("ConsulQuestion")
+            .field("service", &self.service)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a Docker engine is asked for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DockerQuestion {
+    /// Its socket.
+    pub socket: PathBuf,
+    /// The label that containers must have, `name` or `name=value`.
+    pub label: Box<str>,
+    /// The port inside containers.
+    pub port: Option<u16>,
+    /// The network in which they are reached.
+    pub network: Option<Box<str>>,
+}
+
+/// How long anything may take that is not waiting for a change.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// For fuzzing and property tests: all endpoints that the readers of what others have written see in these bytes, as a
+/// file, as an answer of Consul, and as one of Docker; and whether they see Docker events.
+pub fn read_anything(bytes: &[u8]) -> (Vec<FoundEndpoint>, bool) {
+    let question = DockerQuestion {
+        socket: PathBuf::new(),
+        label: "app".into(),
+        port: Some(80),
+        network: None,
+    };
+    let text = String::from_utf8_lossy(bytes);
+    let read = [
+        file::read(&text),
+        consul::read(bytes),
+        docker::read(bytes, &question),
+    ];
+    let found = read.into_iter().flatten().flatten().collect();
+    (found, docker::events(&mut bytes.to_vec()) > 0)
+}

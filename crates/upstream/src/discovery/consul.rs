@@ -1,0 +1,176 @@
+//! Consul: the health endpoint with blocking queries.
+
+use super::answer::FoundEndpoint;
+use super::http::{self, Peer, encoded};
+use super::{ANSWER_TIMEOUT, ConsulQuestion};
+use serde::Deserialize;
+use std::time::Duration;
+
+/// How long the agent may keep a question before it answers with what it answered before.
+const WAIT: Duration = Duration::from_secs(60);
+
+/// Between two questions at least, whatever the agent says.
+const APART: Duration = Duration::from_millis(100);
+
+/// A service as it is being watched.
+pub(super) struct ConsulWatch {
+    question: ConsulQuestion,
+    peer: Peer,
+    /// The version of the last answer; 0 for none.
+    index: u64,
+}
+
+impl ConsulWatch {
+    pub(super) fn new(question: ConsulQuestion) -> ConsulWatch {
+        ConsulWatch {
+            peer: Peer::Tcp(question.host.clone(), question.port),
+            question,
+            index: 0,
+        }
+    }
+
+    pub(super) async fn next(&mut self) -> Result<Vec<FoundEndpoint>, String> {
+        if self.index > 0 {
+            tokio::time::sleep(APART).await;
+        }
+        let answer = self.ask().await;
+        if answer.is_err() {
+            // Whoever comes back may have begun to count anew.
+            self.index = 0;
+        }
+        answer.map_err(|trouble| format!("the Consul agent: {trouble}"))
+    }
+
+    async fn ask(&mut self) -> Result<Vec<FoundEndpoint>, String> {
+        let target = target(&self.question, self.index);
+        // The agent adds up to a sixteenth to what it was asked to wait.
+        let patience = match self.index {
+            0 => ANSWER_TIMEOUT,
+            _ => WAIT + WAIT / 16 + ANSWER_TIMEOUT,
+        };
+        let token = self.question.token.as_deref();
+        let answer = http::get(&self.peer, &target, token, patience).await?;
+        let index = answer.headers().get("X-Consul-Index");
+        let index = index.and_then(|index| index.to_str().ok()?.parse().ok());
+        let found = read(&http::body(answer).await?)?;
+        self.index = match index {
+            // One that goes back belongs to another history.
+            Some(index) if index >= self.index => index,
+            _ => 0,
+        };
+        Ok(found)
+    }
+}
+
+fn target(question: &ConsulQuestion, index: u64) -> String {
+    let mut target = format!(
+        "/v1/health/service/{}?passing=1",
+        encoded(&question.service)
+    );
+    if let Some(tag) = &question.tag {
+        target.push_str(&format!("&tag={}", encoded(tag)));
+    }
+    if let Some(datacenter) = &question.datacenter {
+        target.push_str(&format!("&dc={}", encoded(datacenter)));
+    }
+    if index > 0 {
+        target.push_str(&format!("&index={index}&wait={}s", WAIT.as_secs()));
+    }
+    target
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    #[serde(rename = "Node")]
+    node: Option<Node>,
+    #[serde(rename = "Service")]
+    service: Service,
+}
+
+#[derive(Deserialize)]
+struct Node {
+    #[serde(rename = "Address", default)]
+    address: String,
+}
+
+#[derive(Deserialize)]
+struct Service {
+    #[serde(rename = "Address", default)]
+    address: String,
+    #[serde(rename = "Port", default)]
+    port: u16,
+    #[serde(rename = "Weights")]
+    weights: Option<Weights>,
+}
+
+#[derive(Deserialize)]
+struct Weights {
+    #[serde(rename = "Passing", default)]
+    passing: u32,
+}
+
+/// The endpoints of an answer. A service without an address of its own has its node's; one without a port is none.
+pub(super) fn read(answer: &[u8]) -> Result<Vec<FoundEndpoint>, String> {
+    let entries: Vec<Entry> =
+        serde_json::from_slice(answer).map_err(|error| format!("its answer is odd: {error}"))?;
+    let mut found: Vec<FoundEndpoint> = entries.into_iter().filter_map(endpoint).collect();
+    found.sort();
+    found.dedup_by(|one, other| one.authority == other.authority);
+    Ok(found)
+}
+
+fn endpoint(entry: Entry) -> Option<FoundEndpoint> {
+    let Service {
+        address,
+        port,
+        weights,
+    } = entry.service;
+    let host = match address.is_empty() {
+        true => entry.node?.address,
+        false => address,
+    };
+    let weight = weights.map_or(1, |weights| weights.passing);
+    (port > 0 && !host.is_empty()).then(|| FoundEndpoint::new(&host, port, weight))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instances_become_endpoints() {
+        let answer = br#"[
+            {"Node":{"Node":"b","Address":"10.0.0.2"},"Service":{"Service":"app","Address":"","Port":80,"Weights":{"Passing":3,"Warning":1}},"Checks":[]},
+            {"Node":{"Address":"10.0.0.9"},"Service":{"Address":"fd00::1","Port":81}},
+            {"Node":{"Address":"10.0.0.3"},"Service":{"Address":"10.0.0.4","Port":0}},
+            {"Service":{"Address":"fd00::1","Port":81,"Weights":{"Passing":0}}},
+            {"Service":{"Port":81}}
+        ]"#;
+        let found = read(answer).unwrap();
+        let expected = [
+            FoundEndpoint::new("10.0.0.2", 80, 3),
+            FoundEndpoint::new("fd00::1", 81, 1),
+        ];
+        assert_eq!(found, expected);
+        assert_eq!(read(b"[]").unwrap(), []);
+        for odd in [&b""[..], b"{}", b"[1]", b"[{\"Service\":{\"Port\":70000}}]"] {
+            assert!(read(odd).is_err());
+        }
+    }
+
+    #[test]
+    fn questions_are_escaped() {
+        let question = ConsulQuestion {
+            host: "127.0.0.1".into(),
+            port: 8500,
+            service: "a/b".into(),
+            tag: Some("x y".into()),
+            datacenter: Some("eu".into()),
+            token: None,
+        };
+        assert_eq!(
+            target(&question, 7),
+            "/v1/health/service/a%2Fb?passing=1&tag=x%20y&dc=eu&index=7&wait=60s"
+        );
+    }
+}
