@@ -3,4 +3,6 @@
 mod exit_codes;
 mod logs;
 mod reload;
+mod service;
 mod stop;
+mod upgrade;

@@ -14,6 +14,7 @@
 //! | `POST /upstreams/NAME/endpoints` | an endpoint more ([`Control::change_endpoint`]): 201 |
 //! | `PATCH /upstreams/NAME/endpoints/ADDRESS` | its weight, or whether it takes requests: 200 |
 //! | `DELETE /upstreams/NAME/endpoints/ADDRESS` | an endpoint less: 204 |
+//! | `POST /upgrade` | [`Control::upgrade`]: 200 with the new `pid`, 503 when this process goes on |
 //! | `POST /reload` | [`Control::reload`]: 200, 422 when the configuration was refused, 409 when one is under way |
 //!
 //! Everything else is 404 or 405. Answers but `/metrics` are JSON; errors have the members `error`, a stable name, and
@@ -70,6 +71,12 @@ pub trait Control: Send + Sync + 'static {
     /// # Errors
     /// Why the old configuration stays, for people; may have several lines.
     fn reload(&self) -> Result<String, String>;
+
+    /// Has a new process of the program take over; its process id.
+    ///
+    /// # Errors
+    /// Why this process goes on, for people.
+    fn upgrade(&self) -> Result<u32, String>;
 
     /// Changes an endpoint of an upstream; it is in force when this returns.
     ///

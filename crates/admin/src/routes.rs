@@ -44,6 +44,7 @@ pub(crate) fn router(view: Arc<dyn View>, control: Arc<dyn Control>) -> Router {
     let guarded = Router::new()
         .route("/status", get(status))
         .route("/reload", post(reload))
+        .route("/upgrade", post(upgrade))
         .route("/certificates", get(certificates))
         .route("/certificates/{name}/renew", post(renew))
         .route("/upstreams", get(endpoints::list))
@@ -122,6 +123,23 @@ async fn reload(State(desk): State<Desk>) -> Result<Response, Response> {
     Ok(match result {
         Ok(detail) => Json(json!({ "reloaded": true, "detail": detail })).into_response(),
         Err(detail) => problem(StatusCode::UNPROCESSABLE_ENTITY, "config-refused", &detail),
+    })
+}
+
+async fn upgrade(State(desk): State<Desk>) -> Result<Response, Response> {
+    // Control itself takes one at a time.
+    let Ok(turn) = desk.changing.clone().try_acquire_owned() else {
+        let detail = "several changes are under way";
+        return Ok(problem(StatusCode::CONFLICT, "changing", detail));
+    };
+    let result = blocking(move || {
+        let _turn = turn;
+        desk.control.upgrade()
+    })
+    .await?;
+    Ok(match result {
+        Ok(pid) => Json(json!({ "upgraded": true, "pid": pid })).into_response(),
+        Err(detail) => problem(StatusCode::SERVICE_UNAVAILABLE, "upgrade-failed", &detail),
     })
 }
 

@@ -36,8 +36,9 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 /// After a failed accept, since what is missing (descriptors, memory) is not back at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves the admin listener until `stop` completes; then answers in progress have a second to finish. Needs a tokio
-/// runtime with time and I/O.
+/// Serves the admin listener until `stop` completes. Then no more connections are taken, which is told by calling
+/// `closed`; those that are here have a second for a request that is on its way, and answers in progress another one to
+/// finish. Needs a tokio runtime with time and I/O.
 ///
 /// # Errors
 /// The listener can't be used; nothing was served.
@@ -46,6 +47,7 @@ pub async fn serve(
     view: Arc<dyn View>,
     control: Arc<dyn Control>,
     stop: impl Future<Output = ()>,
+    closed: impl FnOnce(),
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
@@ -78,11 +80,16 @@ pub async fn serve(
         }
     }
     drop(listener);
+    closed();
+    let _ = tokio::time::timeout(STOP_TIMEOUT, all_ended(&mut connections)).await;
     stopping.send_replace(true);
-    let all_ended = async { while connections.join_next().await.is_some() {} };
     // What has not ended by then is aborted with the set.
-    let _ = tokio::time::timeout(STOP_TIMEOUT, all_ended).await;
+    let _ = tokio::time::timeout(STOP_TIMEOUT, all_ended(&mut connections)).await;
     Ok(())
+}
+
+async fn all_ended(connections: &mut JoinSet<()>) {
+    while connections.join_next().await.is_some() {}
 }
 
 /// Serves one connection to its end. Its errors are its peer's: there is nobody to tell.

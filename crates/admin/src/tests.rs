@@ -101,6 +101,13 @@ impl Control for Gateway {
         }
     }
 
+    fn upgrade(&self) -> Result<u32, String> {
+        match *self.held.lock().unwrap() {
+            true => Err("the new process ended".to_owned()),
+            false => Ok(7),
+        }
+    }
+
     fn reload(&self) -> Result<String, String> {
         self.reloads.fetch_add(1, Ordering::SeqCst);
         let mut held = self.held.lock().unwrap();
@@ -135,7 +142,7 @@ impl Admin {
                 .unwrap();
             let stop = async { stopped.await.unwrap_or(()) };
             runtime
-                .block_on(serve(listener, view, control, stop))
+                .block_on(serve(listener, view, control, stop, || {}))
                 .unwrap();
         });
         Self {

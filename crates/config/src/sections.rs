@@ -67,6 +67,16 @@ pub(crate) static ROOT: Section = Section {
             "How long running requests may finish after TERM or QUIT, or after a reload removed their listener.",
         ),
         key(
+            "upgrade_drain_timeout",
+            Kind::Duration {
+                min_ms: 0,
+                off: false,
+            },
+            Default::Text("1h"),
+            "How long the old process finishes requests, downloads and WebSockets after a new one has taken over (USR2, \
+             `foregate upgrade`).",
+        ),
+        key(
             "state_dir",
             Kind::Text(&files::FOLDER),
             Default::Text("/var/lib/foregate"),
@@ -174,6 +184,7 @@ pub(crate) fn read(tree: &Node, directories: &[&Path], report: &mut Report) -> (
     fields.entry("import");
     let workers = workers(&fields, report);
     let drain_timeout = fields.duration("drain_timeout", report);
+    let upgrade_drain_timeout = fields.duration("upgrade_drain_timeout", report);
     let state_dir = fields.text("state_dir", report, |text, origin, report| {
         files::named(text, origin, directories, report)
     });
@@ -196,6 +207,7 @@ pub(crate) fn read(tree: &Node, directories: &[&Path], report: &mut Report) -> (
     let mut settings = Settings {
         workers,
         drain_timeout,
+        upgrade_drain_timeout,
         state_dir: state_dir.path,
         zone,
         tls: tls::read(fields.table("tls", report), directories, &names, report),

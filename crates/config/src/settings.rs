@@ -66,6 +66,8 @@ pub struct Settings {
     pub workers: Workers,
     /// How long running requests may finish after TERM, QUIT or the removal of their listener.
     pub drain_timeout: Duration,
+    /// How long the old process finishes what runs after an upgrade.
+    pub upgrade_drain_timeout: Duration,
     /// Where certificates and keys are kept that the gateway makes itself.
     pub state_dir: PathBuf,
     /// The zone that this gateway stands in, if it is told.

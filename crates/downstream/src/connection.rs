@@ -173,7 +173,7 @@ impl Connection {
             if self.stream.poll_read_ready(cx).is_ready() {
                 return Poll::Ready(true);
             }
-            if self.closing.get() && !hurried {
+            if self.is_ending() && !hurried {
                 if self.machine.requests() > 0 {
                     return Poll::Ready(false);
                 }
@@ -184,6 +184,12 @@ impl Connection {
             self.deadline.poll_expired(cx).map(|()| false)
         })
         .await
+    }
+
+    /// Whether a connection without a request is to be closed.
+    #[inline]
+    fn is_ending(&self) -> bool {
+        self.closing.get() && !self.worker.is_patient()
     }
 
     /// Whether the client speaks HTTP/2: as the handshake has it, else by the first bytes (RFC 9113 §3).
@@ -225,7 +231,7 @@ impl Connection {
         // read.
         let mut woken = false;
         poll_fn(|cx| {
-            if self.closing.get() {
+            if self.is_ending() {
                 // What has come meanwhile is still served.
                 return Poll::Ready(self.stream.poll_read_ready(cx).is_ready());
             }

@@ -46,6 +46,7 @@ pub struct Worker {
     empty_waker: RefCell<Option<Waker>>,
     registry: Arc<Registry>,
     random: Cell<u64>,
+    patient: Cell<bool>,
 }
 
 impl Worker {
@@ -57,6 +58,7 @@ impl Worker {
             empty_waker: RefCell::default(),
             registry,
             random: Cell::new(seed),
+            patient: Cell::new(false),
         })
     }
 
@@ -69,6 +71,16 @@ impl Worker {
     /// Takes new limits.
     pub fn set_limits(&self, limits: ClientLimits) {
         *self.limits.borrow_mut() = Rc::new(limits);
+    }
+
+    /// Whether a connection that waits for a request while its listener closes may bring one more, whose answer tells
+    /// its client to connect anew. Else it is closed at once; a request that is on its way just then is lost.
+    pub fn set_patient(&self, patient: bool) {
+        self.patient.set(patient);
+    }
+
+    pub(crate) fn is_patient(&self) -> bool {
+        self.patient.get()
     }
 
     /// Waits until no client connection is open.

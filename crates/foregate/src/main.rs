@@ -22,6 +22,7 @@ mod schema;
 mod source;
 mod state;
 mod terminal;
+mod upgrade;
 
 use std::process::ExitCode;
 
@@ -45,6 +46,7 @@ enum Command {
     Check(check::Check),
     Explain(explain::Explain),
     Reload(reload::Reload),
+    Upgrade(upgrade::Upgrade),
     Certs(certs::Certs),
     Schema(schema::Schema),
     #[command(hide = true)]
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
         Command::Check(command) => command.execute(),
         Command::Explain(command) => command.execute(),
         Command::Reload(command) => command.execute(),
+        Command::Upgrade(command) => command.execute(),
         Command::Certs(command) => command.execute(),
         Command::Schema(command) => command.execute(),
         Command::Reference(command) => command.execute(),

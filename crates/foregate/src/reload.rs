@@ -31,7 +31,7 @@ impl Reload {
     pub(crate) fn execute(self) -> Result<ExitCode, Failure> {
         let address = match self.admin {
             Some(address) => address,
-            None => configured(&source::find(self.config)?)?,
+            None => configured(&source::find(self.config)?, "HUP")?,
         };
         let address = admin::reachable(address);
         let answer = admin::ask(address, "POST /reload").map_err(|error| {
@@ -42,12 +42,12 @@ impl Reload {
     }
 }
 
-/// The admin address that a configuration names.
-fn configured(path: &Path) -> Result<SocketAddr, Failure> {
+/// The admin address that a configuration names; without one the signal does the same.
+pub(crate) fn configured(path: &Path, signal: &str) -> Result<SocketAddr, Failure> {
     let shown = path.display();
     match admin::configured(path)? {
         None => Err(Failure::Usage(format!(
-            "{shown} has no admin listener; send the gateway the signal HUP"
+            "{shown} has no admin listener; send the gateway the signal {signal}"
         ))),
         Some(address) if address.port() == 0 => Err(Failure::Usage(format!(
             "{shown} leaves the admin port to the system; name the address with --admin"

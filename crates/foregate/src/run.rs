@@ -13,8 +13,9 @@ use crate::terminal;
 ///
 /// Prints a line `listening NAME ADDRESS` for every listener, then `ready`.
 ///
-/// Signals: HUP reloads the configuration, USR1 reopens the access log. TERM, QUIT and
-/// INT stop taking connections and let running requests finish; a second one ends at once.
+/// Signals: HUP reloads the configuration, USR1 reopens the access log, USR2 has a new
+/// process of the program take over without a connection refused. TERM, QUIT and INT stop
+/// taking connections and let running requests finish; a second one ends at once.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Run {

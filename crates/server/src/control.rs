@@ -10,10 +10,14 @@ mod endpoints;
 
 use crate::discovery::Seekers;
 use crate::fleet::{self, Addresses, Changed, Fleet, Handover, Roster};
+use crate::front::Desk;
+use crate::inherit::{ADMIN, Inherited, Passed};
+use crate::notify;
 use crate::secure::{Keeper, Secured};
 use crate::sockets::{self, Listening};
 use crate::start::{Loaded, Source, open_log, share_out};
 use crate::state_file::StateFile;
+use crate::upgrade::Program;
 use crate::view::Facts;
 use crate::worker::{Opened, Order, Running, Update};
 use foregate_admin::EndpointChange;
@@ -23,6 +27,7 @@ use foregate_telemetry::clock::{self, Moment, now};
 use foregate_telemetry::log::{AccessLog, LogWriter, process};
 use foregate_telemetry::metrics::Registry;
 use foregate_upstream::Prober;
+use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
@@ -40,6 +45,10 @@ const LOG_TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) enum Command {
     /// Load the configuration anew; the answer says what came of it.
     Reload(Option<SyncSender<Result<String, String>>>),
+    /// Have a new process of the program take over; the answer is its process id.
+    Upgrade(Option<Upgraded>),
+    /// What came of that.
+    Upgraded(Result<u32, String>, Option<Upgraded>),
     /// Open log files anew.
     Reopen,
     /// Finish what runs and end; told a second time: end now.
@@ -63,6 +72,9 @@ pub(crate) enum Command {
     LookAtTrust,
 }
 
+/// Who asked for an upgrade hears the new process' id, or why there is none.
+pub(crate) type Upgraded = SyncSender<Result<u32, String>>;
+
 /// A handle to a running server.
 #[derive(Clone, Debug)]
 pub struct Controller {
@@ -83,6 +95,20 @@ impl Controller {
         let gone = || "the server is ending".to_owned();
         self.commands
             .send(Command::Reload(Some(answer)))
+            .map_err(|_| gone())?;
+        outcome.recv().map_err(|_| gone())?
+    }
+
+    /// Starts a new process of the program, which takes over, and ends this one as its connections end; the new one's
+    /// process id. This one goes on as if nothing had been if the new one does not come up.
+    ///
+    /// # Errors
+    /// Why this process goes on.
+    pub fn upgrade(&self) -> Result<u32, String> {
+        let (answer, outcome) = sync_channel(1);
+        let gone = || "the server is ending".to_owned();
+        self.commands
+            .send(Command::Upgrade(Some(answer)))
             .map_err(|_| gone())?;
         outcome.recv().map_err(|_| gone())?
     }
@@ -146,6 +172,9 @@ pub(crate) struct Inner {
     pub(crate) facts: Arc<Facts>,
     pub(crate) workers: Vec<Running>,
     pub(crate) controller: Controller,
+    /// How this process was started.
+    pub(crate) program: Program,
+    pub(crate) desk: Desk,
 }
 
 /// The state machine above.
@@ -155,6 +184,8 @@ pub(crate) struct Control {
     /// Set while draining: by when it must be over.
     draining_until: Option<Moment>,
     resolve_at: Moment,
+    /// Whether a successor is being started.
+    upgrading: bool,
 }
 
 impl Control {
@@ -164,6 +195,7 @@ impl Control {
             inner,
             draining_until: None,
             resolve_at: now().plus(RESOLVE_INTERVAL),
+            upgrading: false,
         }
     }
 
@@ -215,6 +247,8 @@ impl Control {
                     let _ = answer.send(outcome);
                 }
             }
+            Command::Upgrade(answer) => self.upgrade(answer),
+            Command::Upgraded(outcome, answer) => self.upgraded(outcome, answer),
             Command::Reopen => {
                 self.inner.log.reopen();
                 process::info("log files are opened anew", &[]);
@@ -245,9 +279,87 @@ impl Control {
 
     fn drain(&mut self) {
         process::info("draining: no more connections are taken", &[]);
+        notify::stopping();
+        self.begin_to_drain(self.inner.snapshot.drain_timeout, || Order::Drain);
+    }
+
+    fn begin_to_drain(&mut self, timeout: Duration, order: fn() -> Order) {
         self.inner.facts.set_draining();
-        self.draining_until = Some(now().plus(self.inner.snapshot.drain_timeout));
-        self.order(|_| Order::Drain);
+        self.draining_until = Some(now().plus(timeout));
+        // Else the kernel would go on to let clients in.
+        for listening in &mut self.inner.listening {
+            listening.held = Arc::default();
+        }
+        self.order(|_| order());
+    }
+
+    /// Starts a successor on a thread of its own; what comes of it is told as a command.
+    fn upgrade(&mut self, answer: Option<Upgraded>) {
+        let refusal = match (self.draining_until.is_some(), self.upgrading) {
+            (true, _) => Some("the server is draining"),
+            (_, true) => Some("another upgrade is under way"),
+            _ => None,
+        };
+        if let Some(refusal) = refusal {
+            return refuse_upgrade(refusal, answer);
+        }
+        let sockets = match self.sockets_to_pass() {
+            Ok(sockets) => sockets,
+            Err(error) => return refuse_upgrade(&error.to_string(), answer),
+        };
+        process::info("upgrading: a new process is started", &[]);
+        self.upgrading = true;
+        let wishes = self.inner.roster.wishes.to_json();
+        let program = self.inner.program.clone();
+        let controller = self.inner.controller.clone();
+        std::thread::spawn(move || {
+            let outcome = program.succeed(&sockets, &wishes);
+            controller.tell(Command::Upgraded(outcome, answer));
+        });
+    }
+
+    /// Every listening socket once more.
+    fn sockets_to_pass(&self) -> io::Result<Vec<Passed>> {
+        let held = self.inner.listening.iter().flat_map(|one| one.held.iter());
+        let mut sockets: Vec<Passed> = held.map(Passed::try_clone).collect::<io::Result<_>>()?;
+        let asked = self
+            .inner
+            .snapshot
+            .admin
+            .as_ref()
+            .map(|admin| admin.address);
+        if let (Some(socket), Some(asked)) = (self.inner.desk.socket(), asked) {
+            let socket = socket.try_clone()?;
+            sockets.push(Passed {
+                listener: Some(ADMIN.into()),
+                asked,
+                socket,
+            });
+        }
+        Ok(sockets)
+    }
+
+    fn upgraded(&mut self, outcome: Result<u32, String>, answer: Option<Upgraded>) {
+        self.upgrading = false;
+        let process = match outcome {
+            Ok(process) => process,
+            Err(problem) => return refuse_upgrade(&problem, answer),
+        };
+        process::info(
+            "a new process serves, this one drains",
+            &[("pid", &process)],
+        );
+        notify::succeeded_by(process);
+        self.inner.keeper.stop();
+        // Before the answer: whoever has it finds the successor.
+        self.inner.desk.close();
+        if let Some(answer) = answer {
+            let _ = answer.send(Ok(process));
+        }
+        if self.draining_until.is_none() {
+            let timeout = self.inner.snapshot.upgrade_drain_timeout;
+            self.begin_to_drain(timeout, || Order::HandOver);
+        }
     }
 
     /// Gives every worker an order; one that has ended needs none.
@@ -275,6 +387,7 @@ impl Control {
                 let _ = worker.thread.join();
             }
         }
+        self.inner.desk.finish();
         if !self.inner.log.shutdown(LOG_TIMEOUT) {
             process::warn(
                 "the last access log lines could not be written in time",
@@ -284,6 +397,13 @@ impl Control {
     }
 
     fn reload(&mut self) -> Result<String, String> {
+        notify::reloading();
+        let outcome = self.reload_now();
+        notify::ready();
+        outcome
+    }
+
+    fn reload_now(&mut self) -> Result<String, String> {
         if self.draining_until.is_some() {
             return Err("the server is draining".to_owned());
         }
@@ -332,11 +452,13 @@ impl Control {
                     admission: Arc::clone(&kept.admission),
                     id: kept.id,
                     bound: kept.bound.clone(),
+                    held: Arc::clone(&kept.held),
                 });
                 continue;
             }
             let (one, sockets) =
-                sockets::open(plan, count, &inner.registry).map_err(|error| error.to_string())?;
+                sockets::open(plan, count, &inner.registry, &mut Inherited::default())
+                    .map_err(|error| error.to_string())?;
             share_out(&one, sockets, &mut opened);
             listening.push(one);
         }
@@ -442,6 +564,17 @@ impl Control {
             let addresses = std::mem::take(&mut inner.roster.addresses);
             self.put_in_force(snapshot, listening, Vec::new(), addresses, None);
         }
+    }
+}
+
+fn refuse_upgrade(problem: &str, answer: Option<Upgraded>) {
+    process::error(
+        "the upgrade failed, this process goes on",
+        &[("problem", &problem)],
+    );
+    if let Some(answer) = answer {
+        // Who asked may have gone; the outcome stands in the log as well.
+        let _ = answer.send(Err(problem.to_owned()));
     }
 }
 

@@ -7,8 +7,76 @@ use foregate_telemetry::log::process;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
+
+/// How long the admin API may take to let go of its socket, and to end, once a successor answers.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+const END_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What control has of the admin API: what is passed on of it, and its end.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    socket: Option<TcpListener>,
+    closing: Arc<Notify>,
+    closed: Receiver<()>,
+    ended: Receiver<()>,
+    is_closed: bool,
+}
+
+/// The other end, for the thread that serves it.
+pub(crate) struct Counter {
+    closing: Arc<Notify>,
+    closed: SyncSender<()>,
+    ended: SyncSender<()>,
+}
+
+impl Desk {
+    pub(crate) fn of(admin: Option<&TcpListener>) -> io::Result<(Desk, Counter)> {
+        let closing: Arc<Notify> = Arc::default();
+        let (closed, is_closed) = sync_channel(1);
+        let (ended, has_ended) = sync_channel(1);
+        let desk = Desk {
+            socket: admin.map(TcpListener::try_clone).transpose()?,
+            closing: Arc::clone(&closing),
+            closed: is_closed,
+            ended: has_ended,
+            is_closed: false,
+        };
+        let counter = Counter {
+            closing,
+            closed,
+            ended,
+        };
+        Ok((desk, counter))
+    }
+
+    /// The socket once more, unless it was let go of.
+    pub(crate) fn socket(&self) -> Option<&TcpListener> {
+        self.socket.as_ref()
+    }
+
+    /// A successor answers from now on: when this returns, nobody is let in here.
+    pub(crate) fn close(&mut self) {
+        if self.socket.take().is_some() {
+            self.is_closed = true;
+            self.closing.notify_one();
+            // One that does not hear goes on to answer beside its successor.
+            let _ = self.closed.recv_timeout(CLOSE_TIMEOUT);
+        }
+    }
+
+    /// Waits, once it was closed, until those who were let in have their answers.
+    pub(crate) fn finish(&self) {
+        if !self.is_closed {
+            return;
+        }
+        let _ = self.ended.recv_timeout(END_TIMEOUT);
+    }
+}
 
 /// Starts the thread.
 ///
@@ -16,6 +84,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// The thread, its runtime or a signal could not be had.
 pub(crate) fn start(
     admin: Option<TcpListener>,
+    counter: Counter,
     facts: Arc<Facts>,
     controller: Controller,
 ) -> io::Result<()> {
@@ -33,20 +102,28 @@ pub(crate) fn start(
                 for (stream, command) in listened {
                     tokio::spawn(listen(stream, command, controller.clone()));
                 }
-                match admin {
-                    Some(socket) => {
-                        let control = Arc::new(Handle {
-                            controller,
-                            facts: Arc::clone(&facts),
-                        });
-                        let served =
-                            foregate_admin::serve(socket, facts, control, std::future::pending());
-                        if let Err(error) = served.await {
-                            process::error("the admin API has ended", &[("error", &error)]);
-                        }
+                if let Some(socket) = admin {
+                    let control = Arc::new(Handle {
+                        controller,
+                        facts: Arc::clone(&facts),
+                    });
+                    let Counter {
+                        closing,
+                        closed,
+                        ended,
+                    } = counter;
+                    let stop = async move { closing.notified().await };
+                    let closed = move || {
+                        let _ = closed.send(());
+                    };
+                    let served = foregate_admin::serve(socket, facts, control, stop, closed);
+                    if let Err(error) = served.await {
+                        process::error("the admin API has ended", &[("error", &error)]);
                     }
-                    None => std::future::pending::<()>().await,
+                    let _ = ended.send(());
                 }
+                // Signals are heard to the end.
+                std::future::pending::<()>().await;
             });
         })?;
     Ok(())
@@ -54,10 +131,11 @@ pub(crate) fn start(
 
 type Make = fn() -> Command;
 
-fn signals() -> [(SignalKind, Make); 5] {
+fn signals() -> [(SignalKind, Make); 6] {
     [
         (SignalKind::hangup(), || Command::Reload(None)),
         (SignalKind::user_defined1(), || Command::Reopen),
+        (SignalKind::user_defined2(), || Command::Upgrade(None)),
         (SignalKind::terminate(), || Command::Drain),
         (SignalKind::quit(), || Command::Drain),
         (SignalKind::interrupt(), || Command::Drain),
@@ -79,6 +157,10 @@ struct Handle {
 impl foregate_admin::Control for Handle {
     fn reload(&self) -> Result<String, String> {
         self.controller.reload()
+    }
+
+    fn upgrade(&self) -> Result<u32, String> {
+        self.controller.upgrade()
     }
 
     fn change_endpoint(

@@ -1,5 +1,6 @@
 //! Listening sockets: all bound before anything is started or changed.
 
+use crate::inherit::{Inherited, Passed};
 use foregate_downstream::{Admission, AdmissionLimits, bind};
 use foregate_snapshot::ListenerPlan;
 use foregate_telemetry::metrics::{ListenerId, Registry};
@@ -17,6 +18,8 @@ pub(crate) struct Listening {
     pub(crate) id: ListenerId,
     /// The addresses really bound: with the port that the system chose where 0 was asked for.
     pub(crate) bound: Vec<SocketAddr>,
+    /// The workers' sockets once more, to pass them on to a successor. Let go of when no more connections are taken.
+    pub(crate) held: Arc<[Passed]>,
 }
 
 /// An address could not be listened on.
@@ -57,17 +60,28 @@ impl fmt::Display for BindError {
 
 impl std::error::Error for BindError {}
 
-/// Binds every address of a listener once per worker; the result holds each worker's sockets.
+/// Binds every address of a listener once per worker, as far as its sockets were not inherited; the result holds each
+/// worker's sockets.
 pub(crate) fn open(
     plan: &ListenerPlan,
     workers: usize,
     registry: &Registry,
+    inherited: &mut Inherited,
 ) -> Result<(Listening, Vec<Vec<TcpListener>>), BindError> {
     let mut sockets: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
     let mut bound = Vec::new();
+    let mut held = Vec::new();
     for &address in &plan.addresses {
-        match bind_shared(address, plan, &mut sockets) {
-            Ok(real) => bound.push(real),
+        match bind_shared(
+            address,
+            plan,
+            &mut sockets,
+            inherited.take(&plan.name, address),
+        ) {
+            Ok((real, copies)) => {
+                bound.push(real);
+                held.extend(copies);
+            }
             // A default that this machine has no family for is not missed.
             Err(error) if plan.implied && is_family_missing(&error) && plan.addresses.len() > 1 => {
             }
@@ -85,6 +99,7 @@ pub(crate) fn open(
         id: registry.listener(&plan.name),
         plan: plan.clone(),
         bound,
+        held: held.into(),
     };
     Ok((listening, sockets))
 }
@@ -103,19 +118,48 @@ pub(crate) fn limits(plan: &ListenerPlan) -> AdmissionLimits {
     }
 }
 
+/// Each worker's sockets of one address: the address really bound, and the sockets once more.
 fn bind_shared(
     address: SocketAddr,
     plan: &ListenerPlan,
     sockets: &mut [Vec<TcpListener>],
-) -> io::Result<SocketAddr> {
+    inherited: Vec<TcpListener>,
+) -> io::Result<(SocketAddr, Vec<Passed>)> {
     let backlog = i32::try_from(plan.backlog).unwrap_or(i32::MAX);
     let mut real = address;
-    for of_worker in sockets {
-        let socket = bind(real, backlog)?;
+    let mut held = Vec::new();
+    let mut hold = |socket: &TcpListener| {
+        socket.try_clone().map(|socket| {
+            held.push(Passed {
+                listener: Some(plan.name.clone()),
+                asked: address,
+                socket,
+            })
+        })
+    };
+    let mut first = None;
+    let count = inherited.len();
+    // All of them are served, however many workers there are: somebody may wait at each.
+    for (at, socket) in inherited.into_iter().enumerate() {
         real = socket.local_addr()?;
+        hold(&socket)?;
+        if first.is_none() {
+            first = Some(socket.try_clone()?);
+        }
+        sockets[at % sockets.len()].push(socket);
+    }
+    for of_worker in sockets.iter_mut().skip(count) {
+        let socket = match (bind(real, backlog), &first) {
+            (Ok(socket), _) => socket,
+            // A socket of somebody else's making may be the only one that its address can have: workers share it.
+            (Err(_), Some(first)) => first.try_clone()?,
+            (Err(error), None) => return Err(error),
+        };
+        real = socket.local_addr()?;
+        hold(&socket)?;
         of_worker.push(socket);
     }
-    Ok(real)
+    Ok((real, held))
 }
 
 fn is_family_missing(error: &io::Error) -> bool {

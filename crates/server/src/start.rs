@@ -4,13 +4,17 @@ use crate::control::{Command, Control, Controller, Exit, Inner};
 use crate::credentials::Credentials;
 use crate::discovery::Seekers;
 use crate::fleet::{self, Fleet, Roster};
-use crate::front;
+use crate::front::{self, Desk};
+use crate::inherit::{ADMIN, Inherited};
+use crate::notify;
 use crate::probing;
 use crate::reasons;
 use crate::secure::{Acceptors, Keeper, Secured};
 use crate::sockets::{self, BindError, Listening};
 use crate::state_file::StateFile;
+use crate::upgrade::Program;
 use crate::view::Facts;
+use crate::wishes::Wishes;
 use crate::worker::{self, Opened, Running, Surroundings, Update};
 use foregate_exchange::PlanParts;
 use foregate_snapshot::{LogTarget, Snapshot};
@@ -60,6 +64,8 @@ pub enum StartError {
     State(String),
     /// What issues certificates can't be started.
     Secure(String),
+    /// What an older process or systemd passes on can't be taken over.
+    Inherit(io::Error),
     /// The system refused a thread or a runtime.
     System(io::Error),
 }
@@ -82,6 +88,12 @@ impl fmt::Display for StartError {
             StartError::Admin(address, error) => {
                 write!(f, "the admin API can't listen on {address}: {error}")
             }
+            StartError::Inherit(error) => {
+                write!(
+                    f,
+                    "the sockets that are passed on can't be taken over: {error}"
+                )
+            }
             StartError::System(error) => write!(f, "the system refused to start a worker: {error}"),
         }
     }
@@ -103,21 +115,20 @@ impl Server {
     /// # Errors
     /// What is in the way; nothing runs then.
     pub fn start(mut source: Box<dyn Source>) -> Result<Server, StartError> {
+        let (program, mut inherited) = descent()?;
         let loaded = source.load(None).map_err(StartError::Config)?;
         let snapshot = Arc::new(loaded.snapshot);
-        process::set_level(crate::control::level(&snapshot));
-        let warnings = loaded.warnings.iter();
-        warnings.for_each(|warning| process::warn(warning, &[]));
+        tell(&snapshot, &loaded.warnings);
         let registry = Registry::new(reasons::names());
-        let (listening, opened) = open_listeners(&snapshot, &registry)?;
-        let admin = bind_admin(&snapshot)?;
+        let (listening, opened) = open_listeners(&snapshot, &registry, &mut inherited)?;
+        let admin = bind_admin(&snapshot, &mut inherited)?;
         let log = open_log(&snapshot).map_err(StartError::Log)?;
         let fleet = Arc::new(Fleet::default());
         let (sender, commands) = sync_channel(64);
         let controller = Controller::new(sender.clone());
         let keeper = Keeper::new(controller.clone());
         let (keeper, secured) = secure(keeper, &snapshot, &loaded.credentials, &listening)?;
-        let (roster, seekers, state_file) = roster(&snapshot, &controller)?;
+        let (roster, seekers, state_file) = roster(&snapshot, &controller, &mut inherited)?;
         let parts = fleet.parts(&snapshot, &roster, &secured, &registry).parts;
         register(&registry, (&fleet, &seekers), &log, &keeper);
         let prober = probing::start(&parts, &registry).map_err(StartError::System)?;
@@ -142,11 +153,9 @@ impl Server {
             Arc::clone(keeper.store()),
             seekers.statuses(),
         ));
-        if let Some(agent) = keeper.agent() {
-            facts.issued_by(agent);
-        }
+        keeper.agent().inspect(|agent| facts.issued_by(agent));
         let admin_address = admin.as_ref().and_then(|socket| socket.local_addr().ok());
-        front::start(admin, Arc::clone(&facts), controller.clone()).map_err(StartError::System)?;
+        let desk = open_desk(admin, &facts, &controller).map_err(StartError::System)?;
         let control = Control::new(Inner {
             source,
             snapshot,
@@ -164,7 +173,10 @@ impl Server {
             facts,
             workers: running,
             controller,
+            program,
+            desk,
         });
+        announce(inherited)?;
         Ok(Server {
             listeners: bound(&control.inner().listening),
             control,
@@ -199,16 +211,51 @@ impl Server {
     }
 }
 
+/// How this process was started, and what it finds.
+fn descent() -> Result<(Program, Inherited), StartError> {
+    let program = Program::of_this_process().map_err(StartError::System)?;
+    let inherited = Inherited::find().map_err(StartError::Inherit)?;
+    Ok((program, inherited))
+}
+
+/// Tells those who wait for it that connections are taken.
+fn announce(inherited: Inherited) -> Result<(), StartError> {
+    inherited.serve().map_err(StartError::Inherit)?;
+    notify::ready();
+    Ok(())
+}
+
+/// Begins the process' own log with what is odd about the configuration.
+fn tell(snapshot: &Snapshot, warnings: &[String]) {
+    process::set_level(crate::control::level(snapshot));
+    for warning in warnings {
+        process::warn(warning, &[]);
+    }
+}
+
+/// Starts to hear signals, and to answer at the admin listener.
+fn open_desk(
+    admin: Option<TcpListener>,
+    facts: &Arc<Facts>,
+    controller: &Controller,
+) -> io::Result<Desk> {
+    let (desk, counter) = Desk::of(admin.as_ref())?;
+    front::start(admin, counter, Arc::clone(facts), controller.clone())?;
+    Ok(desk)
+}
+
 /// Opens every listener; the second part is what each worker gets of them.
 fn open_listeners(
     snapshot: &Snapshot,
     registry: &Registry,
+    inherited: &mut Inherited,
 ) -> Result<(Vec<Listening>, Vec<Vec<Opened>>), StartError> {
     let workers = worker_count(snapshot);
     let mut listening = Vec::new();
     let mut opened: Vec<Vec<Opened>> = (0..workers).map(|_| Vec::new()).collect();
     for plan in &snapshot.listeners {
-        let (one, sockets) = sockets::open(plan, workers, registry).map_err(StartError::Bind)?;
+        let (one, sockets) =
+            sockets::open(plan, workers, registry, inherited).map_err(StartError::Bind)?;
         share_out(&one, sockets, &mut opened);
         listening.push(one);
     }
@@ -243,14 +290,20 @@ fn register(
 fn roster(
     snapshot: &Snapshot,
     controller: &Controller,
+    inherited: &mut Inherited,
 ) -> Result<(Roster, Seekers, Option<StateFile>), StartError> {
     let mut roster = Roster::default();
     let mut seekers = Seekers::new(controller.clone());
     seekers.seek(snapshot);
     let path = (snapshot.admin.as_ref()).and_then(|admin| admin.state_file.clone());
     let state_file = path.map(StateFile::new);
-    if let Some(file) = &state_file {
-        roster.wishes = file.read().map_err(StartError::State)?;
+    match (inherited.wishes.take(), &state_file) {
+        // What the old process knows is what is in force.
+        (Some(wishes), _) => {
+            roster.wishes = Wishes::from_json(&wishes).map_err(StartError::State)?
+        }
+        (None, Some(file)) => roster.wishes = file.read().map_err(StartError::State)?,
+        (None, None) => {}
     }
     roster.take_up(snapshot, seekers.take());
     roster.addresses = fleet::look_up(&fleet::names(snapshot, &roster));
@@ -319,10 +372,16 @@ fn worker_count(snapshot: &Snapshot) -> usize {
     }
 }
 
-fn bind_admin(snapshot: &Snapshot) -> Result<Option<TcpListener>, StartError> {
+fn bind_admin(
+    snapshot: &Snapshot,
+    inherited: &mut Inherited,
+) -> Result<Option<TcpListener>, StartError> {
     let Some(address) = snapshot.admin.as_ref().map(|admin| admin.address) else {
         return Ok(None);
     };
+    if let Some(socket) = inherited.take(ADMIN, address).pop() {
+        return Ok(Some(socket));
+    }
     let bound = TcpListener::bind(address).and_then(|socket| {
         socket.set_nonblocking(true)?;
         Ok(socket)

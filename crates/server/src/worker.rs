@@ -36,6 +36,9 @@ const ORDERS_MAX: usize = 16;
 const CUT_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long a client whose request was not read to its end has to take its answer.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long connections that wait for a request are kept once a successor has taken over: their next answer tells
+/// their clients to connect anew, which no request is lost by.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What the control thread tells a worker.
 #[derive(Debug)]
@@ -46,6 +49,8 @@ pub(crate) enum Order {
     Endpoints(Box<PlanParts>, Arc<Handover>),
     /// Take no more connections, finish what runs, and end.
     Drain,
+    /// The same for the sake of a successor: nobody is in a hurry.
+    HandOver,
     /// End, whatever runs.
     Stop,
 }
@@ -185,6 +190,11 @@ async fn run(
             Some(Order::Apply(update)) => shop.apply(*update),
             Some(Order::Endpoints(parts, _handover)) => shop.plan(&parts),
             Some(Order::Drain) => break,
+            Some(Order::HandOver) => {
+                shop.worker.set_patient(true);
+                spawn_local(lose_patience(Rc::clone(&shop)));
+                break;
+            }
             Some(Order::Stop) | None => return shop.cut().await,
         }
     }
@@ -193,6 +203,15 @@ async fn run(
         () = shop.worker.emptied() => shop.road.flush_log(),
         () = stop_order(&mut orders) => shop.cut().await,
     }
+}
+
+/// Ends waiting connections some time after a successor has taken over.
+async fn lose_patience(shop: Rc<Shop>) {
+    let mut deadline = Deadline::new();
+    deadline.set(now().plus(PATIENCE));
+    deadline.expired().await;
+    shop.worker.set_patient(false);
+    deadlines::wake_all();
 }
 
 /// Waits until the worker is told to stop; what else it is told while it drains has no more meaning.

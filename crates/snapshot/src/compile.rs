@@ -69,6 +69,7 @@ fn compile_from(
             Workers::Count(count) => Some(count),
         },
         drain_timeout: settings.drain_timeout,
+        upgrade_drain_timeout: settings.upgrade_drain_timeout,
         router: routes.router,
         specs: routes.specs,
         next_listener,

@@ -71,6 +71,8 @@ pub struct Snapshot {
     pub workers: Option<NonZeroU16>,
     /// How long running requests may finish after TERM, QUIT or the removal of their listener.
     pub drain_timeout: Duration,
+    /// How long the old process finishes what runs after an upgrade.
+    pub upgrade_drain_timeout: Duration,
     pub(crate) router: Router,
     /// What the router was built from: explanations name conditions by it.
     pub(crate) specs: Box<[SiteSpec]>,

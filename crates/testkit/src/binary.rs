@@ -23,6 +23,66 @@ pub enum Signal {
     Int,
     /// Reopen logs.
     Usr1,
+    /// Upgrade.
+    Usr2,
+}
+
+impl Signal {
+    fn number(self) -> rustix::process::Signal {
+        match self {
+            Signal::Hup => rustix::process::Signal::HUP,
+            Signal::Term => rustix::process::Signal::TERM,
+            Signal::Quit => rustix::process::Signal::QUIT,
+            Signal::Int => rustix::process::Signal::INT,
+            Signal::Usr1 => rustix::process::Signal::USR1,
+            Signal::Usr2 => rustix::process::Signal::USR2,
+        }
+    }
+}
+
+/// A running process that the product has started to take its place; killed when dropped.
+#[derive(Debug)]
+pub struct Successor(u32);
+
+impl Successor {
+    /// The process of this id.
+    pub fn new(id: u32) -> Self {
+        Self(id)
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.0
+    }
+
+    /// Whether it runs. One that has ended and that its parent has not asked after does not.
+    pub fn runs(&self) -> bool {
+        let status = std::fs::read_to_string(format!("/proc/{}/stat", self.0));
+        status.is_ok_and(|status| !status.contains(") Z "))
+    }
+
+    /// Sends a signal.
+    ///
+    /// # Panics
+    /// When the process is gone.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal.number()).expect("the process takes signals while it runs");
+    }
+
+    fn pid(&self) -> Pid {
+        i32::try_from(self.0)
+            .ok()
+            .and_then(Pid::from_raw)
+            .expect("a process id is a positive number")
+    }
+}
+
+impl Drop for Successor {
+    fn drop(&mut self) {
+        if self.runs() {
+            let _ = kill_process(self.pid(), rustix::process::Signal::KILL);
+        }
+    }
 }
 
 /// Where the binary under test is: `FOREGATE_BIN`, or the one beside the running test, built first if need be.
@@ -171,14 +231,7 @@ impl Process {
     /// # Panics
     /// When the process is gone.
     pub fn signal(&self, signal: Signal) {
-        let signal = match signal {
-            Signal::Hup => rustix::process::Signal::HUP,
-            Signal::Term => rustix::process::Signal::TERM,
-            Signal::Quit => rustix::process::Signal::QUIT,
-            Signal::Int => rustix::process::Signal::INT,
-            Signal::Usr1 => rustix::process::Signal::USR1,
-        };
-        kill_process(Pid::from_child(&self.child), signal)
+        kill_process(Pid::from_child(&self.child), signal.number())
             .expect("the process takes signals while it runs");
     }
 

@@ -30,7 +30,7 @@ mod transport;
 
 pub use access_log::LogLine;
 pub use backend::{Answer, Answers, Backend, Echo, Raw, RawThenCloses, Request, Script, Visit};
-pub use binary::{Process, Run, Signal, foregate, foregate_path};
+pub use binary::{Process, Run, Signal, Successor, foregate, foregate_path};
 pub use certificates::{Authority, Issued, Request as CertificateRequest};
 pub use client::{RawClient, Response};
 pub use connection::{Connection, Trouble};

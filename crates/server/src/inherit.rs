@@ -1,0 +1,324 @@
+//! What a process finds when it starts: the listening sockets of the one that it replaces, or of systemd.
+//!
+//! ```text
+//! old process ── socket pair, as standard input ──► new process
+//!       sockets (SCM_RIGHTS) and what no file keeps ──►
+//!                                           ◄── "ready", once it serves
+//! ```
+//!
+//! A socket that is passed on stays one and the same queue in the kernel: whoever knocks is let in by either process,
+//! and nobody is turned away in between.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "read and written at the start, before anything is served, and by a thread of an upgrade's own"
+)]
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+};
+use serde_json::{Value, json};
+use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
+use std::mem::MaybeUninit;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+/// Set for a process that finds the old one's sockets at its standard input.
+pub(crate) const VARIABLE: &str = "FOREGATE_UPGRADE";
+
+/// What a new process says once it serves.
+pub(crate) const READY: &[u8] = b"ready\n";
+
+/// The form of what is passed on; processes of other forms don't take over from each other.
+const VERSION: u64 = 1;
+
+/// Sockets in one message: fewer than the kernel's limit, 253.
+const SOCKETS_PER_MESSAGE: usize = 64;
+
+/// Sockets that are taken over: more than any machine has workers times listeners.
+const SOCKETS_MAX: usize = 64 * 1024;
+
+/// Bytes of what is passed on beside the sockets.
+const STATE_BYTES_MAX: usize = 64 << 20;
+
+/// How long the old process may take to pass everything on.
+const RECEIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The name under which the admin API's socket is passed on, which no listener can have.
+pub(crate) const ADMIN: &str = "";
+
+/// A socket that listens, and what the configuration has it for.
+#[derive(Debug)]
+pub(crate) struct Passed {
+    /// The listener's name; `None` where only the address is known.
+    pub(crate) listener: Option<Box<str>>,
+    /// The address as the configuration has it.
+    pub(crate) asked: SocketAddr,
+    pub(crate) socket: TcpListener,
+}
+
+impl Passed {
+    /// The socket once more.
+    pub(crate) fn try_clone(&self) -> io::Result<Passed> {
+        Ok(Passed {
+            listener: self.listener.clone(),
+            asked: self.asked,
+            socket: self.socket.try_clone()?,
+        })
+    }
+}
+
+/// What there is to take over.
+#[derive(Debug, Default)]
+pub(crate) struct Inherited {
+    sockets: Vec<Passed>,
+    /// What was changed through the admin API.
+    pub(crate) wishes: Option<Value>,
+    /// Who waits to hear that this process serves.
+    predecessor: Option<UnixStream>,
+}
+
+impl Inherited {
+    /// What this process finds.
+    ///
+    /// # Errors
+    /// There is something, and it can't be taken over.
+    pub(crate) fn find() -> io::Result<Inherited> {
+        if std::env::var_os(VARIABLE).is_some() {
+            let stdin = io::stdin().as_fd().try_clone_to_owned()?;
+            return receive(UnixStream::from(stdin));
+        }
+        let mut found = Inherited::default();
+        let mut given = listenfd::ListenFd::from_env();
+        for at in 0..given.len() {
+            // Sockets of other kinds are of no use here.
+            if let Ok(Some(socket)) = given.take_tcp_listener(at) {
+                socket.set_nonblocking(true)?;
+                let asked = socket.local_addr()?;
+                found.sockets.push(Passed {
+                    listener: None,
+                    asked,
+                    socket,
+                });
+            }
+        }
+        Ok(found)
+    }
+
+    /// Takes the sockets of an address of a listener.
+    pub(crate) fn take(&mut self, listener: &str, address: SocketAddr) -> Vec<TcpListener> {
+        let (found, left) = std::mem::take(&mut self.sockets)
+            .into_iter()
+            .partition(|one| {
+                one.asked == address && one.listener.as_deref().is_none_or(|name| name == listener)
+            });
+        self.sockets = left;
+        found.into_iter().map(|one: Passed| one.socket).collect()
+    }
+
+    /// Tells the old process that this one serves. Sockets that nobody took are closed.
+    pub(crate) fn serve(self) -> io::Result<()> {
+        match self.predecessor {
+            Some(mut stream) => stream.write_all(READY),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Passes sockets on, and what no file keeps.
+pub(crate) fn pass(stream: &UnixStream, sockets: &[Passed], wishes: &Value) -> io::Result<()> {
+    let asked: Vec<Value> = sockets
+        .iter()
+        .map(|one| json!([one.listener, one.asked.to_string()]))
+        .collect();
+    let state = json!({ "version": VERSION, "sockets": asked, "endpoints": wishes }).to_string();
+    let length = (state.len() as u64).to_be_bytes();
+    let mut writer = stream;
+    writer.write_all(&length)?;
+    writer.write_all(state.as_bytes())?;
+    for some in sockets.chunks(SOCKETS_PER_MESSAGE) {
+        let fds: Vec<BorrowedFd<'_>> = some.iter().map(|one| one.socket.as_fd()).collect();
+        send(stream, &fds)?;
+    }
+    Ok(())
+}
+
+fn send(stream: &UnixStream, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(SOCKETS_PER_MESSAGE))];
+    let mut buffer = SendAncillaryBuffer::new(&mut space);
+    if !buffer.push(SendAncillaryMessage::ScmRights(fds)) {
+        return Err(io::Error::other("too many sockets for one message"));
+    }
+    // One byte goes with them, since nothing alone can't be sent.
+    let sent = sendmsg(
+        stream,
+        &[IoSlice::new(b".")],
+        &mut buffer,
+        SendFlags::NOSIGNAL,
+    )?;
+    match sent {
+        1 => Ok(()),
+        _ => Err(ErrorKind::WriteZero.into()),
+    }
+}
+
+fn receive(stream: UnixStream) -> io::Result<Inherited> {
+    stream.set_read_timeout(Some(RECEIVE_TIMEOUT))?;
+    let mut length = [0; 8];
+    (&stream).read_exact(&mut length)?;
+    let length = usize::try_from(u64::from_be_bytes(length)).unwrap_or(usize::MAX);
+    if length > STATE_BYTES_MAX {
+        return Err(invalid("more is passed on than can be taken over"));
+    }
+    let mut state = vec![0; length];
+    (&stream).read_exact(&mut state)?;
+    let mut state: Value = serde_json::from_slice(&state)?;
+    if state["version"] != VERSION {
+        return Err(invalid(
+            "the old process passes its sockets on in another form",
+        ));
+    }
+    let asked = addresses(&state["sockets"])?;
+    let mut found = Vec::new();
+    while found.len() < asked.len() {
+        let before = found.len();
+        receive_some(&stream, &mut found)?;
+        if found.len() == before || found.len() > asked.len() {
+            return Err(invalid("other sockets came than were announced"));
+        }
+    }
+    let mut sockets = Vec::new();
+    for ((listener, asked), fd) in asked.into_iter().zip(found) {
+        let socket = TcpListener::from(fd);
+        socket.set_nonblocking(true)?;
+        sockets.push(Passed {
+            listener,
+            asked,
+            socket,
+        });
+    }
+    Ok(Inherited {
+        sockets,
+        wishes: Some(state["endpoints"].take()),
+        predecessor: Some(stream),
+    })
+}
+
+fn addresses(listed: &Value) -> io::Result<Vec<(Option<Box<str>>, SocketAddr)>> {
+    let listed = listed.as_array().filter(|list| list.len() <= SOCKETS_MAX);
+    let listed = listed.ok_or_else(|| invalid("no list of sockets came"))?;
+    let parsed = listed.iter().map(|one| {
+        let address = one[1].as_str()?.parse().ok()?;
+        Some((one[0].as_str().map(Box::from), address))
+    });
+    parsed
+        .collect::<Option<Vec<_>>>()
+        .ok_or_else(|| invalid("a socket's address can't be read"))
+}
+
+fn receive_some(stream: &UnixStream, found: &mut Vec<OwnedFd>) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(SOCKETS_PER_MESSAGE))];
+    let mut buffer = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0];
+    let parts = &mut [IoSliceMut::new(&mut byte)];
+    let got = recvmsg(stream, parts, &mut buffer, RecvFlags::CMSG_CLOEXEC)?;
+    if got.bytes == 0 || got.flags.contains(ReturnFlags::CTRUNC) {
+        return Err(ErrorKind::UnexpectedEof.into());
+    }
+    for message in buffer.drain() {
+        if let RecvAncillaryMessage::ScmRights(fds) = message {
+            found.extend(fds);
+        }
+    }
+    Ok(())
+}
+
+fn invalid(why: &str) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpStream;
+
+    fn listener() -> Passed {
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        let asked = "127.0.0.1:0".parse().unwrap();
+        Passed {
+            listener: Some("public".into()),
+            asked,
+            socket,
+        }
+    }
+
+    #[test]
+    fn sockets_arrive_with_those_who_wait_at_them() {
+        let (old, new) = UnixStream::pair().unwrap();
+        // More than fit into one message.
+        let sockets: Vec<Passed> = (0..SOCKETS_PER_MESSAGE + 3).map(|_| listener()).collect();
+        let addresses: Vec<_> = sockets
+            .iter()
+            .map(|one| one.socket.local_addr().unwrap())
+            .collect();
+        let early: Vec<TcpStream> = addresses
+            .iter()
+            .map(|at| TcpStream::connect(at).unwrap())
+            .collect();
+        let wishes = json!({ "app": [] });
+        pass(&old, &sockets, &wishes).unwrap();
+        drop(sockets);
+        let mut inherited = receive(new).unwrap();
+        assert_eq!(inherited.wishes, Some(wishes));
+        let asked = "127.0.0.1:0".parse().unwrap();
+        assert!(inherited.take(ADMIN, asked).is_empty(), "another's");
+        let taken = inherited.take("public", asked);
+        assert_eq!(taken.len(), addresses.len());
+        assert!(inherited.take("public", asked).is_empty());
+        for ((socket, at), early) in taken.iter().zip(&addresses).zip(&early) {
+            assert_eq!(socket.local_addr().unwrap(), *at);
+            let (_, from) = socket.accept().unwrap();
+            assert_eq!(from, early.local_addr().unwrap());
+        }
+        inherited.serve().unwrap();
+        let mut told = [0; READY.len()];
+        (&old).read_exact(&mut told).unwrap();
+        assert_eq!(told, READY);
+    }
+
+    #[test]
+    fn another_form_and_a_broken_one_are_refused() {
+        for (state, sockets) in [
+            (json!({ "version": 2, "sockets": [] }), 0),
+            (json!({ "version": 1 }), 0),
+            (json!({ "version": 1, "sockets": [["a", "x"]] }), 1),
+            (
+                json!({ "version": 1, "sockets": [["a", "127.0.0.1:1"]] }),
+                2,
+            ),
+        ] {
+            let (old, new) = UnixStream::pair().unwrap();
+            let text = state.to_string();
+            (&old)
+                .write_all(&(text.len() as u64).to_be_bytes())
+                .unwrap();
+            (&old).write_all(text.as_bytes()).unwrap();
+            let held: Vec<Passed> = (0..sockets).map(|_| listener()).collect();
+            let fds: Vec<_> = held.iter().map(|one| one.socket.as_fd()).collect();
+            if !fds.is_empty() {
+                send(&old, &fds).unwrap();
+            }
+            assert_eq!(
+                receive(new).unwrap_err().kind(),
+                ErrorKind::InvalidData,
+                "{state}"
+            );
+        }
+        let (old, new) = UnixStream::pair().unwrap();
+        (&old).write_all(&u64::MAX.to_be_bytes()).unwrap();
+        assert_eq!(receive(new).unwrap_err().kind(), ErrorKind::InvalidData);
+    }
+}

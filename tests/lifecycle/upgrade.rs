@@ -1,0 +1,174 @@
+//! USR2 and `foregate upgrade`: another process of the program takes over.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
+use foregate_testkit::{
+    Backend, Echo, Gateway, RawClient, Signal, Successor, UpgradeEcho, eventually, foregate,
+};
+
+const PROXYING: &str =
+    "workers = 2\n[sites.\"*\"]\nupstream = \"app\"\n[upstreams.app]\nservers = [\"{backend}\"]\n";
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+fn gateway(backend: &Backend) -> Gateway {
+    Gateway::new(PROXYING)
+        .fill("backend", backend.address())
+        .start()
+}
+
+/// Has the process that answers at the admin listener replaced.
+fn upgrade(gateway: &Gateway) -> Successor {
+    let answer = gateway.admin_send("POST", "/upgrade", "");
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let pid = answer.json()["pid"]
+        .as_u64()
+        .and_then(|pid| pid.try_into().ok());
+    Successor::new(pid.expect("the answer names the new process"))
+}
+
+/// Requests on kept connections, one after the other, until `stop`; how many. Each must be answered.
+fn load(gateway: &Gateway, stop: &AtomicBool, answered: &AtomicU64) {
+    let mut client: Option<RawClient> = None;
+    while !stop.load(Ordering::Relaxed) {
+        let connection = client.get_or_insert_with(|| gateway.connect());
+        let response = connection.exchange(GET);
+        assert_eq!(response.status, 200);
+        answered.fetch_add(1, Ordering::Relaxed);
+        if response.says_close() {
+            client = None;
+        }
+    }
+}
+
+/// Ends the load also when a story fails.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn no_request_is_lost_while_processes_take_over() {
+    let backend = Backend::start(Echo);
+    let mut gateway = gateway(&backend);
+    let (stop, answered) = (AtomicBool::new(false), AtomicU64::new(0));
+    let mut processes = Vec::new();
+    thread::scope(|scope| {
+        let (gateway, stop, answered) = (&gateway, &stop, &answered);
+        let _stop = Stop(stop);
+        for _ in 0..4 {
+            scope.spawn(|| load(gateway, stop, answered));
+        }
+        for _ in 0..3 {
+            let before = answered.load(Ordering::Relaxed);
+            processes.push(upgrade(gateway));
+            eventually("requests are answered", || {
+                (answered.load(Ordering::Relaxed) > before + 200).then_some(())
+            });
+        }
+    });
+    assert_eq!(gateway.wait_exit().code(), Some(0), "the first one is done");
+    let last = processes.pop().expect("three took over");
+    for process in &processes {
+        eventually("one that was replaced has ended", || {
+            (!process.runs()).then_some(())
+        });
+    }
+    assert!(last.runs());
+    assert_eq!(gateway.get("a", "/").status, 200);
+    let log = gateway.stderr();
+    assert!(log.contains("a new process serves"), "{log}");
+    last.signal(Signal::Term);
+    eventually("the last one drains", || (!last.runs()).then_some(()));
+}
+
+#[test]
+fn a_waiting_connection_brings_its_next_request() {
+    let backend = Backend::start(Echo);
+    let gateway = gateway(&backend);
+    let mut client = gateway.connect();
+    assert!(!client.exchange(GET).says_close());
+    let _new = upgrade(&gateway);
+    let response = client.exchange(GET);
+    assert_eq!(response.status, 200);
+    assert!(
+        response.says_close(),
+        "and its client is told to connect anew"
+    );
+}
+
+#[test]
+fn a_tunnel_stays_where_it_is() {
+    let backend = Backend::start(UpgradeEcho);
+    let mut gateway = gateway(&backend);
+    let mut client = gateway.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n");
+    assert_eq!(client.try_head(false).map(|head| head.status), Ok(101));
+    let _new = upgrade(&gateway);
+    client.send("still there?");
+    assert_eq!(client.connection().take(12), Ok(b"still there?".to_vec()));
+    assert!(!gateway.has_ended());
+    drop(client);
+    assert_eq!(gateway.wait_exit().code(), Some(0));
+}
+
+#[test]
+fn what_does_not_come_up_changes_nothing() {
+    let backend = Backend::start(Echo);
+    let mut gateway = gateway(&backend);
+    let mut client = gateway.connect();
+    assert_eq!(client.exchange(GET).status, 200);
+    let good = std::fs::read_to_string(gateway.config_path()).expect("the configuration is there");
+    std::fs::write(gateway.config_path(), "[sites.\"*\"]\nupstraem = \"app\"\n")
+        .expect("the configuration can be broken");
+    let answer = gateway.admin_send("POST", "/upgrade", "");
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.json()["error"], "upgrade-failed");
+    let log = gateway.wait_stderr("the upgrade failed, this process goes on");
+    assert!(log.contains("upstraem"), "the new process said why: {log}");
+    let kept = client.exchange(GET);
+    assert_eq!((kept.status, kept.says_close()), (200, false));
+    assert_eq!(gateway.get("a", "/").status, 200);
+    // And once it is mended, it works.
+    std::fs::write(gateway.config_path(), good).expect("the configuration can be mended");
+    let new = upgrade(&gateway);
+    assert!(client.exchange(GET).says_close());
+    assert_eq!(gateway.wait_exit().code(), Some(0));
+    assert!(new.runs());
+}
+
+#[test]
+fn the_signal_and_the_command_do_it_too() {
+    let backend = Backend::start(Echo);
+    let mut gateway = gateway(&backend);
+    gateway.signal(Signal::Usr2);
+    let log = gateway.wait_stderr("a new process serves, this one drains");
+    let first = pid_in(&log).map(Successor::new).expect("the log names it");
+    assert_eq!(gateway.wait_exit().code(), Some(0));
+    assert!(first.runs());
+    let admin = gateway.listener("admin").to_string();
+    let run = foregate(&["upgrade", "--admin", &admin]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let pid = run
+        .stdout
+        .split(' ')
+        .nth(1)
+        .and_then(|pid| pid.parse().ok());
+    let second = Successor::new(pid.expect("the command names it"));
+    assert!(second.runs());
+    eventually("the first one has ended", || (!first.runs()).then_some(()));
+    assert_eq!(gateway.get("a", "/").status, 200);
+}
+
+fn pid_in(log: &str) -> Option<u32> {
+    let (_, behind) = log.split_once("this one drains")?;
+    let digits = behind.split_once("pid=")?.1;
+    let end = digits
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(digits.len());
+    digits[..end].parse().ok()
+}
