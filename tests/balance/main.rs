@@ -3,6 +3,7 @@
 mod hashing;
 mod latency;
 mod levels;
+mod mirror;
 mod split;
 mod sticky;
 

@@ -114,11 +114,11 @@ fn forged_and_foreign_cookies_are_ignored_with_a_reason() {
     let lines = gateway.raw_log_lines(6);
     let forged = lines
         .iter()
-        .filter(|line| line.starts_with("round-robin forged 127."));
+        .filter(|line| line.starts_with("least-requests forged 127."));
     assert_eq!(forged.count(), 5, "{lines:?}");
     let mut new = lines
         .iter()
-        .filter(|line| line.starts_with("round-robin new 127."));
+        .filter(|line| line.starts_with("least-requests new 127."));
     assert!(new.next().is_some(), "{lines:?}");
 }
 

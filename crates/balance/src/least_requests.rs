@@ -1,8 +1,11 @@
 //! Least requests: the endpoint with the fewest requests in flight for its weight.
 //!
-//! Looks at all of them up to [`SCAN_MAX`], from a start that moves on with every pick, so that equals take turns.
+//! Looks at all of them up to [`SCAN_MAX`], from a start that moves on with every pick, so that equals take turns; where
+//! weights differ, equals are drawn by weight, so that weights count in quiet times, too.
 //! Beyond that at a sample of [`SAMPLE`], which finds an endpoint among the least loaded few percent and keeps a pick
 //! from touching a thousand cache lines.
+
+use std::cmp::Ordering::{Equal, Greater, Less};
 
 use crate::candidates::{Candidates, Draws};
 
@@ -15,14 +18,18 @@ const SAMPLE: usize = 16;
 #[derive(Debug)]
 pub(crate) struct LeastRequests {
     start: usize,
+    /// All have the same weight.
+    is_uniform: bool,
 }
 
 impl LeastRequests {
-    pub(crate) fn new(count: usize, worker_seed: u64) -> LeastRequests {
+    pub(crate) fn new(weights: &[u32], worker_seed: u64) -> LeastRequests {
+        let count = weights.len();
         // As in round robin: the reversed bits spread small numbers over the whole.
         let fraction = u64::from((worker_seed as u32).reverse_bits());
         LeastRequests {
             start: ((fraction * count as u64) >> 32) as usize,
+            is_uniform: weights.windows(2).all(|pair| pair[0] == pair[1]),
         }
     }
 
@@ -33,29 +40,46 @@ impl LeastRequests {
     ) -> Option<usize> {
         let count = candidates.count();
         if count > SCAN_MAX {
-            let sample = (0..SAMPLE).map(|_| random.below(count as u64) as usize);
+            let mut sample = [0; SAMPLE];
+            sample.fill_with(|| random.below(count as u64) as usize);
             // An unlucky sample of unavailable ones is followed by a look at all.
-            if let Some(picked) = least(candidates, sample) {
+            if let Some(picked) = self.least(candidates, sample.into_iter(), random) {
                 return Some(picked);
             }
         }
         let start = self.start.min(count);
-        let picked = least(candidates, (start..count).chain(0..start))?;
+        let picked = self.least(candidates, (start..count).chain(0..start), random)?;
         // Equals behind the picked one come next.
         self.start = if picked + 1 < count { picked + 1 } else { 0 };
         Some(picked)
     }
-}
 
-/// The first of the least loaded available ones.
-fn least(candidates: &Candidates<'_>, indexes: impl Iterator<Item = usize>) -> Option<usize> {
-    indexes
-        .filter(|index| candidates.is_available(*index))
-        .reduce(|best, index| {
-            if candidates.is_less_loaded(index, best) {
-                index
-            } else {
-                best
+    /// One of the least loaded available ones: the first, or one drawn by weight where weights differ.
+    fn least(
+        &self,
+        candidates: &Candidates<'_>,
+        indexes: impl Iterator<Item = usize>,
+        random: &mut Draws,
+    ) -> Option<usize> {
+        let mut best: Option<usize> = None;
+        let mut weight_of_equals = 0;
+        for index in indexes.filter(|index| candidates.is_available(*index)) {
+            let weight = u64::from(candidates.weights[index]);
+            match best.map_or(Less, |best| candidates.compare_load(index, best)) {
+                Less => {
+                    best = Some(index);
+                    weight_of_equals = weight;
+                }
+                Equal if !self.is_uniform => {
+                    weight_of_equals += weight;
+                    // Each replaces those before by its share of all so far.
+                    if random.below(weight_of_equals) < weight {
+                        best = Some(index);
+                    }
+                }
+                Equal | Greater => {}
             }
-        })
+        }
+        best
+    }
 }

@@ -238,7 +238,7 @@ impl State {
                 State::RoundRobin(RoundRobin::new(&level.weights, worker_seed))
             }
             Algorithm::LeastRequests => {
-                State::LeastRequests(LeastRequests::new(level.endpoints.len(), worker_seed))
+                State::LeastRequests(LeastRequests::new(&level.weights, worker_seed))
             }
             Algorithm::PowerOfTwo => State::PowerOfTwo,
             Algorithm::PeakEwma => State::PeakEwma,
@@ -510,3 +510,6 @@ fn empty(subset: u32) -> NoEndpoint {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod spread;

@@ -29,7 +29,7 @@ mod upstream_tls;
 
 pub use access_log::{AccessLog, LogField, LogFormat, LogTarget};
 pub use acme::{Acme, Challenge, Dns, DnsProvider, Eab, OnDemand};
-pub use action::{Action, HostHeader, Proxy, Redirect, Respond, Rewrite, Target, Timeouts};
+pub use action::{Action, HostHeader, Mirror, Proxy, Redirect, Respond, Rewrite, Target, Timeouts};
 pub use admin::Admin;
 pub use balancing::{Balance, FitMin, HashBy};
 pub use client::{BodyRate, Client, Http2};

@@ -210,8 +210,10 @@ async fn ask<C: Client>(
     let upgrade = exchange.upgrade.as_ref().map(|at| request.fields.at(at));
     let limits = &upstream.call_limits;
     let mut call = Call::start(connection, request, target, length, upgrade, limits);
-    client.allow_pipes(call.takes_pipes());
-    let upload = if length.is_empty() {
+    // What is copied can't stay in the kernel.
+    let copy = exchange.copy.take();
+    client.allow_pipes(call.takes_pipes() && copy.is_none());
+    let mut upload = if length.is_empty() {
         call.end(None);
         Upload::none()
     } else if exchange.expects_continue {
@@ -219,6 +221,7 @@ async fn ask<C: Client>(
     } else {
         Upload::default()
     };
+    upload.copy = copy;
     let mut asked = Heard {
         call,
         head: ResponseHead::default(),
@@ -233,7 +236,7 @@ async fn ask<C: Client>(
             Ok(asked)
         }
         Err(reason) => Err(Unheard {
-            reason,
+            reason: asked.give_back(exchange, reason),
             untouched: !asked.call.has_received() && !asked.upload.begun,
             unprocessed: asked.call.is_unprocessed() && !asked.upload.begun,
         }),
@@ -241,6 +244,14 @@ async fn ask<C: Client>(
 }
 
 impl Heard {
+    /// A copy of the request waits for the next attempt, if there may be one.
+    fn give_back(&mut self, exchange: &Exchange, reason: Reason) -> Reason {
+        if !self.upload.begun {
+            exchange.copy.set(self.upload.copy.take());
+        }
+        reason
+    }
+
     /// Sends the request on and reads the answer, up to its final head.
     fn poll<C: Client>(
         &mut self,

@@ -1,5 +1,6 @@
 //! What is known of one exchange, from its first step to its log line.
 
+use crate::mirror::Pending;
 use crate::plan::Plan;
 use crate::session::Session;
 use crate::{Road, describe};
@@ -8,6 +9,7 @@ use foregate_message::{BodyLength, FieldId, Fields, Peer, Reason, RequestHead, p
 use foregate_policy::request_id::RequestId;
 use foregate_telemetry::clock::Moment;
 use foregate_upstream::Pool;
+use std::cell::Cell;
 use std::net::IpAddr;
 use std::ops::Range;
 use std::rc::Rc;
@@ -27,8 +29,10 @@ pub struct Request<'a> {
     pub at: Moment,
 }
 
+/// What is chosen by the copy of a request: not a target, but the mirror.
+pub(crate) const MIRRORED: u32 = u32::MAX;
+
 /// One exchange.
-#[derive(Debug)]
 pub(crate) struct Exchange {
     /// The configuration that it began with and ends with.
     pub(crate) plan: Rc<Plan>,
@@ -53,7 +57,7 @@ pub(crate) struct Exchange {
     pub(crate) target: Option<Vec<u8>>,
     /// The route's number in the plan.
     pub(crate) route: Option<u32>,
-    /// Which of the route's targets takes it.
+    /// Which of the route's targets takes it; [`MIRRORED`] for a copy.
     pub(crate) chosen: u32,
     /// The hash of what its upstream places it by.
     pub(crate) key: Option<u64>,
@@ -61,6 +65,8 @@ pub(crate) struct Exchange {
     pub(crate) session: Option<Session>,
     /// How the last endpoint was picked.
     pub(crate) pick: Option<Pick>,
+    /// A copy of it for another upstream, that waits for the body.
+    pub(crate) copy: Cell<Option<Box<Pending>>>,
     /// The endpoint that answered or failed last.
     pub(crate) endpoint: Option<Rc<Pool>>,
     pub(crate) tries: u32,
@@ -96,6 +102,7 @@ impl Exchange {
             key: None,
             session: None,
             pick: None,
+            copy: Cell::new(None),
             endpoint: None,
             tries: 0,
             upstream_micros: None,

@@ -21,6 +21,7 @@ mod describe;
 mod download;
 mod exchange;
 mod forward;
+mod mirror;
 mod passage;
 mod patience;
 mod plan;
@@ -47,7 +48,7 @@ use foregate_telemetry::log::LogWriter;
 use foregate_telemetry::metrics::Shard;
 use random::Random;
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 /// One worker's road: what all of its exchanges share.
@@ -58,6 +59,10 @@ pub struct Road {
     log: RefCell<LogWriter>,
     random: Random,
     certificates: Arc<dyn Certificates>,
+    /// Copies of requests that are under way.
+    mirrors: Rc<Cell<u32>>,
+    /// Itself, for what outlives a request.
+    own: Weak<Road>,
     /// Set when nothing is waited for any more.
     cut: Rc<Cell<bool>>,
 }
@@ -70,15 +75,22 @@ impl Road {
         log: LogWriter,
         certificates: Arc<dyn Certificates>,
         seed: u64,
-    ) -> Road {
-        Road {
+    ) -> Rc<Road> {
+        Rc::new_cyclic(|own| Road {
+            mirrors: Rc::default(),
+            own: Weak::clone(own),
             plan: RefCell::new(plan),
             shard,
             log: RefCell::new(log),
             random: Random::new(seed),
             certificates,
             cut: Rc::default(),
-        }
+        })
+    }
+
+    /// Itself, unless it is coming to its end.
+    fn own(&self) -> Option<Rc<Road>> {
+        self.own.upgrade()
     }
 
     /// The plan in force.
@@ -162,6 +174,10 @@ impl Exchange {
         client: &mut C,
         head: &mut RequestHead,
     ) -> Result<Reason, Reason> {
+        let plan = Rc::clone(&self.plan);
+        if let Some(mirror) = &self.proxy(&plan).mirror {
+            mirror::begin(self, mirror, road, client.peer(), head);
+        }
         let mut answer = forward::forward(self, road, client, head).await?;
         shape::shape(self, client.peer(), head, &mut answer);
         relay::relay(self, client, answer).await

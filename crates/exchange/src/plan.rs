@@ -340,7 +340,12 @@ impl Exchange {
     /// Where the request goes.
     #[inline]
     pub(crate) fn destination<'p>(&self, plan: &'p Plan) -> &'p TargetPlan {
-        &self.proxy(plan).targets[self.chosen as usize]
+        let proxy = self.proxy(plan);
+        match (proxy.targets.get(self.chosen as usize), &proxy.mirror) {
+            (Some(target), _) => target,
+            (None, Some(mirror)) => &mirror.target,
+            (None, None) => unreachable!("only copies choose no target, and only of mirrors"),
+        }
     }
 
     /// What header rules and redirects may name. Copies, as rules change the fields that they are read from.

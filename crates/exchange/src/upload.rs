@@ -1,5 +1,6 @@
 //! The request's body, from the client to the backend.
 
+use crate::mirror::Pending;
 use foregate_message::{Client, Frame, Reason};
 use foregate_telemetry::clock::{Deadline, now};
 use foregate_upstream::{Call, SendOutcome};
@@ -17,6 +18,8 @@ pub(crate) struct Upload {
     /// A tunnel's backend is still to be told that the client has finished.
     shutdown_owed: bool,
     tunnel: bool,
+    /// A copy of the request, which the body goes into as well.
+    pub(crate) copy: Option<Box<Pending>>,
     /// By when the body is sent even though the backend has not said that it wants it.
     hold: Option<Deadline>,
     /// Whether any of it was taken from the client, after which the request can't be sent again.
@@ -68,6 +71,19 @@ impl Upload {
         self.tunnel = true;
     }
 
+    #[cold]
+    fn copy(&mut self, frame: &Frame) {
+        let Some(copy) = self.copy.take() else {
+            return;
+        };
+        match frame {
+            Frame::Data(data) => self.copy = copy.take(data.as_slice()),
+            // Nobody was allowed to send such.
+            Frame::Piped(_) => {}
+            Frame::Trailers(_) | Frame::End => copy.finish(),
+        }
+    }
+
     /// Moves what there is. Ready once all has left; pending on either side otherwise.
     ///
     /// # Errors
@@ -105,6 +121,9 @@ impl Upload {
                 }
             };
             self.moved += 1;
+            if self.copy.is_some() {
+                self.copy(&frame);
+            }
             match frame {
                 Frame::Data(data) => call.send(data),
                 Frame::Piped(piped) => call.send_piped(piped),

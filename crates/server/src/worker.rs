@@ -172,13 +172,7 @@ async fn run(
     let log = log.expect("the first update names the log");
     let shop = Rc::new(Shop {
         worker: Worker::new(client_limits(&parts.snapshot.client), registry, !random),
-        road: Rc::new(Road::new(
-            plan,
-            Arc::clone(&shard),
-            log,
-            certificates,
-            random,
-        )),
+        road: Road::new(plan, Arc::clone(&shard), log, certificates, random),
         shard,
         listeners: RefCell::default(),
         seed,

@@ -3,7 +3,7 @@
 mod balancing;
 mod tls;
 
-pub use balancing::{CandidateNote, ProxyNote, SplitNote};
+pub use balancing::{CandidateNote, MirrorNote, ProxyNote, SplitNote};
 
 use crate::plan::{Action, ListenerPlan, ModePlan, ProxyPlan, RoutePlan, Snapshot};
 use foregate_balance::{Endpoint, Need, Picker, Roster, Spill, Tried};
@@ -516,6 +516,7 @@ impl Road<'_> {
                 .collect(),
             split,
             hash_by: by.map(RequestKey::describe),
+            mirror: balancing::mirror(self.snapshot, proxy),
             sticky: upstream
                 .sticky
                 .as_ref()

@@ -27,15 +27,15 @@ mod tests;
 pub use compile::{compile, compile_after};
 pub use diff::{Change, EndpointKey, ListenerChange, diff};
 pub use explain::{
-    CandidateNote, Explanation, Inquiry, InquiryError, Outcome, PathNote, ProxyNote, SkippedNote,
-    SplitNote, TlsNote, explain,
+    CandidateNote, Explanation, Inquiry, InquiryError, MirrorNote, Outcome, PathNote, ProxyNote,
+    SkippedNote, SplitNote, TlsNote, explain,
 };
 pub use plan::{
     AccessLogPlan, AcmePlan, Action, CertificateFiles, CertificatePlan, ClientCertificatePlan,
     ClientPlan, DiscoveryPlan, DnsPlan, DnsProviderPlan, EndpointPlan, HstsPlan, Http2Plan,
-    HttpsRedirect, ListenerPlan, LogTarget, ModePlan, OnDemandPlan, ProtocolPlan, ProxyPlan,
-    RoutePlan, SecretText, SitePlan, SiteTlsPlan, Snapshot, SniRoutes, SourcePlan, SplitPlan,
-    StickyPlan, TargetPlan, TimeoutPlan, TlsPlan, UpstreamPlan, UpstreamTlsPlan,
+    HttpsRedirect, ListenerPlan, LogTarget, MirrorPlan, ModePlan, OnDemandPlan, ProtocolPlan,
+    ProxyPlan, RoutePlan, SecretText, SitePlan, SiteTlsPlan, Snapshot, SniRoutes, SourcePlan,
+    SplitPlan, StickyPlan, TargetPlan, TimeoutPlan, TlsPlan, UpstreamPlan, UpstreamTlsPlan,
 };
 
 /// The levels of the process' own log, as [`Snapshot::log_level`] has them.

@@ -201,6 +201,8 @@ pub struct ProxyPlan {
     pub targets: Box<[TargetPlan]>,
     /// How several targets share the requests.
     pub split: Option<SplitPlan>,
+    /// Who gets copies.
+    pub mirror: Option<MirrorPlan>,
     /// What happens to the path.
     pub rewrite: Rewrite,
     /// Rules for the request's fields.
@@ -227,6 +229,19 @@ pub struct SplitPlan {
     pub weights: Box<[u32]>,
     /// What decides; drawn at random otherwise.
     pub by: Option<RequestKey>,
+}
+
+/// Copies of requests.
+#[derive(Clone, Debug)]
+pub struct MirrorPlan {
+    /// Who gets them.
+    pub target: TargetPlan,
+    /// Percent of the requests.
+    pub share_percent: u32,
+    /// Bytes of a body that is copied.
+    pub body_bytes_max: usize,
+    /// Copies of a worker that may be under way.
+    pub requests_max: u32,
 }
 
 /// How long a backend may take; `None` is for ever.

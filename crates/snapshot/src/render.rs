@@ -211,6 +211,13 @@ fn fmt_balancing(proxy: &ProxyNote, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     for candidate in &proxy.candidates {
         line(f, "", &candidate_line(candidate, proxy))?;
     }
+    if let Some(mirror) = &proxy.mirror {
+        let said = format!(
+            "{} % of the requests, bodies up to {} bytes, to {}",
+            mirror.share_percent, mirror.body_bytes_max, mirror.upstream
+        );
+        line(f, "mirror", &said)?;
+    }
     Ok(())
 }
 

@@ -197,6 +197,10 @@ fn plan(
         settings::Action::Proxy(proxy) => Action::Proxy(Box::new(ProxyPlan {
             targets: upstreams.targets(proxy)?,
             split: targets::split(proxy),
+            mirror: match &proxy.mirror {
+                Some(mirror) => Some(upstreams.mirror(mirror)?),
+                None => None,
+            },
             rewrite: Rewrite::compile(&rewrite(&proxy.rewrite)).map_err(at_route)?,
             request_rules: header_rules(&route.request_headers).map_err(at_route)?,
         })),

@@ -1,12 +1,17 @@
-//! Where routes send their requests: targets, subsets, splits.
+//! Where routes send their requests: targets, subsets, splits, mirrors.
 
-use crate::plan::{SplitPlan, TargetPlan, UpstreamPlan};
+use crate::compile::size;
+use crate::plan::{MirrorPlan, SplitPlan, TargetPlan, UpstreamPlan};
 use crate::upstreams;
 use foregate_balance::Subset;
-use foregate_config::settings::{Action, HostHeader, Proxy, Target};
+use foregate_config::settings::{Action, HostHeader, Mirror, Proxy, Target};
 use foregate_config::{Code, Diagnostic, Settings};
 use foregate_policy::host_header::HostRule;
 use std::collections::HashMap;
+use std::time::Duration;
+
+/// How long a copy of a request may take where its upstream does not say: nobody waits for it, so nobody would end it.
+const MIRROR_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The upstreams that targets name.
 pub(crate) struct Upstreams<'u> {
@@ -61,6 +66,18 @@ impl<'u> Upstreams<'u> {
             .iter()
             .map(|target| self.target(target))
             .collect()
+    }
+
+    /// Who gets copies of a route's requests.
+    pub(crate) fn mirror(&self, mirror: &Mirror) -> Result<MirrorPlan, Box<Diagnostic>> {
+        let mut target = self.target(&mirror.target)?;
+        target.timeouts.request.get_or_insert(MIRROR_TIMEOUT);
+        Ok(MirrorPlan {
+            target,
+            share_percent: u32::from(mirror.share_percent),
+            body_bytes_max: size(mirror.body_bytes_max),
+            requests_max: mirror.requests_max,
+        })
     }
 }
 

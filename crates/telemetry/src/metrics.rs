@@ -33,7 +33,7 @@ mod scrape;
 mod shard;
 mod totals;
 
-pub use balancing::{BalancingCells, PICKS_ASIDE, SESSIONS};
+pub use balancing::{BalancingCells, Mirrored, PICKS_ASIDE, SESSIONS};
 pub use cell::{Counter, Level};
 pub use exposition::{CONTENT_TYPE, Exposition, Family, Kind};
 pub use histogram::{Histogram, HistogramSnapshot};

@@ -203,7 +203,11 @@ proptest! {
 #[test]
 fn weights_are_respected() {
     let weights = [1, 2, 3, 4];
-    for algorithm in [Algorithm::RoundRobin, Algorithm::Random] {
+    for algorithm in [
+        Algorithm::RoundRobin,
+        Algorithm::LeastRequests,
+        Algorithm::Random,
+    ] {
         let mut picker = picker_of(algorithm, &endpoints(&weights), 0);
         for (count, weight) in counts(&mut picker, 10_000, 5).into_iter().zip(weights) {
             let expected = u64::from(weight) * 1_000;

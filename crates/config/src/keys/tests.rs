@@ -121,6 +121,10 @@ fn configuration(heading: &str, section: Value) -> Value {
             let target = merged(json!({ "upstream": "app" }), section);
             route = json!({ "split": [target, { "upstream": "other" }] });
         }
+        "mirror = { ... }" => {
+            let mirror = merged(json!({ "upstream": "app" }), section);
+            route = json!({ "upstream": "other", "mirror": mirror });
+        }
         "request_headers = { ... }" => route["request_headers"] = section,
         "[sites.\"<host>\".routes.timeouts]" => route["timeouts"] = section,
         "[upstreams.<name>]" => app = upstream(section),
@@ -276,6 +280,7 @@ fn in_place(heading: &str, key: &str, value: Value) -> Option<Value> {
         ("[[sites.\"<host>\".routes]]", "split_by") => {
             json!({ "split": [{ "upstream": "app" }], key: value })
         }
+        ("[[sites.\"<host>\".routes]]", "mirror") => json!({ "upstream": "other", key: value }),
         ("[[sites.\"<host>\".routes]]", "upstream") => json!({ "upstream": value }),
         ("[[sites.\"<host>\".routes]]", "path") => json!({ "path": value, "upstream": "app" }),
         ("[[sites.\"<host>\".routes]]", _) => {

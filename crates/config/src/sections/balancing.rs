@@ -39,7 +39,7 @@ pub(super) const BALANCE: Key = key(
             "by `hash_by`, by Maglev's table: shares are more even, a few more keys move",
         ),
     ]),
-    Default::Text("round-robin"),
+    Default::Text("least-requests"),
     "How a backend is chosen.",
 );
 

@@ -79,6 +79,7 @@ pub(super) static SECTION: Section = Section {
             "Action: send the requests to several upstreams or subsets, each a part by its weight.",
         ),
         targets::SPLIT_BY,
+        targets::MIRROR,
         key(
             "redirect",
             Kind::Table(&responses::REDIRECT),
@@ -139,8 +140,9 @@ pub(super) static SECTION: Section = Section {
 };
 
 /// Keys that say how a request is sent to a backend.
-const PROXY_KEYS: [&str; 6] = [
+const PROXY_KEYS: [&str; 7] = [
     "subset",
+    "mirror",
     "strip_prefix",
     "replace_path",
     "host",
@@ -270,9 +272,13 @@ fn action(
     }
     let mut targets = targets_of(fields, upstream, split, surroundings, report);
     targets::overrule(fields, &mut targets, report);
+    let mirror = fields
+        .entry("mirror")
+        .and_then(|entry| targets::mirror(entry, &targets, surroundings, report));
     Action::Proxy(Proxy {
         targets,
         split_by,
+        mirror,
         rewrite,
     })
 }

@@ -177,6 +177,7 @@ pub(crate) fn proxy_to(upstream: &Upstream) -> Proxy {
     Proxy {
         targets: vec![target],
         split_by: None,
+        mirror: None,
         rewrite: Rewrite::Keep,
     }
 }

@@ -1,4 +1,4 @@
-//! Where a route sends its requests: `upstream` with `subset`, or `split` among several.
+//! Where a route sends its requests: `upstream` with `subset`, or `split` among several; and `mirror`.
 
 use super::balancing;
 use super::proxying;
@@ -7,8 +7,8 @@ use super::sites::Surroundings;
 use crate::Origin;
 use crate::diagnostic::{Code, Diagnostic, Report};
 use crate::fields::Fields;
-use crate::keys::{self, Default, Key, Kind, Section, key};
-use crate::settings::{HashBy, Target, Upstream};
+use crate::keys::{self, Default, Key, Kind, SIZE_32, Section, key};
+use crate::settings::{HashBy, Mirror, Target, Upstream};
 use crate::tree::Entry;
 
 const LABELS: Kind = Kind::Map(&keys::NAME, &Kind::Text(&keys::LABEL));
@@ -26,6 +26,13 @@ pub(super) const SPLIT_BY: Key = key(
     Default::Absent("drawn at random for each request"),
     "With `split`: what decides which target a request goes to, in the forms of an upstream's `hash_by`, so that the same \
      client stays with the same target. Requests without it are drawn.",
+);
+
+pub(super) const MIRROR: Key = key(
+    "mirror",
+    Kind::Table(&MIRROR_SECTION),
+    Default::Absent("nothing is mirrored"),
+    "Sends copies of requests to another upstream, whose answers are thrown away. Nothing waits for them.",
 );
 
 pub(super) static SPLIT_SECTION: Section = Section {
@@ -49,6 +56,45 @@ pub(super) static SPLIT_SECTION: Section = Section {
             "Its share of the requests relative to the other targets'; 0 for none.",
         ),
         SUBSET,
+    ],
+};
+
+pub(super) static MIRROR_SECTION: Section = Section {
+    heading: "mirror = { ... }",
+    doc: "Copies of requests for another upstream. Upgrades are not copied, and neither is a request whose body is too large \
+          or for which too many copies are under way; `foregate_mirrored_total` counts each outcome. A copy has a minute where its upstream sets no `request` timeout.",
+    keys: &[
+        key(
+            "upstream",
+            Kind::Text(&keys::NAME),
+            Default::Required,
+            "The upstream that gets the copies; not the route's own.",
+        ),
+        key(
+            "share",
+            Kind::Integer { min: 1, max: 100 },
+            Default::Integer(100),
+            "Percent of the requests that are copied.",
+        ),
+        key(
+            "body_bytes_max",
+            Kind::Size {
+                max: SIZE_32,
+                off: false,
+            },
+            Default::Text("64KiB"),
+            "Bytes of a body that is copied. Requests with a larger one are not.",
+        ),
+        key(
+            "requests_max",
+            Kind::Count {
+                min: 1,
+                max: 100_000,
+                off: false,
+            },
+            Default::Integer(100),
+            "Copies of a worker that may be under way. Beyond it requests are not copied.",
+        ),
     ],
 };
 
@@ -163,6 +209,49 @@ pub(super) fn split_by(fields: &Fields<'_>, report: &mut Report) -> Option<HashB
     }
     let text = crate::scalar::text(&entry.node, report)?;
     balancing::hash_by(text, entry.node.origin, report)
+}
+
+/// What is mirrored, for a route with these targets.
+pub(super) fn mirror(
+    entry: &Entry,
+    targets: &[Target],
+    surroundings: &mut Surroundings<'_>,
+    report: &mut Report,
+) -> Option<Box<Mirror>> {
+    let fields = Fields::open(&MIRROR_SECTION, &entry.node, entry.key_origin, report);
+    let name = fields.require("upstream", "\"shadow\"", report);
+    let share = fields.integer("share", report);
+    let mirror = name.map(|name| {
+        let upstream = surroundings.upstream(name, report);
+        Box::new(Mirror {
+            target: target(upstream, 1, name.node.origin, None, report),
+            share_percent: u8::try_from(share).unwrap_or(100),
+            body_bytes_max: fields.size("body_bytes_max", report),
+            requests_max: fields.count("requests_max", report),
+        })
+    });
+    if name.is_none() {
+        fields.entry("body_bytes_max");
+        fields.entry("requests_max");
+    }
+    fields.finish();
+    if let Some(mirror) = &mirror
+        && let Some(own) = targets
+            .iter()
+            .find(|own| own.upstream == mirror.target.upstream)
+        && !own.upstream.is_empty()
+    {
+        report.push(
+            Diagnostic::new(
+                Code::ConflictingKeys,
+                mirror.target.origin,
+                "the route's own upstream would get every request twice",
+            )
+            .related(own.origin, "the requests go here already")
+            .help("mirror to another upstream"),
+        );
+    }
+    mirror
 }
 
 /// The route's own timeouts and `host`, which hold for all of its targets.

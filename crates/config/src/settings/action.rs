@@ -23,6 +23,8 @@ pub struct Proxy {
     pub targets: Vec<Target>,
     /// What decides which of several targets takes a request; drawn at random otherwise.
     pub split_by: Option<HashBy>,
+    /// Who gets copies of the requests.
+    pub mirror: Option<Box<Mirror>>,
     /// What happens to the path.
     pub rewrite: Rewrite,
 }
@@ -42,6 +44,19 @@ pub struct Target {
     pub timeouts: Timeouts,
     /// Where it was written.
     pub origin: Origin,
+}
+
+/// Copies of requests for another upstream.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mirror {
+    /// Who gets them.
+    pub target: Target,
+    /// Percent of the requests.
+    pub share_percent: u8,
+    /// Bytes of a body that is copied.
+    pub body_bytes_max: u32,
+    /// Copies of a worker that may be under way.
+    pub requests_max: u32,
 }
 
 /// What happens to the path of a proxied request; the query always stays.

@@ -1,7 +1,7 @@
 //! Which target takes a request, and what is told of its choice.
 
 use super::Road;
-use crate::plan::{EndpointPlan, ProxyPlan, TargetPlan, UpstreamPlan};
+use crate::plan::{EndpointPlan, ProxyPlan, Snapshot, TargetPlan, UpstreamPlan};
 use foregate_balance::{Endpoint, Member, hash, split};
 use foregate_policy::request_key::{Keyed, RequestKey};
 use serde::Serialize;
@@ -30,6 +30,8 @@ pub struct ProxyNote {
     pub sticky: Option<String>,
     /// The labels that an endpoint must have: `version=v2`.
     pub subset: Vec<String>,
+    /// Who gets copies.
+    pub mirror: Option<MirrorNote>,
     /// Why the one that is picked is picked, by the stable name.
     pub picked_because: Option<&'static str>,
     /// Whether others were to have the request first: `other-zone` or `backup`.
@@ -80,6 +82,27 @@ pub struct SplitNote {
     pub by: String,
     /// The request does not have the key, so that it was drawn.
     pub drawn: bool,
+}
+
+/// Who gets copies of a route's requests.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct MirrorNote {
+    /// The name of the upstream.
+    pub upstream: String,
+    /// Percent of the requests.
+    pub share_percent: u32,
+    /// Bytes of a body that is copied.
+    pub body_bytes_max: usize,
+}
+
+pub(super) fn mirror(snapshot: &Snapshot, proxy: &ProxyPlan) -> Option<MirrorNote> {
+    let mirror = proxy.mirror.as_ref()?;
+    let upstream = &snapshot.upstreams[mirror.target.upstream as usize];
+    Some(MirrorNote {
+        upstream: upstream.name.to_string(),
+        share_percent: mirror.share_percent,
+        body_bytes_max: mirror.body_bytes_max,
+    })
 }
 
 impl Road<'_> {

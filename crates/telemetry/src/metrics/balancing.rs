@@ -18,17 +18,41 @@ pub const PICKS_ASIDE: [&str; 6] = [
     "backup",
 ];
 
+/// What became of the copy of a request. Names are stable: metrics carry them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Mirrored {
+    /// It was answered.
+    Answered,
+    /// It could not be sent, or its answer did not come whole.
+    Failed,
+    /// There is none: the body is larger than what is copied.
+    BodyTooLarge,
+    /// There is none: as many as may be were under way.
+    TooMany,
+}
+
+impl Mirrored {
+    const NAMES: [&str; 4] = ["answered", "failed", "body-too-large", "too-many"];
+}
+
 /// A worker's counts.
 #[derive(Debug, Default)]
 pub struct BalancingCells {
     sessions: [Counter; SESSIONS.len()],
     picks_aside: [Counter; PICKS_ASIDE.len()],
+    mirrored: [Counter; Mirrored::NAMES.len()],
 }
 
 impl BalancingCells {
     /// Counts a request with a session, by the number of its name in [`SESSIONS`].
     pub fn session(&self, number: usize) {
         self.sessions[number.min(SESSIONS.len() - 1)].one();
+    }
+
+    /// Counts the copy of a request.
+    pub fn mirrored(&self, result: Mirrored) {
+        self.mirrored[result as usize].one();
     }
 
     /// Counts a pick, if its reason is one of [`PICKS_ASIDE`].
@@ -52,6 +76,15 @@ pub(super) fn scrape(out: &mut Exposition, shards: &[Arc<Shard>]) {
     for (number, name) in SESSIONS.iter().enumerate() {
         let count = sum(&|cells| &cells.sessions[number]);
         out.count(sessions, &[("result", name)], count);
+    }
+    let mirrored = out.family(
+        "foregate_mirrored_total",
+        Kind::Counter,
+        "Copies of requests by what became of them, those that were not made included.",
+    );
+    for (number, name) in Mirrored::NAMES.iter().enumerate() {
+        let count = sum(&|cells| &cells.mirrored[number]);
+        out.count(mirrored, &[("result", name)], count);
     }
     let picks = out.family(
         "foregate_picks_aside_total",

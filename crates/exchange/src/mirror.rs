@@ -1,0 +1,214 @@
+//! Mirror: copies of a route's requests for another upstream, whose answers are thrown away.
+//!
+//! A copy is sent once the request it is of has left, by a task of its own: the request never waits for it, and nothing
+//! that becomes of it is seen by the client. A body is copied while it passes, up to a limit.
+
+use crate::exchange::{Exchange, MIRRORED};
+use crate::{Road, forward, relay};
+use foregate_message::{
+    BodyLength, Chunk, Client, FieldId, Fields, Frame, Peer, Reason, RequestHead, ResponseHead,
+};
+use foregate_snapshot::MirrorPlan;
+use foregate_telemetry::metrics::Mirrored;
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+/// Pieces in which a copied body is sent.
+const PIECE_BYTES: usize = 16 * 1024;
+
+/// A copy that waits for the rest of its body.
+pub(crate) struct Pending {
+    job: Job,
+    body: Vec<u8>,
+    body_bytes_max: usize,
+}
+
+/// All that a copy needs to go its own way.
+struct Job {
+    road: Rc<Road>,
+    exchange: Exchange,
+    head: RequestHead,
+    peer: Peer,
+    _place: Place,
+}
+
+/// One of the copies that a worker may have under way.
+struct Place(Rc<Cell<u32>>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+impl std::fmt::Debug for Pending {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pending")
+            .field("bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Decides whether a request is copied, and begins with it. `head` is the one that backends get.
+#[cold]
+pub(crate) fn begin(
+    exchange: &mut Exchange,
+    plan: &MirrorPlan,
+    road: &Road,
+    peer: &Peer,
+    head: &RequestHead,
+) {
+    // Where one protocol becomes another, there is no answer that could be thrown away.
+    if exchange.upgrade.is_some() || road.random.next() % 100 >= u64::from(plan.share_percent) {
+        return;
+    }
+    let (Ok(length), Some(road)) = (exchange.outcome, road.own()) else {
+        return;
+    };
+    if matches!(length, BodyLength::Known(bytes) if bytes > plan.body_bytes_max as u64) {
+        return road.shard.balancing.mirrored(Mirrored::BodyTooLarge);
+    }
+    if road.mirrors.get() >= plan.requests_max {
+        return road.shard.balancing.mirrored(Mirrored::TooMany);
+    }
+    road.mirrors.set(road.mirrors.get() + 1);
+    let place = Place(Rc::clone(&road.mirrors));
+    let mut head = head.clone();
+    head.fields.remove(FieldId::Expect);
+    let job = Job {
+        exchange: exchange.mirrored(),
+        road,
+        head,
+        peer: peer.clone(),
+        _place: place,
+    };
+    if length.is_empty() {
+        return job.start(Vec::new());
+    }
+    exchange.copy = Cell::new(Some(Box::new(Pending {
+        job,
+        body: Vec::new(),
+        body_bytes_max: plan.body_bytes_max,
+    })));
+}
+
+impl Pending {
+    /// Copies a piece of the body. `None` when there is more than may be copied.
+    pub(crate) fn take(mut self: Box<Self>, data: &[u8]) -> Option<Box<Pending>> {
+        if self.body.len() + data.len() > self.body_bytes_max {
+            self.job
+                .road
+                .shard
+                .balancing
+                .mirrored(Mirrored::BodyTooLarge);
+            return None;
+        }
+        self.body.extend_from_slice(data);
+        Some(self)
+    }
+
+    /// The body is complete: the copy goes its way.
+    pub(crate) fn finish(self) {
+        self.job.start(self.body);
+    }
+}
+
+impl Job {
+    fn start(mut self, body: Vec<u8>) {
+        if !body.is_empty() || self.exchange.outcome != Ok(BodyLength::Empty) {
+            self.exchange.outcome = Ok(BodyLength::Known(body.len() as u64));
+        }
+        tokio::task::spawn_local(self.send(body));
+    }
+
+    async fn send(mut self, body: Vec<u8>) {
+        let mut client = Shadow {
+            peer: self.peer,
+            body: body.chunks(PIECE_BYTES).map(Chunk::copy_of).collect(),
+        };
+        let (exchange, road) = (&mut self.exchange, &*self.road);
+        let outcome = match forward::forward(exchange, road, &mut client, &mut self.head).await {
+            Ok(answer) => relay::relay(exchange, &mut client, answer).await,
+            Err(reason) => Err(reason),
+        };
+        road.shard.balancing.mirrored(match outcome {
+            Ok(_) => Mirrored::Answered,
+            Err(_) => Mirrored::Failed,
+        });
+    }
+}
+
+/// The client of a copy: it has the body, and wants no answer.
+#[derive(Debug)]
+struct Shadow {
+    peer: Peer,
+    body: VecDeque<Chunk>,
+}
+
+impl Client for Shadow {
+    fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    fn poll_frame(&mut self, _: &mut Context<'_>) -> Poll<Result<Frame, Reason>> {
+        Poll::Ready(Ok(self.body.pop_front().map_or(Frame::End, Frame::Data)))
+    }
+
+    fn limit_body(&mut self, _: Option<u64>) {}
+
+    fn inform(&mut self, _: &ResponseHead) {}
+
+    fn respond(&mut self, _: &ResponseHead, _: BodyLength) {}
+
+    fn send(&mut self, _: Chunk) {}
+
+    fn finish(&mut self, _: Option<&Fields>) {}
+
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Reason>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_gone(&mut self, _: &mut Context<'_>) -> Poll<Reason> {
+        Poll::Pending
+    }
+
+    fn abort(&mut self) {}
+
+    fn transferred(&self) -> (u64, u64) {
+        (0, 0)
+    }
+}
+
+impl Exchange {
+    /// The exchange of a copy.
+    fn mirrored(&self) -> Exchange {
+        Exchange {
+            plan: Rc::clone(&self.plan),
+            at: foregate_telemetry::clock::recent(),
+            outcome: self.outcome,
+            upgrade: None,
+            expects_continue: false,
+            request_id: self.request_id,
+            client: self.client,
+            host: self.host.clone(),
+            referer: self.referer.clone(),
+            user_agent: self.user_agent.clone(),
+            normal: self.normal,
+            path: self.path.clone(),
+            translated: self.translated,
+            target: self.target.clone(),
+            route: self.route,
+            chosen: MIRRORED,
+            key: None,
+            session: None,
+            pick: None,
+            copy: Cell::new(None),
+            endpoint: None,
+            tries: 0,
+            upstream_micros: None,
+            status: 0,
+        }
+    }
+}
