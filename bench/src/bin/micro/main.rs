@@ -8,6 +8,7 @@
 use std::hint::black_box;
 use std::net::{IpAddr, SocketAddr};
 
+use foregate_balance::Algorithm;
 use foregate_bench::options::Options;
 use foregate_message::forwarded::{ForwardingPolicy, describe};
 use foregate_message::path::{PathPolicy, normalize};
@@ -24,6 +25,7 @@ use foregate_wire::h2::hpack::{Decoder, Encoder, TABLE_BYTES_DEFAULT};
 
 use walk::{Walk, sites};
 
+mod picks;
 mod walk;
 
 const CURL: &[u8] =
@@ -87,6 +89,25 @@ const CASES: &[Case] = &[
     ("h2-read-curl", |count| h2_read(CURL, count)),
     ("h2-read-browser", |count| h2_read(BROWSER, count)),
     ("h2-write-response", h2_write),
+    ("pick-round-robin", |count| {
+        picks::run(Algorithm::RoundRobin, count)
+    }),
+    ("pick-least-requests", |count| {
+        picks::run(Algorithm::LeastRequests, count)
+    }),
+    ("pick-power-of-two", |count| {
+        picks::run(Algorithm::PowerOfTwo, count)
+    }),
+    ("pick-peak-ewma", |count| {
+        picks::run(Algorithm::PeakEwma, count)
+    }),
+    ("pick-random", |count| picks::run(Algorithm::Random, count)),
+    ("pick-hash-ring", |count| {
+        picks::run(Algorithm::HashRing, count)
+    }),
+    ("pick-hash-maglev", |count| {
+        picks::run(Algorithm::HashMaglev, count)
+    }),
 ];
 
 fn request(bytes: &[u8]) -> RequestHead {
