@@ -15,7 +15,7 @@ static SRV_NAME: Syntax = syntax("service name", "_http._tcp.app.internal", "^[^
 static SERVICE: Syntax = syntax("service name", "app", "^[^ /?#&]+$");
 static WORD: Syntax = syntax("name", "web", "^[^ ]+$");
 static LABEL: Syntax = syntax("label", "foregate.upstream=app", "^[^ =]+(=.*)?$");
-static TOKEN: Syntax = syntax("token", "${ENV:CONSUL_TOKEN}", "^[!-~]+$");
+static TOKEN: Syntax = syntax("token", "b1gs33cr3t", "^[!-~]+$");
 
 pub(super) const DISCOVERY: Key = key(
     "discovery",
