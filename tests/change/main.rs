@@ -1,4 +1,5 @@
 //! Stories about what changes while requests run: endpoints, configurations, and what stays.
 
+mod commands;
 mod endpoints;
 mod load;

@@ -63,6 +63,19 @@ pub(crate) fn is_cross_site(headers: &HeaderMap) -> bool {
     })
 }
 
+/// Whether a request shows the token (RFC 6750 §2.1). How long the comparison takes does not tell how much of a guess is
+/// right.
+pub(crate) fn shows(headers: &HeaderMap, token: &str) -> bool {
+    let shown = only(headers, header::AUTHORIZATION).and_then(|value| {
+        let (scheme, shown) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(shown)
+    });
+    shown.is_some_and(|shown| {
+        aws_lc_rs::constant_time::verify_slices_are_equal(shown.as_bytes(), token.as_bytes())
+            .is_ok()
+    })
+}
+
 /// The value of a field that is there exactly once.
 fn only(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
     let mut values = headers.get_all(name).iter();

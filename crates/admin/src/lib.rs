@@ -20,7 +20,7 @@
 //! Everything else is 404 or 405. Answers but `/metrics` are JSON; errors have the members `error`, a stable name, and
 //! `detail`, a text for people.
 //!
-//! There is no authentication: the listener belongs on loopback or on a network of operators. What a browser on such a
+//! Where there is a token, all but health is for those who show it. Without one the listener belongs on loopback. What a browser on such a
 //! machine could be tricked into is refused by [`caller`]; what a broken peer could hold is bounded by [`serve()`].
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests fail by panicking"))]

@@ -33,7 +33,12 @@ pub(crate) struct Desk {
 }
 
 /// The routes of the admin listener.
-pub(crate) fn router(view: Arc<dyn View>, control: Arc<dyn Control>) -> Router {
+pub(crate) fn router(
+    view: Arc<dyn View>,
+    control: Arc<dyn Control>,
+    token: Option<&str>,
+) -> Router {
+    let token: Option<Arc<str>> = token.map(Into::into);
     let desk = Desk {
         view,
         control,
@@ -55,11 +60,14 @@ pub(crate) fn router(view: Arc<dyn View>, control: Arc<dyn Control>) -> Router {
             patch(endpoints::set).delete(endpoints::remove),
         )
         .route_layer(middleware::from_fn(guard));
-    Router::new()
+    let shown = Router::new()
         .route("/metrics", get(metrics))
+        .merge(guarded)
+        .route_layer(middleware::from_fn_with_state(token, demand));
+    Router::new()
         .route("/healthz", get(health))
         .route("/readyz", get(readiness))
-        .merge(guarded)
+        .merge(shown)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn(refuse_bodies))
@@ -162,6 +170,21 @@ async fn renew(State(desk): State<Desk>, Path(name): Path<String>) -> Result<Res
         Ok(detail) => Json(json!({ "renewed": true, "detail": detail })).into_response(),
         Err(detail) => problem(StatusCode::UNPROCESSABLE_ENTITY, "not-renewed", &detail),
     })
+}
+
+/// Refuses whoever does not show the token, where there is one.
+async fn demand(State(token): State<Option<Arc<str>>>, request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    if token.is_none_or(|token| caller::shows(headers, &token)) {
+        return next.run(request).await;
+    }
+    let detail = "show the admin token as `Authorization: Bearer …`";
+    let mut refusal = problem(StatusCode::UNAUTHORIZED, "unauthorized", detail);
+    let challenge = axum::http::HeaderValue::from_static("Bearer");
+    refusal
+        .headers_mut()
+        .insert(header::WWW_AUTHENTICATE, challenge);
+    refusal
 }
 
 /// Refuses what a browser could be tricked into.

@@ -36,9 +36,9 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 /// After a failed accept, since what is missing (descriptors, memory) is not back at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves the admin listener until `stop` completes. Then no more connections are taken, which is told by calling
-/// `closed`; those that are here have a second for a request that is on its way, and answers in progress another one to
-/// finish. Needs a tokio runtime with time and I/O.
+/// Serves the admin listener until `stop` completes, with a `token` to those alone who show it. At the end no more
+/// connections are taken, which is told by calling `closed`; those that are here have a second for a request that is on
+/// its way, and answers in progress another one to finish. Needs a tokio runtime with time and I/O.
 ///
 /// # Errors
 /// The listener can't be used; nothing was served.
@@ -46,12 +46,13 @@ pub async fn serve(
     listener: std::net::TcpListener,
     view: Arc<dyn View>,
     control: Arc<dyn Control>,
+    token: Option<&str>,
     stop: impl Future<Output = ()>,
     closed: impl FnOnce(),
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
-    let router = routes::router(view, control);
+    let router = routes::router(view, control, token);
     let (stopping, _) = watch::channel(false);
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();

@@ -130,6 +130,10 @@ struct Admin {
 
 impl Admin {
     fn start() -> Self {
+        Self::start_with(None)
+    }
+
+    fn start_with(token: Option<&'static str>) -> Self {
         let gateway = Arc::new(Gateway::default());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -142,7 +146,7 @@ impl Admin {
                 .unwrap();
             let stop = async { stopped.await.unwrap_or(()) };
             runtime
-                .block_on(serve(listener, view, control, stop, || {}))
+                .block_on(serve(listener, view, control, token, stop, || {}))
                 .unwrap();
         });
         Self {
@@ -389,6 +393,39 @@ fn a_foreign_page_changes_no_endpoint() {
     let request = "DELETE /upstreams/app/endpoints/10.0.0.1:80 HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example\r\nConnection: close\r\n\r\n";
     assert_eq!(admin.ask(request).0, 403);
     assert!(admin.gateway.changes.lock().unwrap().is_empty());
+}
+
+#[test]
+fn with_a_token_only_health_is_for_everybody() {
+    let admin = Admin::start_with(Some("0123456789abcdef"));
+    let ask = |target: &str, field: &str| {
+        admin.ask(&format!(
+            "GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{field}\r\n"
+        ))
+    };
+    assert_eq!(ask("/healthz", "").0, 200);
+    assert_eq!(ask("/readyz", "").0, 200);
+    for target in ["/metrics", "/status", "/upstreams", "/certificates"] {
+        for field in [
+            "",
+            "Authorization: 0123456789abcdef\r\n",
+            "Authorization: Bearer 0123456789abcde\r\n",
+            "Authorization: Bearer 0123456789abcdeF\r\n",
+            "Authorization: Bearer 0123456789abcdef\r\nAuthorization: Bearer 0123456789abcdef\r\n",
+        ] {
+            let (status, head, body) = ask(target, field);
+            assert_eq!(status, 401, "{target} {field}");
+            assert!(head.contains("www-authenticate: bearer"), "{head}");
+            assert!(
+                body.contains("unauthorized") && !body.contains("0123"),
+                "{body}"
+            );
+        }
+        let right = "Authorization: bearer 0123456789abcdef\r\n";
+        assert_eq!(ask(target, right).0, 200, "{target}");
+    }
+    assert_eq!(admin.post("/reload", "").0, 401);
+    assert_eq!(admin.gateway.reloads.load(Ordering::SeqCst), 0);
 }
 
 #[test]

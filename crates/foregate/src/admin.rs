@@ -2,13 +2,15 @@
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use foregate_config::Files;
 use serde_json::Value;
 
 use crate::failure::Failure;
 use crate::files::SystemFiles;
+use crate::source;
 use crate::terminal;
 
 /// How long a connection to the admin listener may take.
@@ -20,11 +22,101 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Bytes of an answer: diagnostics are bounded, a certificate takes a few hundred.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
 
-/// The admin address that a configuration names, if it names one that can be asked.
+/// The variable that has the token where no configuration is asked for it.
+const TOKEN_VARIABLE: &str = "FOREGATE_ADMIN_TOKEN";
+
+/// An admin listener that can be asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Listener {
+    pub(crate) address: SocketAddr,
+    /// What it wants to be shown.
+    token: Option<String>,
+}
+
+impl Listener {
+    /// The listener at an address that was named.
+    pub(crate) fn at(address: SocketAddr) -> Listener {
+        Listener {
+            address,
+            token: SystemFiles.env(TOKEN_VARIABLE),
+        }
+    }
+
+    /// The listener at the address that was named, or else the one of the configuration.
+    ///
+    /// # Errors
+    /// The configuration is wrong, or its listener can't be asked.
+    pub(crate) fn find(
+        named: Option<SocketAddr>,
+        config: Option<PathBuf>,
+    ) -> Result<Listener, Failure> {
+        if let Some(address) = named {
+            return Ok(Listener::at(address));
+        }
+        let path = source::find(config)?;
+        let shown = path.display();
+        match configured(&path)? {
+            None => Err(Failure::Usage(format!("{shown} has no admin listener"))),
+            Some(listener) if listener.address.port() == 0 => Err(Failure::Usage(format!(
+                "{shown} leaves the admin port to the system; name the address with --admin"
+            ))),
+            Some(listener) => Ok(listener),
+        }
+    }
+
+    /// Sends a request with a body, which may be empty; the status and the JSON of the answer, null for none.
+    ///
+    /// # Errors
+    /// It can't be reached, or is no admin listener.
+    pub(crate) fn send(&self, request: &str, body: &str) -> Result<(u16, Value), Failure> {
+        let answer = self.ask_with(request, body).map_err(|error| {
+            let address = self.address;
+            Failure::Failed(format!("cannot ask the gateway at {address}: {error}"))
+        })?;
+        match answer.strip_prefix("HTTP/1.1 204") {
+            Some(_) => Ok((204, Value::Null)),
+            None => parse(&answer),
+        }
+    }
+
+    /// Sends a request without a body, such as `GET /status`, and reads the whole answer.
+    ///
+    /// # Errors
+    /// The listener can't be reached, or does not answer with text.
+    pub(crate) fn ask(&self, request: &str) -> io::Result<String> {
+        self.ask_with(request, "")
+    }
+
+    fn ask_with(&self, request: &str, body: &str) -> io::Result<String> {
+        let address = reachable(self.address);
+        let mut stream = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT)?;
+        stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+        stream.set_write_timeout(Some(CONNECT_TIMEOUT))?;
+        let token = self.token.as_deref().filter(|token| is_visible(token));
+        let authorization = token.map_or_else(String::new, |token| {
+            format!("Authorization: Bearer {token}\r\n")
+        });
+        let length = body.len();
+        let request = format!(
+            "{request} HTTP/1.1\r\nHost: {address}\r\n{authorization}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        );
+        stream.write_all(request.as_bytes())?;
+        let mut answer = Vec::new();
+        stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
+        String::from_utf8(answer)
+            .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "the answer is not text"))
+    }
+}
+
+fn is_visible(token: &str) -> bool {
+    token.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// The admin listener that a configuration names, if it names one.
 ///
 /// # Errors
 /// The configuration is wrong.
-pub(crate) fn configured(path: &Path) -> Result<Option<SocketAddr>, Failure> {
+pub(crate) fn configured(path: &Path) -> Result<Option<Listener>, Failure> {
     let outcome = foregate_config::load(path, &SystemFiles);
     let Some(settings) = &outcome.settings else {
         return Err(Failure::Config(foregate_config::render(
@@ -32,35 +124,21 @@ pub(crate) fn configured(path: &Path) -> Result<Option<SocketAddr>, Failure> {
             terminal::errors_in_colour(),
         )));
     };
-    Ok(settings.admin.as_ref().map(|admin| admin.address))
+    let listener = settings.admin.as_ref().map(|admin| Listener {
+        address: admin.address,
+        token: admin.token.as_ref().map(|token| token.reveal().to_owned()),
+    });
+    Ok(listener)
 }
 
 /// Who listens on all addresses is reached on loopback.
-pub(crate) fn reachable(mut address: SocketAddr) -> SocketAddr {
+fn reachable(mut address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
         IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
         _ => {}
     }
     address
-}
-
-/// Sends a request without a body, such as `GET /status`, and reads the whole answer.
-///
-/// # Errors
-/// The listener can't be reached, or does not answer with text.
-pub(crate) fn ask(address: SocketAddr, request: &str) -> io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT)?;
-    stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
-    stream.set_write_timeout(Some(CONNECT_TIMEOUT))?;
-    let request = format!(
-        "{request} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes())?;
-    let mut answer = Vec::new();
-    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
-    String::from_utf8(answer)
-        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "the answer is not text"))
 }
 
 /// The status and the JSON of an answer.

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use foregate_telemetry::clock::{UnixTime, unix_now};
 use serde_json::Value;
 
-use crate::admin;
+use crate::admin::{self, Listener};
 use crate::failure::Failure;
 use crate::files::SystemFiles;
 use crate::source;
@@ -53,7 +53,7 @@ enum Action {
 
 /// Whom to ask.
 struct Sources {
-    admin: Option<SocketAddr>,
+    admin: Option<Listener>,
     state_dir: Option<PathBuf>,
 }
 
@@ -88,24 +88,24 @@ impl Sources {
     fn find(admin: Option<SocketAddr>, config: Option<PathBuf>) -> Result<Sources, Failure> {
         if let (Some(admin), None) = (admin, &config) {
             return Ok(Sources {
-                admin: Some(admin),
+                admin: Some(Listener::at(admin)),
                 state_dir: None,
             });
         }
         let path = source::find(config)?;
-        let configured = admin::configured(&path)?.filter(|address| address.port() != 0);
+        let configured = admin::configured(&path)?.filter(|one| one.address.port() != 0);
         Ok(Sources {
-            admin: admin.or(configured),
+            admin: admin.map(Listener::at).or(configured),
             state_dir: Some(state_dir(&path)?),
         })
     }
 
     /// What the gateway tells, or else the folder.
     fn certificates(&self) -> Result<Value, Failure> {
-        let Some(address) = self.admin.map(admin::reachable) else {
+        let Some(listener) = &self.admin else {
             return self.stored();
         };
-        match admin::ask(address, "GET /certificates") {
+        match listener.ask("GET /certificates") {
             Ok(answer) => {
                 let (status, told) = admin::parse(&answer)?;
                 match (status, told["certificates"].is_array()) {
@@ -119,7 +119,7 @@ impl Sources {
             {
                 self.stored()
             }
-            Err(error) => Err(unreachable(address, &error)),
+            Err(error) => Err(unreachable(listener.address, &error)),
         }
     }
 
@@ -137,13 +137,14 @@ impl Sources {
                 "`{name}` is no name of a certificate"
             )));
         }
-        let address = self.admin.map(admin::reachable).ok_or_else(|| {
+        let listener = self.admin.as_ref().ok_or_else(|| {
             Failure::Usage(
                 "a renewal is asked of a running gateway over its admin listener; the configuration has none".into(),
             )
         })?;
-        let answer = admin::ask(address, &format!("POST /certificates/{name}/renew"))
-            .map_err(|error| unreachable(address, &error))?;
+        let answer = listener
+            .ask(&format!("POST /certificates/{name}/renew"))
+            .map_err(|error| unreachable(listener.address, &error))?;
         let (status, told) = admin::parse(&answer)?;
         match (status, told["detail"].as_str()) {
             (200, Some(detail)) => Ok(format!("{detail}\n")),
@@ -308,7 +309,7 @@ localhost                       expired         files   -       2023-11-12 14:40
     #[test]
     fn names_that_could_change_the_request_are_refused() {
         let sources = Sources {
-            admin: Some(([127, 0, 0, 1], 1).into()),
+            admin: Some(Listener::at(([127, 0, 0, 1], 1).into())),
             state_dir: None,
         };
         for name in ["", "a b", "a/b", "a\r\nb", "a?b"] {

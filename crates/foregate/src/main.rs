@@ -10,6 +10,7 @@ mod admin;
 mod certs;
 mod check;
 mod demo;
+mod endpoints;
 mod explain;
 mod failure;
 mod files;
@@ -48,6 +49,7 @@ enum Command {
     Reload(reload::Reload),
     Upgrade(upgrade::Upgrade),
     Certs(certs::Certs),
+    Endpoints(endpoints::Endpoints),
     Schema(schema::Schema),
     #[command(hide = true)]
     Reference(reference::Reference),
@@ -63,6 +65,7 @@ fn main() -> ExitCode {
         Command::Reload(command) => command.execute(),
         Command::Upgrade(command) => command.execute(),
         Command::Certs(command) => command.execute(),
+        Command::Endpoints(command) => command.execute(),
         Command::Schema(command) => command.execute(),
         Command::Reference(command) => command.execute(),
     };

@@ -63,10 +63,20 @@ impl Proxy {
             .collect();
         refuse_twice("--listen", &fixed)?;
         refuse_twice("--to", &self.to)?;
+        if let Some(admin) = self
+            .admin
+            .filter(|admin| !admin.ip().to_canonical().is_loopback())
+        {
+            return Err(Failure::Usage(format!(
+                "--admin {admin} would be open to whoever reaches it: name a loopback address, or write a configuration \
+                 with a token for it"
+            )));
+        }
         let mut settings = Settings::proxy(&self.listen, &self.to);
         settings.admin = self.admin.map(|address| Admin {
             origin: Origin::NOWHERE,
             address,
+            token: None,
             state_file: None,
         });
         if self.tls {
@@ -122,6 +132,17 @@ mod tests {
             .settings()
             .unwrap();
         assert!(settings.admin.is_none() && settings.access_log.is_some());
+    }
+
+    #[test]
+    fn the_admin_listener_is_on_loopback() {
+        let mut options = proxy(&["127.0.0.1:1"], &["127.0.0.1:2"]);
+        options.admin = Some("0.0.0.0:3".parse().unwrap());
+        let failure = options.settings().unwrap_err();
+        assert!(
+            matches!(&failure, Failure::Usage(text) if text.contains("loopback")),
+            "{failure:?}"
+        );
     }
 
     #[test]

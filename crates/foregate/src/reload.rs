@@ -1,12 +1,11 @@
 //! `foregate reload`: asks a running gateway to read its configuration again.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::admin;
 use crate::failure::Failure;
-use crate::source;
 use crate::terminal;
 
 /// Have a running gateway read its configuration again
@@ -29,30 +28,13 @@ pub(crate) struct Reload {
 
 impl Reload {
     pub(crate) fn execute(self) -> Result<ExitCode, Failure> {
-        let address = match self.admin {
-            Some(address) => address,
-            None => configured(&source::find(self.config)?, "HUP")?,
-        };
-        let address = admin::reachable(address);
-        let answer = admin::ask(address, "POST /reload").map_err(|error| {
+        let listener = admin::Listener::find(self.admin, self.config)?;
+        let answer = listener.ask("POST /reload").map_err(|error| {
+            let address = listener.address;
             Failure::Failed(format!("cannot ask the gateway at {address}: {error}"))
         })?;
         terminal::print(&judge(&answer)?)?;
         Ok(ExitCode::SUCCESS)
-    }
-}
-
-/// The admin address that a configuration names; without one the signal does the same.
-pub(crate) fn configured(path: &Path, signal: &str) -> Result<SocketAddr, Failure> {
-    let shown = path.display();
-    match admin::configured(path)? {
-        None => Err(Failure::Usage(format!(
-            "{shown} has no admin listener; send the gateway the signal {signal}"
-        ))),
-        Some(address) if address.port() == 0 => Err(Failure::Usage(format!(
-            "{shown} leaves the admin port to the system; name the address with --admin"
-        ))),
-        Some(address) => Ok(address),
     }
 }
 

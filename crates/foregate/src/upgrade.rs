@@ -6,8 +6,6 @@ use std::process::ExitCode;
 
 use crate::admin;
 use crate::failure::Failure;
-use crate::reload;
-use crate::source;
 use crate::terminal;
 
 /// Have a new process of the program take over from a running gateway
@@ -31,12 +29,9 @@ pub(crate) struct Upgrade {
 
 impl Upgrade {
     pub(crate) fn execute(self) -> Result<ExitCode, Failure> {
-        let address = match self.admin {
-            Some(address) => address,
-            None => reload::configured(&source::find(self.config)?, "USR2")?,
-        };
-        let address = admin::reachable(address);
-        let answer = admin::ask(address, "POST /upgrade").map_err(|error| {
+        let listener = admin::Listener::find(self.admin, self.config)?;
+        let answer = listener.ask("POST /upgrade").map_err(|error| {
+            let address = listener.address;
             Failure::Failed(format!("cannot ask the gateway at {address}: {error}"))
         })?;
         terminal::print(&judge(&answer)?)?;

@@ -88,6 +88,7 @@ pub(crate) fn start(
     facts: Arc<Facts>,
     controller: Controller,
 ) -> io::Result<()> {
+    let token = facts.token();
     let runtime = Builder::new_current_thread().enable_all().build()?;
     // Taken before anybody is told that the server is ready, so that no signal finds the system's default action.
     let listened = {
@@ -116,7 +117,14 @@ pub(crate) fn start(
                     let closed = move || {
                         let _ = closed.send(());
                     };
-                    let served = foregate_admin::serve(socket, facts, control, stop, closed);
+                    let served = foregate_admin::serve(
+                        socket,
+                        facts,
+                        control,
+                        token.as_deref(),
+                        stop,
+                        closed,
+                    );
                     if let Err(error) = served.await {
                         process::error("the admin API has ended", &[("error", &error)]);
                     }

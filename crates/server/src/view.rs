@@ -74,6 +74,13 @@ impl Facts {
         }
     }
 
+    /// What the admin listener demands.
+    pub(crate) fn token(&self) -> Option<String> {
+        let snapshot = Arc::clone(&self.present().snapshot);
+        let token = snapshot.admin.as_ref()?.token.as_ref()?;
+        Some(token.reveal().to_owned())
+    }
+
     pub(crate) fn set_draining(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }

@@ -88,6 +88,7 @@ pub(crate) fn size(limit: u32) -> usize {
 fn admin(admin: &Admin) -> AdminPlan {
     AdminPlan {
         address: admin.address,
+        token: admin.token.clone(),
         state_file: admin.state_file.as_ref().map(|file| file.path.clone()),
     }
 }

@@ -147,6 +147,8 @@ impl ListenerPlan {
 pub struct AdminPlan {
     /// The address that it listens on.
     pub address: SocketAddr,
+    /// What everybody must show who asks for more than health, if anything.
+    pub token: Option<SecretText>,
     /// The file that keeps what was changed through the API, if anything is kept.
     pub state_file: Option<PathBuf>,
 }

@@ -301,6 +301,7 @@ fn in_place(heading: &str, key: &str, value: Value) -> Option<Value> {
             let whole = json!({ "certificate": "a.pem", "key": "a.key" });
             merged(whole, json!({ key: value }))
         }
+        ("[admin]", "address") => json!({ key: value, "token": "0123456789abcdef" }),
         ("[acme]", "challenge") => json!({ key: value, "dns": { "hook": ["x"] } }),
         ("[acme]", "dns" | "on_demand") => return None,
         ("[acme.dns]", "propagation_timeout") => json!({ "hook": ["x"], key: value }),

@@ -1,6 +1,6 @@
 //! `[admin]`: metrics and health for operators.
 
-use super::NamedFile;
+use super::{NamedFile, Secret};
 use crate::Origin;
 use std::net::SocketAddr;
 
@@ -11,6 +11,8 @@ pub struct Admin {
     pub origin: Origin,
     /// The address it listens on.
     pub address: SocketAddr,
+    /// What everybody must show who asks for more than health.
+    pub token: Option<Secret>,
     /// The file that keeps what was changed through the API.
     pub state_file: Option<NamedFile>,
 }

@@ -1,0 +1,100 @@
+//! `foregate endpoints`, and the token that an open admin listener demands.
+
+use foregate_testkit::{Answer, Backend, Gateway, Run, foregate};
+
+fn named(name: &'static str) -> Backend {
+    Backend::answering(move |_| Answer::ok(name))
+}
+
+fn run(gateway: &Gateway, arguments: &[&str]) -> Run {
+    let admin = gateway.listener("admin").to_string();
+    let mut all = vec!["endpoints", "--admin", &admin];
+    all.extend(arguments);
+    foregate(&all)
+}
+
+#[track_caller]
+fn done(run: &Run) {
+    assert_eq!(run.code, Some(0), "{}{}", run.stdout, run.stderr);
+}
+
+#[test]
+fn endpoints_are_listed_and_changed_by_commands() {
+    let (a, b) = (named("a"), named("b"));
+    let gateway = Gateway::before(&[a.address()]);
+    let (first, second) = (a.address().to_string(), b.address().to_string());
+    done(&run(&gateway, &["add", "app", &second, "--weight", "3"]));
+    done(&run(&gateway, &["drain", "app", &first]));
+    let list = run(&gateway, &["list"]);
+    done(&list);
+    let lines: Vec<&str> = list.stdout.lines().collect();
+    assert!(
+        lines[1].contains(&first) && lines[1].contains("draining"),
+        "{}",
+        list.stdout
+    );
+    assert!(
+        lines[2].contains(&second) && lines[2].contains("api"),
+        "{}",
+        list.stdout
+    );
+    assert_eq!(gateway.get("a", "/").text(), "b");
+    done(&run(&gateway, &["enable", "app", &first]));
+    done(&run(&gateway, &["weight", "app", &first, "9"]));
+    done(&run(&gateway, &["remove", "app", &second]));
+    let list = run(&gateway, &["list", "app", "--json"]);
+    let told: serde_json::Value = serde_json::from_str(&list.stdout).unwrap();
+    let endpoints = &told["upstreams"][0]["endpoints"];
+    assert_eq!(endpoints.as_array().map(Vec::len), Some(1), "{told}");
+    assert_eq!(endpoints[0]["weight"], 9);
+    let twice = run(&gateway, &["remove", "app", &second]);
+    assert_eq!(twice.code, Some(1));
+    assert!(twice.stderr.contains("has no endpoint"), "{}", twice.stderr);
+}
+
+const OPEN: &str = "[sites.\"*\"]\nupstream = \"app\"\n[upstreams.app]\nservers = [\"127.0.0.1:1\"]\n[admin]\naddress = \"0.0.0.0:0\"\n";
+
+#[test]
+fn a_listener_that_is_open_to_others_demands_a_token() {
+    let refused = Gateway::new(OPEN).command(&["check"]);
+    assert_eq!(refused.code, Some(2));
+    assert!(
+        refused.stderr.contains("open to whoever reaches"),
+        "{}",
+        refused.stderr
+    );
+    let gateway = Gateway::new(&format!("{OPEN}token = \"${{FILE:token}}\"\n"))
+        .file("token", "0123456789abcdef0123")
+        .command(&["check"]);
+    done(&gateway);
+}
+
+#[test]
+fn commands_show_the_token_of_the_configuration() {
+    let a = named("a");
+    let port = foregate_testkit::free_port();
+    let text = format!(
+        "[sites.\"*\"]\nupstream = \"app\"\n[upstreams.app]\nservers = [\"{}\"]\n[listeners.public]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"127.0.0.1:{port}\"\ntoken = \"0123456789abcdef0123\"\n",
+        a.address()
+    );
+    let folder = foregate_testkit::Scratch::new();
+    let path = folder.write("foregate.toml", text);
+    let path = path.to_string_lossy().into_owned();
+    let mut gateway = foregate_testkit::Process::spawn(&["run", "-c", &path], None);
+    gateway.wait_stdout("ready\n");
+    let list = foregate(&["endpoints", "-c", &path, "list"]);
+    done(&list);
+    assert!(
+        list.stdout.contains(&a.address().to_string()),
+        "{}",
+        list.stdout
+    );
+    done(&foregate(&["reload", "-c", &path]));
+    let stranger = foregate(&["endpoints", "--admin", &format!("127.0.0.1:{port}"), "list"]);
+    assert_eq!(stranger.code, Some(1));
+    assert!(
+        stranger.stderr.contains("show the admin token"),
+        "{}",
+        stranger.stderr
+    );
+}
