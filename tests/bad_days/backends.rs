@@ -3,38 +3,68 @@
 use std::time::Duration;
 
 use foregate_testkit::{
-    Answer, AnswersBeforeAsked, AnswersEarlyAndCloses, Backend, BadChunks, BlackHole, BothLengths,
+    Answer, AnswersBeforeAsked, AnswersEarlyAndCloses, BadChunks, BlackHole, BothLengths,
     ClosesIdle, DiesMidBody, Gateway, HttpOneZero, HugeHeadBackend, LiesAboutLengthLong,
     LiesAboutLengthShort, NeverAccepts, ObsFolder, Refuser, ResetAfterHead, Script, SlowHead,
     TalksGarbage, Trickler, Trouble, Visit,
 };
 use foregate_tests::assert_outcome;
 
-const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+use crate::road::Road;
+
+on_roads!([cleartext, tls, http2, http2_tls] [
+    refuser,
+    never_accepts,
+    black_hole,
+    closes_at_once,
+    reads_and_closes,
+    dies_mid_head,
+    dies_mid_body,
+    dies_mid_chunk,
+    reset_after_head,
+    lies_about_length_short,
+    lies_about_length_long,
+    talks_garbage,
+    answers_before_asked,
+    answers_on_connecting,
+    answers_early_and_closes,
+    trickler,
+    slow_head,
+    both_lengths,
+    bad_chunks,
+    obs_folder,
+    huge_head,
+    closes_idle,
+    http_one_zero,
+    endless_interim_answers,
+]);
 
 /// A gateway that does not wait for long.
-fn impatient(server: impl std::fmt::Display) -> Gateway {
-    Gateway::new(&format!(
+pub(crate) fn impatient(road: &Road, server: impl std::fmt::Display) -> Gateway {
+    road.gateway(
         r#"
         [sites."*"]
         upstream = "app"
         [upstreams.app]
         servers = ["{server}"]
-        timeouts = {{ connect = "400ms", first_byte = "400ms", between_bytes = "400ms" }}
-        "#
-    ))
+        timeouts = { connect = "400ms", first_byte = "400ms", between_bytes = "400ms" }
+        {tls}
+        "#,
+    )
+    .fill("server", server)
     .start()
 }
 
 /// The client gets `status`, the log says `reason`, and the gateway drops the backend connection.
-fn answered(script: impl Script, status: u16, reason: &str) {
-    let backend = Backend::start(script);
-    let gateway = impatient(backend.address());
-    let mut client = gateway.connect();
-    let response = client.exchange(GET);
-    assert_eq!(response.status, status, "{}", response.text());
+#[track_caller]
+fn answered(road: &Road, script: impl Script, status: u16, reason: &str) {
+    let backend = road.backend(script);
+    let gateway = impatient(road, backend.address());
+    let mut client = road.connect(&gateway);
+    let seen = client.get("/");
+    assert_eq!(seen.status, status, "{}", seen.text());
     assert!(
-        !response.says_close(),
+        !seen.fields.has("connection") && client.goes_on(),
         "a backend's fault does not cost the client its connection"
     );
     drop(client);
@@ -43,15 +73,15 @@ fn answered(script: impl Script, status: u16, reason: &str) {
 }
 
 /// The client gets the head and then an end that cannot be taken for a good one; the log says `reason`.
-fn cut_off(script: impl Script, reason: &str) {
-    let backend = Backend::start(script);
-    let gateway = impatient(backend.address());
-    let mut client = gateway.connect();
-    client.send(GET);
-    match client.try_response(false) {
+#[track_caller]
+pub(crate) fn cut_off(road: &Road, script: impl Script, reason: &str) {
+    let backend = road.backend(script);
+    let gateway = impatient(road, backend.address());
+    let mut client = road.connect(&gateway);
+    match client.try_get("/") {
         Err(Trouble::Closed | Trouble::Reset) => {}
         // The fault came with the head, before anything was sent to the client: an answer is better than an end.
-        Ok(response) => assert_eq!(response.status, 502),
+        Ok(seen) => assert_eq!(seen.status, 502),
         Err(trouble) => panic!("{trouble:?}"),
     }
     drop(client);
@@ -61,44 +91,40 @@ fn cut_off(script: impl Script, reason: &str) {
     gateway.assert_no_leaks();
 }
 
-#[test]
-fn refuser() {
+fn refuser(road: &Road) {
     let refuser = Refuser::start();
-    let gateway = impatient(refuser.address());
-    assert_eq!(gateway.get("a", "/").status, 502);
+    let gateway = impatient(road, refuser.address());
+    assert_eq!(road.get(&gateway).status, 502);
     assert_outcome(&gateway, 502, "connect-failed");
 }
 
-#[test]
-fn never_accepts() {
+fn never_accepts(road: &Road) {
     let peer = NeverAccepts::start();
-    let gateway = impatient(peer.address());
-    assert_eq!(gateway.get("a", "/").status, 504);
+    let gateway = impatient(road, peer.address());
+    assert_eq!(road.get(&gateway).status, 504);
     assert_outcome(&gateway, 504, "connect-timeout");
 }
 
-#[test]
-fn black_hole() {
-    answered(BlackHole, 504, "first-byte-timeout");
+fn black_hole(road: &Road) {
+    answered(road, BlackHole, 504, "first-byte-timeout");
 }
 
-#[test]
-fn closes_at_once() {
-    answered(|_: &mut Visit| Ok(()), 502, "upstream-closed");
+fn closes_at_once(road: &Road) {
+    answered(road, |_: &mut Visit| Ok(()), 502, "upstream-closed");
 }
 
-#[test]
-fn reads_and_closes() {
+fn reads_and_closes(road: &Road) {
     answered(
+        road,
         |visit: &mut Visit| visit.next_request().map(drop),
         502,
         "upstream-closed",
     );
 }
 
-#[test]
-fn dies_mid_head() {
+fn dies_mid_head(road: &Road) {
     answered(
+        road,
         |visit: &mut Visit| {
             visit.next_request()?;
             visit.send("HTTP/1.1 200 OK\r\nContent-Le")
@@ -108,14 +134,13 @@ fn dies_mid_head() {
     );
 }
 
-#[test]
-fn dies_mid_body() {
-    cut_off(DiesMidBody, "upstream-truncated");
+fn dies_mid_body(road: &Road) {
+    cut_off(road, DiesMidBody, "upstream-truncated");
 }
 
-#[test]
-fn dies_mid_chunk() {
+fn dies_mid_chunk(road: &Road) {
     cut_off(
+        road,
         |visit: &mut Visit| {
             visit.next_request()?;
             visit.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n100\r\nonly this")
@@ -124,25 +149,22 @@ fn dies_mid_chunk() {
     );
 }
 
-#[test]
-fn reset_after_head() {
-    cut_off(ResetAfterHead, "upstream-truncated");
+fn reset_after_head(road: &Road) {
+    cut_off(road, ResetAfterHead, "upstream-truncated");
 }
 
-#[test]
-fn lies_about_length_short() {
-    cut_off(LiesAboutLengthShort, "between-bytes-timeout");
+fn lies_about_length_short(road: &Road) {
+    cut_off(road, LiesAboutLengthShort, "between-bytes-timeout");
 }
 
-#[test]
-fn lies_about_length_long() {
-    let backend = Backend::start(LiesAboutLengthLong);
-    let gateway = impatient(backend.address());
-    let mut client = gateway.connect();
+fn lies_about_length_long(road: &Road) {
+    let backend = road.backend(LiesAboutLengthLong);
+    let gateway = impatient(road, backend.address());
+    let mut client = road.connect(&gateway);
     for _ in 0..5 {
-        let response = client.exchange(GET);
+        let seen = client.get("/");
         assert_eq!(
-            (response.text().as_str(), response.field("x-smuggled")),
+            (seen.text().as_str(), seen.fields.get("x-smuggled")),
             (LiesAboutLengthLong::BODY, None)
         );
     }
@@ -156,11 +178,10 @@ fn lies_about_length_long() {
     gateway.assert_no_leaks();
 }
 
-#[test]
-fn talks_garbage() {
-    let backend = Backend::start(TalksGarbage);
-    let gateway = impatient(backend.address());
-    let response = gateway.get("a", "/");
+fn talks_garbage(road: &Road) {
+    let backend = road.backend(TalksGarbage);
+    let gateway = impatient(road, backend.address());
+    let response = road.get(&gateway);
     assert_eq!(response.status, 502);
     assert!(
         !response.text().contains("garbage"),
@@ -172,15 +193,14 @@ fn talks_garbage() {
     backend.wait_connections_open(0);
 }
 
-#[test]
-fn answers_before_asked() {
-    let backend = Backend::start(AnswersBeforeAsked);
-    let gateway = impatient(backend.address());
-    let mut client = gateway.connect();
+fn answers_before_asked(road: &Road) {
+    let backend = road.backend(AnswersBeforeAsked);
+    let gateway = impatient(road, backend.address());
+    let mut client = road.connect(&gateway);
     for _ in 0..5 {
-        let response = client.exchange(GET);
+        let seen = client.get("/");
         assert_eq!(
-            (response.text().as_str(), response.field("x-unasked")),
+            (seen.text().as_str(), seen.fields.get("x-unasked")),
             ("asked", None)
         );
     }
@@ -188,52 +208,44 @@ fn answers_before_asked() {
     gateway.assert_no_leaks();
 }
 
-#[test]
-fn answers_on_connecting() {
-    let backend = Backend::start(|visit: &mut Visit| {
+fn answers_on_connecting(road: &Road) {
+    let backend = road.backend(|visit: &mut Visit| {
         visit.send("HTTP/1.1 200 OK\r\nContent-Length: 7\r\nX-Unasked: yes\r\n\r\nunasked")?;
         visit.drain();
         Ok(())
     });
-    let gateway = impatient(backend.address());
+    let gateway = impatient(road, backend.address());
     // Whether the greeting is there before the request is sent is a race; taken for an answer it is at most one's own.
     for _ in 0..5 {
-        assert!([200, 502, 504].contains(&gateway.get("a", "/").status));
+        assert!([200, 502, 504].contains(&road.get(&gateway).status));
     }
     gateway.assert_no_leaks();
 }
 
-#[test]
-fn answers_early_and_closes() {
-    let backend = Backend::start(AnswersEarlyAndCloses);
-    let gateway = impatient(backend.address());
-    let mut client = gateway.connect();
-    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n");
-    client
-        .connection()
-        .send_some(&[b'x'; 200_000], Duration::from_millis(500));
-    let response = client.response();
-    assert_eq!((response.status, response.text().as_str()), (403, "early"));
+fn answers_early_and_closes(road: &Road) {
+    let backend = road.backend(AnswersEarlyAndCloses);
+    let gateway = impatient(road, backend.address());
+    let mut client = road.connect(&gateway);
+    let seen = client.post_partly(&[b'x'; 200_000]).expect("an answer");
+    assert_eq!((seen.status, seen.text().as_str()), (403, "early"));
     drop(client);
     assert_outcome(&gateway, 403, "proxied");
     backend.wait_connections_open(0);
 }
 
-#[test]
-fn trickler() {
-    let backend = Backend::start(Trickler {
+fn trickler(road: &Road) {
+    let backend = road.backend(Trickler {
         pause: Duration::from_millis(2),
     });
-    let gateway = impatient(backend.address());
-    assert_eq!(gateway.get("a", "/").text(), "drop by drop");
+    let gateway = impatient(road, backend.address());
+    assert_eq!(road.get(&gateway).text(), "drop by drop");
     assert_outcome(&gateway, 200, "proxied");
 }
 
-#[test]
-fn slow_head() {
-    let backend = Backend::start(SlowHead);
-    let gateway = impatient(backend.address());
-    assert_eq!(gateway.get("a", "/").status, 504);
+fn slow_head(road: &Road) {
+    let backend = road.backend(SlowHead);
+    let gateway = impatient(road, backend.address());
+    assert_eq!(road.get(&gateway).status, 504);
     let reason = gateway.only_log_line().reason();
     assert!(
         ["first-byte-timeout", "between-bytes-timeout"].contains(&reason.as_str()),
@@ -243,49 +255,42 @@ fn slow_head() {
     backend.wait_connections_open(0);
 }
 
-#[test]
-fn both_lengths() {
-    answered(BothLengths, 502, "response-length-and-coding");
+fn both_lengths(road: &Road) {
+    answered(road, BothLengths, 502, "response-length-and-coding");
 }
 
-#[test]
-fn bad_chunks() {
-    cut_off(BadChunks, "response-bad-chunk-size");
+fn bad_chunks(road: &Road) {
+    cut_off(road, BadChunks, "response-bad-chunk-size");
 }
 
-#[test]
-fn obs_folder() {
-    answered(ObsFolder, 502, "response-obs-fold");
+fn obs_folder(road: &Road) {
+    answered(road, ObsFolder, 502, "response-obs-fold");
 }
 
-#[test]
-fn huge_head() {
-    answered(HugeHeadBackend, 502, "response-head-too-large");
+fn huge_head(road: &Road) {
+    answered(road, HugeHeadBackend, 502, "response-head-too-large");
 }
 
-#[test]
-fn closes_idle() {
+fn closes_idle(road: &Road) {
     for reset in [false, true] {
-        let backend = Backend::start(ClosesIdle { reset });
-        let gateway = impatient(backend.address());
+        let backend = road.backend(ClosesIdle { reset });
+        let gateway = impatient(road, backend.address());
         for _ in 0..5 {
-            assert_eq!(gateway.get("a", "/").status, 200);
+            assert_eq!(road.get(&gateway).status, 200);
         }
         gateway.assert_no_leaks();
     }
 }
 
-#[test]
-fn http_one_zero() {
-    let backend = Backend::start(HttpOneZero);
-    let gateway = impatient(backend.address());
-    assert_eq!(gateway.get("a", "/").text(), "from the nineties");
+fn http_one_zero(road: &Road) {
+    let backend = road.backend(HttpOneZero);
+    let gateway = impatient(road, backend.address());
+    assert_eq!(road.get(&gateway).text(), "from the nineties");
     assert_outcome(&gateway, 200, "proxied");
 }
 
-#[test]
-fn endless_interim_answers() {
-    let backend = Backend::start(|visit: &mut Visit| {
+fn endless_interim_answers(road: &Road) {
+    let backend = road.backend(|visit: &mut Visit| {
         let Some(request) = visit.next_request()? else {
             return Ok(());
         };
@@ -297,28 +302,30 @@ fn endless_interim_answers() {
             visit.send(hint.repeat(100))?;
         }
     });
-    let gateway = Gateway::new(
-        r#"
+    let gateway = road
+        .gateway(
+            r#"
         workers = 1
         [sites."*"]
         upstream = "app"
         [upstreams.app]
         servers = ["{backend}"]
         timeouts = { request = "1s" }
+        {tls}
         "#,
-    )
-    .fill("backend", backend.address())
-    .start();
+        )
+        .fill("backend", backend.address())
+        .start();
     let before = gateway.rss_kib();
-    let mut client = gateway.connect();
-    client.send("GET /endless HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut client = road.connect(&gateway);
+    let endless = client.begin("/endless");
     assert_eq!(
-        gateway.get("a", "/").text(),
+        road.get(&gateway).text(),
         "fine",
         "the worker serves others meanwhile"
     );
-    match client.try_response(false) {
-        Ok(response) => assert!([502, 504].contains(&response.status), "{}", response.status),
+    match client.finish(endless) {
+        Ok(seen) => assert!([502, 504].contains(&seen.status), "{}", seen.status),
         Err(trouble) => assert!(
             matches!(trouble, Trouble::Closed | Trouble::Reset),
             "{trouble:?}"

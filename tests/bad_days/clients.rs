@@ -3,16 +3,28 @@
 use std::time::Duration;
 
 use foregate_testkit::{
-    Answer, Backend, Echo, Gateway, HalfCloser, HugeHead, NeverReader, PipelinesAndLeaves,
-    Resetter, SlowBody, SlowLoris, Trouble, eventually,
+    Answer, Answers, Backend, Echo, Gateway, HalfCloser, HugeHead, NeverReader, PipelinesAndLeaves,
+    Request, Resetter, SlowBody, SlowLoris, Trouble, eventually,
 };
 use foregate_tests::assert_outcome;
 
-const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+use crate::road::{GET, Road};
+
+on_roads!([cleartext, tls] [
+    slow_loris,
+    slow_body,
+    never_reader,
+    resetter,
+    half_closer,
+    half_closer_in_the_middle_of_its_request,
+    pipelines_and_leaves,
+    huge_head,
+    all_of_them_at_once_while_others_are_served,
+]);
 
 /// A gateway that does not wait for long.
-fn impatient(backend: &Backend) -> Gateway {
-    Gateway::new(&format!(
+pub(crate) fn impatient(road: &Road, backend: &Backend) -> Gateway {
+    road.gateway(
         r#"
         [client]
         head_timeout = "400ms"
@@ -24,33 +36,32 @@ fn impatient(backend: &Backend) -> Gateway {
         [sites."*"]
         upstream = "app"
         [upstreams.app]
-        servers = ["{}"]
+        servers = ["{backend}"]
+        {tls}
         "#,
-        backend.address()
-    ))
+    )
+    .fill("backend", backend.address())
     .start()
 }
 
-#[test]
-fn slow_loris() {
-    let backend = Backend::start(Echo);
-    let gateway = impatient(&backend);
+fn slow_loris(road: &Road) {
+    let backend = road.backend(Echo);
+    let gateway = impatient(road, &backend);
     let response = SlowLoris {
         pause: Duration::from_millis(20),
     }
-    .attack(gateway.address());
+    .attack(gateway.target());
     assert_eq!(response.map(|response| response.status), Ok(408));
     assert_outcome(&gateway, 408, "head-timeout");
 }
 
-#[test]
-fn slow_body() {
-    let backend = Backend::start(Echo);
-    let gateway = impatient(&backend);
+fn slow_body(road: &Road) {
+    let backend = road.backend(Echo);
+    let gateway = impatient(road, &backend);
     if let Ok(response) = (SlowBody {
         pause: Duration::from_millis(20),
     })
-    .attack(gateway.address())
+    .attack(gateway.target())
     {
         assert_eq!(response.status, 408);
     }
@@ -58,55 +69,51 @@ fn slow_body() {
     backend.wait_connections_open(0);
 }
 
-#[test]
-fn never_reader() {
-    let backend = Backend::answering(|_| Answer::ok(vec![b'x'; 20_000_000]));
-    let gateway = impatient(&backend);
-    let peer = NeverReader::start(gateway.address(), GET);
+fn never_reader(road: &Road) {
+    let backend = road.backend(Answers(|_: &Request| Answer::ok(vec![b'x'; 20_000_000])));
+    let gateway = impatient(road, &backend);
+    let peer = NeverReader::start(gateway.target(), GET);
     assert_eq!(gateway.only_log_line().reason(), "write-timeout");
     backend.wait_connections_open(0);
     gateway.assert_no_leaks();
     drop(peer);
 }
 
-#[test]
-fn resetter() {
-    let backend = Backend::start(Echo);
-    let gateway = impatient(&backend);
+fn resetter(road: &Road) {
+    let backend = road.backend(Echo);
+    let gateway = impatient(road, &backend);
     for _ in 0..50 {
-        Resetter.attack(gateway.address(), GET, || {});
+        Resetter.attack(gateway.target(), GET, || {});
         Resetter.attack(
             gateway.address(),
             "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf",
             || {},
         );
-        Resetter.attack(gateway.address(), "GET / HT", || {});
-        Resetter.attack(gateway.address(), "", || {});
+        Resetter.attack(gateway.target(), "GET / HT", || {});
+        Resetter.attack(gateway.target(), "", || {});
     }
     gateway.assert_no_leaks();
     assert_eq!(gateway.get("a", "/").status, 200);
 }
 
-#[test]
-fn half_closer() {
-    let backend = Backend::start(Echo);
-    let gateway = impatient(&backend);
+fn half_closer(road: &Road) {
+    let backend = road.backend(Echo);
+    let gateway = impatient(road, &backend);
     assert_eq!(
-        HalfCloser.start(gateway.address(), GET).response().status,
+        HalfCloser.start(gateway.target(), GET).response().status,
         200
     );
     assert_outcome(&gateway, 200, "proxied");
 }
 
-#[test]
-fn half_closer_in_the_middle_of_its_request() {
-    let backend = Backend::start(Echo);
+fn half_closer_in_the_middle_of_its_request(road: &Road) {
+    let backend = road.backend(Echo);
     for request in [
         "GET / HTTP/1.1\r\nHo",
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf",
     ] {
-        let gateway = impatient(&backend);
-        let mut client = HalfCloser.start(gateway.address(), request);
+        let gateway = impatient(road, &backend);
+        let mut client = HalfCloser.start(gateway.target(), request);
         match client.try_response(false) {
             Ok(response) => assert_eq!(response.status, 400),
             Err(trouble) => assert!(
@@ -126,58 +133,54 @@ fn half_closer_in_the_middle_of_its_request() {
     backend.wait_connections_open(0);
 }
 
-#[test]
-fn pipelines_and_leaves() {
-    let backend = Backend::answering(|_| Answer::ok(vec![b'x'; 100_000]));
-    let gateway = impatient(&backend);
+fn pipelines_and_leaves(road: &Road) {
+    let backend = road.backend(Answers(|_: &Request| Answer::ok(vec![b'x'; 100_000])));
+    let gateway = impatient(road, &backend);
     for _ in 0..10 {
-        PipelinesAndLeaves { requests: 100 }.attack(gateway.address(), GET);
+        PipelinesAndLeaves { requests: 100 }.attack(gateway.target(), GET);
     }
     gateway.assert_no_leaks();
     assert_eq!(gateway.get("a", "/").status, 200);
 }
 
-#[test]
-fn huge_head() {
-    let backend = Backend::start(Echo);
-    let gateway = impatient(&backend);
-    if let Ok(response) = HugeHead.attack(gateway.address()) {
+fn huge_head(road: &Road) {
+    let backend = road.backend(Echo);
+    let gateway = impatient(road, &backend);
+    if let Ok(response) = HugeHead.attack(gateway.target()) {
         assert_eq!(response.status, 431);
     }
     assert_outcome(&gateway, 431, "request-head-too-large");
 }
 
-#[test]
-fn all_of_them_at_once_while_others_are_served() {
-    let backend = Backend::answering(|request| match request.target.as_str() {
+fn all_of_them_at_once_while_others_are_served(road: &Road) {
+    let backend = road.backend(Answers(|request: &Request| match request.target.as_str() {
         "/big" => Answer::ok(vec![b'x'; 5_000_000]),
         _ => Answer::ok("fine"),
-    });
-    let gateway = impatient(&backend);
-    let address = gateway.address();
+    }));
+    let gateway = impatient(road, &backend);
     let warm = gateway.rss_kib();
     std::thread::scope(|scope| {
         for _ in 0..5 {
-            scope.spawn(move || {
+            scope.spawn(|| {
                 SlowLoris {
                     pause: Duration::from_millis(10),
                 }
-                .attack(address)
+                .attack(gateway.target())
                 .ok()
             });
-            scope.spawn(move || {
+            scope.spawn(|| {
                 SlowBody {
                     pause: Duration::from_millis(10),
                 }
-                .attack(address)
+                .attack(gateway.target())
                 .ok()
             });
-            scope.spawn(move || HugeHead.attack(address).ok());
-            scope.spawn(move || PipelinesAndLeaves { requests: 50 }.attack(address, GET));
-            scope.spawn(move || Resetter.attack(address, GET, || {}));
-            scope.spawn(move || {
+            scope.spawn(|| HugeHead.attack(gateway.target()).ok());
+            scope.spawn(|| PipelinesAndLeaves { requests: 50 }.attack(gateway.target(), GET));
+            scope.spawn(|| Resetter.attack(gateway.target(), GET, || {}));
+            scope.spawn(|| {
                 drop(NeverReader::start(
-                    address,
+                    gateway.target(),
                     "GET /big HTTP/1.1\r\nHost: a\r\n\r\n",
                 ))
             });

@@ -1,4 +1,9 @@
 //! Stories about peers that misbehave: the status, the reason in log and metric, and that nothing remains.
 
+#[macro_use]
+mod road;
+
 mod backends;
 mod clients;
+mod silence;
+mod truncation;

@@ -1,6 +1,5 @@
 //! Stories about HTTP/2 towards clients (RFC 9113).
 
-mod backends;
 mod bodies;
 mod endings;
 mod floods;

@@ -306,9 +306,14 @@ impl Connection {
         }
     }
 
-    /// Closes the connection as if its wire were cut: a TLS session is not ended before it.
-    pub fn cut(self) {
+    /// Makes the close of this connection, whenever it comes, like a cut of its wire: a TLS session is not ended before.
+    pub fn cut_on_close(&self) {
         self.ends_rudely.set(true);
+    }
+
+    /// Closes the connection as if its wire were cut.
+    pub fn cut(self) {
+        self.cut_on_close();
     }
 
     /// Makes the close of this connection, whenever it comes, a reset.
