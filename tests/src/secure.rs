@@ -83,6 +83,30 @@ impl Certificates {
         curl(&arguments)
     }
 
+    /// Runs `openssl s_client` until the other side ends the connection, with some bytes behind the handshake; returns all
+    /// that it prints.
+    ///
+    /// # Panics
+    /// When openssl is not installed.
+    pub fn s_client(&self, address: SocketAddr, behind: &str, more: &[&str]) -> String {
+        let mut process = Command::new("openssl")
+            .args(["s_client", "-ign_eof", "-connect", &address.to_string()])
+            .args(["-CAfile", &self.path("ca.pem")])
+            .args(more)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("openssl is installed (apt-get install openssl)");
+        let mut input = process.stdin.take().expect("it is piped");
+        // A handshake that fails may end it before.
+        let _ = input.write_all(behind.as_bytes());
+        let output = process.wait_with_output().expect("it ends");
+        drop(input);
+        let both = [output.stdout, output.stderr].concat();
+        String::from_utf8_lossy(&both).into_owned()
+    }
+
     /// Opens a TLS connection with `openssl s_client` that stays open.
     pub fn connect(&self, address: SocketAddr, host: &str, more: &[&str]) -> TlsClient {
         TlsClient::start(address, host, &self.path("ca.pem"), more)
@@ -164,7 +188,8 @@ pub struct TlsClient {
 impl TlsClient {
     fn start(address: SocketAddr, host: &str, ca: &str, more: &[&str]) -> TlsClient {
         let mut process = Command::new("openssl")
-            .args(["s_client", "-quiet", "-connect", &address.to_string()])
+            .args(["s_client", "-quiet", "-no_ign_eof", "-connect"])
+            .args([&address.to_string()])
             .args(["-servername", host, "-CAfile", ca, "-verify_return_error"])
             .args(more)
             .stdin(Stdio::piped())
@@ -216,6 +241,11 @@ impl TlsClient {
                 Err(_) => panic!("waited for {end:?} in vain, saw {text:?}"),
             }
         }
+    }
+
+    /// Ends its input: it says farewell and leaves.
+    pub fn finish(&mut self) {
+        drop(self.input.take());
     }
 
     /// Whether the connection ends within a time.

@@ -1,8 +1,5 @@
 //! Requests in early data, which anyone who saw them can send again: safe ones only, and the backend is told.
 
-use std::io::Write;
-use std::process::{Command, Stdio};
-
 use foregate_testkit::{Answer, Backend, Gateway};
 use foregate_tests::secure::Certificates;
 
@@ -51,22 +48,10 @@ impl Story {
 
     /// Runs `openssl s_client`, sends some bytes behind the handshake, and returns all that it prints.
     fn client(&self, behind: &str, more: &[&str]) -> String {
-        let address = self.gateway.listener("secure").to_string();
-        let ca = self.certificates.path("ca.pem");
-        let mut process = Command::new("openssl")
-            .args(["s_client", "-tls1_3", "-ign_eof", "-connect", &address])
-            .args(["-servername", "one.example", "-CAfile", &ca])
-            .args(more)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("openssl is installed (apt-get install openssl)");
-        let mut input = process.stdin.take().expect("it is piped");
-        input.write_all(behind.as_bytes()).expect("it takes input");
-        let output = process.wait_with_output().expect("it ends");
-        drop(input);
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        let own = ["-tls1_3", "-servername", "one.example"];
+        let secure = self.gateway.listener("secure");
+        self.certificates
+            .s_client(secure, behind, &[&own, more].concat())
     }
 
     /// A session to resume, in a file.

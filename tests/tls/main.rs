@@ -4,6 +4,7 @@ mod backends;
 mod client_certificates;
 mod early_data;
 mod files;
+mod openssl;
 mod redirect;
 mod reload;
 mod termination;
