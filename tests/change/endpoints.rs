@@ -9,8 +9,7 @@ use serde_json::Value;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
-const APP: &str =
-    "workers = 2\n[sites.\"*\"]\nupstream = \"app\"\n[upstreams.app]\nservers = [{servers}]\n";
+const APP: &str = "workers = 2\n[sites.\"*\"]\nupstream = \"app\"\n[upstreams.app]\nbalance = \"round-robin\"\nservers = [{servers}]\n";
 
 fn named(name: &'static str) -> Backend {
     Backend::answering(move |_| Answer::ok(name))
