@@ -70,7 +70,7 @@ fn the_way_to_the_backends_is_counted() {
         upstream = "app"
         [upstreams.app]
         servers = ["{refuser}", "{backend}"]
-        ejection = { consecutive_failures = "off" }
+        ejection = { consecutive_failures = "off", consecutive_gateway_errors = "off" }
         "#,
     )
     .fill("refuser", refuser.address())

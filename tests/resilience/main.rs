@@ -1,6 +1,7 @@
 //! Stories about bad days that clients do not notice: probes, retries, limits, breakers.
 
 mod probes;
+mod retries;
 
 use foregate_testkit::{Gateway, RawClient};
 use serde_json::Value;

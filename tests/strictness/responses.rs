@@ -23,7 +23,7 @@ fn check(rows: &'static [(&'static str, &'static str)]) {
         upstream = "app"
         [upstreams.app]
         servers = ["{backend}"]
-        ejection = { consecutive_failures = "off" }
+        ejection = { consecutive_failures = "off", consecutive_gateway_errors = "off" }
         "#,
     )
     .fill("backend", backend.address())

@@ -16,6 +16,7 @@ fn ejecting(servers: &[std::net::SocketAddr], base_time: &str) -> Gateway {
         servers = [{}]
         [upstreams.app.ejection]
         consecutive_failures = 3
+        consecutive_gateway_errors = 3
         base_time = "{base_time}"
         "#,
         servers.join(", ")

@@ -1,5 +1,8 @@
-//! Passive ejection: an endpoint that fails several times in a row takes no requests for a while.
+//! Passive ejection: an endpoint that fails where its siblings do not takes no requests for a while.
 //!
+//! - Two rows are counted, each with a threshold of its own: failures to answer at all, and answers by which the endpoint
+//!   says itself that it is unable (502, 503, 504). A success ends both. [`crate::outlier`] finds those who fail more
+//!   often, or answer later, than their peers.
 //! - The time doubles with every further ejection, up to a maximum, and is halved again for each such maximum that
 //!   the endpoint stays without ejection.
 //! - An endpoint that comes back is on probation: its first failure ejects it again, its first success clears it.
@@ -10,7 +13,7 @@
 //! - When nothing else is left, pickers use ejected endpoints all the same (see [`crate::PickReason::Panic`]).
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::endpoint::{AdminState, Endpoint};
 
@@ -19,6 +22,8 @@ use crate::endpoint::{AdminState, Endpoint};
 pub struct EjectionPolicy {
     /// Failures in a row that eject; `None` = never.
     pub consecutive_failures: Option<u32>,
+    /// Gateway errors in a row that eject; `None` = never.
+    pub consecutive_gateway_errors: Option<u32>,
     /// The first ejection's time.
     pub base_time_ms: u64,
     /// The longest ejection's time.
@@ -31,6 +36,7 @@ impl Default for EjectionPolicy {
     fn default() -> EjectionPolicy {
         EjectionPolicy {
             consecutive_failures: Some(5),
+            consecutive_gateway_errors: Some(5),
             base_time_ms: 10_000,
             time_max_ms: 300_000,
             share_max_percent: 50,
@@ -43,8 +49,47 @@ impl Default for EjectionPolicy {
 pub enum Outcome {
     /// It answered.
     Success,
-    /// It could not be reached, did not answer in time or in order, or said that it is unable.
+    /// It could not be reached, or did not answer in time or in order.
     Failure,
+    /// It answered that it is unable: 502, 503 or 504.
+    GatewayError,
+}
+
+/// Why an endpoint was ejected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum EjectionCause {
+    /// It failed several times in a row.
+    ConsecutiveFailures = 1,
+    /// It said several times in a row that it is unable.
+    ConsecutiveGatewayErrors = 2,
+    /// It failed more often than its peers.
+    FailureRate = 3,
+    /// It answered later than its peers.
+    Latency = 4,
+}
+
+impl EjectionCause {
+    /// The stable name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            EjectionCause::ConsecutiveFailures => "consecutive-failures",
+            EjectionCause::ConsecutiveGatewayErrors => "consecutive-gateway-errors",
+            EjectionCause::FailureRate => "failure-rate",
+            EjectionCause::Latency => "latency",
+        }
+    }
+
+    pub(crate) const fn of(number: u8) -> Option<EjectionCause> {
+        Some(match number {
+            1 => EjectionCause::ConsecutiveFailures,
+            2 => EjectionCause::ConsecutiveGatewayErrors,
+            3 => EjectionCause::FailureRate,
+            4 => EjectionCause::Latency,
+            _ => return None,
+        })
+    }
 }
 
 /// What an outcome changed.
@@ -56,6 +101,8 @@ pub enum Verdict {
     Ejected {
         /// Until when.
         until_ms: u64,
+        /// Why.
+        cause: EjectionCause,
     },
     /// It would be ejected, but as many as may be are ejected already.
     Spared,
@@ -89,9 +136,21 @@ pub fn observe(
             if endpoint.failures.load(Ordering::Relaxed) != 0 {
                 endpoint.failures.store(0, Ordering::Relaxed);
             }
+            if endpoint.gateway_errors.load(Ordering::Relaxed) != 0 {
+                endpoint.gateway_errors.store(0, Ordering::Relaxed);
+            }
             Verdict::Unchanged
         }
-        Outcome::Failure => failure(endpoint, siblings, now_ms, policy),
+        Outcome::Failure => {
+            let row = (&endpoint.failures, policy.consecutive_failures);
+            let cause = EjectionCause::ConsecutiveFailures;
+            failure(endpoint, siblings, row, cause, now_ms, policy)
+        }
+        Outcome::GatewayError => {
+            let row = (&endpoint.gateway_errors, policy.consecutive_gateway_errors);
+            let cause = EjectionCause::ConsecutiveGatewayErrors;
+            failure(endpoint, siblings, row, cause, now_ms, policy)
+        }
     }
 }
 
@@ -99,6 +158,8 @@ pub fn observe(
 fn failure(
     endpoint: &Endpoint,
     siblings: &[Arc<Endpoint>],
+    (row, threshold): (&AtomicU32, Option<u32>),
+    cause: EjectionCause,
     now_ms: u64,
     policy: &EjectionPolicy,
 ) -> Verdict {
@@ -107,18 +168,35 @@ fn failure(
         // What still comes in from before the ejection, or was tried for want of another, is no news.
         return Verdict::Unchanged;
     }
-    let failures = endpoint
-        .failures
-        .fetch_add(1, Ordering::Relaxed)
-        .saturating_add(1);
-    let threshold = match policy.consecutive_failures {
+    let failures = row.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+    let threshold = match threshold {
         Some(threshold) if failures >= threshold => threshold,
         _ => return Verdict::Unchanged,
     };
+    let verdict = eject(endpoint, siblings, cause, now_ms, policy);
+    if let Verdict::Ejected { .. } = verdict {
+        // Probation: the next failure after its return is enough.
+        row.store(threshold.saturating_sub(1), Ordering::Relaxed);
+    }
+    verdict
+}
+
+/// Ejects an endpoint that is not ejected, if as many as may be are not ejected already.
+pub(crate) fn eject(
+    endpoint: &Endpoint,
+    siblings: &[Arc<Endpoint>],
+    cause: EjectionCause,
+    now_ms: u64,
+    policy: &EjectionPolicy,
+) -> Verdict {
+    let ended_ms = endpoint.ejected_until_ms.load(Ordering::SeqCst);
+    if ended_ms > now_ms {
+        return Verdict::Unchanged;
+    }
     let ejections = decayed(endpoint, ended_ms, now_ms, policy);
     let until_ms = now_ms
         .saturating_add(ejection_time_ms(ejections, policy))
-        .max(now_ms + 1);
+        .max(now_ms.saturating_add(1));
     let entered = endpoint.ejected_until_ms.compare_exchange(
         ended_ms,
         until_ms,
@@ -142,11 +220,10 @@ fn failure(
     endpoint
         .ejections
         .store(ejections.saturating_add(1), Ordering::Relaxed);
-    // Probation: the next failure after its return is enough.
     endpoint
-        .failures
-        .store(threshold.saturating_sub(1), Ordering::Relaxed);
-    Verdict::Ejected { until_ms }
+        .ejection_cause
+        .store(cause as u8, Ordering::Relaxed);
+    Verdict::Ejected { until_ms, cause }
 }
 
 /// The doublings that are left after the time since the last ejection.
@@ -184,6 +261,7 @@ mod tests {
 
     const POLICY: EjectionPolicy = EjectionPolicy {
         consecutive_failures: Some(3),
+        consecutive_gateway_errors: Some(2),
         base_time_ms: 1_000,
         time_max_ms: 8_000,
         share_max_percent: 50,
@@ -193,6 +271,11 @@ mod tests {
         (0..count)
             .map(|number| Arc::new(Endpoint::new(number.to_string(), 1)))
             .collect()
+    }
+
+    const fn ejected(until_ms: u64) -> Verdict {
+        let cause = EjectionCause::ConsecutiveFailures;
+        Verdict::Ejected { until_ms, cause }
     }
 
     fn fail(all: &[Arc<Endpoint>], index: usize, now_ms: u64) -> Verdict {
@@ -208,11 +291,27 @@ mod tests {
         assert_eq!(success, Verdict::Unchanged);
         assert_eq!(fail(&all, 0, 4), Verdict::Unchanged);
         assert_eq!(fail(&all, 0, 5), Verdict::Unchanged);
-        assert_eq!(fail(&all, 0, 6), Verdict::Ejected { until_ms: 1_006 });
+        assert_eq!(fail(&all, 0, 6), ejected(1_006));
         assert_eq!(all[0].ejected_until_ms(1_005), Some(1_006));
         assert_eq!(all[0].ejected_until_ms(1_006), None);
         assert_eq!(fail(&all, 0, 500), Verdict::Unchanged, "late news");
         assert_eq!(all[0].ejected_until_ms(999), Some(1_006));
+    }
+
+    #[test]
+    fn gateway_errors_are_a_row_of_their_own() {
+        let all = endpoints(4);
+        let unable = |now_ms| observe(&all[0], &all, Outcome::GatewayError, now_ms, &POLICY);
+        assert_eq!(fail(&all, 0, 1), Verdict::Unchanged);
+        assert_eq!(unable(2), Verdict::Unchanged);
+        assert_eq!(fail(&all, 0, 3), Verdict::Unchanged);
+        let cause = EjectionCause::ConsecutiveGatewayErrors;
+        let until_ms = 1_004;
+        assert_eq!(unable(4), Verdict::Ejected { until_ms, cause });
+        assert_eq!(all[0].state(5).ejection_cause, Some(cause));
+        assert_eq!(all[0].state(until_ms).ejection_cause, None);
+        let _ = observe(&all[0], &all, Outcome::Success, 2_000, &POLICY);
+        assert_eq!(unable(2_001), Verdict::Unchanged);
     }
 
     #[test]
@@ -222,7 +321,7 @@ mod tests {
             let _ = fail(&all, 0, now);
         }
         let again = fail(&all, 0, 2_000);
-        assert_eq!(again, Verdict::Ejected { until_ms: 4_000 });
+        assert_eq!(again, ejected(4_000));
         let _ = observe(&all[0], &all, Outcome::Success, 4_100, &POLICY);
         assert_eq!(fail(&all, 0, 4_200), Verdict::Unchanged);
     }
@@ -236,16 +335,16 @@ mod tests {
         }
         for expected in [1_000, 2_000, 4_000, 8_000, 8_000, 8_000] {
             let until_ms = now + expected;
-            assert_eq!(fail(&all, 0, now), Verdict::Ejected { until_ms });
+            assert_eq!(fail(&all, 0, now), ejected(until_ms));
             now = until_ms;
         }
         // Six doublings, four of them forgotten.
         now += 4 * POLICY.time_max_ms;
         let until_ms = now + 4_000;
-        assert_eq!(fail(&all, 0, now), Verdict::Ejected { until_ms });
+        assert_eq!(fail(&all, 0, now), ejected(until_ms));
         now = until_ms + 1_000 * POLICY.time_max_ms;
         let until_ms = now + 1_000;
-        assert_eq!(fail(&all, 0, now), Verdict::Ejected { until_ms });
+        assert_eq!(fail(&all, 0, now), ejected(until_ms));
     }
 
     #[test]
@@ -256,7 +355,7 @@ mod tests {
             for _ in 0..2 {
                 let _ = fail(&all, index, 0);
             }
-            assert_eq!(fail(&all, index, 0), Verdict::Ejected { until_ms: 1_000 });
+            assert_eq!(fail(&all, index, 0), ejected(1_000));
         }
         for _ in 0..2 {
             let _ = fail(&all, 2, 0);
@@ -264,7 +363,7 @@ mod tests {
         assert_eq!(fail(&all, 2, 0), Verdict::Spared);
         assert_eq!(all[2].ejected_until_ms(0), None);
         // A place comes free with time.
-        assert_eq!(fail(&all, 2, 1_000), Verdict::Ejected { until_ms: 2_000 });
+        assert_eq!(fail(&all, 2, 1_000), ejected(2_000));
     }
 
     #[test]
@@ -290,6 +389,7 @@ mod tests {
         let all = endpoints(4);
         let policy = EjectionPolicy {
             consecutive_failures: Some(0),
+            consecutive_gateway_errors: None,
             base_time_ms: 0,
             time_max_ms: 0,
             share_max_percent: 100,
@@ -297,14 +397,14 @@ mod tests {
         let fail = |index: usize, now, policy: &_| {
             observe(&all[index], &all, Outcome::Failure, now, policy)
         };
-        assert_eq!(fail(0, 5, &policy), Verdict::Ejected { until_ms: 6 });
+        assert_eq!(fail(0, 5, &policy), ejected(6));
         let policy = EjectionPolicy {
             base_time_ms: u64::MAX,
             time_max_ms: u64::MAX,
             ..policy
         };
         let until_ms = u64::MAX;
-        assert_eq!(fail(1, 5, &policy), Verdict::Ejected { until_ms });
+        assert_eq!(fail(1, 5, &policy), ejected(until_ms));
     }
 
     proptest! {
@@ -332,9 +432,10 @@ mod tests {
             consecutive_failures: Some(1),
             ..POLICY
         };
-        let ejected = |all: &[Arc<Endpoint>]| {
-            let ejected = all.iter().filter(|one| one.ejected_until_ms(7).is_some());
-            ejected.count()
+        let out = |all: &[Arc<Endpoint>]| {
+            all.iter()
+                .filter(|one| one.ejected_until_ms(7).is_some())
+                .count()
         };
         for _ in 0..200 {
             let all = endpoints(10);
@@ -348,16 +449,16 @@ mod tests {
                             let index = (step + worker * 3) % 10;
                             let _ = observe(&all[index], all, Outcome::Failure, 7, &policy);
                             // The other three may be between entering and counting.
-                            assert!(ejected(all) <= 5 + 3);
+                            assert!(out(all) <= 5 + 3);
                         }
                     });
                 }
             });
-            assert!(ejected(&all) <= 5, "afterwards it holds exactly");
+            assert!(out(&all) <= 5, "afterwards it holds exactly");
             for endpoint in &all {
                 let _ = observe(endpoint, &all, Outcome::Failure, 7, &policy);
             }
-            assert_eq!(ejected(&all), 5, "and it is made use of");
+            assert_eq!(out(&all), 5, "and it is made use of");
         }
     }
 }

@@ -1,5 +1,7 @@
 //! An endpoint's state, shared by all workers. All of it is atomics: nobody waits for anybody.
 
+use crate::ejection::EjectionCause;
+use crate::outlier::Window;
 use crate::probe::Health;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -49,10 +51,16 @@ pub struct Endpoint {
     health: AtomicU8,
     /// Failures since the last success.
     pub(crate) failures: AtomicU32,
+    /// Gateway errors since the last success.
+    pub(crate) gateway_errors: AtomicU32,
+    /// Why it was ejected last, an [`EjectionCause`].
+    pub(crate) ejection_cause: AtomicU8,
     /// How many doublings the next ejection's time has had.
     pub(crate) ejections: AtomicU32,
     /// When the present or last ejection ends, 0 = there was none.
     pub(crate) ejected_until_ms: AtomicU64,
+    /// What outliers are found by.
+    pub(crate) window: Window,
     load: Load,
 }
 
@@ -71,8 +79,12 @@ pub struct EndpointState {
     pub in_flight: u32,
     /// Failures since the last success.
     pub consecutive_failures: u32,
+    /// Gateway errors since the last success.
+    pub consecutive_gateway_errors: u32,
     /// When its ejection ends, if it is ejected.
     pub ejected_until_ms: Option<u64>,
+    /// Why it is ejected, if it is.
+    pub ejection_cause: Option<EjectionCause>,
     /// How many doublings the next ejection's time has had.
     pub ejections: u32,
     /// How long it is expected to take to begin an answer, where that is measured.
@@ -89,8 +101,11 @@ impl Endpoint {
             admin: AtomicU8::new(AdminState::Enabled as u8),
             health: AtomicU8::new(Health::Unknown as u8),
             failures: AtomicU32::new(0),
+            gateway_errors: AtomicU32::new(0),
+            ejection_cause: AtomicU8::new(0),
             ejections: AtomicU32::new(0),
             ejected_until_ms: AtomicU64::new(0),
+            window: Window::default(),
             load: Load::default(),
         }
     }
@@ -213,7 +228,11 @@ impl Endpoint {
             health: self.health(),
             in_flight: self.in_flight(),
             consecutive_failures: self.failures.load(Ordering::Relaxed),
+            consecutive_gateway_errors: self.gateway_errors.load(Ordering::Relaxed),
             ejected_until_ms: self.ejected_until_ms(now_ms),
+            ejection_cause: self
+                .ejected_until_ms(now_ms)
+                .and_then(|_| EjectionCause::of(self.ejection_cause.load(Ordering::Relaxed))),
             ejections: self.ejections.load(Ordering::Relaxed),
             latency_micros: self.latency_micros(now_ms),
         }

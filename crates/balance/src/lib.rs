@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests fail by panicking"))]
 
+mod budget;
 mod candidates;
 mod ejection;
 mod endpoint;
@@ -19,6 +20,7 @@ mod latency;
 mod least_requests;
 mod levels;
 mod maglev;
+mod outlier;
 mod peak_ewma;
 mod pick;
 mod power_of_two;
@@ -29,11 +31,14 @@ mod roster;
 mod round_robin;
 mod session;
 mod split;
+mod upstream_state;
 
+pub use budget::{BudgetPolicy, RetryBudget, SAVED_TRIES_MAX};
 pub use candidates::{Candidates, Need, Standing, Tried};
-pub use ejection::{EjectionPolicy, Outcome, Verdict, observe};
+pub use ejection::{EjectionCause, EjectionPolicy, Outcome, Verdict, observe};
 pub use endpoint::{AdminState, Endpoint, EndpointState, InFlight};
 pub use hash::hash;
+pub use outlier::{OutlierClock, OutlierPolicy, PEERS_MIN, compare, note_latency, note_outcome};
 pub use pick::{Algorithm, CandidateNote, NoEndpoint, Pick, PickReason, Picker, Spill};
 pub use probe::{
     BodyMatch, Expectation, Health, HttpQuestion, PROBE_HISTORY_MAX, ProbeFault, ProbePlan,
@@ -42,3 +47,4 @@ pub use probe::{
 pub use roster::{Attributes, Balancing, Member, Roster, Subset};
 pub use session::{SessionNote, SessionToken};
 pub use split::split;
+pub use upstream_state::UpstreamState;

@@ -18,6 +18,7 @@ mod matching;
 mod paths;
 mod probe;
 mod proxy;
+mod retry;
 mod rules;
 mod site;
 mod site_tls;
@@ -41,6 +42,7 @@ pub use log::{Log, LogLevel};
 pub use matching::{HostPattern, PathMatch, Rank, ValueMatch};
 pub use paths::{Backslash, DotSegments, DuplicateSlashes, EncodedSlash, Paths};
 pub use probe::{Probe, ProbeBody, ProbeQuestion, ProbeRequest};
+pub use retry::{Retry, RetryOn};
 pub use rules::{FieldRules, FieldValue, ValuePlaceholder};
 pub use site::{FieldMatch, Route, Site, SiteHost};
 pub use site_tls::{

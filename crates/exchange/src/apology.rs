@@ -37,7 +37,7 @@ pub(crate) async fn send<C: Client>(
         client.abort();
         return reason;
     }
-    if let Some(content_type) = grpc::content_type(request) {
+    if let Some(content_type) = grpc::content_type(&request.fields) {
         let mut head = ResponseHead::new(Status::OK);
         head.fields.append(FieldId::ContentType, content_type);
         grpc::write(reason, exchange.request_id.as_str(), &mut head.fields);
@@ -59,13 +59,18 @@ pub(crate) async fn send<C: Client>(
     reason
 }
 
+/// Whether a request speaks gRPC.
+pub(crate) fn is_grpc(fields: &Fields) -> bool {
+    grpc::content_type(fields).is_some()
+}
+
 /// Whether an answer that has begun can end with the failure in its trailers: nobody takes a gRPC answer as whole whose
 /// status says otherwise, and a reset would leave the client to guess.
 fn is_told_in_trailers(exchange: &Exchange, request: &RequestHead, reason: Reason) -> bool {
     (request.version == Version::Http2 || exchange.translated)
         && exchange.status == Status::OK.code()
         && reason.blame() != Blame::Client
-        && grpc::content_type(request).is_some()
+        && grpc::content_type(&request.fields).is_some()
 }
 
 fn page(exchange: &Exchange, request: &RequestHead, reason: Reason) -> (ResponseHead, Vec<u8>) {

@@ -1,11 +1,14 @@
 //! One attempt at one endpoint: get a connection, send the request, wait for the head of its answer.
 
+use crate::deadline;
 use crate::exchange::Exchange;
 use crate::forward;
 use crate::patience::Patience;
 use crate::plan::Upstream;
+use crate::repeat::Repeat;
 use crate::upload::Upload;
 use foregate_message::{BodyLength, Client, Reason, RequestHead, ResponseHead, Status};
+use foregate_snapshot::RetryPlan;
 use foregate_telemetry::clock::recent;
 use foregate_telemetry::metrics::EndpointFailure;
 use foregate_upstream::{Call, Checkout, ConnectFault, Connection, Pool, Ticket, Use};
@@ -25,8 +28,10 @@ pub(crate) struct Heard {
 /// What may be done after a failure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Give {
-    /// Another endpoint may be asked.
+    /// Another endpoint may be asked: this one was never reached.
     Over,
+    /// Another endpoint may be asked although this one was reached, if the budget allows.
+    Again,
     /// The request may have had an effect, or the client is the one who failed.
     Up,
 }
@@ -45,14 +50,16 @@ pub(crate) async fn run<C: Client>(
     client: &mut C,
     head: &mut RequestHead,
     pool: &Rc<Pool>,
-    upstream: &Upstream,
+    (upstream, repeat): (&Upstream, &mut Repeat),
     patience: &mut Patience,
 ) -> Result<Heard, Failure> {
     let target = exchange.destination(&exchange.plan);
     target.host.apply(&mut head.fields, pool.endpoint.label());
-    let has_body = exchange.outcome.is_ok_and(|length| !length.is_empty());
+    if let Some(deadline) = patience.deadline() {
+        deadline::pass_on(&mut head.fields, deadline, recent());
+    }
     // What can't be sent twice is sent only where the kernel, too, thinks that somebody listens.
-    let repeatable = head.method.is_idempotent() && !has_body;
+    let repeatable = repeat.is_possible();
     let purpose = match exchange.upgrade {
         Some(_) => Use::Upgrade,
         None => Use::Requests,
@@ -61,7 +68,17 @@ pub(crate) async fn run<C: Client>(
     let mut refused = false;
     loop {
         let stale = connection.is_reused();
-        match ask(exchange, client, head, connection, upstream, patience).await {
+        let asked = ask(
+            exchange,
+            client,
+            head,
+            connection,
+            (upstream, repeat),
+            patience,
+        )
+        .await;
+        let repeatable = repeat.is_possible();
+        match asked {
             Err(failure) if failure.is_stale() && stale && repeatable => {
                 let ticket = pool.fresh().ok_or(full())?;
                 connection = dial(client, ticket, purpose, patience).await?;
@@ -71,7 +88,7 @@ pub(crate) async fn run<C: Client>(
                 refused = true;
                 connection = obtain(client, pool, purpose, patience, !repeatable).await?;
             }
-            Err(failure) => return Err(failure.verdict(repeatable)),
+            Err(failure) => return Err(failure.verdict(repeatable, &upstream.retry)),
             Ok(heard) => return Ok(heard),
         }
     }
@@ -172,25 +189,38 @@ fn refused(fault: ConnectFault) -> Failure {
 /// An attempt that failed after it had a connection.
 struct Unheard {
     reason: Reason,
-    /// The backend has said nothing, and nothing of the body was taken from the client.
+    /// The backend has said nothing, and what was taken of the body from the client is here.
     untouched: bool,
-    /// The backend has said that it did not look at the request, and nothing of the body was taken from the client:
+    /// The backend has said that it did not look at the request, and what was taken of the body is here:
     /// whatever the method, it may be sent again (RFC 9113 §8.7).
     unprocessed: bool,
 }
 
 impl Unheard {
+    /// Whether the time for it is over.
+    fn is_late(&self) -> bool {
+        matches!(
+            self.reason,
+            Reason::FirstByteTimeout | Reason::TryTimeout | Reason::UpstreamWriteTimeout
+        )
+    }
+
     /// Whether a connection that was kept may just have been closed before the request came.
     fn is_stale(&self) -> bool {
         self.untouched && self.reason == Reason::UpstreamClosed
     }
 
-    fn verdict(self, repeatable: bool) -> Failure {
-        // A backend that closes a new connection without a word has not served the request.
-        let again = self.is_stale() && repeatable || self.unprocessed;
+    fn verdict(self, repeatable: bool, retry: &RetryPlan) -> Failure {
+        let broke = matches!(
+            self.reason,
+            Reason::UpstreamClosed | Reason::UpstreamReset | Reason::UpstreamSilent
+        );
+        let again = self.unprocessed && retry.refused
+            || self.untouched && repeatable && broke && retry.reset
+            || self.untouched && repeatable && self.is_late() && retry.timeout;
         Failure {
             reason: self.reason,
-            give: if again { Give::Over } else { Give::Up },
+            give: if again { Give::Again } else { Give::Up },
             kind: forward::failure(self.reason),
         }
     }
@@ -202,7 +232,7 @@ async fn ask<C: Client>(
     client: &mut C,
     request: &RequestHead,
     connection: Connection,
-    upstream: &Upstream,
+    (upstream, repeat): (&Upstream, &mut Repeat),
     patience: &mut Patience,
 ) -> Result<Heard, Unheard> {
     let length = exchange.outcome.unwrap_or(BodyLength::Empty);
@@ -210,9 +240,10 @@ async fn ask<C: Client>(
     let upgrade = exchange.upgrade.as_ref().map(|at| request.fields.at(at));
     let limits = &upstream.call_limits;
     let mut call = Call::start(connection, request, target, length, upgrade, limits);
-    // What is copied can't stay in the kernel.
+    // What is copied or kept can't stay in the kernel.
     let copy = exchange.copy.take();
-    client.allow_pipes(call.takes_pipes() && copy.is_none());
+    let stays = copy.is_none() && repeat.kept.is_none();
+    client.allow_pipes(call.takes_pipes() && stays);
     let mut upload = if length.is_empty() {
         call.end(None);
         Upload::none()
@@ -222,6 +253,9 @@ async fn ask<C: Client>(
         Upload::default()
     };
     upload.copy = copy;
+    if repeat.kept.is_some() {
+        upload.keep(repeat.kept.take());
+    }
     let mut asked = Heard {
         call,
         head: ResponseHead::default(),
@@ -235,20 +269,24 @@ async fn ask<C: Client>(
             asked.upload.answered();
             Ok(asked)
         }
-        Err(reason) => Err(Unheard {
-            reason: asked.give_back(exchange, reason),
-            untouched: !asked.call.has_received() && !asked.upload.begun,
-            unprocessed: asked.call.is_unprocessed() && !asked.upload.begun,
-        }),
+        Err(reason) => {
+            let is_begun = asked.upload.begun;
+            repeat.kept = asked.upload.take_kept();
+            let is_here = !is_begun || repeat.is_kept();
+            Err(Unheard {
+                reason: asked.give_back(exchange, reason),
+                untouched: !asked.call.has_received() && is_here,
+                unprocessed: asked.call.is_unprocessed() && is_here,
+            })
+        }
     }
 }
 
 impl Heard {
     /// A copy of the request waits for the next attempt, if there may be one.
     fn give_back(&mut self, exchange: &Exchange, reason: Reason) -> Reason {
-        if !self.upload.begun {
-            exchange.copy.set(self.upload.copy.take());
-        }
+        // What it has of the body is never sent to it again.
+        exchange.copy.set(self.upload.copy.take());
         reason
     }
 

@@ -70,12 +70,40 @@ pub(crate) struct Exchange {
     /// The endpoint that answered or failed last.
     pub(crate) endpoint: Option<Rc<Pool>>,
     pub(crate) tries: u32,
+    /// The tries that failed and were followed by another.
+    pub(crate) failures: Vec<(Rc<Pool>, TryFailure)>,
     pub(crate) upstream_micros: Option<u64>,
     /// The status that the client was sent; 0 until then.
     pub(crate) status: u16,
 }
 
+/// Why a try was followed by another.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum TryFailure {
+    /// There was no answer.
+    Reason(Reason),
+    /// The answer had this status.
+    Status(u16),
+}
+
 impl Exchange {
+    /// What failed before the last try, for the log; empty when nothing did.
+    pub(crate) fn retries(&self) -> String {
+        let mut text = String::new();
+        for (pool, failure) in &self.failures {
+            if !text.is_empty() {
+                text.push_str(", ");
+            }
+            text.push_str(pool.endpoint.label());
+            text.push(' ');
+            match failure {
+                TryFailure::Reason(reason) => text.push_str(reason.name()),
+                TryFailure::Status(status) => text.push_str(&status.to_string()),
+            }
+        }
+        text
+    }
+
     pub(crate) fn open(
         road: &Road,
         plan: Rc<Plan>,
@@ -105,6 +133,7 @@ impl Exchange {
             copy: Cell::new(None),
             endpoint: None,
             tries: 0,
+            failures: Vec::new(),
             upstream_micros: None,
             status: 0,
             plan,

@@ -2,12 +2,16 @@
 //! done again.
 
 use crate::Road;
-use crate::attempt::{self, Failure, Give};
-use crate::exchange::Exchange;
+use crate::attempt::{self, Failure, Give, Heard};
+use crate::exchange::{Exchange, TryFailure};
 use crate::patience::Patience;
 use crate::plan::Upstream;
+use crate::repeat::Repeat;
 use crate::upload::Upload;
-use foregate_balance::{Endpoint, InFlight, Need, Outcome, Pick, Spill, Tried, Verdict, observe};
+use foregate_balance::{
+    Endpoint, InFlight, Need, Outcome, Pick, Spill, Tried, Verdict, compare, note_latency,
+    note_outcome, observe,
+};
 use foregate_message::{Blame, BodyLength, Client, Reason, RequestHead, ResponseHead};
 use foregate_snapshot::TargetPlan;
 use foregate_telemetry::clock::{Moment, now, recent};
@@ -31,9 +35,9 @@ pub(crate) struct Answer {
 
 /// Asks endpoints until one answers.
 ///
-/// A failed attempt is followed by another only if nothing of the request can have had an effect: the connection was
-/// never made, or it was a kept one that the backend closed before it said anything and the request is idempotent
-/// (RFC 9110 §9.2.2), and no byte of the body has been taken from the client.
+/// A failed attempt is followed by another if nothing of the request can have had an effect, or if it can be repeated
+/// (RFC 9110 §9.2.2) and what was taken of its body is here. Once an endpoint was reached, trying another costs a try
+/// of the budget, so that an outage is not made worse.
 pub(crate) async fn forward<C: Client>(
     exchange: &mut Exchange,
     road: &Road,
@@ -44,12 +48,12 @@ pub(crate) async fn forward<C: Client>(
     let target = exchange.destination(&plan);
     let upstream = &plan.upstreams[target.upstream as usize];
     let mut patience = Patience::new(plan.time_limits(target), exchange.at, &road.cut);
+    let mut repeat = Repeat::new(exchange, head, target.idempotent, upstream);
+    upstream.budget.borrow_mut().pay(&upstream.retry.budget);
     let mut tried = Tried::default();
-    let mut last = Reason::NoEndpoint;
-    while exchange.tries < upstream.tries_max {
-        let Some(index) = pick(exchange, upstream, target, road, &tried) else {
-            break;
-        };
+    let to = (&**upstream, target);
+    let mut index = pick(exchange, to, road, &tried).ok_or(Reason::NoEndpoint)?;
+    loop {
         tried.insert(index);
         exchange.tries += 1;
         let pool = &upstream.pools[index];
@@ -60,46 +64,125 @@ pub(crate) async fn forward<C: Client>(
             pool.cells().retries.one();
         }
         let asked = recent();
-        match attempt::run(exchange, client, head, pool, upstream, &mut patience).await {
-            Ok(attempt::Heard {
-                call,
-                head,
-                length,
-                upload,
-            }) => {
-                let heard = now();
-                let micros = heard.micros_since(asked);
-                exchange.upstream_micros = Some(micros);
-                pool.cells().answered(micros);
-                if upstream.is_timed {
-                    time(&pool.endpoint, head.status.code(), micros, heard);
+        patience.begin_try();
+        let with = (&**upstream, &mut repeat);
+        let (failure, next) =
+            match attempt::run(exchange, client, head, pool, with, &mut patience).await {
+                Ok(mut heard) => {
+                    let at = now();
+                    let status = heard.head.status.code();
+                    exchange.upstream_micros = Some(heard_after(upstream, pool, status, asked, at));
+                    let again = again(exchange, to, road, &tried, (&mut repeat, &mut heard));
+                    let Some(next) = again else {
+                        patience.body(at);
+                        return Ok(Answer {
+                            call: heard.call,
+                            head: heard.head,
+                            length: heard.length,
+                            upload: heard.upload,
+                            patience,
+                            borrowed,
+                        });
+                    };
+                    (TryFailure::Status(status), next)
                 }
-                patience.body(heard);
-                return Ok(Answer {
-                    call,
-                    head,
-                    length,
-                    upload,
-                    patience,
-                    borrowed,
-                });
-            }
-            Err(Failure { reason, give, kind }) => {
-                if let Some(kind) = kind {
-                    fail(upstream, pool, kind);
-                    if upstream.is_timed {
+                Err(failure) => {
+                    let reason = failure.reason;
+                    if upstream.is_timed && failure.kind.is_some() {
                         let at = now();
                         pool.endpoint.failed(at.micros_since(asked), at.millis());
                     }
+                    let next = elsewhere(exchange, to, road, &tried, failure)?;
+                    (TryFailure::Reason(reason), next)
                 }
-                last = reason;
-                if give == Give::Up {
-                    return Err(reason);
-                }
-            }
+            };
+        exchange.failures.push((Rc::clone(pool), failure));
+        index = next;
+    }
+}
+
+/// Takes note of when an answer began; how long it took.
+fn heard_after(upstream: &Upstream, pool: &Pool, status: u16, asked: Moment, at: Moment) -> u64 {
+    let micros = at.micros_since(asked);
+    pool.cells().answered(micros);
+    if upstream.is_timed {
+        time(&pool.endpoint, status, micros, at);
+    }
+    if upstream.outliers.is_some() {
+        note_latency(&pool.endpoint, micros);
+    }
+    micros
+}
+
+/// Another endpoint, after one has failed.
+///
+/// # Errors
+/// There is no other, or none may be asked.
+#[cold]
+fn elsewhere(
+    exchange: &mut Exchange,
+    to: (&Upstream, &TargetPlan),
+    road: &Road,
+    tried: &Tried,
+    failure: Failure,
+) -> Result<usize, Reason> {
+    let Failure { reason, give, kind } = failure;
+    let upstream = to.0;
+    if let (Some(kind), Some(pool)) = (kind, &exchange.endpoint) {
+        fail(upstream, pool, kind);
+    }
+    let may = match give {
+        Give::Up => false,
+        Give::Over => upstream.retry.connect,
+        Give::Again => true,
+    };
+    if !may || exchange.tries >= upstream.tries_max {
+        return Err(reason);
+    }
+    let next = pick(exchange, to, road, tried).ok_or(reason)?;
+    match give == Give::Over || afford(upstream, exchange.endpoint.as_deref()) {
+        true => Ok(next),
+        false => Err(reason),
+    }
+}
+
+/// Another endpoint, if an answer's status asks for one, the request can be repeated and another may be asked.
+#[inline]
+fn again(
+    exchange: &mut Exchange,
+    to: (&Upstream, &TargetPlan),
+    road: &Road,
+    tried: &Tried,
+    (repeat, heard): (&mut Repeat, &mut Heard),
+) -> Option<usize> {
+    let status = heard.head.status.code();
+    let upstream = to.0;
+    if upstream.retry.statuses.is_empty() || !upstream.retry.statuses.contains(status) {
+        return None;
+    }
+    repeat.kept = heard.upload.take_kept();
+    let next = (repeat.is_possible() && exchange.tries < upstream.tries_max)
+        .then(|| pick(exchange, to, road, tried))
+        .flatten()
+        .filter(|_| afford(upstream, exchange.endpoint.as_deref()));
+    if let (Some(_), Some(pool)) = (next, &exchange.endpoint) {
+        match status {
+            502..=504 => fail(upstream, pool, EndpointFailure::Status),
+            _ => pool.cells().failed(EndpointFailure::Status),
         }
     }
-    Err(last)
+    next
+}
+
+/// Takes a try of the budget.
+fn afford(upstream: &Upstream, pool: Option<&Pool>) -> bool {
+    let now_ms = recent().millis();
+    let policy = &upstream.retry.budget;
+    let taken = upstream.budget.borrow_mut().take(policy, now_ms);
+    if let (false, Some(pool)) = (taken, pool) {
+        pool.cells().retries_refused.one();
+    }
+    taken
 }
 
 /// Takes note of how long an endpoint took, for algorithms that go by it. Who says that it is unable is not fast.
@@ -113,8 +196,7 @@ fn time(endpoint: &Endpoint, status: u16, micros: u64, at: Moment) {
 /// The endpoint that is asked next.
 fn pick(
     exchange: &mut Exchange,
-    upstream: &Upstream,
-    target: &TargetPlan,
+    (upstream, target): (&Upstream, &TargetPlan),
     road: &Road,
     tried: &Tried,
 ) -> Option<usize> {
@@ -151,6 +233,7 @@ pub(crate) fn failure(reason: Reason) -> Option<EndpointFailure> {
             EndpointFailure::Closed
         }
         Reason::FirstByteTimeout
+        | Reason::TryTimeout
         | Reason::UpstreamWriteTimeout
         | Reason::BetweenBytesTimeout
         | Reason::UpstreamSilent => EndpointFailure::Timeout,
@@ -177,33 +260,50 @@ pub(crate) fn judge(exchange: &Exchange, outcome: Result<(), Reason>) {
     if let Some(kind) = failed {
         return fail(upstream, pool, kind);
     }
-    let at = recent().millis();
-    let (endpoint, siblings) = (&pool.endpoint, &upstream.endpoints);
-    let _ = observe(endpoint, siblings, Outcome::Success, at, &upstream.ejection);
+    observed(upstream, pool, Outcome::Success, recent());
 }
 
 /// Takes note of a failure.
+#[cold]
 pub(crate) fn fail(upstream: &Upstream, pool: &Pool, kind: EndpointFailure) {
     pool.cells().failed(kind);
-    if kind == EndpointFailure::PendingFull {
-        return;
+    let outcome = match kind {
+        EndpointFailure::PendingFull => return,
+        EndpointFailure::Status => Outcome::GatewayError,
+        _ => Outcome::Failure,
+    };
+    observed(upstream, pool, outcome, now());
+}
+
+/// Takes note of how an attempt ended, as far as the endpoint's health goes.
+#[inline]
+pub(crate) fn observed(upstream: &Upstream, pool: &Pool, outcome: Outcome, at: Moment) {
+    let at_ms = at.millis();
+    let (endpoint, siblings) = (&pool.endpoint, &upstream.endpoints);
+    let verdict = observe(endpoint, siblings, outcome, at_ms, &upstream.ejection);
+    if verdict != Verdict::Unchanged {
+        tell(upstream, endpoint, verdict, at_ms);
     }
-    let at = now().millis();
-    let verdict = observe(
-        &pool.endpoint,
-        &upstream.endpoints,
-        Outcome::Failure,
-        at,
-        &upstream.ejection,
-    );
-    if let Verdict::Ejected { until_ms } = verdict {
+    if let Some(policy) = &upstream.outliers {
+        note_outcome(endpoint, outcome);
+        if upstream.state.comparing.is_due(at_ms, policy) {
+            for (index, verdict) in compare(siblings, at_ms, policy, &upstream.ejection) {
+                tell(upstream, &siblings[index], verdict, at_ms);
+            }
+        }
+    }
+}
+
+#[cold]
+fn tell(upstream: &Upstream, endpoint: &Endpoint, verdict: Verdict, at_ms: u64) {
+    if let Verdict::Ejected { until_ms, cause } = verdict {
         process::warn(
             "endpoint ejected",
             &[
                 ("upstream", &upstream.name),
-                ("endpoint", &pool.endpoint.label()),
-                ("failure", &kind.name()),
-                ("for_ms", &until_ms.saturating_sub(at)),
+                ("endpoint", &endpoint.label()),
+                ("cause", &cause.name()),
+                ("for_ms", &until_ms.saturating_sub(at_ms)),
             ],
         );
     }

@@ -207,6 +207,7 @@ impl Exchange {
             copy: Cell::new(None),
             endpoint: None,
             tries: 0,
+            failures: Vec::new(),
             upstream_micros: None,
             status: 0,
         }

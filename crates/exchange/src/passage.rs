@@ -7,7 +7,7 @@ use crate::plan::{Plan, Upstream};
 use crate::relay;
 use crate::upload::Upload;
 use crate::{Road, settle};
-use foregate_balance::{InFlight, Need, Outcome, Pick, Tried, hash, observe};
+use foregate_balance::{InFlight, Need, Outcome, Pick, Tried, hash};
 use foregate_message::{Client, Peer, Reason};
 use foregate_policy::request_id::RequestId;
 use foregate_snapshot::{ModePlan, UpstreamPlan};
@@ -130,9 +130,7 @@ impl Journey {
             };
             match connected {
                 Ok(connection) => {
-                    let at = recent().millis();
-                    let (endpoint, siblings) = (&pool.endpoint, &upstream.endpoints);
-                    let _ = observe(endpoint, siblings, Outcome::Success, at, &upstream.ejection);
+                    forward::observed(upstream, pool, Outcome::Success, recent());
                     let call = Call::tunnel(connection, &upstream.call_limits);
                     return Ok((call, borrowed));
                 }
@@ -180,6 +178,7 @@ fn time_limits(plan: &Plan, upstream: &UpstreamPlan) -> TimeLimits {
         first_byte: None,
         between_bytes: None,
         request: None,
+        per_try: None,
         tunnel_idle: plan.snapshot.client.tunnel_idle_timeout,
     }
 }

@@ -26,6 +26,7 @@ pub(crate) struct TimeLimits {
     pub(crate) first_byte: Option<Duration>,
     pub(crate) between_bytes: Option<Duration>,
     pub(crate) request: Option<Duration>,
+    pub(crate) per_try: Option<Duration>,
     pub(crate) tunnel_idle: Option<Duration>,
 }
 
@@ -42,6 +43,8 @@ pub(crate) struct Patience {
     cut: Rc<Cell<bool>>,
     /// By when the whole exchange must be over.
     end: Moment,
+    /// By when the present try must have come to an answer.
+    try_end: Moment,
 }
 
 impl Patience {
@@ -53,10 +56,24 @@ impl Patience {
             set: false,
             wait: Wait::Connection,
             cut: Rc::clone(cut),
+            try_end: Moment::NEVER,
             end: limits
                 .request
                 .map_or(Moment::NEVER, |span| began.plus(span)),
         }
+    }
+
+    /// A try begins.
+    pub(crate) fn begin_try(&mut self) {
+        if let Some(span) = self.limits.per_try {
+            self.try_end = now().plus(span);
+        }
+    }
+
+    /// By when the backend must have come to an answer, if there is such a time.
+    pub(crate) fn deadline(&self) -> Option<Moment> {
+        let deadline = self.end.min(self.try_end);
+        (deadline != Moment::NEVER).then_some(deadline)
     }
 
     /// A connection is being opened.
@@ -79,6 +96,7 @@ impl Patience {
 
     /// The answer has begun.
     pub(crate) fn body(&mut self, at: Moment) {
+        self.try_end = Moment::NEVER;
         self.wait = Wait::NextByte;
         self.set(self.limits.between_bytes, at);
     }
@@ -108,7 +126,7 @@ impl Patience {
     #[inline]
     fn set(&mut self, span: Option<Duration>, at: Moment) {
         let until = span.map_or(Moment::NEVER, |span| at.plus(span));
-        self.until = until.min(self.end);
+        self.until = until.min(self.end).min(self.try_end);
         self.set = false;
     }
 
@@ -151,6 +169,15 @@ impl Patience {
             }
             if now() >= self.end {
                 return Poll::Ready(Reason::RequestTimeout);
+            }
+            if now() >= self.try_end {
+                if call.is_sending() || upload.is_ended() {
+                    return Poll::Ready(Reason::TryTimeout);
+                }
+                // The client keeps everybody waiting: the try is measured from when it does not.
+                self.begin_try();
+                self.renew();
+                continue;
             }
             return Poll::Ready(match self.wait {
                 Wait::Tunnel => Reason::TunnelIdle,

@@ -4,14 +4,17 @@ use crate::exchange::Exchange;
 use crate::patience::TimeLimits;
 use crate::secure::SecurePart;
 use crate::session::Seal;
-use foregate_balance::{EjectionPolicy, Endpoint, Picker, Roster};
+use foregate_balance::{
+    EjectionPolicy, Endpoint, OutlierPolicy, Picker, RetryBudget, Roster, UpstreamState,
+};
 use foregate_message::path::Normal;
 use foregate_message::{Peer, RequestHead, Scheme, Target, host_without_port};
 use foregate_policy::Facts;
 use foregate_snapshot::{
-    Action, Protocol as WantedProtocol, ProxyPlan, RoutePlan, Snapshot, TargetPlan, UpstreamPlan,
+    Action, Protocol as WantedProtocol, ProxyPlan, RetryPlan, RoutePlan, Snapshot, TargetPlan,
+    UpstreamPlan,
 };
-use foregate_telemetry::clock::Moment;
+use foregate_telemetry::clock::{Moment, recent};
 use foregate_telemetry::metrics::{EndpointId, RouteId, Shard};
 use foregate_upstream::{
     BodyLimits, CallLimits, Connector, HeadLimits, Http2Limits, Pool, PoolLimits, Protocol,
@@ -49,6 +52,8 @@ pub struct UpstreamPart {
     pub seal: Option<Arc<Seal>>,
     /// How TLS is spoken with them, if it is.
     pub connector: Option<Arc<Connector>>,
+    /// What its endpoints have in common; survives changes.
+    pub state: Arc<UpstreamState>,
 }
 
 /// An endpoint with the state that survives changes.
@@ -87,6 +92,10 @@ pub(crate) struct Upstream {
     /// Whether it goes by a key of the request.
     pub(crate) is_keyed: bool,
     pub(crate) ejection: EjectionPolicy,
+    pub(crate) outliers: Option<OutlierPolicy>,
+    pub(crate) retry: RetryPlan,
+    pub(crate) budget: RefCell<RetryBudget>,
+    pub(crate) state: Arc<UpstreamState>,
     pub(crate) call_limits: CallLimits,
     pub(crate) tries_max: u32,
     pub(crate) grpc_web: bool,
@@ -201,6 +210,7 @@ impl Plan {
             first_byte: target.timeouts.first_byte,
             between_bytes: target.timeouts.between_bytes,
             request: target.timeouts.request,
+            per_try: target.timeouts.per_try,
             tunnel_idle: self.snapshot.client.tunnel_idle_timeout,
         }
     }
@@ -259,6 +269,10 @@ fn upstream(
         endpoints,
         pools,
         ejection: plan.ejection,
+        outliers: plan.outliers,
+        retry: plan.retry.clone(),
+        state: Arc::clone(&part.state),
+        budget: RefCell::new(RetryBudget::new(&plan.retry.budget, recent().millis())),
         call_limits: call_limits(snapshot, plan),
         tries_max: plan.tries_max,
         grpc_web: plan.grpc_web,

@@ -44,6 +44,8 @@ pub(crate) fn settle<C: Client>(
         (Some(_), Some(Action::Proxy(_))) => Some(exchange.destination(plan).upstream),
         _ => None,
     };
+    // Costs nothing while nothing failed.
+    let retries = exchange.retries();
     log.record(&Record {
         time: unix_at(end),
         client: exchange.client,
@@ -66,6 +68,7 @@ pub(crate) fn settle<C: Client>(
             .as_ref()
             .map_or("", |pool| pool.endpoint.label()),
         tries: exchange.tries,
+        retries: &retries,
         pick: exchange.pick.map_or("", |pick| pick.reason.name()),
         session: exchange.session.map_or("", |session| session.note.name()),
         reason: outcome.name(),
@@ -126,6 +129,7 @@ pub(crate) fn settle_passage<C: Client>(
             .as_ref()
             .map_or("", |pool| pool.endpoint.label()),
         tries: journey.tries,
+        retries: "",
         pick: "",
         session: "",
         reason: outcome.name(),

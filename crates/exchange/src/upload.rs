@@ -1,5 +1,6 @@
 //! The request's body, from the client to the backend.
 
+use crate::kept::Kept;
 use crate::mirror::Pending;
 use foregate_message::{Client, Frame, Reason};
 use foregate_telemetry::clock::{Deadline, now};
@@ -22,7 +23,11 @@ pub(crate) struct Upload {
     pub(crate) copy: Option<Box<Pending>>,
     /// By when the body is sent even though the backend has not said that it wants it.
     hold: Option<Deadline>,
-    /// Whether any of it was taken from the client, after which the request can't be sent again.
+    /// What was taken from the client, where it is kept.
+    kept: Option<Box<Kept>>,
+    /// What is kept is still to be sent.
+    resends: bool,
+    /// Whether any of it was taken from the client, after which the request can't be sent again unless it is kept.
     pub(crate) begun: bool,
     /// Frames moved so far: a change means progress.
     pub(crate) moved: u64,
@@ -46,6 +51,17 @@ impl Upload {
             hold: Some(deadline),
             ..Upload::default()
         }
+    }
+
+    /// Keeps what is taken of the body; what is here already is sent first.
+    pub(crate) fn keep(&mut self, kept: Option<Box<Kept>>) {
+        self.resends = kept.is_some();
+        self.kept = kept;
+    }
+
+    /// Hands over what was kept, for another try.
+    pub(crate) fn take_kept(&mut self) -> Option<Box<Kept>> {
+        self.kept.take()
     }
 
     /// The backend wants the body.
@@ -112,6 +128,13 @@ impl Upload {
                 self.hold = None;
             }
             self.begun = true;
+            if self.resends {
+                self.resends = false;
+                if let Some(kept) = &self.kept {
+                    self.ended = kept.send(call);
+                    continue;
+                }
+            }
             let frame = match client.poll_frame(cx) {
                 Poll::Ready(frame) => frame?,
                 Poll::Pending => {
@@ -123,6 +146,9 @@ impl Upload {
             self.moved += 1;
             if self.copy.is_some() {
                 self.copy(&frame);
+            }
+            if let Some(kept) = &mut self.kept {
+                kept.keep(&frame);
             }
             match frame {
                 Frame::Data(data) => call.send(data),

@@ -301,6 +301,8 @@ reasons! {
     UpstreamTruncated "upstream-truncated" 502 Upstream,
     /// The first byte of the answer did not come in time.
     FirstByteTimeout "first-byte-timeout" 504 Upstream,
+    /// One try took too long, and there was no other.
+    TryTimeout "try-timeout" 504 Upstream,
     /// The answer stopped for longer than allowed between two reads.
     BetweenBytesTimeout "between-bytes-timeout" 504 Upstream,
     /// The backend did not take the request in time.

@@ -215,6 +215,10 @@ fn regroup(
         endpoints,
         seal: plan.sticky.as_ref().map(|sticky| seal(plan, sticky)),
         connector: connector.clone(),
+        state: old
+            .as_ref()
+            .map(|old| Arc::clone(&old.part.state))
+            .unwrap_or_default(),
     };
     let group = Group {
         snapshot: Arc::clone(snapshot),

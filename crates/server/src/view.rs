@@ -162,7 +162,9 @@ impl foregate_admin::View for Facts {
                 "admin": state.admin.name(),
                 "in_flight": state.in_flight,
                 "consecutive_failures": state.consecutive_failures,
+                "consecutive_gateway_errors": state.consecutive_gateway_errors,
                 "ejected_for_ms": ejected_ms,
+                "ejection_cause": state.ejection_cause.map(|cause| cause.name()),
                 "health": state.health.name(),
                 "probe": known.view(endpoint, now_ms),
             }));

@@ -34,8 +34,9 @@ pub use plan::{
     AccessLogPlan, AcmePlan, Action, CertificateFiles, CertificatePlan, ClientCertificatePlan,
     ClientPlan, DiscoveryPlan, DnsPlan, DnsProviderPlan, EndpointPlan, HstsPlan, Http2Plan,
     HttpsRedirect, ListenerPlan, LogTarget, MirrorPlan, ModePlan, OnDemandPlan, ProtocolPlan,
-    ProxyPlan, RoutePlan, SecretText, SitePlan, SiteTlsPlan, Snapshot, SniRoutes, SourcePlan,
-    SplitPlan, StickyPlan, TargetPlan, TimeoutPlan, TlsPlan, UpstreamPlan, UpstreamTlsPlan,
+    ProxyPlan, RetryPlan, RoutePlan, SecretText, SitePlan, SiteTlsPlan, Snapshot, SniRoutes,
+    SourcePlan, SplitPlan, StickyPlan, TargetPlan, TimeoutPlan, TlsPlan, UpstreamPlan,
+    UpstreamTlsPlan,
 };
 
 /// The levels of the process' own log, as [`Snapshot::log_level`] has them.

@@ -8,7 +8,9 @@ pub use tls::{
     SiteTlsPlan, SniRoutes, TlsPlan, UpstreamTlsPlan,
 };
 
-use foregate_balance::{Attributes, Balancing, EjectionPolicy, ProbePlan};
+use foregate_balance::{
+    Attributes, Balancing, BudgetPolicy, EjectionPolicy, OutlierPolicy, ProbePlan, Statuses,
+};
 use foregate_config::settings::{Consul, CookieSecure, DnsLookup, Docker, LogLevel, ServerAddress};
 use foregate_message::FieldName;
 use foregate_message::forwarded::ForwardingPolicy;
@@ -222,6 +224,8 @@ pub struct TargetPlan {
     pub host: HostRule,
     /// How long the backend may take.
     pub timeouts: TimeoutPlan,
+    /// Requests may be repeated whatever their method.
+    pub idempotent: bool,
 }
 
 /// How targets share the requests of a route.
@@ -257,6 +261,27 @@ pub struct TimeoutPlan {
     pub between_bytes: Option<Duration>,
     /// The whole exchange, retries included.
     pub request: Option<Duration>,
+    /// One try, up to the first byte of its answer.
+    pub per_try: Option<Duration>,
+}
+
+/// When a request is tried on another endpoint.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RetryPlan {
+    /// After a connection that did not come about.
+    pub connect: bool,
+    /// After the endpoint has said that it did not look at the request.
+    pub refused: bool,
+    /// After a connection that was closed or reset before any byte of an answer.
+    pub reset: bool,
+    /// After the first byte did not come in time.
+    pub timeout: bool,
+    /// After answers with one of these.
+    pub statuses: Statuses,
+    /// Bytes of a body that are kept so that it can be sent again.
+    pub body_bytes_max: usize,
+    /// How much of that there may be.
+    pub budget: BudgetPolicy,
 }
 
 /// A named set of backends.
@@ -276,6 +301,8 @@ pub struct UpstreamPlan {
     pub sticky: Option<StickyPlan>,
     /// When one is left out.
     pub ejection: EjectionPolicy,
+    /// When one is left out for what it is beside its peers, if ever.
+    pub outliers: Option<OutlierPolicy>,
     /// How they are asked how they are, if they are.
     pub probe: Option<Arc<ProbePlan>>,
     /// Pooled idle connections per worker and endpoint.
@@ -292,6 +319,8 @@ pub struct UpstreamPlan {
     pub proxy_protocol: Option<u8>,
     /// Endpoints tried per request, at least 1.
     pub tries_max: u32,
+    /// When a request is tried on another.
+    pub retry: RetryPlan,
     /// Bytes of a response's head.
     pub response_head_bytes_max: usize,
     /// Fields of a response's head or trailers.

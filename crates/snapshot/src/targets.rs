@@ -56,6 +56,7 @@ impl<'u> Upstreams<'u> {
                 HostHeader::Fixed(host) => HostRule::Fixed(host.as_str().into()),
             },
             timeouts: upstreams::timeouts(target.timeouts),
+            idempotent: target.idempotent,
         })
     }
 

@@ -1,12 +1,16 @@
 //! Upstreams and their endpoints.
 
 use crate::compile::size;
-use crate::plan::{DiscoveryPlan, EndpointPlan, SourcePlan, StickyPlan, TimeoutPlan, UpstreamPlan};
+use crate::plan::{
+    DiscoveryPlan, EndpointPlan, RetryPlan, SourcePlan, StickyPlan, TimeoutPlan, UpstreamPlan,
+};
 use crate::{probes, targets, tls};
-use foregate_balance::{Algorithm, Attributes, Balancing, EjectionPolicy, Subset};
+use foregate_balance::{
+    Algorithm, Attributes, Balancing, BudgetPolicy, EjectionPolicy, OutlierPolicy, Statuses, Subset,
+};
 use foregate_config::settings::{
-    Balance, Discovery, DiscoverySource, Ejection, HashBy, ProxyProtocolVersion, SameSite, Server,
-    ServerAddress, ServerHost, Sticky, Timeouts, Upstream,
+    Balance, Discovery, DiscoverySource, Ejection, HashBy, ProxyProtocolVersion, Retry, SameSite,
+    Server, ServerAddress, ServerHost, Sticky, Timeouts, Upstream,
 };
 use foregate_config::{Diagnostic, Settings};
 use foregate_message::FieldName;
@@ -46,7 +50,8 @@ fn upstream(
         sticky: upstream.sticky.as_ref().map(sticky),
         hash_by: upstream.hash_by.as_ref().map(request_key),
         discovery: upstream.discovery.as_ref().map(discovery),
-        ejection: ejection(upstream.ejection),
+        ejection: ejection(&upstream.ejection),
+        outliers: outliers(&upstream.ejection),
         probe: probes::compile(upstream, diagnostics),
         connections_idle_max: size(upstream.connections_idle_max),
         connections_max: upstream.connections_max.map(size),
@@ -58,6 +63,7 @@ fn upstream(
             ProxyProtocolVersion::V2 => 2,
         }),
         tries_max: upstream.tries_max.max(1),
+        retry: retry(&upstream.retry),
         response_head_bytes_max: size(upstream.response.head_bytes_max),
         response_fields_max: size(upstream.response.fields_max),
     }
@@ -117,6 +123,21 @@ fn sticky(sticky: &Sticky) -> StickyPlan {
     }
 }
 
+fn retry(retry: &Retry) -> RetryPlan {
+    RetryPlan {
+        connect: retry.on.connect,
+        refused: retry.on.refused,
+        reset: retry.on.reset,
+        timeout: retry.on.timeout,
+        statuses: Statuses::new(retry.statuses.iter().copied()),
+        body_bytes_max: size(retry.body_bytes_max),
+        budget: BudgetPolicy {
+            share_percent: u32::from(retry.budget_percent),
+            per_second: retry.budget_per_second,
+        },
+    }
+}
+
 fn endpoint(server: &Server) -> EndpointPlan {
     let labels = server.labels.iter();
     let attributes = Attributes {
@@ -166,19 +187,26 @@ fn discovery(discovery: &Discovery) -> DiscoveryPlan {
     }
 }
 
-fn ejection(ejection: Option<Ejection>) -> EjectionPolicy {
-    match ejection {
-        Some(ejection) => EjectionPolicy {
-            consecutive_failures: Some(ejection.consecutive_failures),
-            base_time_ms: millis(ejection.base_time),
-            time_max_ms: millis(ejection.time_max),
-            share_max_percent: u32::from(ejection.share_max_percent),
-        },
-        None => EjectionPolicy {
-            consecutive_failures: None,
-            ..EjectionPolicy::default()
-        },
+fn ejection(ejection: &Ejection) -> EjectionPolicy {
+    EjectionPolicy {
+        consecutive_failures: ejection.consecutive_failures,
+        consecutive_gateway_errors: ejection.consecutive_gateway_errors,
+        base_time_ms: millis(ejection.base_time),
+        time_max_ms: millis(ejection.time_max),
+        share_max_percent: u32::from(ejection.share_max_percent),
     }
+}
+
+fn outliers(ejection: &Ejection) -> Option<OutlierPolicy> {
+    let policy = OutlierPolicy {
+        interval_ms: millis(ejection.interval),
+        requests_min: ejection.requests_min,
+        failures_above_percent: ejection.failures_above,
+        latency_percent: ejection.latency_above_percent,
+        latency_floor_micros: millis(ejection.latency_floor).saturating_mul(1_000),
+    };
+    let compares = policy.failures_above_percent.is_some() || policy.latency_percent.is_some();
+    compares.then_some(policy)
 }
 
 pub(crate) fn millis(duration: Duration) -> u64 {
@@ -191,5 +219,6 @@ pub(crate) fn timeouts(timeouts: Timeouts) -> TimeoutPlan {
         first_byte: timeouts.first_byte,
         between_bytes: timeouts.between_bytes,
         request: timeouts.request,
+        per_try: timeouts.per_try,
     }
 }

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 
 const POLICY: EjectionPolicy = EjectionPolicy {
     consecutive_failures: Some(1),
+    consecutive_gateway_errors: None,
     base_time_ms: 1_000,
     time_max_ms: 1_000,
     share_max_percent: 100,

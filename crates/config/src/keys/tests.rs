@@ -136,6 +136,7 @@ fn configuration(heading: &str, section: Value) -> Value {
         "[upstreams.<name>.response]" => app["response"] = section,
         "[upstreams.<name>.ejection]" => app["ejection"] = section,
         "[upstreams.<name>.probe]" => app["probe"] = section,
+        "[upstreams.<name>.retry]" => app["retry"] = section,
         "body = { ... }" => {
             app["probe"] = json!({ "body": merged(json!({ "regex": "ok" }), section) })
         }

@@ -307,14 +307,14 @@ fn statuses(fields: &Fields<'_>, report: &mut Report) -> Vec<(u16, u16)> {
     }
     items
         .iter()
-        .filter_map(|item| status_range(item, report))
+        .filter_map(|item| status_range(item, 200, report))
         .collect()
 }
 
 /// `200`, `"2xx"` or `"200-204"`.
-pub(super) fn status_range(item: &Node, report: &mut Report) -> Option<(u16, u16)> {
+pub(super) fn status_range(item: &Node, least: u16, report: &mut Report) -> Option<(u16, u16)> {
     if let Value::Integer(_) = item.value {
-        let status = scalar::integer(item, 200, 599, false, report)?;
+        let status = scalar::integer(item, least.into(), 599, false, report)?;
         return u16::try_from(status).ok().map(|status| (status, status));
     }
     let text = scalar::text(item, report)?;
@@ -328,7 +328,7 @@ pub(super) fn status_range(item: &Node, report: &mut Report) -> Option<(u16, u16
             first.parse().ok().zip(last.parse().ok())
         }
     };
-    let range = range.filter(|(first, last)| 200 <= *first && first <= last && *last <= 599);
+    let range = range.filter(|(first, last)| least <= *first && first <= last && *last <= 599);
     if range.is_none() {
         report.push(
             Diagnostic::new(
@@ -336,7 +336,7 @@ pub(super) fn status_range(item: &Node, report: &mut Report) -> Option<(u16, u16
                 item.origin,
                 format!("{} names no statuses", quoted(text)),
             )
-            .help("a status from 200 to 599, a class or a range: 200, \"2xx\", \"200-204\""),
+            .help(format!("a status from {least} to 599, a class or a range, such as 503, \"5xx\" or \"502-504\"")),
         );
     }
     range

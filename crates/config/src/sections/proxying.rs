@@ -14,6 +14,8 @@ const CONNECT: &str = "Until a connection to the backend stands.";
 const FIRST_BYTE: &str = "From the end of the request to the first byte of the answer.";
 const BETWEEN_BYTES: &str =
     "Between two reads of the answer; also without progress in sending the request.";
+const TRY: &str = "One try, up to the first byte of its answer: when it is over, the request is tried elsewhere if it can be \
+                   repeated. A try ends at `first_byte`, too.";
 const REQUEST: &str = "The whole exchange, retries included.";
 
 const SOME: Kind = Kind::Duration {
@@ -35,6 +37,7 @@ pub(super) static TIMEOUTS: Section = Section {
         key("first_byte", OR_OFF, Default::Text("60s"), FIRST_BYTE),
         key("between_bytes", OR_OFF, Default::Text("60s"), BETWEEN_BYTES),
         key("request", OR_OFF, Default::Text("off"), REQUEST),
+        key("try", OR_OFF, Default::Text("off"), TRY),
     ],
 };
 
@@ -46,6 +49,7 @@ pub(super) static ROUTE_TIMEOUTS: Section = Section {
         key("first_byte", OR_OFF, FROM_UPSTREAM, FIRST_BYTE),
         key("between_bytes", OR_OFF, FROM_UPSTREAM, BETWEEN_BYTES),
         key("request", OR_OFF, FROM_UPSTREAM, REQUEST),
+        key("try", OR_OFF, FROM_UPSTREAM, TRY),
     ],
 };
 
@@ -55,6 +59,7 @@ pub(super) fn timeouts(fields: Fields<'_>, report: &mut Report) -> Timeouts {
         first_byte: fields.duration_or_off("first_byte", report),
         between_bytes: fields.duration_or_off("between_bytes", report),
         request: fields.duration_or_off("request", report),
+        per_try: fields.duration_or_off("try", report),
     };
     fields.finish();
     timeouts
@@ -81,6 +86,7 @@ pub(super) fn route_timeouts(
         first_byte: given("first_byte", of_upstream.first_byte),
         between_bytes: given("between_bytes", of_upstream.between_bytes),
         request: given("request", of_upstream.request),
+        per_try: given("try", of_upstream.per_try),
     };
     fields.finish();
     timeouts

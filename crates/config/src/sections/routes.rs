@@ -136,13 +136,21 @@ pub(super) static SECTION: Section = Section {
             Default::Empty,
             "How long the backend may take.",
         ),
+        key(
+            "idempotent",
+            Kind::Boolean,
+            Default::Boolean(false),
+            "Whether a request may be sent to a second backend whatever its method: whoever says so knows that a backend which \
+             gets it twice does the same as one that gets it once.",
+        ),
     ],
 };
 
 /// Keys that say how a request is sent to a backend.
-const PROXY_KEYS: [&str; 7] = [
+const PROXY_KEYS: [&str; 8] = [
     "subset",
     "mirror",
+    "idempotent",
     "strip_prefix",
     "replace_path",
     "host",

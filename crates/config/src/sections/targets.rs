@@ -117,6 +117,7 @@ pub(super) fn target(
         subset: labels,
         host: upstream.host.clone(),
         timeouts: upstream.timeouts,
+        idempotent: false,
         origin,
     }
 }
@@ -261,6 +262,7 @@ pub(super) fn overrule(fields: &Fields<'_>, targets: &mut [Target], report: &mut
         let text = crate::scalar::text(&entry.node, report)?;
         proxying::host(text, entry.node.origin, report)
     });
+    let idempotent = fields.boolean("idempotent", report);
     for (number, target) in targets.iter_mut().enumerate() {
         // What is wrong is told once.
         let mut silent = Report::default();
@@ -270,6 +272,7 @@ pub(super) fn overrule(fields: &Fields<'_>, targets: &mut [Target], report: &mut
             &mut silent
         };
         target.timeouts = proxying::route_timeouts(timeouts, target.timeouts, report);
+        target.idempotent = idempotent;
         target.host = host.clone().unwrap_or_else(|| target.host.clone());
     }
 }

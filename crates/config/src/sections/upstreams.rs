@@ -1,14 +1,15 @@
 //! `[upstreams.<name>]`
 
 use super::files::Directories;
-use super::{balancing, discovery, probe, proxying, servers, sticky, upstream_tls};
+use super::{
+    balancing, discovery, ejection, probe, proxying, retry, servers, sticky, upstream_tls,
+};
 use crate::diagnostic::{Code, Diagnostic, Report};
 use crate::fields::Fields;
 use crate::keys::{self, Default, Kind, SIZE_32, Section, key};
-use crate::settings::{Ejection, ProxyProtocolVersion, ResponseLimits, Upstream};
+use crate::settings::{ProxyProtocolVersion, ResponseLimits, Upstream};
 use crate::tree::{Entry, Node};
 use crate::words;
-use std::time::Duration;
 
 const COUNT: Kind = Kind::Count {
     min: 0,
@@ -98,8 +99,9 @@ pub(super) static SECTION: Section = Section {
                 off: false,
             },
             Default::Integer(3),
-            "Backends tried per request: after a failed connect, and where a request can safely be sent again.",
+            "Backends tried per request; `retry` says when.",
         ),
+        retry::RETRY,
         key(
             "timeouts",
             Kind::Table(&proxying::TIMEOUTS),
@@ -114,7 +116,7 @@ pub(super) static SECTION: Section = Section {
         ),
         key(
             "ejection",
-            Kind::Table(&EJECTION),
+            Kind::Table(&ejection::SECTION),
             Default::Empty,
             "When a failing backend is left out.",
         ),
@@ -158,48 +160,6 @@ pub(super) static RESPONSE: Section = Section {
     ],
 };
 
-pub(super) static EJECTION: Section = Section {
-    heading: "[upstreams.<name>.ejection]",
-    doc: "A backend that fails several times in a row is left out for a while. Failures are connect errors, timeouts, broken \
-          answers, and the statuses 502, 503 and 504.",
-    keys: &[
-        key(
-            "consecutive_failures",
-            Kind::Count {
-                min: 1,
-                max: 1_000_000,
-                off: true,
-            },
-            Default::Integer(5),
-            "Failures in a row; `\"off\"` for never.",
-        ),
-        key(
-            "base_time",
-            Kind::Duration {
-                min_ms: 1,
-                off: false,
-            },
-            Default::Text("10s"),
-            "How long the first ejection lasts; every further one lasts twice as long.",
-        ),
-        key(
-            "time_max",
-            Kind::Duration {
-                min_ms: 1,
-                off: false,
-            },
-            Default::Text("5m"),
-            "The longest ejection.",
-        ),
-        key(
-            "share_max",
-            Kind::Integer { min: 0, max: 100 },
-            Default::Integer(50),
-            "Percent of the backends that may be left out at once.",
-        ),
-    ],
-};
-
 pub(super) fn read(
     entries: &[Entry],
     directories: Directories<'_>,
@@ -231,6 +191,7 @@ pub(crate) fn read_one(
     let servers = servers::read(items, report);
     let balance = balancing::balance(&fields, report);
     let (hash_by, hash_load_max_percent) = balancing::hash(&fields, balance, report);
+    let timeouts = proxying::timeouts(fields.table("timeouts", report), report);
     let upstream = Upstream {
         name: name.to_owned(),
         origin: fields.origin,
@@ -257,9 +218,10 @@ pub(crate) fn read_one(
         idle_timeout: fields.duration("idle_timeout", report),
         requests_per_connection_max: fields.count_or_off("requests_per_connection_max", report),
         tries_max: fields.count("tries_max", report),
-        timeouts: proxying::timeouts(fields.table("timeouts", report), report),
+        retry: retry::read(fields.table("retry", report), timeouts.per_try, report),
+        timeouts,
         response: response(fields.table("response", report), report),
-        ejection: ejection(fields.table("ejection", report), report),
+        ejection: ejection::read(fields.table("ejection", report), report),
         probe: fields
             .entry("probe")
             .map(|entry| probe::read(entry, report)),
@@ -309,29 +271,4 @@ fn response(fields: Fields<'_>, report: &mut Report) -> ResponseLimits {
     };
     fields.finish();
     limits
-}
-
-fn ejection(fields: Fields<'_>, report: &mut Report) -> Option<Ejection> {
-    let failures = fields.count_or_off("consecutive_failures", report);
-    let base_time: Duration = fields.duration("base_time", report);
-    let time_max = fields.duration("time_max", report);
-    let share_max = fields.integer("share_max", report);
-    if time_max < base_time {
-        let origin = |name| fields.entry(name).map(|entry: &Entry| entry.node.origin);
-        let diagnostic = Diagnostic::new(
-            Code::ConflictingKeys,
-            origin("time_max")
-                .or(origin("base_time"))
-                .unwrap_or(fields.origin),
-            "the longest ejection is shorter than the first one",
-        );
-        report.push(diagnostic.help("`time_max` must be at least `base_time`"));
-    }
-    fields.finish();
-    Some(Ejection {
-        consecutive_failures: failures?,
-        base_time,
-        time_max,
-        share_max_percent: u8::try_from(share_max).unwrap_or(100),
-    })
 }

@@ -69,6 +69,8 @@ pub enum LogField {
     Endpoint,
     /// `{tries}`: how many backends were tried.
     Tries,
+    /// `{retries}`: which backends failed before, and why.
+    Retries,
     /// `{pick}`: why this backend was chosen.
     Pick,
     /// `{session}`: what became of the request's session.
@@ -109,6 +111,7 @@ impl Placeholder for LogField {
         ("upstream", Self::Upstream),
         ("endpoint", Self::Endpoint),
         ("tries", Self::Tries),
+        ("retries", Self::Retries),
         ("pick", Self::Pick),
         ("session", Self::Session),
         ("reason", Self::Reason),

@@ -42,6 +42,8 @@ pub struct Target {
     pub host: HostHeader,
     /// How long the backend may take.
     pub timeouts: Timeouts,
+    /// Requests may be repeated whatever their method.
+    pub idempotent: bool,
     /// Where it was written.
     pub origin: Origin,
 }
@@ -99,6 +101,8 @@ pub struct Timeouts {
     pub between_bytes: Option<Duration>,
     /// The whole exchange, retries included.
     pub request: Option<Duration>,
+    /// One try, up to the first byte of its answer.
+    pub per_try: Option<Duration>,
 }
 
 /// An answer that sends the client elsewhere.

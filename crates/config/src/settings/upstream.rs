@@ -1,7 +1,8 @@
 //! `[upstreams.<name>]`: the backends.
 
 use super::{
-    Balance, Discovery, FitMin, HashBy, HostHeader, Probe, Protocol, Sticky, Timeouts, UpstreamTls,
+    Balance, Discovery, FitMin, HashBy, HostHeader, Probe, Protocol, Retry, Sticky, Timeouts,
+    UpstreamTls,
 };
 use crate::Origin;
 use std::fmt;
@@ -46,12 +47,14 @@ pub struct Upstream {
     pub requests_per_connection_max: Option<u32>,
     /// Endpoints tried per request: connect failover and safe resends. At least 1.
     pub tries_max: u32,
+    /// When a request is tried on another backend.
+    pub retry: Retry,
     /// How long backends may take, where a route says nothing; already merged into every [`Proxy`](super::Proxy).
     pub timeouts: Timeouts,
     /// What a backend may send.
     pub response: ResponseLimits,
-    /// When a failing backend is left out, if ever.
-    pub ejection: Option<Ejection>,
+    /// When a failing backend is left out.
+    pub ejection: Ejection,
     /// How they are asked how they are, if they are.
     pub probe: Option<Probe>,
     /// How its backends are spoken to in secret, if they are.
@@ -212,15 +215,27 @@ pub struct ResponseLimits {
     pub fields_max: u32,
 }
 
-/// When a failing backend is left out. Failures are connect errors, timeouts, broken responses and 502, 503, 504.
+/// When a failing backend is left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ejection {
-    /// Failures in a row that eject an endpoint.
-    pub consecutive_failures: u32,
+    /// Connect errors, timeouts and broken responses in a row that eject an endpoint.
+    pub consecutive_failures: Option<u32>,
+    /// Answers with 502, 503 or 504 in a row that do.
+    pub consecutive_gateway_errors: Option<u32>,
     /// How long the first ejection lasts; every further one lasts twice as long.
     pub base_time: Duration,
     /// The longest ejection.
     pub time_max: Duration,
     /// Percent of the endpoints that may be ejected at once.
     pub share_max_percent: u8,
+    /// Percentage points by which a share of failures lies above the peers' median.
+    pub failures_above: Option<u32>,
+    /// How many times the peers' median a mean time to the first byte is, in percent.
+    pub latency_above_percent: Option<u32>,
+    /// A mean time to the first byte that never ejects.
+    pub latency_floor: Duration,
+    /// From one comparison of peers to the next.
+    pub interval: Duration,
+    /// Requests in an interval without which an endpoint is not compared.
+    pub requests_min: u32,
 }

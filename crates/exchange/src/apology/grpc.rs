@@ -1,11 +1,11 @@
 //! Apologies in gRPC's own terms: its clients read `grpc-status`, not HTTP's status.
 
-use foregate_message::{FieldId, Fields, Reason, RequestHead};
+use foregate_message::{FieldId, Fields, Reason};
 
 /// The content type of a request that speaks gRPC (or gRPC-Web), as its answer has to name it.
-pub(super) fn content_type(request: &RequestHead) -> Option<&[u8]> {
+pub(super) fn content_type(fields: &Fields) -> Option<&[u8]> {
     const GRPC: &[u8] = b"application/grpc";
-    let value = request.fields.get(FieldId::ContentType)?;
+    let value = fields.get(FieldId::ContentType)?;
     let (start, rest) = value.split_at_checked(GRPC.len())?;
     let goes_on = matches!(rest.first(), None | Some(b'+' | b';' | b'-' | b' '));
     (start.eq_ignore_ascii_case(GRPC) && goes_on).then_some(value)
@@ -37,7 +37,8 @@ fn code(reason: Reason) -> u8 {
             Reason::FirstByteTimeout
             | Reason::BetweenBytesTimeout
             | Reason::UpstreamWriteTimeout
-            | Reason::RequestTimeout,
+            | Reason::RequestTimeout
+            | Reason::TryTimeout,
             _,
         ) => DEADLINE_EXCEEDED,
         (_, 499) => CANCELLED,
@@ -55,11 +56,12 @@ fn code(reason: Reason) -> u8 {
 mod tests {
     use super::*;
     use foregate_message::Fault;
+    use foregate_message::RequestHead;
 
     fn typed(value: &str) -> bool {
         let mut head = RequestHead::with("POST", b"/");
         head.fields.append(FieldId::ContentType, value.as_bytes());
-        content_type(&head).is_some()
+        content_type(&head.fields).is_some()
     }
 
     #[test]
@@ -75,7 +77,7 @@ mod tests {
         for no in ["application/grp", "application/grpcx", "text/plain", ""] {
             assert!(!typed(no), "{no}");
         }
-        assert!(content_type(&RequestHead::with("POST", b"/")).is_none());
+        assert!(content_type(&RequestHead::with("POST", b"/").fields).is_none());
     }
 
     #[test]

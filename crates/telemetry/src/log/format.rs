@@ -27,6 +27,7 @@ enum Field {
     Upstream,
     Endpoint,
     Tries,
+    Retries,
     Pick,
     Session,
     Reason,
@@ -39,7 +40,7 @@ enum Field {
     TimeCommon,
 }
 
-const FIELDS: [Field; 26] = [
+const FIELDS: [Field; 27] = [
     Field::Client,
     Field::Method,
     Field::Path,
@@ -56,6 +57,7 @@ const FIELDS: [Field; 26] = [
     Field::Upstream,
     Field::Endpoint,
     Field::Tries,
+    Field::Retries,
     Field::Pick,
     Field::Session,
     Field::Reason,
@@ -69,7 +71,7 @@ const FIELDS: [Field; 26] = [
 ];
 
 /// The names that a template may have between braces, in the order of the documentation.
-pub const PLACEHOLDERS: [&str; 26] = [
+pub const PLACEHOLDERS: [&str; 27] = [
     "client",
     "method",
     "path",
@@ -86,6 +88,7 @@ pub const PLACEHOLDERS: [&str; 26] = [
     "upstream",
     "endpoint",
     "tries",
+    "retries",
     "pick",
     "session",
     "reason",
@@ -103,7 +106,7 @@ pub const PLACEHOLDERS: [&str; 26] = [
 const COMBINED: &str = "{client} - - [{time_common}] \"{method} {target} {protocol}\" {status} {bytes_out} \"{referer}\" \"{user_agent}\"";
 
 /// The fields of a JSON line in their order.
-const JSON: [Field; 22] = [
+const JSON: [Field; 23] = [
     Field::TimeIso,
     Field::Client,
     Field::Method,
@@ -122,6 +125,7 @@ const JSON: [Field; 22] = [
     Field::Upstream,
     Field::Endpoint,
     Field::Tries,
+    Field::Retries,
     Field::RequestId,
     Field::Referer,
     Field::UserAgent,
@@ -341,6 +345,7 @@ fn write_field(
         Field::Upstream => text(out, style, record.upstream.as_bytes()),
         Field::Endpoint => text(out, style, record.endpoint.as_bytes()),
         Field::Tries => decimal(out, u64::from(record.tries)),
+        Field::Retries => text(out, style, record.retries.as_bytes()),
         Field::Pick => text(out, style, record.pick.as_bytes()),
         Field::Session => text(out, style, record.session.as_bytes()),
         Field::Reason => text(out, style, record.reason.as_bytes()),
@@ -458,6 +463,7 @@ mod tests {
             upstream: "app",
             endpoint: "10.0.0.1:8080",
             tries: 2,
+            retries: "10.0.0.2:8080 connect-failed",
             pick: "random",
             session: "",
             reason: "ok",
@@ -499,7 +505,7 @@ mod tests {
                 r#"{"time_iso":"2000-10-10T13:55:36.789Z","client":"192.0.2.45","method":"GET","host":"example.com","#,
                 r#""path":"/a/b","query":"c=d","protocol":"HTTP/1.1","status":200,"reason":"ok","bytes_in":17,"#,
                 r#""bytes_out":2326,"duration_ms":12.345,"upstream_ms":9.008,"site":"example.com","route":"api","#,
-                r#""upstream":"app","endpoint":"10.0.0.1:8080","tries":2,"request_id":"01J-x","#,
+                r#""upstream":"app","endpoint":"10.0.0.1:8080","tries":2,"retries":"10.0.0.2:8080 connect-failed","request_id":"01J-x","#,
                 r#""referer":"http://example.com/","user_agent":"curl/8.0","time_unix":971186136.789}"#
             ),
         );
@@ -513,7 +519,7 @@ mod tests {
                 r#"{"time_iso":"1970-01-01T00:00:00.000Z","client":"0.0.0.0","method":null,"host":null,"#,
                 r#""path":"/\"\n\ufffd","query":null,"protocol":null,"status":0,"reason":null,"bytes_in":0,"#,
                 r#""bytes_out":0,"duration_ms":0.000,"upstream_ms":null,"site":null,"route":null,"#,
-                r#""upstream":null,"endpoint":null,"tries":0,"request_id":null,"#,
+                r#""upstream":null,"endpoint":null,"tries":0,"retries":null,"request_id":null,"#,
                 r#""referer":null,"user_agent":null,"time_unix":0.000}"#
             ),
         );

@@ -44,6 +44,8 @@ pub struct Record<'a> {
     pub endpoint: &'a str,
     /// Endpoints tried.
     pub tries: u32,
+    /// What failed before the last try: endpoint and reason of each.
+    pub retries: &'a str,
     /// Why the endpoint was picked.
     pub pick: &'a str,
     /// What became of the request's session.
@@ -79,6 +81,7 @@ impl Default for Record<'_> {
             upstream: "",
             endpoint: "",
             tries: 0,
+            retries: "",
             pick: "",
             session: "",
             reason: "",

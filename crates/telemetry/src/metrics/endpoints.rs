@@ -11,7 +11,7 @@ use super::{Registry, lock};
 /// A counter of an endpoint: metric name, help, cell.
 type EndpointCounter = (&'static str, &'static str, fn(&EndpointCells) -> &Counter);
 
-const COUNTERS: [EndpointCounter; 5] = [
+const COUNTERS: [EndpointCounter; 6] = [
     (
         "foregate_endpoint_requests_total",
         "Attempts sent to an endpoint.",
@@ -21,6 +21,11 @@ const COUNTERS: [EndpointCounter; 5] = [
         "foregate_endpoint_retries_total",
         "Attempts that were a request's second or later try.",
         |cells| &cells.retries,
+    ),
+    (
+        "foregate_endpoint_retries_refused_total",
+        "Tries elsewhere, after this endpoint had failed, that the retry budget did not allow.",
+        |cells| &cells.retries_refused,
     ),
     (
         "foregate_endpoint_connects_total",

@@ -179,6 +179,8 @@ pub struct EndpointCells {
     pub requests: Counter,
     /// Attempts that were a request's second or later try.
     pub retries: Counter,
+    /// Tries again that the budget did not allow, by the endpoint that had failed.
+    pub retries_refused: Counter,
     /// Connections dialled, successfully or not.
     pub connects: Counter,
     /// Attempts that found an idle connection.

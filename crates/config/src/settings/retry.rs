@@ -1,0 +1,29 @@
+//! `[upstreams.<name>.retry]`: when a request is tried on another backend.
+
+/// When a request is tried again, and how much of that there may be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Retry {
+    /// After which failures.
+    pub on: RetryOn,
+    /// After which answers, as inclusive ranges.
+    pub statuses: Vec<(u16, u16)>,
+    /// Bytes of a request's body that are kept so that it can be sent again; 0 to keep none.
+    pub body_bytes_max: u32,
+    /// Tries again for every hundred requests, per worker.
+    pub budget_percent: u8,
+    /// Tries again that are free in a second, per worker.
+    pub budget_per_second: u32,
+}
+
+/// Failures after which a request is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryOn {
+    /// No connection came about.
+    pub connect: bool,
+    /// The backend said that it did not look at the request.
+    pub refused: bool,
+    /// The connection was closed or reset before any byte of an answer.
+    pub reset: bool,
+    /// The first byte of the answer did not come in time.
+    pub timeout: bool,
+}

@@ -1,0 +1,106 @@
+//! The deadline that a gRPC request carries, lowered to what the gateway will wait.
+
+use foregate_message::{FieldName, Fields};
+use foregate_telemetry::clock::Moment;
+
+/// The field that carries it.
+const NAME: &str = "grpc-timeout";
+/// As many digits as there may be.
+const DIGITS_MAX: usize = 8;
+
+/// Tells a gRPC backend when its answer will not be waited for any more. A deadline of the client's that is sooner
+/// stays; requests of other protocols carry none.
+pub(crate) fn pass_on(fields: &mut Fields, deadline: Moment, at: Moment) {
+    if !crate::apology::is_grpc(fields) {
+        return;
+    }
+    let Some(name) = FieldName::new(NAME) else {
+        return;
+    };
+    let left = deadline.micros_since(at);
+    let asked = fields.all_named(&name).next().and_then(micros);
+    if asked.is_none_or(|asked| asked > left) {
+        fields.set_named(&name, text(left).as_bytes());
+    }
+}
+
+/// `250m` and the like, in µs; a nanosecond is the least that is not nothing.
+fn micros(value: &[u8]) -> Option<u64> {
+    let (unit, digits) = value.split_last()?;
+    if digits.is_empty() || digits.len() > DIGITS_MAX {
+        return None;
+    }
+    let number: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    Some(match unit {
+        b'H' => number * 3_600_000_000,
+        b'M' => number * 60_000_000,
+        b'S' => number * 1_000_000,
+        b'm' => number * 1_000,
+        b'u' => number,
+        b'n' => number.div_ceil(1_000),
+        _ => return None,
+    })
+}
+
+/// In the finest unit that fits, rounded down so that the backend does not outlast the gateway.
+fn text(micros: u64) -> String {
+    let most = 10_u64.pow(DIGITS_MAX as u32);
+    for (unit, size) in [("u", 1), ("m", 1_000), ("S", 1_000_000), ("M", 60_000_000)] {
+        if micros / size < most {
+            return format!("{}{unit}", micros / size);
+        }
+    }
+    format!("{}H", (micros / 3_600_000_000).min(most - 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use foregate_message::FieldId;
+
+    #[test]
+    fn timeouts_are_read_and_written() {
+        for (value, expected) in [
+            (&b"5S"[..], Some(5_000_000)),
+            (b"1H", Some(3_600_000_000)),
+            (b"250m", Some(250_000)),
+            (b"1n", Some(1)),
+            (b"12345678u", Some(12_345_678)),
+            (b"123456789u", None),
+            (b"S", None),
+            (b"5", None),
+            (b"-5S", None),
+            (b"", None),
+        ] {
+            assert_eq!(micros(value), expected, "{value:?}");
+        }
+        assert_eq!(text(0), "0u");
+        assert_eq!(text(99_999_999), "99999999u");
+        assert_eq!(text(100_000_999), "100000m");
+        assert_eq!(text(u64::MAX), "5124095H");
+    }
+
+    #[test]
+    fn the_sooner_one_counts() {
+        let now = Moment::from_millis(1_000);
+        for (asked, left_ms, expected) in [
+            (None, 500, &b"500000u"[..]),
+            (Some("2S"), 500, b"500000u"),
+            (Some("100m"), 500, b"100m"),
+            (Some("nonsense"), 500, b"500000u"),
+        ] {
+            let mut fields = Fields::new();
+            fields.append(FieldId::ContentType, b"application/grpc");
+            if let Some(asked) = asked {
+                fields.append_line(NAME.as_bytes(), asked.as_bytes());
+            }
+            pass_on(&mut fields, now.plus_millis(left_ms), now);
+            let name = FieldName::new(NAME).unwrap();
+            assert_eq!(fields.all_named(&name).next(), Some(expected), "{asked:?}");
+        }
+        let mut fields = Fields::new();
+        fields.append(FieldId::ContentType, b"text/plain");
+        pass_on(&mut fields, now.plus_millis(5), now);
+        assert_eq!(fields.len(), 1);
+    }
+}

@@ -1,0 +1,62 @@
+//! Whether a request may be sent to another endpoint once one was reached.
+
+use crate::exchange::Exchange;
+use crate::kept::Kept;
+use crate::plan::Upstream;
+use foregate_message::{BodyLength, RequestHead};
+
+/// What a request has that makes it repeatable.
+#[derive(Debug)]
+pub(crate) struct Repeat {
+    /// A backend that gets it twice does the same as one that gets it once.
+    idempotent: bool,
+    has_body: bool,
+    /// What was taken of its body.
+    pub(crate) kept: Option<Box<Kept>>,
+}
+
+impl Repeat {
+    /// `marked` when the route says that its requests may be repeated.
+    pub(crate) fn new(
+        exchange: &Exchange,
+        head: &RequestHead,
+        marked: bool,
+        upstream: &Upstream,
+    ) -> Repeat {
+        let idempotent = marked || head.method.is_idempotent();
+        let length = exchange.outcome.unwrap_or(BodyLength::Empty);
+        let has_body = !length.is_empty();
+        let kept = if has_body && idempotent {
+            keep(length, upstream)
+        } else {
+            None
+        };
+        Repeat {
+            idempotent,
+            has_body,
+            kept,
+        }
+    }
+
+    /// Whether the whole request can be sent again, as far as it was sent.
+    #[inline]
+    pub(crate) fn is_possible(&self) -> bool {
+        self.idempotent && (!self.has_body || self.is_kept())
+    }
+
+    /// Whether what was taken of its body is here.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.kept.as_ref().is_some_and(|kept| kept.is_good())
+    }
+}
+
+/// The room for a body that may turn out to fit.
+fn keep(length: BodyLength, upstream: &Upstream) -> Option<Box<Kept>> {
+    let bytes_max = upstream.retry.body_bytes_max;
+    let fits = match length {
+        BodyLength::Known(bytes) => bytes <= bytes_max as u64,
+        BodyLength::Unknown => true,
+        BodyLength::Empty | BodyLength::Tunnel => false,
+    };
+    (fits && bytes_max > 0 && upstream.tries_max > 1).then(|| Box::new(Kept::new(bytes_max)))
+}
