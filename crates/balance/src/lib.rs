@@ -30,6 +30,8 @@ mod ring;
 mod roster;
 mod round_robin;
 mod session;
+#[cfg(test)]
+mod simulation;
 mod split;
 mod upstream_state;
 
