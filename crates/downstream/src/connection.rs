@@ -50,6 +50,8 @@ pub(crate) struct Connection {
     pub(crate) deadline: Deadline,
     /// Whether the deadline is a head's, not the wait's.
     deadline_is_for_head: bool,
+    /// Whether the deadline has been polled by the task that serves HTTP/1.
+    deadline_knows_task: bool,
     /// What the client may speak where no handshake says it.
     protocols: Protocols,
     _admitted: Admitted,
@@ -112,6 +114,7 @@ impl Connection {
             machine: h1::ServerConnection::new(requests_max),
             deadline: Deadline::new(),
             deadline_is_for_head: false,
+            deadline_knows_task: false,
             protocols,
             _admitted: admitted,
         })
@@ -235,11 +238,12 @@ impl Connection {
                 // What has come meanwhile is still served.
                 return Poll::Ready(self.stream.poll_read_ready(cx).is_ready());
             }
-            if self.deadline.poll_expired(cx).is_ready() {
-                return Poll::Ready(false);
-            }
             if std::mem::replace(&mut woken, true) {
-                return Poll::Ready(true);
+                return Poll::Ready(!self.deadline.is_expired());
+            }
+            // Once it has been polled, a deadline knows whom to wake whenever it is set.
+            if !std::mem::replace(&mut self.deadline_knows_task, true) {
+                return self.deadline.poll_expired(cx).map(|()| false);
             }
             Poll::Pending
         })
