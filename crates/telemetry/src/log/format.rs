@@ -538,7 +538,7 @@ mod tests {
         check(
             &all.join("|"),
             &record(),
-            "192.0.2.45|GET|/a/b|c=d|/a/b?c=d|HTTP/1.1|200|2326|17|12.345|9.008|example.com|api|app|10.0.0.1:8080|2|random|-|ok|\
+            "192.0.2.45|GET|/a/b|c=d|/a/b?c=d|HTTP/1.1|200|2326|17|12.345|9.008|example.com|api|app|10.0.0.1:8080|2|10.0.0.2:8080 connect-failed|random|-|ok|\
              01J-x|http://example.com/|curl/8.0|example.com|2000-10-10T13:55:36.789Z|971186136.789|\
              10/Oct/2000:13:55:36 +0000",
         );
