@@ -331,7 +331,9 @@ fn endless_interim_answers(road: &Road) {
             "{trouble:?}"
         ),
     }
-    assert!(gateway.rss_kib() < before + 4096);
+    // Buffers and the allocator's own ways, not what the backend has sent in that second, which is far more.
+    let grown = gateway.rss_kib().saturating_sub(before);
+    assert!(grown < 8_192, "{grown} KiB");
     drop(client);
     backend.wait_connections_open(0);
     gateway.assert_no_leaks();

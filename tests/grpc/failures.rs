@@ -36,8 +36,11 @@ fn a_server_that_is_too_slow_for_the_gateway_is_a_deadline() {
     // Its answer has begun by then: the status stands in the trailers.
     play(&gateway, "expect_of_hanging:DEADLINE_EXCEEDED");
     let line = gateway.only_log_line();
-    assert_eq!(
-        (line.status(), line.reason().as_str()),
-        (200, "request-timeout")
+    assert_eq!(line.status(), 200);
+    // The server was told how much of the time is left, so either of the two may be the first to say it.
+    let reason = line.reason();
+    assert!(
+        ["request-timeout", "proxied"].contains(&reason.as_str()),
+        "{reason}"
     );
 }
