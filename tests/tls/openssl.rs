@@ -141,6 +141,16 @@ fn the_name_asked_for_chooses_the_certificate_or_is_refused() {
 }
 
 #[test]
+fn a_connection_that_ends_with_its_answer_ends_with_a_farewell() {
+    let story = Story::begin("");
+    for (flag, _) in VERSIONS {
+        let seen = story.seen_by_name(&[flag]);
+        assert_has(&seen, "HTTP/1.1 200 ");
+        assert!(!seen.contains("unexpected eof"), "{seen}");
+    }
+}
+
+#[test]
 fn a_client_that_says_farewell_leaves_nothing_behind() {
     let story = Story::begin("");
     let secure = story.gateway.listener("secure");

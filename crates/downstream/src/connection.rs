@@ -415,7 +415,12 @@ async fn active<H: Handler>(connection: &mut Connection, handler: &H) -> End {
         handler.serve(&mut client, arrival).await;
         match client.after() {
             After::Next => {}
-            After::Close => return End::Close,
+            After::Close => {
+                // Over TLS an answer that ends with the connection is not complete without a farewell (RFC 8446 §6.1).
+                connection.stream.close_now();
+                return End::Close;
+            }
+            After::Cut => return End::Close,
             After::Linger => return End::Linger,
         }
     }

@@ -25,6 +25,8 @@ pub(crate) enum After {
     Next,
     /// The end, at once.
     Close,
+    /// The end of something that went wrong, which must not look like an orderly one.
+    Cut,
     /// The end, once the client has had time to take its answer.
     Linger,
 }
@@ -146,7 +148,7 @@ impl<'c> Http1<'c> {
     /// What becomes of the connection.
     pub(crate) fn after(&mut self) -> After {
         if self.broken.is_some() || !self.responded || self.has_queued() {
-            return After::Close;
+            return After::Cut;
         }
         match self.connection.machine.settle() {
             Next::Head => After::Next,
