@@ -127,6 +127,73 @@ fn a_window_that_stays_closed_ends_the_stream_and_no_other() {
 }
 
 #[test]
+fn an_upload_that_others_hold_back_is_not_too_slow() {
+    let unread = Backend::start(NeverReads);
+    let backend = Backend::start(Echo);
+    let gateway = Gateway::new(
+        r#"
+        [client]
+        body_rate_min = "10KiB"
+        body_rate_grace = "400ms"
+        [client.http2]
+        stream_window_bytes = "64KiB"
+        connection_window_bytes = "64KiB"
+        [[sites."*".routes]]
+        path = "/unread"
+        upstream = "unread"
+        [[sites."*".routes]]
+        upstream = "app"
+        [upstreams.unread]
+        servers = ["{unread}"]
+        [upstreams.app]
+        servers = ["{backend}"]
+        "#,
+    )
+    .fill("unread", unread.address())
+    .fill("backend", backend.address())
+    .start();
+    let mut client = Http2Client::connect(gateway.address());
+    let long = [("content-length", "50000000")];
+    let greedy = client.request("POST", "/unread", &long, false);
+    let mut open = 65_535;
+    client.connection().set_patience(Duration::from_millis(300));
+    // Everything that the connection has room for, until nobody takes anything any more.
+    loop {
+        client.data(greedy, &vec![b'x'; open], false);
+        open = 0;
+        while open == 0
+            && let Ok(frame) = client.read_frame()
+        {
+            open += frame
+                .window_bytes()
+                .filter(|_| frame.stream == 0)
+                .unwrap_or(0);
+        }
+        if open == 0 {
+            break;
+        }
+    }
+    client.connection().set_patience(foregate_testkit::PATIENCE);
+    let held = client.request("POST", "/", &[("content-length", "5")], false);
+    holds_for(
+        Duration::from_millis(1500),
+        "the other request is waited for",
+        || client.is_quiet(),
+    );
+    client.reset(greedy, CANCEL);
+    // What nobody wants any more is given back to the connection.
+    while !client
+        .read_frame()
+        .is_ok_and(|frame| frame.stream == 0 && frame.window_bytes().is_some())
+    {}
+    client.data(held, b"hello", true);
+    assert_eq!(client.answer(held).status, 200);
+    // And a client that may send is to send.
+    let slow = client.request("POST", "/", &[("content-length", "5")], false);
+    assert_eq!(client.answer(slow).status, 408);
+}
+
+#[test]
 fn an_upload_that_nobody_reads_is_held_by_its_window() {
     let backend = Backend::start(NeverReads);
     let gateway = Gateway::before(&[backend.address()]);

@@ -1,7 +1,7 @@
 //! The client's half of one exchange over HTTP/1.
 
 use crate::connection::Connection;
-use crate::pace::Pace;
+use crate::pace::BodyWatch;
 use crate::worker::ClientLimits;
 use foregate_message::{
     BodyLength, Chunk, Client, Fault, FieldId, Fields, Frame, Method, Peer, Piped, Reason,
@@ -44,8 +44,7 @@ pub(crate) struct Http1<'c> {
     reader: BodyReader,
     body_asked: bool,
     body_ended: bool,
-    pace: Option<Pace>,
-    read_deadline: Option<Deadline>,
+    body_watch: BodyWatch,
     /// By when an answer must begin for a client that has closed its sending side.
     half_closed: Option<Deadline>,
     out: Outbox,
@@ -94,8 +93,7 @@ impl<'c> Http1<'c> {
             reader: BodyReader::new(decoder, limits.body),
             body_asked: false,
             body_ended,
-            pace: None,
-            read_deadline: None,
+            body_watch: BodyWatch::default(),
             half_closed: None,
             out: Outbox::new(),
             encoder: BodyEncoder::empty(),
@@ -125,8 +123,7 @@ impl<'c> Http1<'c> {
             reader: BodyReader::new(BodyDecoder::tunnel(), limits.body),
             body_asked: false,
             body_ended: false,
-            pace: None,
-            read_deadline: None,
+            body_watch: BodyWatch::default(),
             half_closed: None,
             out: Outbox::new(),
             encoder: BodyEncoder::tunnel(),
@@ -206,19 +203,7 @@ impl<'c> Http1<'c> {
         if self.tunnel {
             return Poll::Pending;
         }
-        let Some(rate) = self.limits.body_rate_min else {
-            return Poll::Pending;
-        };
-        let grace = self.limits.body_rate_grace;
-        let pace = self.pace.get_or_insert_with(|| Pace::new(rate, grace));
-        let at = now();
-        if pace.is_too_slow(at) {
-            return Poll::Ready(Reason::BodyTooSlow);
-        }
-        let until = pace.wait(at);
-        let deadline = self.read_deadline.get_or_insert_with(Deadline::new);
-        deadline.set(until);
-        deadline.poll_expired(cx).map(|()| Reason::BodyTooSlow)
+        self.body_watch.poll_too_slow(&self.limits, 0, cx)
     }
 
     /// Writes once what is queued first; returns how many bytes left.
@@ -257,9 +242,7 @@ impl<'c> Http1<'c> {
         self.reader.passed(bytes);
         self.bytes_in += bytes;
         self.connection.received(bytes);
-        if let Some(pace) = &mut self.pace {
-            pace.received(bytes, now());
-        }
+        self.body_watch.received(bytes, 0);
         Poll::Ready(Ok(Frame::Piped(piped)))
     }
 
@@ -322,9 +305,7 @@ impl Client for Http1<'_> {
                     return Poll::Ready(end.map_err(|fault| self.broke(Reason::Request(fault))));
                 }
                 Poll::Ready(Ok(bytes)) => {
-                    if let Some(pace) = &mut self.pace {
-                        pace.received(bytes as u64, now());
-                    }
+                    self.body_watch.received(bytes as u64, 0);
                 }
                 Poll::Ready(Err(_)) => {
                     return Poll::Ready(Err(self.broke(Reason::ClientGone)));

@@ -60,6 +60,7 @@ pub(crate) async fn run<H: Handler>(mut connection: Box<Connection>, handler: Rc
         quiet_since: Some(at),
         blocked_since: None,
         incomplete_since: None,
+        tick_at: at.plus(TICK),
         is_gone: false,
         is_told: false,
     };
@@ -95,6 +96,8 @@ struct Driver<H> {
     blocked_since: Option<Moment>,
     /// Since when a frame or a field block has been incomplete.
     incomplete_since: Option<Moment>,
+    /// When the engine looks at the time next.
+    tick_at: Moment,
     /// The socket is of no use any more.
     is_gone: bool,
     /// Whether the end of the connection has been counted.
@@ -267,6 +270,7 @@ impl<H: Handler> Driver<H> {
             self.connection.input = Chunk::default();
         }
         let at = recent();
+        self.shared.engine().tell_time(at.millis());
         let next = self.look_at_time(at);
         if next <= at {
             // Something was queued or has ended.
@@ -324,25 +328,31 @@ impl<H: Handler> Driver<H> {
             .began
             .plus_millis(limits.http2.settings_timeout_ms)
             .plus(TICK);
-        if !is_quiet || is_ending || at < young_until {
-            let failed = self.shared.engine().tick(at.millis()).err();
-            if let Some(failure) = failed {
-                self.tell(failure.reason);
-            }
-            self.shared.wake_ready();
-            let engine = self.shared.engine();
-            if engine.is_finished() || !engine.is_written() && self.blocked_since.is_none() {
-                return at;
-            }
-            next = next.min(at.plus(TICK));
+        if is_quiet && !is_ending && at >= young_until {
+            return next;
         }
-        next
+        if (at >= self.tick_at || is_ending) && self.tick(at) {
+            return at;
+        }
+        next.min(self.tick_at)
+    }
+
+    /// Has the engine look at the time; whether it did something about it.
+    fn tick(&mut self, at: Moment) -> bool {
+        self.tick_at = at.plus(TICK);
+        let failed = self.shared.engine().tick(at.millis()).err();
+        if let Some(failure) = failed {
+            self.tell(failure.reason);
+        }
+        self.shared.wake_ready();
+        let engine = self.shared.engine();
+        engine.is_finished() || !engine.is_written() && self.blocked_since.is_none()
     }
 
     /// Frees what only a busy connection needs, once it has paused for a moment.
     fn rest(&mut self, since: Moment, at: Moment) -> Moment {
         let rest_at = since.plus(ACTIVE_PAUSE);
-        if self.shared.is_at_rest() {
+        if self.shared.is_at_rest() && self.shared.engine().is_at_rest() {
             return Moment::NEVER;
         }
         if rest_at > at {

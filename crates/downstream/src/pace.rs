@@ -1,11 +1,64 @@
 //! The minimum rate of a client's body, counting only the time that the gateway waited for the client.
 
-use foregate_telemetry::clock::Moment;
+use crate::worker::ClientLimits;
+use foregate_message::Reason;
+use foregate_telemetry::clock::{Deadline, Moment, now};
+use std::task::{Context, Poll};
 use std::time::Duration;
+
+/// Watches the body of one request, from the first time on that it is waited for.
+#[derive(Debug, Default)]
+pub(crate) struct BodyWatch {
+    pace: Option<Pace>,
+    deadline: Option<Deadline>,
+}
+
+impl BodyWatch {
+    /// Counts and judges a wait for the client. For `held_back_ms` in all it was not the client who kept us waiting.
+    pub(crate) fn poll_too_slow(
+        &mut self,
+        limits: &ClientLimits,
+        held_back_ms: u64,
+        cx: &mut Context<'_>,
+    ) -> Poll<Reason> {
+        let Some(rate) = limits.body_rate_min else {
+            return Poll::Pending;
+        };
+        let grace = limits.body_rate_grace;
+        let pace = self.pace.get_or_insert_with(|| Pace::new(rate, grace));
+        let at = waited_at(held_back_ms);
+        if pace.is_too_slow(at) {
+            return Poll::Ready(Reason::BodyTooSlow);
+        }
+        let until = pace.wait(at).plus_millis(held_back_ms);
+        let deadline = self.deadline.get_or_insert_with(Deadline::new);
+        deadline.set(until);
+        deadline.poll_expired(cx).map(|()| Reason::BodyTooSlow)
+    }
+
+    /// `bytes` have come.
+    #[inline]
+    pub(crate) fn received(&mut self, bytes: u64, held_back_ms: u64) {
+        if let Some(pace) = &mut self.pace {
+            pace.received(bytes, waited_at(held_back_ms));
+        }
+    }
+
+    /// Whether anything is watched yet.
+    #[inline]
+    pub(crate) fn is_watching(&self) -> bool {
+        self.pace.is_some()
+    }
+}
+
+/// The present on a clock that stands still while the client is held back.
+fn waited_at(held_back_ms: u64) -> Moment {
+    Moment::from_micros(now().micros().saturating_sub(held_back_ms * 1_000))
+}
 
 /// Watches one body.
 #[derive(Debug)]
-pub(crate) struct Pace {
+struct Pace {
     bytes_per_second: u64,
     grace: Duration,
     waiting_since: Option<Moment>,
@@ -15,7 +68,7 @@ pub(crate) struct Pace {
 
 impl Pace {
     /// A watch that wants `bytes_per_second` on average over each `grace` of waiting.
-    pub(crate) fn new(bytes_per_second: u64, grace: Duration) -> Pace {
+    fn new(bytes_per_second: u64, grace: Duration) -> Pace {
         Pace {
             bytes_per_second,
             grace,
@@ -26,13 +79,13 @@ impl Pace {
     }
 
     /// The gateway waits for the client from `at` on; says by when to look again.
-    pub(crate) fn wait(&mut self, at: Moment) -> Moment {
+    fn wait(&mut self, at: Moment) -> Moment {
         let since = *self.waiting_since.get_or_insert(at);
         since.plus(self.grace.saturating_sub(self.waited))
     }
 
     /// `bytes` have come at `at`.
-    pub(crate) fn received(&mut self, bytes: u64, at: Moment) {
+    fn received(&mut self, bytes: u64, at: Moment) {
         self.count_wait(at);
         self.bytes += bytes;
     }
@@ -44,7 +97,7 @@ impl Pace {
     }
 
     /// Whether the client is too slow; starts a new window when the present one is over.
-    pub(crate) fn is_too_slow(&mut self, at: Moment) -> bool {
+    fn is_too_slow(&mut self, at: Moment) -> bool {
         self.count_wait(at);
         if self.waited < self.grace {
             return false;

@@ -11,3 +11,4 @@ pub mod abuse;
 pub mod h1;
 pub mod h2;
 pub mod proxy;
+pub mod websocket;

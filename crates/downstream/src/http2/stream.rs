@@ -2,7 +2,7 @@
 
 use super::shared::Shared;
 use super::websocket::Handshake;
-use crate::pace::Pace;
+use crate::pace::BodyWatch;
 use crate::worker::ClientLimits;
 use foregate_message::{
     BodyLength, Chunk, Client, Fault, Fields, Frame, Peer, Reason, RequestHead, ResponseHead,
@@ -25,8 +25,7 @@ pub(super) struct Http2Stream<'s> {
     /// What the request announced.
     length: BodyLength,
     body_bytes_max: Option<u64>,
-    pace: Option<Pace>,
-    read_deadline: Option<Deadline>,
+    body_watch: BodyWatch,
     /// By when more of what is queued must have left than the bytes that still wait.
     write_deadline: Option<(Deadline, usize)>,
     websocket: Option<Handshake>,
@@ -51,8 +50,7 @@ impl<'s> Http2Stream<'s> {
             tunnel: false,
             length: facts.map_or(BodyLength::Empty, |facts| facts.length),
             body_bytes_max: limits.body.body_bytes_max,
-            pace: None,
-            read_deadline: None,
+            body_watch: BodyWatch::default(),
             write_deadline: None,
             websocket: None,
             broken: None,
@@ -97,24 +95,19 @@ impl<'s> Http2Stream<'s> {
         self.body_bytes_max.is_some_and(|max| bytes > max)
     }
 
+    /// For how long other streams' bodies have kept the client from sending this one's.
+    fn held_back_ms(&self) -> u64 {
+        self.shared.engine().held_back_ms(now().millis())
+    }
+
     /// Counts and judges a wait for the client's body.
     fn wait_for_body(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
         if self.tunnel {
             return Poll::Pending;
         }
-        let Some(rate) = self.limits.body_rate_min else {
-            return Poll::Pending;
-        };
-        let grace = self.limits.body_rate_grace;
-        let pace = self.pace.get_or_insert_with(|| Pace::new(rate, grace));
-        let at = now();
-        if pace.is_too_slow(at) {
-            return Poll::Ready(Reason::BodyTooSlow);
-        }
-        let until = pace.wait(at);
-        let deadline = self.read_deadline.get_or_insert_with(Deadline::new);
-        deadline.set(until);
-        deadline.poll_expired(cx).map(|()| Reason::BodyTooSlow)
+        let held_back_ms = self.held_back_ms();
+        self.body_watch
+            .poll_too_slow(&self.limits, held_back_ms, cx)
     }
 
     /// Watches a client that does not take what waits for it.
@@ -155,8 +148,9 @@ impl<'s> Http2Stream<'s> {
             Ok(Some(frame)) => {
                 if let Frame::Data(data) = &frame {
                     self.bytes_in += data.len() as u64;
-                    if let Some(pace) = &mut self.pace {
-                        pace.received(data.len() as u64, now());
+                    if self.body_watch.is_watching() {
+                        let held_back_ms = self.held_back_ms();
+                        self.body_watch.received(data.len() as u64, held_back_ms);
                     }
                     if !self.tunnel && self.is_too_large(self.bytes_in) {
                         return Poll::Ready(Err(Reason::Request(Fault::BodyTooLarge)));

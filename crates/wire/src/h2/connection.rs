@@ -155,6 +155,7 @@ pub struct Connection {
     ready: VecDeque<StreamKey>,
     send_window: SendWindow,
     receive_window: ReceiveWindow,
+    held_back: body::HeldBack,
     /// The highest stream that the peer has opened.
     peer_last: u32,
     /// The next stream that we open (client).
@@ -212,6 +213,7 @@ impl Connection {
             ready: VecDeque::new(),
             send_window: SendWindow::new(Settings::default().window_bytes),
             receive_window: ReceiveWindow::new(Settings::default().window_bytes, 0),
+            held_back: body::HeldBack::default(),
             peer_last: 0,
             next_id: 1,
             early_priority: None,
@@ -268,6 +270,11 @@ impl Connection {
     /// Whether the peer's SETTINGS came.
     pub fn is_peer_known(&self) -> bool {
         self.peer_known
+    }
+
+    /// Whether there is nothing for [`Connection::rest`] to give back since it was last called.
+    pub fn is_at_rest(&self) -> bool {
+        self.out.capacity() == 0
     }
 
     /// Gives back what a connection without streams has no use for.

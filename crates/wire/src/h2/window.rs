@@ -75,6 +75,12 @@ impl ReceiveWindow {
         Ok(())
     }
 
+    /// Whether the peer may send nothing.
+    #[inline]
+    pub(crate) fn is_closed(&self) -> bool {
+        self.free == 0
+    }
+
     /// `bytes` of what came have been taken, so that the peer may send as much again. The increment to announce once
     /// it is worth a frame.
     #[inline]

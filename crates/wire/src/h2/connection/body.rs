@@ -28,6 +28,37 @@ pub(crate) struct DataPart {
     end: bool,
 }
 
+/// For how long the connection's window has been closed to the peer.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct HeldBack {
+    /// Up to when it is counted, since it closed.
+    counted_ms: Option<u64>,
+    /// It has opened again, at a time that is told next.
+    is_over: bool,
+    total_ms: u64,
+}
+
+impl HeldBack {
+    fn close(&mut self, now_ms: u64) {
+        self.count(now_ms);
+        self.counted_ms.get_or_insert(now_ms);
+    }
+
+    #[inline]
+    fn open(&mut self) {
+        self.is_over = self.counted_ms.is_some();
+    }
+
+    #[inline]
+    fn count(&mut self, now_ms: u64) {
+        if let Some(since) = self.counted_ms {
+            self.total_ms += now_ms.saturating_sub(since);
+            let is_over = std::mem::take(&mut self.is_over);
+            self.counted_ms = (!is_over).then_some(now_ms.max(since));
+        }
+    }
+}
+
 impl Connection {
     pub(super) fn begin_data(
         &mut self,
@@ -45,6 +76,9 @@ impl Connection {
         self.receive_window
             .receive(header.length)
             .map_err(|_| Breach::Connection(ErrorCode::FLOW_CONTROL_ERROR))?;
+        if self.receive_window.is_closed() {
+            self.held_back.close(self.now_ms);
+        }
         let admitted = self.admit_data(header, data);
         let key = match admitted {
             Ok(key) => key,
@@ -210,8 +244,24 @@ impl Connection {
     #[inline]
     pub(super) fn give_back(&mut self, bytes: u32) {
         if let Some(increment) = self.receive_window.give_back(bytes) {
+            self.held_back.open();
             window_update::write(0, increment, &mut self.out);
         }
+    }
+
+    /// Tells the time between inputs.
+    #[inline]
+    pub fn tell_time(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
+        self.held_back.count(now_ms);
+    }
+
+    /// For how many milliseconds so far the peer could send no body at all, because bodies that were not taken filled
+    /// the connection's window.
+    #[inline]
+    pub fn held_back_ms(&mut self, now_ms: u64) -> u64 {
+        self.held_back.count(now_ms);
+        self.held_back.total_ms
     }
 
     /// The next piece of the body; `None` while there is none, and [`Frame::End`] or [`Frame::Trailers`] once.
