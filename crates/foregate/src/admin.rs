@@ -33,6 +33,28 @@ pub(crate) struct Listener {
     token: Option<String>,
 }
 
+/// Which running gateway a command is for.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Whom {
+    /// The configuration that names the admin listener; without it ./foregate.toml, then /etc/foregate/foregate.toml
+    #[arg(short, long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+
+    /// The admin listener's address, if no configuration is to be asked for it; its token is in FOREGATE_ADMIN_TOKEN
+    #[arg(long, value_name = "IP:PORT", conflicts_with = "config", global = true)]
+    admin: Option<SocketAddr>,
+}
+
+impl Whom {
+    /// Its admin listener.
+    ///
+    /// # Errors
+    /// The configuration is wrong, or its listener can't be asked.
+    pub(crate) fn listener(self) -> Result<Listener, Failure> {
+        Listener::find(self.admin, self.config)
+    }
+}
+
 impl Listener {
     /// The listener at an address that was named.
     pub(crate) fn at(address: SocketAddr) -> Listener {

@@ -1,13 +1,11 @@
 //! `foregate endpoints`: the endpoints of a running gateway, shown and changed over its admin listener.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use foregate_config::settings::ServerAddress;
 use serde_json::{Value, json};
 
-use crate::admin::Listener;
+use crate::admin::{Listener, Whom};
 use crate::failure::Failure;
 use crate::terminal;
 
@@ -18,13 +16,8 @@ use crate::terminal;
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Endpoints {
-    /// The configuration that names the admin listener; without it ./foregate.toml, then /etc/foregate/foregate.toml
-    #[arg(short, long, value_name = "FILE", global = true)]
-    config: Option<PathBuf>,
-
-    /// The admin listener's address, if no configuration is to be asked for it; its token is in FOREGATE_ADMIN_TOKEN
-    #[arg(long, value_name = "IP:PORT", conflicts_with = "config", global = true)]
-    admin: Option<SocketAddr>,
+    #[command(flatten)]
+    whom: Whom,
 
     #[command(subcommand)]
     action: Action,
@@ -77,7 +70,7 @@ struct Which {
 
 impl Endpoints {
     pub(crate) fn execute(self) -> Result<ExitCode, Failure> {
-        let listener = Listener::find(self.admin, self.config)?;
+        let listener = self.whom.listener()?;
         let set = |which: &Which, change: Value| {
             let target = target(&which.upstream, Some(&which.endpoint))?;
             change_one(&listener, &format!("PATCH {target}"), &change.to_string())

@@ -1,10 +1,10 @@
 //! `foregate reload`: asks a running gateway to read its configuration again.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::admin;
+use serde_json::Value;
+
+use crate::admin::Whom;
 use crate::failure::Failure;
 use crate::terminal;
 
@@ -17,31 +17,21 @@ use crate::terminal;
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Reload {
-    /// The configuration that names the admin listener; without it ./foregate.toml, then /etc/foregate/foregate.toml
-    #[arg(short, long, value_name = "FILE")]
-    config: Option<PathBuf>,
-
-    /// The admin listener's address, if no configuration is to be asked for it
-    #[arg(long, value_name = "IP:PORT", conflicts_with = "config")]
-    admin: Option<SocketAddr>,
+    #[command(flatten)]
+    whom: Whom,
 }
 
 impl Reload {
     pub(crate) fn execute(self) -> Result<ExitCode, Failure> {
-        let listener = admin::Listener::find(self.admin, self.config)?;
-        let answer = listener.ask("POST /reload").map_err(|error| {
-            let address = listener.address;
-            Failure::Failed(format!("cannot ask the gateway at {address}: {error}"))
-        })?;
-        terminal::print(&judge(&answer)?)?;
+        let (status, told) = self.whom.listener()?.send("POST /reload", "")?;
+        terminal::print(&judge(status, &told)?)?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
 /// What an answer of the admin listener says.
-fn judge(answer: &str) -> Result<String, Failure> {
+fn judge(status: u16, told: &Value) -> Result<String, Failure> {
     let stranger = || Failure::Failed("this is not the admin listener of a gateway".into());
-    let (status, told) = admin::parse(answer)?;
     let detail = told["detail"].as_str().ok_or_else(stranger)?;
     match status {
         200 if told["reloaded"] == true => Ok(format!("reloaded {detail}\n")),
@@ -56,9 +46,13 @@ fn judge(answer: &str) -> Result<String, Failure> {
 mod tests {
     use super::*;
 
+    fn judged(answer: &str) -> Result<String, Failure> {
+        crate::admin::parse(answer).and_then(|(status, told)| judge(status, &told))
+    }
+
     #[track_caller]
     fn check(answer: &str, expected: Result<&str, Failure>) {
-        assert_eq!(judge(answer), expected.map(str::to_owned));
+        assert_eq!(judged(answer), expected.map(str::to_owned));
     }
 
     #[test]
