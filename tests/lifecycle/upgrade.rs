@@ -117,6 +117,30 @@ fn a_tunnel_stays_where_it_is() {
 }
 
 #[test]
+fn what_was_changed_of_endpoints_stays_in_force() {
+    let (first, second) = (Backend::start(Echo), Backend::start(Echo));
+    let mut gateway = gateway(&first);
+    let body = format!("{{\"address\":\"{}\"}}", second.address());
+    let added = gateway.admin_send("POST", "/upstreams/app/endpoints", &body);
+    assert_eq!(added.status, 201, "{}", added.text());
+    let _new = upgrade(&gateway);
+    assert_eq!(gateway.wait_exit().code(), Some(0));
+    let told = gateway.admin_send("GET", "/upstreams/app", "").json();
+    assert_eq!(
+        told["endpoints"].as_array().map(Vec::len),
+        Some(2),
+        "{told}"
+    );
+    for _ in 0..8 {
+        assert_eq!(gateway.get("a", "/").status, 200);
+    }
+    assert!(
+        second.requests_total() > 0,
+        "the second one takes its share"
+    );
+}
+
+#[test]
 fn what_does_not_come_up_changes_nothing() {
     let backend = Backend::start(Echo);
     let mut gateway = gateway(&backend);

@@ -1,16 +1,19 @@
 //! Backends that are `openssl s_server`.
 
 use crate::handshakes::peers::{file, run};
-use foregate_testkit::{Authority, PATIENCE, Scratch, eventually};
+use foregate_testkit::{Authority, PATIENCE, Scratch};
 use foregate_tls::{Alpn, BackendTlsFault, Connector, ConnectorPlan, RootsPlan, Stream};
+use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 struct Backend {
     child: Child,
     address: SocketAddr,
+    /// Open for as long as it may have something to say.
+    _told: BufReader<ChildStdout>,
     _scratch: Scratch,
 }
 
@@ -21,31 +24,32 @@ impl Backend {
         let issued = authority.issue(names);
         let certificate = file(&scratch, "backend.pem", &issued.certificate_pem);
         let key = file(&scratch, "backend.key", &issued.key_pem);
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = free.local_addr().unwrap();
-        drop(free);
-        let child = Command::new("timeout")
+        // It chooses the port itself and tells it, so that nobody else can have it.
+        let mut child = Command::new("timeout")
             .args([
                 "60",
                 "openssl",
                 "s_server",
                 "-rev",
                 "-accept",
-                &address.to_string(),
+                "127.0.0.1:0",
             ])
             .args(["-cert", &certificate, "-key", &key])
             .args(arguments)
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        eventually("the backend listens", || {
-            std::net::TcpStream::connect(address).ok().map(drop)
+        let mut told = BufReader::new(child.stdout.take().unwrap());
+        let listening = told.by_ref().lines().find_map(|line| {
+            let address = line.unwrap().strip_prefix("ACCEPT ")?.parse();
+            Some(address.unwrap())
         });
         Backend {
             child,
-            address,
+            address: listening.expect("it says where it listens"),
+            _told: told,
             _scratch: scratch,
         }
     }
