@@ -2,7 +2,7 @@
 
 use crate::deadline;
 use crate::exchange::Exchange;
-use crate::forward;
+use crate::forward::{self, Answer};
 use crate::patience::Patience;
 use crate::plan::Upstream;
 use crate::repeat::Repeat;
@@ -16,14 +16,6 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-
-/// An answer's head.
-pub(crate) struct Heard {
-    pub(crate) call: Call,
-    pub(crate) head: ResponseHead,
-    pub(crate) length: BodyLength,
-    pub(crate) upload: Upload,
-}
 
 /// What may be done after a failure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,11 +43,11 @@ pub(crate) async fn run<C: Client>(
     head: &mut RequestHead,
     pool: &Rc<Pool>,
     (upstream, repeat): (&Upstream, &mut Repeat),
-    patience: &mut Patience,
-) -> Result<Heard, Failure> {
+    answer: &mut Answer,
+) -> Result<(), Failure> {
     let target = exchange.destination(&exchange.plan);
     target.host.apply(&mut head.fields, pool.endpoint.label());
-    if let Some(deadline) = patience.deadline() {
+    if let Some(deadline) = answer.patience.deadline() {
         deadline::pass_on(&mut head.fields, deadline, recent());
     }
     // What can't be sent twice is sent only where the kernel, too, thinks that somebody listens.
@@ -64,7 +56,7 @@ pub(crate) async fn run<C: Client>(
         Some(_) => Use::Upgrade,
         None => Use::Requests,
     };
-    let mut connection = obtain(client, pool, purpose, patience, !repeatable).await?;
+    let mut connection = obtain(client, pool, purpose, &mut answer.patience, !repeatable).await?;
     let mut refused = false;
     loop {
         let stale = connection.is_reused();
@@ -74,22 +66,23 @@ pub(crate) async fn run<C: Client>(
             head,
             connection,
             (upstream, repeat),
-            patience,
+            answer,
         )
         .await;
         let repeatable = repeat.is_possible();
         match asked {
             Err(failure) if failure.is_stale() && stale && repeatable => {
                 let ticket = pool.fresh().ok_or(full())?;
-                connection = dial(client, ticket, purpose, patience).await?;
+                connection = dial(client, ticket, purpose, &mut answer.patience).await?;
             }
             // A backend that is going away takes requests on its next connection.
             Err(failure) if failure.unprocessed && !refused => {
                 refused = true;
+                let patience = &mut answer.patience;
                 connection = obtain(client, pool, purpose, patience, !repeatable).await?;
             }
             Err(failure) => return Err(failure.verdict(repeatable, &upstream.retry)),
-            Ok(heard) => return Ok(heard),
+            Ok(()) => return Ok(()),
         }
     }
 }
@@ -233,8 +226,8 @@ async fn ask<C: Client>(
     request: &RequestHead,
     connection: Connection,
     (upstream, repeat): (&Upstream, &mut Repeat),
-    patience: &mut Patience,
-) -> Result<Heard, Unheard> {
+    answer: &mut Answer,
+) -> Result<(), Unheard> {
     let length = exchange.outcome.unwrap_or(BodyLength::Empty);
     let target = exchange.target.as_deref().unwrap_or(request.target());
     let upgrade = exchange.upgrade.as_ref().map(|at| request.fields.at(at));
@@ -244,7 +237,7 @@ async fn ask<C: Client>(
     let copy = exchange.copy.take();
     let stays = copy.is_none() && repeat.kept.is_none();
     client.allow_pipes(call.takes_pipes() && stays);
-    let mut upload = if length.is_empty() {
+    answer.upload = if length.is_empty() {
         call.end(None);
         Upload::none()
     } else if exchange.expects_continue {
@@ -252,54 +245,48 @@ async fn ask<C: Client>(
     } else {
         Upload::default()
     };
-    upload.copy = copy;
+    answer.upload.copy = copy;
     if repeat.kept.is_some() {
-        upload.keep(repeat.kept.take());
+        answer.upload.keep(repeat.kept.take());
     }
-    let mut asked = Heard {
-        call,
-        head: ResponseHead::default(),
-        length,
-        upload,
-    };
-    patience.answer(recent());
-    match poll_fn(|cx| asked.poll(client, patience, cx)).await {
+    answer.call = Some(call);
+    answer.patience.answer(recent());
+    match poll_fn(|cx| answer.poll_head(client, cx)).await {
         Ok(length) => {
-            asked.length = length;
-            asked.upload.answered();
-            Ok(asked)
+            answer.length = length;
+            answer.upload.answered();
+            Ok(())
         }
-        Err(reason) => {
-            let is_begun = asked.upload.begun;
-            repeat.kept = asked.upload.take_kept();
-            let is_here = !is_begun || repeat.is_kept();
-            Err(Unheard {
-                reason: asked.give_back(exchange, reason),
-                untouched: !asked.call.has_received() && is_here,
-                unprocessed: asked.call.is_unprocessed() && is_here,
-            })
-        }
+        Err(reason) => Err(answer.unheard(exchange, repeat, reason)),
     }
 }
 
-impl Heard {
-    /// A copy of the request waits for the next attempt, if there may be one.
-    fn give_back(&mut self, exchange: &Exchange, reason: Reason) -> Reason {
-        // What it has of the body is never sent to it again.
+impl Answer {
+    /// What is left of a try that failed. Its connection is of no use any more.
+    #[cold]
+    fn unheard(&mut self, exchange: &Exchange, repeat: &mut Repeat, reason: Reason) -> Unheard {
+        let is_begun = self.upload.begun;
+        repeat.kept = self.upload.take_kept();
+        let is_here = !is_begun || repeat.is_kept();
+        // A copy of the request waits for the next attempt, if there may be one; what it has of the body is never sent
+        // to it again.
         exchange.copy.set(self.upload.copy.take());
-        reason
+        self.head = ResponseHead::default();
+        let call = self.call.take();
+        Unheard {
+            reason,
+            untouched: call.as_ref().is_some_and(|call| !call.has_received()) && is_here,
+            unprocessed: call.as_ref().is_some_and(Call::is_unprocessed) && is_here,
+        }
     }
 
     /// Sends the request on and reads the answer, up to its final head.
-    fn poll<C: Client>(
+    fn poll_head<C: Client>(
         &mut self,
         client: &mut C,
-        patience: &mut Patience,
         cx: &mut Context<'_>,
     ) -> Poll<Result<BodyLength, Reason>> {
-        let Heard {
-            call, head, upload, ..
-        } = self;
+        let (call, head, upload, patience) = self.parts();
         loop {
             // Interim answers leave before more is read, so that a backend that sends nothing else fills no memory.
             let flushed = match client.poll_flush(cx) {

@@ -2,7 +2,7 @@
 //! done again.
 
 use crate::Road;
-use crate::attempt::{self, Failure, Give, Heard};
+use crate::attempt::{self, Failure, Give};
 use crate::exchange::{Exchange, TryFailure};
 use crate::patience::Patience;
 use crate::plan::Upstream;
@@ -20,17 +20,44 @@ use foregate_telemetry::metrics::EndpointFailure;
 use foregate_upstream::{Call, Pool};
 use std::rc::Rc;
 
-/// A backend's answer, of which the head is here.
+/// A backend's answer, from the first try to get it to its last byte. It stays where it is: stages pass a reference, as
+/// it is too large to be moved from one to the next.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    pub(crate) call: Call,
+    /// What the request went out on last.
+    pub(crate) call: Option<Call>,
     pub(crate) head: ResponseHead,
     pub(crate) length: BodyLength,
     /// The rest of the request, which may still be on its way.
     pub(crate) upload: Upload,
     pub(crate) patience: Patience,
     /// The endpoint's count of requests in flight.
-    pub(crate) borrowed: InFlight,
+    pub(crate) borrowed: Option<InFlight>,
+}
+
+impl Answer {
+    /// One that nobody was asked for yet.
+    pub(crate) fn awaited(exchange: &Exchange, road: &Road) -> Answer {
+        let plan = &exchange.plan;
+        let limits = plan.time_limits(exchange.destination(plan));
+        Answer {
+            call: None,
+            head: ResponseHead::default(),
+            length: BodyLength::Empty,
+            upload: Upload::none(),
+            patience: Patience::new(limits, exchange.at, &road.cut),
+            borrowed: None,
+        }
+    }
+
+    /// The call that it comes by.
+    ///
+    /// # Panics
+    /// When nobody was asked: stages behind an attempt that succeeded have one.
+    pub(crate) fn parts(&mut self) -> (&mut Call, &mut ResponseHead, &mut Upload, &mut Patience) {
+        let call = self.call.as_mut().expect("an attempt has set it");
+        (call, &mut self.head, &mut self.upload, &mut self.patience)
+    }
 }
 
 /// Asks endpoints until one answers.
@@ -43,11 +70,11 @@ pub(crate) async fn forward<C: Client>(
     road: &Road,
     client: &mut C,
     head: &mut RequestHead,
-) -> Result<Answer, Reason> {
+    answer: &mut Answer,
+) -> Result<(), Reason> {
     let plan = Rc::clone(&exchange.plan);
     let target = exchange.destination(&plan);
     let upstream = &plan.upstreams[target.upstream as usize];
-    let mut patience = Patience::new(plan.time_limits(target), exchange.at, &road.cut);
     let mut repeat = Repeat::new(exchange, head, target.idempotent, upstream);
     upstream.budget.borrow_mut().pay(&upstream.retry.budget);
     let mut tried = Tried::default();
@@ -58,44 +85,38 @@ pub(crate) async fn forward<C: Client>(
         exchange.tries += 1;
         let pool = &upstream.pools[index];
         exchange.endpoint = Some(Rc::clone(pool));
-        let borrowed = pool.endpoint.begin();
+        answer.borrowed = Some(pool.endpoint.begin());
         pool.cells().requests.one();
         if exchange.tries > 1 {
             pool.cells().retries.one();
         }
         let asked = recent();
-        patience.begin_try();
+        answer.patience.begin_try();
         let with = (&**upstream, &mut repeat);
-        let (failure, next) =
-            match attempt::run(exchange, client, head, pool, with, &mut patience).await {
-                Ok(mut heard) => {
+        let (failure, next) = match attempt::run(exchange, client, head, pool, with, answer).await {
+            Ok(()) => {
+                let at = now();
+                let status = answer.head.status.code();
+                exchange.upstream_micros = Some(heard_after(upstream, pool, status, asked, at));
+                let again = again(exchange, to, road, &tried, (&mut repeat, answer));
+                let Some(next) = again else {
+                    answer.patience.body(at);
+                    return Ok(());
+                };
+                answer.call = None;
+                answer.head = ResponseHead::default();
+                (TryFailure::Status(status), next)
+            }
+            Err(failure) => {
+                let reason = failure.reason;
+                if upstream.is_timed && failure.kind.is_some() {
                     let at = now();
-                    let status = heard.head.status.code();
-                    exchange.upstream_micros = Some(heard_after(upstream, pool, status, asked, at));
-                    let again = again(exchange, to, road, &tried, (&mut repeat, &mut heard));
-                    let Some(next) = again else {
-                        patience.body(at);
-                        return Ok(Answer {
-                            call: heard.call,
-                            head: heard.head,
-                            length: heard.length,
-                            upload: heard.upload,
-                            patience,
-                            borrowed,
-                        });
-                    };
-                    (TryFailure::Status(status), next)
+                    pool.endpoint.failed(at.micros_since(asked), at.millis());
                 }
-                Err(failure) => {
-                    let reason = failure.reason;
-                    if upstream.is_timed && failure.kind.is_some() {
-                        let at = now();
-                        pool.endpoint.failed(at.micros_since(asked), at.millis());
-                    }
-                    let next = elsewhere(exchange, to, road, &tried, failure)?;
-                    (TryFailure::Reason(reason), next)
-                }
-            };
+                let next = elsewhere(exchange, to, road, &tried, failure)?;
+                (TryFailure::Reason(reason), next)
+            }
+        };
         exchange.failures.push((Rc::clone(pool), failure));
         index = next;
     }
@@ -153,14 +174,14 @@ fn again(
     to: (&Upstream, &TargetPlan),
     road: &Road,
     tried: &Tried,
-    (repeat, heard): (&mut Repeat, &mut Heard),
+    (repeat, answer): (&mut Repeat, &mut Answer),
 ) -> Option<usize> {
-    let status = heard.head.status.code();
+    let status = answer.head.status.code();
     let upstream = to.0;
     if upstream.retry.statuses.is_empty() || !upstream.retry.statuses.contains(status) {
         return None;
     }
-    repeat.kept = heard.upload.take_kept();
+    repeat.kept = answer.upload.take_kept();
     let next = (repeat.is_possible() && exchange.tries < upstream.tries_max)
         .then(|| pick(exchange, to, road, tried))
         .flatten()

@@ -181,8 +181,9 @@ impl Exchange {
         if let Some(mirror) = &self.proxy(&plan).mirror {
             mirror::begin(self, mirror, road, client.peer(), head);
         }
-        let mut answer = forward::forward(self, road, client, head).await?;
+        let mut answer = forward::Answer::awaited(self, road);
+        forward::forward(self, road, client, head, &mut answer).await?;
         shape::shape(self, client.peer(), head, &mut answer);
-        relay::relay(self, client, answer).await
+        relay::relay(self, client, &mut answer).await
     }
 }

@@ -4,7 +4,8 @@
 //! that becomes of it is seen by the client. A body is copied while it passes, up to a limit.
 
 use crate::exchange::{Exchange, MIRRORED};
-use crate::{Road, forward, relay};
+use crate::forward::{self, Answer};
+use crate::{Road, relay};
 use foregate_message::{
     BodyLength, Chunk, Client, FieldId, Fields, Frame, Peer, Reason, RequestHead, ResponseHead,
 };
@@ -129,8 +130,10 @@ impl Job {
             body: body.chunks(PIECE_BYTES).map(Chunk::copy_of).collect(),
         };
         let (exchange, road) = (&mut self.exchange, &*self.road);
-        let outcome = match forward::forward(exchange, road, &mut client, &mut self.head).await {
-            Ok(answer) => relay::relay(exchange, &mut client, answer).await,
+        let mut answer = Answer::awaited(exchange, road);
+        let (request, client) = (&mut self.head, &mut client);
+        let outcome = match forward::forward(exchange, road, client, request, &mut answer).await {
+            Ok(()) => relay::relay(exchange, client, &mut answer).await,
             Err(reason) => Err(reason),
         };
         road.shard.balancing.mirrored(match outcome {

@@ -64,30 +64,27 @@ pub(crate) async fn respond<C: Client>(
 pub(crate) async fn relay<C: Client>(
     exchange: &mut Exchange,
     client: &mut C,
-    answer: Answer,
+    answer: &mut Answer,
 ) -> Result<Reason, Reason> {
-    let Answer {
-        mut call,
-        head,
-        length,
-        mut upload,
-        mut patience,
-        borrowed,
-    } = answer;
+    let length = answer.length;
     let tunnel = length == BodyLength::Tunnel;
+    let (call, head, upload, patience) = answer.parts();
     exchange.status = head.status.code();
-    client.respond(&head, length);
-    drop(head);
+    client.respond(head, length);
+    // The body may take long, and needs no head.
+    drop(std::mem::take(head));
     call.allow_pipes(client.takes_pipes());
     if tunnel {
         upload.become_tunnel();
         patience.tunnel();
     }
-    let outcome = move_both_ways(client, &mut call, &mut upload, &mut patience, tunnel).await;
-    drop(borrowed);
+    let outcome = move_both_ways(client, call, upload, patience, tunnel).await;
+    drop(answer.borrowed.take());
     forward::judge(exchange, outcome);
     outcome?;
-    call.finish();
+    if let Some(call) = answer.call.take() {
+        call.finish();
+    }
     Ok(if tunnel {
         Reason::Upgraded
     } else {
