@@ -3,8 +3,10 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use rcgen::{
@@ -47,14 +49,24 @@ pub struct Pebble {
     ca_pem: String,
 }
 
-/// A port that nobody listens on at the moment. For programs that can't be given a socket; another process could take
-/// it in between, which the kernel makes unlikely by handing out ports in turn.
+/// Below the ports that the kernel hands out to connections (`ip_local_port_range`), which stories make thousands of.
+const PORTS: Range<u32> = 20_000..32_000;
+
+/// A port that nobody listens on, and that nobody is given by chance. For programs that can't be handed a socket.
 ///
 /// # Panics
-/// When loopback has no port left.
+/// When no port is left.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
-    listener.local_addr().expect("bound").port()
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    // Processes that run stories at the same time begin far from each other.
+    let begin = std::process::id().wrapping_mul(97);
+    let count = PORTS.end - PORTS.start;
+    let mut candidates = (0..count).map(|_| {
+        let number = begin.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed));
+        (PORTS.start + number % count) as u16
+    });
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    candidates.find(is_free).expect("loopback has ports left")
 }
 
 impl Pebble {
