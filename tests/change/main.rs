@@ -1,5 +1,6 @@
 //! Stories about what changes while requests run: endpoints, configurations, and what stays.
 
 mod commands;
+mod configurations;
 mod endpoints;
 mod load;

@@ -33,9 +33,16 @@ pub(crate) async fn read(body: Body, bytes_max: usize) -> Result<Vec<u8>, Respon
 
 /// A body of JSON.
 pub(crate) async fn json<T: DeserializeOwned>(body: Body) -> Result<T, Response> {
-    let bytes = read(body, SMALL_BYTES_MAX).await?;
-    serde_json::from_slice(&bytes).map_err(|error| {
-        let detail = format!("the body is not what is expected: {error}");
-        problem(StatusCode::BAD_REQUEST, "invalid-body", &detail)
-    })
+    parse(&read(body, SMALL_BYTES_MAX).await?).map_err(unexpected)
+}
+
+/// JSON that has come.
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Error> {
+    serde_json::from_slice(bytes)
+}
+
+/// What comes of a body that is not what it should be.
+pub(crate) fn unexpected(error: serde_json::Error) -> Response {
+    let detail = format!("the body is not what is expected: {error}");
+    problem(StatusCode::BAD_REQUEST, "invalid-body", &detail)
 }

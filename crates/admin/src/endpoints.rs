@@ -91,11 +91,19 @@ async fn change_one(
 
 /// A refusal as an answer.
 pub(crate) fn refused(refusal: &Refusal) -> Response {
-    let status = match refusal.kind {
+    problem(
+        status_of(refusal.kind),
+        refusal.kind.name(),
+        &refusal.detail,
+    )
+}
+
+/// The status of answers that refuse for a kind of reason.
+pub(crate) fn status_of(kind: RefusalKind) -> StatusCode {
+    match kind {
         RefusalKind::NotFound => StatusCode::NOT_FOUND,
         RefusalKind::Conflict => StatusCode::CONFLICT,
         RefusalKind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
         RefusalKind::Failed => StatusCode::INTERNAL_SERVER_ERROR,
-    };
-    problem(status, refusal.kind.name(), &refusal.detail)
+    }
 }

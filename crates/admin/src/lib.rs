@@ -15,6 +15,10 @@
 //! | `PATCH /upstreams/NAME/endpoints/ADDRESS` | its weight, or whether it takes requests: 200 |
 //! | `DELETE /upstreams/NAME/endpoints/ADDRESS` | an endpoint less: 204 |
 //! | `POST /upgrade` | [`Control::upgrade`]: 200 with the new `pid`, 503 when this process goes on |
+//! | `GET /config` | [`View::config`]: the one in force, and how the file compares |
+//! | `PUT /config` | [`Control::apply`]: 200, 422 with diagnostics, 409 while another is unconfirmed |
+//! | `POST /config/confirm`, `/config/rollback` | [`Control::confirm`], [`Control::rollback`] |
+//! | `GET /config/history`, `/config/history/ID` | [`View::history`], [`View::version`] |
 //! | `POST /reload` | [`Control::reload`]: 200, 422 when the configuration was refused, 409 when one is under way |
 //!
 //! Everything else is 404 or 405. Answers but `/metrics` are JSON; errors have the members `error`, a stable name, and
@@ -28,10 +32,13 @@
 mod body;
 pub mod caller;
 mod change;
+mod configuration;
 mod endpoints;
+mod query;
 mod routes;
 mod serve;
 mod stall;
+mod versions;
 mod views;
 
 #[cfg(test)]
@@ -39,6 +46,10 @@ mod tests;
 
 pub use change::{AddEndpoint, EndpointChange, EndpointState, Refusal, RefusalKind, SetEndpoint};
 pub use serve::{CONNECTIONS_MAX, serve};
+pub use versions::{
+    Applied, Apply, ConfigRefusal, ConfigView, DiagnosticView, DriftView, FileView, PlaceView,
+    Rollback, UnconfirmedView, VersionDetail, VersionView,
+};
 pub use views::{DiscoveryView, EndpointView, ProbeResultView, ProbeView, UpstreamView};
 
 use serde_json::Value;
@@ -60,6 +71,15 @@ pub trait View: Send + Sync + 'static {
     /// One upstream, if it is there.
     fn upstream(&self, name: &str) -> Option<UpstreamView>;
 
+    /// The configuration in force.
+    fn config(&self) -> ConfigView;
+
+    /// The configurations that are remembered, oldest first.
+    fn history(&self) -> Vec<VersionView>;
+
+    /// One of them.
+    fn version(&self, id: u64) -> Option<VersionDetail>;
+
     /// Whether new work is welcome; false while the process drains. Must not block.
     fn ready(&self) -> bool;
 }
@@ -69,8 +89,26 @@ pub trait Control: Send + Sync + 'static {
     /// Reads the configuration again and takes it over, and says what changed.
     ///
     /// # Errors
-    /// Why the old configuration stays, for people; may have several lines.
-    fn reload(&self) -> Result<String, String>;
+    /// Why the old configuration stays.
+    fn reload(&self) -> Result<Applied, ConfigRefusal>;
+
+    /// Puts a configuration in force.
+    ///
+    /// # Errors
+    /// Why the old configuration stays.
+    fn apply(&self, apply: Apply) -> Result<Applied, ConfigRefusal>;
+
+    /// Has the configuration in force stay that waits for it.
+    ///
+    /// # Errors
+    /// There is none.
+    fn confirm(&self) -> Result<Applied, ConfigRefusal>;
+
+    /// Puts an older configuration in force again.
+    ///
+    /// # Errors
+    /// Why the present configuration stays.
+    fn rollback(&self, rollback: Rollback) -> Result<Applied, ConfigRefusal>;
 
     /// Has a new process of the program take over; its process id.
     ///

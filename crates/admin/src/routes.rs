@@ -12,7 +12,7 @@ use foregate_telemetry::metrics::CONTENT_TYPE;
 use serde_json::json;
 use tokio::sync::Semaphore;
 
-use crate::{Control, View, body, caller, endpoints};
+use crate::{Control, View, body, caller, configuration, endpoints};
 
 /// Renewals that are waited for at once.
 const RENEWALS_MAX: usize = 4;
@@ -24,8 +24,8 @@ const CHANGES_MAX: usize = 16;
 pub(crate) struct Desk {
     pub(crate) view: Arc<dyn View>,
     pub(crate) control: Arc<dyn Control>,
-    /// One reload at a time.
-    reloading: Arc<Semaphore>,
+    /// One change of the configuration at a time.
+    pub(crate) reloading: Arc<Semaphore>,
     /// A few renewals at a time: each holds a thread while it waits.
     renewing: Arc<Semaphore>,
     /// The same for changes of endpoints.
@@ -48,7 +48,15 @@ pub(crate) fn router(
     };
     let guarded = Router::new()
         .route("/status", get(status))
-        .route("/reload", post(reload))
+        .route("/reload", post(configuration::reload))
+        .route(
+            "/config",
+            get(configuration::show).put(configuration::apply),
+        )
+        .route("/config/confirm", post(configuration::confirm))
+        .route("/config/rollback", post(configuration::rollback))
+        .route("/config/history", get(configuration::history))
+        .route("/config/history/{id}", get(configuration::version))
         .route("/upgrade", post(upgrade))
         .route("/certificates", get(certificates))
         .route("/certificates/{name}/renew", post(renew))
@@ -115,23 +123,6 @@ async fn readiness(State(desk): State<Desk>) -> Response {
 async fn status(State(desk): State<Desk>) -> Result<Response, Response> {
     let status = blocking(move || desk.view.status()).await?;
     Ok(Json(status).into_response())
-}
-
-async fn reload(State(desk): State<Desk>) -> Result<Response, Response> {
-    let Ok(turn) = desk.reloading.try_acquire_owned() else {
-        let detail = "another reload is under way";
-        return Ok(problem(StatusCode::CONFLICT, "reloading", detail));
-    };
-    // The turn goes with the work: a client that leaves does not end the reload it began.
-    let result = blocking(move || {
-        let _turn = turn;
-        desk.control.reload()
-    })
-    .await?;
-    Ok(match result {
-        Ok(detail) => Json(json!({ "reloaded": true, "detail": detail })).into_response(),
-        Err(detail) => problem(StatusCode::UNPROCESSABLE_ENTITY, "config-refused", &detail),
-    })
 }
 
 async fn upgrade(State(desk): State<Desk>) -> Result<Response, Response> {
@@ -201,8 +192,7 @@ async fn guard(request: Request, next: Next) -> Response {
 }
 
 async fn not_found() -> Response {
-    let detail =
-        "there are /metrics, /healthz, /readyz, /status, /certificates, /upstreams and /reload";
+    let detail = "there are /metrics, /healthz, /readyz, /status, /config, /certificates, /upstreams and /reload";
     problem(StatusCode::NOT_FOUND, "not-found", detail)
 }
 
@@ -215,7 +205,11 @@ async fn method_not_allowed() -> Response {
 async fn refuse_bodies(request: Request, next: Next) -> Response {
     let length = request.headers().get(header::CONTENT_LENGTH);
     let length = length.and_then(|text| text.to_str().ok()?.parse::<u64>().ok());
-    if length.is_some_and(|bytes| bytes > body::SMALL_BYTES_MAX as u64) {
+    let bytes_max = match request.uri().path() {
+        "/config" => configuration::CONFIG_BYTES_MAX,
+        _ => body::SMALL_BYTES_MAX,
+    };
+    if length.is_some_and(|bytes| bytes > bytes_max as u64) {
         let detail = "no body of that size is expected";
         return problem(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", detail);
     }

@@ -15,8 +15,9 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use crate::{
-    CONNECTIONS_MAX, Control, EndpointChange, EndpointState, EndpointView, Refusal, RefusalKind,
-    UpstreamView, View, serve,
+    Applied, Apply, CONNECTIONS_MAX, ConfigRefusal, ConfigView, Control, EndpointChange,
+    EndpointState, EndpointView, Refusal, RefusalKind, Rollback, UpstreamView, VersionDetail,
+    VersionView, View, serve,
 };
 
 /// A gateway of which the test says what it is.
@@ -73,6 +74,43 @@ impl View for Gateway {
         (name == "app").then(app)
     }
 
+    fn config(&self) -> ConfigView {
+        ConfigView {
+            version: self.version(1).unwrap(),
+            drift: crate::DriftView {
+                state: "none".into(),
+                detail: String::new(),
+                diff: String::new(),
+            },
+            unconfirmed_apply: None,
+        }
+    }
+
+    fn history(&self) -> Vec<VersionView> {
+        vec![self.version(1).unwrap().version]
+    }
+
+    fn version(&self, id: u64) -> Option<VersionDetail> {
+        let version = VersionView {
+            id,
+            unix: 1,
+            cause: "start".into(),
+            note: None,
+            from: "a.toml".into(),
+            sha256: String::new(),
+            bytes: 0,
+            summary: String::new(),
+            in_force: true,
+            unconfirmed: false,
+        };
+        (id == 1).then_some(VersionDetail {
+            version,
+            changes: Vec::new(),
+            diff: String::new(),
+            files: Vec::new(),
+        })
+    }
+
     fn ready(&self) -> bool {
         !self.draining.load(Ordering::SeqCst)
     }
@@ -108,16 +146,50 @@ impl Control for Gateway {
         }
     }
 
-    fn reload(&self) -> Result<String, String> {
+    fn reload(&self) -> Result<Applied, ConfigRefusal> {
         self.reloads.fetch_add(1, Ordering::SeqCst);
         let mut held = self.held.lock().unwrap();
         while *held {
             held = self.released.wait(held).unwrap();
         }
         match self.refuses.load(Ordering::SeqCst) {
-            true => Err("line 3: no".into()),
-            false => Ok("2 routes changed".into()),
+            true => Err(ConfigRefusal::new(
+                RefusalKind::Invalid,
+                "config-refused",
+                "line 3: no",
+            )),
+            false => Ok(applied("2 routes changed")),
         }
+    }
+
+    fn apply(&self, apply: Apply) -> Result<Applied, ConfigRefusal> {
+        self.changes.lock().unwrap().push(format!("{apply:?}"));
+        Ok(applied("applied"))
+    }
+
+    fn confirm(&self) -> Result<Applied, ConfigRefusal> {
+        let detail = "nothing waits";
+        Err(ConfigRefusal::new(
+            RefusalKind::Conflict,
+            "nothing-to-confirm",
+            detail,
+        ))
+    }
+
+    fn rollback(&self, rollback: Rollback) -> Result<Applied, ConfigRefusal> {
+        self.changes.lock().unwrap().push(format!("{rollback:?}"));
+        Ok(applied("rolled back"))
+    }
+}
+
+fn applied(from: &str) -> Applied {
+    Applied {
+        id: 2,
+        from: from.into(),
+        summary: "nothing".into(),
+        changes: Vec::new(),
+        warnings: Vec::new(),
+        confirm_within_ms: None,
     }
 }
 
@@ -256,7 +328,7 @@ fn a_reload_tells_its_result() {
         admin.post("/reload", ""),
         (
             200,
-            json!({ "reloaded": true, "detail": "2 routes changed" })
+            json!({ "reloaded": true, "detail": "2 routes changed", "id": 2, "summary": "nothing" })
         )
     );
     admin.gateway.refuses.store(true, Ordering::SeqCst);
@@ -264,7 +336,7 @@ fn a_reload_tells_its_result() {
         admin.post("/reload", "Content-Length: 0\r\n"),
         (
             422,
-            json!({ "error": "config-refused", "detail": "line 3: no" })
+            json!({ "error": "config-refused", "detail": "line 3: no", "diagnostics": [] })
         )
     );
 }
@@ -543,4 +615,34 @@ fn stopping_ends_idle_connections_and_lets_answers_finish() {
     let mut answer = String::new();
     busy.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[test]
+fn configurations_are_applied_with_what_is_said_of_them() {
+    let admin = Admin::start();
+    let body = "workers = 1\n";
+    let (status, _, answer) = admin.ask(&format!(
+        "PUT /config?note=a+b&confirm=60s&name=x.toml HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    ));
+    assert_eq!(status, 200, "{answer}");
+    let told = admin.gateway.changes.lock().unwrap().join(" ");
+    for part in ["workers = 1", "Some(\"a b\")", "Some(60s)", "x.toml"] {
+        assert!(told.contains(part), "{told}");
+    }
+    for (request, status) in [
+        ("PUT /config?confirm=never", 400),
+        ("PUT /config?colour=red", 400),
+        ("POST /config/confirm", 409),
+        ("POST /config/rollback", 200),
+        ("GET /config/history/1", 200),
+        ("GET /config/history/2", 404),
+        ("GET /config/history/x", 404),
+        ("GET /config", 200),
+    ] {
+        let (answered, _, told) = admin.ask(&format!(
+            "{request} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        ));
+        assert_eq!(answered, status, "{request}: {told}");
+    }
 }

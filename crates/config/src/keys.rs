@@ -88,6 +88,8 @@ pub(crate) struct Syntax {
     pub(crate) example: &'static str,
     /// A regular expression (ECMA-262) that every valid text matches, for editors; may be empty.
     pub(crate) pattern: &'static str,
+    /// Whether what is written is to be shown to nobody.
+    pub(crate) is_secret: bool,
 }
 
 /// Declares a syntax.
@@ -100,6 +102,21 @@ pub(crate) const fn syntax(
         name,
         example,
         pattern,
+        is_secret: false,
+    }
+}
+
+/// Declares a syntax of texts that are never shown.
+pub(crate) const fn secret_syntax(
+    name: &'static str,
+    example: &'static str,
+    pattern: &'static str,
+) -> Syntax {
+    Syntax {
+        name,
+        example,
+        pattern,
+        is_secret: true,
     }
 }
 

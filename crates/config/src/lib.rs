@@ -16,6 +16,7 @@ mod files;
 mod hosts;
 mod import;
 mod keys;
+mod line_diff;
 mod load;
 mod names;
 mod origin;
@@ -24,12 +25,14 @@ mod reference;
 mod render;
 mod scalar;
 mod schema;
+mod secrets;
 mod sections;
 pub mod settings;
 mod source;
 mod substitute;
 mod tree;
 mod words;
+mod written;
 
 #[cfg(test)]
 mod tests;
@@ -43,6 +46,7 @@ pub use schema::schema;
 pub use settings::Settings;
 pub use source::{Place, Source, Sources};
 pub use tree::Format;
+pub use written::{Written, WrittenFile};
 
 use diagnostic::Report;
 use load::Loaded;

@@ -91,7 +91,20 @@ impl Listener {
     /// # Errors
     /// It can't be reached, or is no admin listener.
     pub(crate) fn send(&self, request: &str, body: &str) -> Result<(u16, Value), Failure> {
-        let answer = self.ask_with(request, body).map_err(|error| {
+        self.send_as(request, "application/json", body)
+    }
+
+    /// The same, for a body of another kind.
+    ///
+    /// # Errors
+    /// It can't be reached, or is no admin listener.
+    pub(crate) fn send_as(
+        &self,
+        request: &str,
+        kind: &str,
+        body: &str,
+    ) -> Result<(u16, Value), Failure> {
+        let answer = self.ask_with(request, kind, body).map_err(|error| {
             let address = self.address;
             Failure::Failed(format!("cannot ask the gateway at {address}: {error}"))
         })?;
@@ -106,10 +119,10 @@ impl Listener {
     /// # Errors
     /// The listener can't be reached, or does not answer with text.
     pub(crate) fn ask(&self, request: &str) -> io::Result<String> {
-        self.ask_with(request, "")
+        self.ask_with(request, "application/json", "")
     }
 
-    fn ask_with(&self, request: &str, body: &str) -> io::Result<String> {
+    fn ask_with(&self, request: &str, kind: &str, body: &str) -> io::Result<String> {
         let address = reachable(self.address);
         let mut stream = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT)?;
         stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
@@ -120,7 +133,7 @@ impl Listener {
         });
         let length = body.len();
         let request = format!(
-            "{request} HTTP/1.1\r\nHost: {address}\r\n{authorization}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+            "{request} HTTP/1.1\r\nHost: {address}\r\n{authorization}Content-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
         );
         stream.write_all(request.as_bytes())?;
         let mut answer = Vec::new();

@@ -7,12 +7,13 @@ mod page;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
-use foregate_config::{Format, MemoryFiles};
-use foregate_server::{Loaded, Source};
+use foregate_config::{Format, MemoryFiles, Written};
+use foregate_server::{Disk, LoadError, Loaded, NewText, Source};
 use foregate_snapshot::Snapshot;
 
 use crate::failure::Failure;
@@ -177,18 +178,35 @@ struct DemoSource {
 }
 
 impl Source for DemoSource {
-    fn load(&mut self, previous: Option<&Snapshot>) -> Result<Loaded, String> {
+    fn load(&mut self, previous: Option<&Snapshot>) -> Result<Loaded, LoadError> {
+        let outcome = foregate_config::parse_str("demo.toml", CONFIG, Format::Toml, &self.files());
+        source::compile_outcome(outcome, previous).into_loaded("demo".into(), false)
+    }
+
+    fn read(&mut self, text: &NewText<'_>, previous: &Snapshot) -> Result<Loaded, LoadError> {
+        source::read_new(text, Path::new(""), &self.files(), previous)
+    }
+
+    fn again(&mut self, then: &Written, previous: Option<&Snapshot>) -> Result<Loaded, LoadError> {
+        source::read_again(then, &self.files(), previous)
+    }
+
+    fn disk(&self) -> Option<Arc<dyn Disk>> {
+        None
+    }
+}
+
+impl DemoSource {
+    fn files(&self) -> MemoryFiles {
         let [a, b, c] = self.backends;
-        let files = MemoryFiles::default()
+        MemoryFiles::default()
             .variable("LISTEN", self.listen.to_string())
             .variable("SECURE", self.secure.to_string())
             .variable("STATE_DIR", self.state_dir.display().to_string())
             .variable("ADMIN", self.admin.to_string())
             .variable("BACKEND_A", a.to_string())
             .variable("BACKEND_B", b.to_string())
-            .variable("BACKEND_C", c.to_string());
-        let outcome = foregate_config::parse_str("demo.toml", CONFIG, Format::Toml, &files);
-        source::compile_outcome(outcome, previous).into_loaded("demo".into(), false)
+            .variable("BACKEND_C", c.to_string())
     }
 }
 

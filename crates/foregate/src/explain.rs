@@ -58,7 +58,7 @@ impl Explain {
         let path = source::find(self.config)?;
         let loaded = source::compile(&path, None)
             .into_loaded(path.display().to_string(), terminal::errors_in_colour())
-            .map_err(Failure::Config)?;
+            .map_err(|error| Failure::Config(error.text))?;
         let inquiry = Inquiry {
             method: self.method,
             url: self.url,

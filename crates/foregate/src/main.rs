@@ -7,8 +7,10 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests fail by panicking"))]
 
 mod admin;
+mod apply;
 mod certs;
 mod check;
+mod config;
 mod demo;
 mod endpoints;
 mod explain;
@@ -47,6 +49,10 @@ enum Command {
     Check(check::Check),
     Explain(explain::Explain),
     Reload(reload::Reload),
+    Apply(apply::Apply),
+    Confirm(apply::Confirm),
+    Rollback(apply::Rollback),
+    Config(config::Config),
     Upgrade(upgrade::Upgrade),
     Certs(certs::Certs),
     Endpoints(endpoints::Endpoints),
@@ -63,6 +69,10 @@ fn main() -> ExitCode {
         Command::Check(command) => command.execute(),
         Command::Explain(command) => command.execute(),
         Command::Reload(command) => command.execute(),
+        Command::Apply(command) => command.execute(),
+        Command::Confirm(command) => command.execute(),
+        Command::Rollback(command) => command.execute(),
+        Command::Config(command) => command.execute(),
         Command::Upgrade(command) => command.execute(),
         Command::Certs(command) => command.execute(),
         Command::Endpoints(command) => command.execute(),

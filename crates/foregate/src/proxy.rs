@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use foregate_config::settings::{Admin, ServerAddress};
+use foregate_config::settings::{Admin, History, ServerAddress};
 use foregate_config::{Origin, Settings};
 
 use crate::failure::Failure;
@@ -78,6 +78,7 @@ impl Proxy {
             address,
             token: None,
             state_file: None,
+            history: History::default(),
         });
         if self.tls {
             settings.speak_tls();

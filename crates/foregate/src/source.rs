@@ -1,10 +1,10 @@
 //! Where configurations come from: a file, or the command line.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use foregate_config::Settings;
-use foregate_config::{Diagnostic, Outcome, Severity};
-use foregate_server::{Credentials, Loaded, Source};
+use foregate_config::{Code, Diagnostic, Files, Format, Outcome, Settings, Severity, Written};
+use foregate_server::{Credentials, Disk, LoadError, Loaded, NewText, Source};
 use foregate_snapshot::Snapshot;
 
 use crate::failure::Failure;
@@ -84,18 +84,61 @@ fn compile_settings(
 }
 
 impl Compiled {
-    /// The snapshot, or the diagnostics for people.
-    pub(crate) fn into_loaded(self, origin: String, colour: bool) -> Result<Loaded, String> {
+    /// The snapshot, or the diagnostics for people and for programs.
+    pub(crate) fn into_loaded(self, origin: String, colour: bool) -> Result<Loaded, LoadError> {
         match self.snapshot {
             Some(snapshot) => Ok(Loaded {
                 snapshot,
                 warnings: warnings(&self.outcome),
                 credentials: self.credentials,
                 origin,
+                written: Written::of(&self.outcome.sources),
             }),
-            None => Err(foregate_config::render(&self.outcome, colour)),
+            None => Err(LoadError {
+                text: foregate_config::render(&self.outcome, colour),
+                diagnostics: serde_json::from_str(&foregate_config::to_json(&self.outcome))
+                    .unwrap_or_default(),
+            }),
         }
     }
+}
+
+/// Compiles a text that came over the admin API, as if it stood in `directory`.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn read_new(
+    new: &NewText<'_>,
+    directory: &Path,
+    files: &dyn Files,
+    previous: &Snapshot,
+) -> Result<Loaded, LoadError> {
+    let given = Path::new(new.name.unwrap_or("applied"));
+    let mut path = directory.join(given);
+    // What is read again later is told apart by its name.
+    if new.is_json && Format::of_name(&path.to_string_lossy()) == Format::Toml {
+        path.as_mut_os_string().push(".json");
+    }
+    let name = path.display().to_string();
+    let outcome = foregate_config::parse_str(&name, new.text, Format::of_name(&name), files);
+    let origin = match new.name {
+        Some(_) => name,
+        None => "the admin API".to_owned(),
+    };
+    compile_outcome(outcome, Some(previous)).into_loaded(origin, false)
+}
+
+/// Compiles what was written then.
+///
+/// # Errors
+/// What is wrong with it by now.
+pub(crate) fn read_again(
+    then: &Written,
+    files: &dyn Files,
+    previous: Option<&Snapshot>,
+) -> Result<Loaded, LoadError> {
+    let origin = then.files.first().map_or("", |file| &file.name).to_owned();
+    compile_outcome(then.load(files), previous).into_loaded(origin, false)
 }
 
 /// Each warning as one line for a log.
@@ -136,10 +179,37 @@ impl FileSource {
 }
 
 impl Source for FileSource {
-    fn load(&mut self, previous: Option<&Snapshot>) -> Result<Loaded, String> {
+    fn load(&mut self, previous: Option<&Snapshot>) -> Result<Loaded, LoadError> {
         // At a start the text goes to a terminal, at a reload to a log or over the admin listener.
         let colour = previous.is_none() && terminal::errors_in_colour();
         compile(&self.path, previous).into_loaded(self.path.display().to_string(), colour)
+    }
+
+    fn read(&mut self, text: &NewText<'_>, previous: &Snapshot) -> Result<Loaded, LoadError> {
+        let directory = self.path.parent().unwrap_or(Path::new(""));
+        read_new(text, directory, &SystemFiles, previous)
+    }
+
+    fn again(&mut self, then: &Written, previous: Option<&Snapshot>) -> Result<Loaded, LoadError> {
+        read_again(then, &SystemFiles, previous)
+    }
+
+    fn disk(&self) -> Option<Arc<dyn Disk>> {
+        Some(Arc::new(FileOnDisk(self.path.clone())))
+    }
+}
+
+/// The configuration file, to be looked at.
+struct FileOnDisk(PathBuf);
+
+impl Disk for FileOnDisk {
+    fn written(&self) -> Result<Written, String> {
+        let outcome = foregate_config::load(&self.0, &SystemFiles);
+        let unreadable = |one: &&Diagnostic| one.code == Code::UnreadableFile;
+        match outcome.diagnostics.iter().find(unreadable) {
+            Some(diagnostic) => Err(diagnostic.message.clone()),
+            None => Ok(Written::of(&outcome.sources)),
+        }
     }
 }
 
@@ -155,7 +225,7 @@ impl FixedSource {
 }
 
 impl Source for FixedSource {
-    fn load(&mut self, previous: Option<&Snapshot>) -> Result<Loaded, String> {
+    fn load(&mut self, previous: Option<&Snapshot>) -> Result<Loaded, LoadError> {
         let snapshot = compile_settings(&self.settings, previous).map_err(|diagnostics| {
             let messages: Vec<String> = diagnostics
                 .into_iter()
@@ -169,6 +239,22 @@ impl Source for FixedSource {
             credentials,
             warnings: Vec::new(),
             origin: "command line".into(),
+            written: Written::default(),
         })
+    }
+
+    fn read(&mut self, text: &NewText<'_>, previous: &Snapshot) -> Result<Loaded, LoadError> {
+        read_new(text, Path::new(""), &SystemFiles, previous)
+    }
+
+    fn again(&mut self, then: &Written, previous: Option<&Snapshot>) -> Result<Loaded, LoadError> {
+        match then.files.is_empty() {
+            true => self.load(previous),
+            false => read_again(then, &SystemFiles, previous),
+        }
+    }
+
+    fn disk(&self) -> Option<Arc<dyn Disk>> {
+        None
     }
 }

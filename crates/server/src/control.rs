@@ -6,28 +6,33 @@
 //!    └── drain ──► draining ── all workers ended, or the deadline, or a second signal ──► ended
 //! ```
 
+mod configuration;
 mod endpoints;
 
+pub(crate) use configuration::Configure;
+
 use crate::discovery::Seekers;
-use crate::fleet::{self, Addresses, Changed, Fleet, Handover, Roster};
+use crate::fleet::{Addresses, Fleet, Roster};
 use crate::front::Desk;
-use crate::inherit::{ADMIN, Inherited, Passed};
+use crate::inherit::{ADMIN, Passed};
+use crate::ledger::Ledger;
 use crate::notify;
 use crate::secure::{Keeper, Secured};
-use crate::sockets::{self, Listening};
-use crate::start::{Loaded, Source, open_log, share_out};
+use crate::sockets::Listening;
+use crate::start::Source;
 use crate::state_file::StateFile;
 use crate::upgrade::Program;
 use crate::view::Facts;
-use crate::worker::{Opened, Order, Running, Update};
+use crate::worker::{Order, Running};
 use foregate_admin::EndpointChange;
 use foregate_exchange::PlanParts;
-use foregate_snapshot::{Snapshot, diff};
-use foregate_telemetry::clock::{self, Moment, now};
-use foregate_telemetry::log::{AccessLog, LogWriter, process};
+use foregate_snapshot::Snapshot;
+use foregate_telemetry::clock::{Moment, now};
+use foregate_telemetry::log::{AccessLog, process};
 use foregate_telemetry::metrics::Registry;
 use foregate_upstream::Prober;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
@@ -43,8 +48,8 @@ const LOG_TIMEOUT: Duration = Duration::from_secs(2);
 /// What control is told.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// Load the configuration anew; the answer says what came of it.
-    Reload(Option<SyncSender<Result<String, String>>>),
+    /// Change the configuration; the answer says what came of it.
+    Configure(Configure, Option<SyncSender<configuration::Outcome>>),
     /// Have a new process of the program take over; the answer is its process id.
     Upgrade(Option<Upgraded>),
     /// What came of that.
@@ -84,19 +89,6 @@ pub struct Controller {
 impl Controller {
     pub(crate) fn new(commands: SyncSender<Command>) -> Controller {
         Controller { commands }
-    }
-
-    /// Loads the configuration anew and puts it in force; the one in force stays if the new one is not good.
-    ///
-    /// # Errors
-    /// What is wrong with the new one.
-    pub fn reload(&self) -> Result<String, String> {
-        let (answer, outcome) = sync_channel(1);
-        let gone = || "the server is ending".to_owned();
-        self.commands
-            .send(Command::Reload(Some(answer)))
-            .map_err(|_| gone())?;
-        outcome.recv().map_err(|_| gone())?
     }
 
     /// Starts a new process of the program, which takes over, and ends this one as its connections end; the new one's
@@ -170,11 +162,19 @@ pub(crate) struct Inner {
     pub(crate) log: AccessLog,
     pub(crate) registry: Arc<Registry>,
     pub(crate) facts: Arc<Facts>,
+    pub(crate) ledger: Arc<Ledger>,
     pub(crate) workers: Vec<Running>,
     pub(crate) controller: Controller,
     /// How this process was started.
     pub(crate) program: Program,
     pub(crate) desk: Desk,
+}
+
+impl Inner {
+    /// Where the admin API listens, if it does.
+    pub(crate) fn admin_address(&self) -> Option<SocketAddr> {
+        self.desk.socket()?.local_addr().ok()
+    }
 }
 
 /// The state machine above.
@@ -216,7 +216,11 @@ impl Control {
         let exit = loop {
             self.renew_trust();
             let at = now();
+            self.return_if_due(at);
             let until = self.draining_until.unwrap_or(self.resolve_at);
+            let until = self
+                .returns_at()
+                .map_or(until, |returns| returns.min(until));
             match commands.recv_timeout(until.since(at)) {
                 Ok(command) => {
                     if let Some(exit) = self.take(command) {
@@ -230,7 +234,9 @@ impl Control {
                     );
                     break Exit::Cut;
                 }
-                Err(RecvTimeoutError::Timeout) => self.look_up_again(),
+                Err(RecvTimeoutError::Timeout) if now() >= self.resolve_at => self.look_up_again(),
+                // What waited for confirmation is looked at anew.
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break Exit::Failed,
             }
         };
@@ -240,13 +246,7 @@ impl Control {
 
     fn take(&mut self, command: Command) -> Option<Exit> {
         match command {
-            Command::Reload(answer) => {
-                let outcome = self.reload();
-                if let Some(answer) = answer {
-                    // Who asked may have gone; the outcome stands in the log as well.
-                    let _ = answer.send(outcome);
-                }
-            }
+            Command::Configure(what, answer) => self.configure(what, answer),
             Command::Upgrade(answer) => self.upgrade(answer),
             Command::Upgraded(outcome, answer) => self.upgraded(outcome, answer),
             Command::Reopen => {
@@ -298,6 +298,9 @@ impl Control {
         let refusal = match (self.draining_until.is_some(), self.upgrading) {
             (true, _) => Some("the server is draining"),
             (_, true) => Some("another upgrade is under way"),
+            _ if self.inner.ledger.unconfirmed().is_some() => Some(
+                "a configuration waits for confirmation: `foregate confirm` it, or `foregate rollback`",
+            ),
             _ => None,
         };
         if let Some(refusal) = refusal {
@@ -310,10 +313,11 @@ impl Control {
         process::info("upgrading: a new process is started", &[]);
         self.upgrading = true;
         let wishes = self.inner.roster.wishes.to_json();
+        let history = self.inner.ledger.to_json();
         let program = self.inner.program.clone();
         let controller = self.inner.controller.clone();
         std::thread::spawn(move || {
-            let outcome = program.succeed(&sockets, &wishes);
+            let outcome = program.succeed(&sockets, &wishes, &history);
             controller.tell(Command::Upgraded(outcome, answer));
         });
     }
@@ -393,176 +397,6 @@ impl Control {
                 "the last access log lines could not be written in time",
                 &[],
             );
-        }
-    }
-
-    fn reload(&mut self) -> Result<String, String> {
-        notify::reloading();
-        let outcome = self.reload_now();
-        notify::ready();
-        outcome
-    }
-
-    fn reload_now(&mut self) -> Result<String, String> {
-        if self.draining_until.is_some() {
-            return Err("the server is draining".to_owned());
-        }
-        let began = now();
-        let outcome = self.try_reload();
-        match &outcome {
-            Ok(origin) => {
-                self.inner.registry.config_loaded(clock::unix_now());
-                let millis = now().since(began).as_millis();
-                process::info(
-                    "configuration reloaded",
-                    &[("from", origin), ("ms", &millis)],
-                );
-            }
-            Err(problem) => {
-                self.inner.registry.reload_failed();
-                process::error("reload refused, the configuration in force stays", &[]);
-                // The diagnostics are a page of their own, with source lines.
-                eprintln!("{problem}");
-            }
-        }
-        outcome
-    }
-
-    /// Prepares everything that can fail, then changes everything.
-    fn try_reload(&mut self) -> Result<String, String> {
-        let inner = &mut self.inner;
-        let Loaded {
-            snapshot,
-            warnings,
-            credentials,
-            origin,
-        } = inner.source.load(Some(&inner.snapshot))?;
-        let snapshot = Arc::new(snapshot);
-        let count = inner.workers.len();
-        let mut opened: Vec<Vec<Opened>> = (0..count).map(|_| Vec::new()).collect();
-        let mut listening = Vec::new();
-        for plan in &snapshot.listeners {
-            let kept = inner
-                .listening
-                .iter()
-                .find(|one| one.plan.number == plan.number && one.plan.addresses == plan.addresses);
-            if let Some(kept) = kept {
-                listening.push(Listening {
-                    plan: plan.clone(),
-                    admission: Arc::clone(&kept.admission),
-                    id: kept.id,
-                    bound: kept.bound.clone(),
-                    held: Arc::clone(&kept.held),
-                });
-                continue;
-            }
-            let (one, sockets) =
-                sockets::open(plan, count, &inner.registry, &mut Inherited::default())
-                    .map_err(|error| error.to_string())?;
-            share_out(&one, sockets, &mut opened);
-            listening.push(one);
-        }
-        let prepared =
-            inner
-                .keeper
-                .prepare(&snapshot, &credentials, &sockets::ports(&listening))?;
-        let change = diff(&inner.snapshot, &snapshot);
-        let log = match change.access_log {
-            true => Some(open_log(&snapshot)?),
-            false => None,
-        };
-        for warning in &warnings {
-            process::warn(warning, &[]);
-        }
-        let admin = change.admin.then_some("admin");
-        for setting in change.restart_needed.iter().copied().chain(admin) {
-            let values: &[process::Value<'_>] = &[("setting", &setting)];
-            process::warn("this change takes effect at the next start", values);
-        }
-        process::info("the configuration changes", &[("changes", &change)]);
-        inner.secured = inner.keeper.take_up(&snapshot, prepared)?;
-        inner.seekers.seek(&snapshot);
-        inner.roster.take_up(&snapshot, inner.seekers.take());
-        let addresses = fleet::look_up(&fleet::names(&snapshot, &inner.roster));
-        if let Some(agent) = inner.keeper.agent() {
-            inner.facts.issued_by(agent);
-        }
-        self.put_in_force(snapshot, listening, opened, addresses, log);
-        self.inner
-            .facts
-            .reloaded(&self.inner.snapshot, origin.clone(), &self.inner.listening);
-        Ok(origin)
-    }
-
-    fn put_in_force(
-        &mut self,
-        snapshot: Arc<Snapshot>,
-        listening: Vec<Listening>,
-        mut opened: Vec<Vec<Opened>>,
-        addresses: Addresses,
-        log: Option<AccessLog>,
-    ) {
-        let inner = &mut self.inner;
-        process::set_level(level(&snapshot));
-        for one in &listening {
-            one.admission.set_limits(sockets::limits(&one.plan));
-        }
-        inner.roster.addresses = addresses;
-        for name in inner
-            .roster
-            .wishes
-            .keep(|name| names_upstream(&snapshot, name))
-        {
-            let values: &[process::Value<'_>] = &[("upstream", &name)];
-            process::warn("an upstream whose endpoints were changed is gone", values);
-        }
-        let Changed { parts, removed } =
-            inner
-                .fleet
-                .parts(&snapshot, &inner.roster, &inner.secured, &inner.registry);
-        let handover = Arc::new(Handover::new(removed));
-        inner.prober.set(parts.probe_targets());
-        inner.parts = parts.clone();
-        let acceptors = Arc::clone(&inner.secured.acceptors);
-        inner.snapshot = snapshot;
-        inner.listening = listening;
-        let writers: Vec<Option<LogWriter>> = (0..inner.workers.len())
-            .map(|_| log.as_ref().map(AccessLog::writer))
-            .collect();
-        let old_log = log.map(|log| {
-            inner.registry.register("access-log", Arc::new(log.clone()));
-            std::mem::replace(&mut inner.log, log)
-        });
-        let mut writers = writers.into_iter();
-        let mut opened = opened.drain(..);
-        self.order(|_| {
-            Order::Apply(Box::new(Update {
-                parts: parts.clone(),
-                acceptors: Arc::clone(&acceptors),
-                log: writers.next().flatten(),
-                opened: opened.next().unwrap_or_default(),
-                handover: Some(Arc::clone(&handover)),
-            }))
-        });
-        if let Some(old) = old_log {
-            // Its thread ends by itself once the workers have let go of their writers; nobody waits for that.
-            std::thread::spawn(move || old.shutdown(LOG_TIMEOUT));
-        }
-    }
-
-    /// Takes up whom clients and backends trust now, if files have changed that say so.
-    fn renew_trust(&mut self) {
-        if self.draining_until.is_some() {
-            return;
-        }
-        let inner = &mut self.inner;
-        let ports = sockets::ports(&inner.listening);
-        if let Some(secured) = inner.keeper.renew_trust(&inner.snapshot, &ports) {
-            inner.secured = secured;
-            let snapshot = Arc::clone(&inner.snapshot);
-            let listening = std::mem::take(&mut inner.listening);
-            let addresses = std::mem::take(&mut inner.roster.addresses);
-            self.put_in_force(snapshot, listening, Vec::new(), addresses, None);
         }
     }
 }

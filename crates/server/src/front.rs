@@ -1,8 +1,9 @@
 //! Front: signals and the admin API, on a thread that workers never wait for.
 
-use crate::control::{Command, Controller};
+use crate::control::{Command, Configure, Controller};
+use crate::history::Cause;
 use crate::view::Facts;
-use foregate_admin::{EndpointChange, Refusal};
+use foregate_admin::{Applied, Apply, ConfigRefusal, EndpointChange, Refusal, Rollback};
 use foregate_telemetry::log::process;
 use std::io;
 use std::net::TcpListener;
@@ -141,7 +142,9 @@ type Make = fn() -> Command;
 
 fn signals() -> [(SignalKind, Make); 6] {
     [
-        (SignalKind::hangup(), || Command::Reload(None)),
+        (SignalKind::hangup(), || {
+            Command::Configure(Configure::Reload(Cause::Signal), None)
+        }),
         (SignalKind::user_defined1(), || Command::Reopen),
         (SignalKind::user_defined2(), || Command::Upgrade(None)),
         (SignalKind::terminate(), || Command::Drain),
@@ -163,8 +166,20 @@ struct Handle {
 }
 
 impl foregate_admin::Control for Handle {
-    fn reload(&self) -> Result<String, String> {
-        self.controller.reload()
+    fn reload(&self) -> Result<Applied, ConfigRefusal> {
+        self.controller.configure(Configure::Reload(Cause::Reload))
+    }
+
+    fn apply(&self, apply: Apply) -> Result<Applied, ConfigRefusal> {
+        self.controller.configure(Configure::Apply(apply))
+    }
+
+    fn confirm(&self) -> Result<Applied, ConfigRefusal> {
+        self.controller.configure(Configure::Confirm)
+    }
+
+    fn rollback(&self, rollback: Rollback) -> Result<Applied, ConfigRefusal> {
+        self.controller.configure(Configure::Rollback(rollback))
     }
 
     fn upgrade(&self) -> Result<u32, String> {

@@ -42,7 +42,7 @@ const SOCKETS_PER_MESSAGE: usize = 64;
 const SOCKETS_MAX: usize = 64 * 1024;
 
 /// Bytes of what is passed on beside the sockets.
-const STATE_BYTES_MAX: usize = 64 << 20;
+const STATE_BYTES_MAX: usize = 256 << 20;
 
 /// How long the old process may take to pass everything on.
 const RECEIVE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -77,6 +77,8 @@ pub(crate) struct Inherited {
     sockets: Vec<Passed>,
     /// What was changed through the admin API.
     pub(crate) wishes: Option<Value>,
+    /// The configurations that were in force.
+    pub(crate) history: Option<Value>,
     /// Who waits to hear that this process serves.
     predecessor: Option<UnixStream>,
 }
@@ -129,12 +131,19 @@ impl Inherited {
 }
 
 /// Passes sockets on, and what no file keeps.
-pub(crate) fn pass(stream: &UnixStream, sockets: &[Passed], wishes: &Value) -> io::Result<()> {
+pub(crate) fn pass(
+    stream: &UnixStream,
+    sockets: &[Passed],
+    wishes: &Value,
+    history: &Value,
+) -> io::Result<()> {
     let asked: Vec<Value> = sockets
         .iter()
         .map(|one| json!([one.listener, one.asked.to_string()]))
         .collect();
-    let state = json!({ "version": VERSION, "sockets": asked, "endpoints": wishes }).to_string();
+    let state =
+        json!({ "version": VERSION, "sockets": asked, "endpoints": wishes, "history": history });
+    let state = state.to_string();
     let length = (state.len() as u64).to_be_bytes();
     let mut writer = stream;
     writer.write_all(&length)?;
@@ -203,6 +212,8 @@ fn receive(stream: UnixStream) -> io::Result<Inherited> {
     Ok(Inherited {
         sockets,
         wishes: Some(state["endpoints"].take()),
+        // Processes of older programs have none.
+        history: Some(state["history"].take()).filter(|history| !history.is_null()),
         predecessor: Some(stream),
     })
 }
@@ -269,10 +280,12 @@ mod tests {
             .map(|at| TcpStream::connect(at).unwrap())
             .collect();
         let wishes = json!({ "app": [] });
-        pass(&old, &sockets, &wishes).unwrap();
+        let history = json!({ "versions": [] });
+        pass(&old, &sockets, &wishes, &history).unwrap();
         drop(sockets);
         let mut inherited = receive(new).unwrap();
         assert_eq!(inherited.wishes, Some(wishes));
+        assert_eq!(inherited.history, Some(history));
         let asked = "127.0.0.1:0".parse().unwrap();
         assert!(inherited.take(ADMIN, asked).is_empty(), "another's");
         let taken = inherited.take("public", asked);

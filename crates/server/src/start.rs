@@ -6,6 +6,7 @@ use crate::discovery::Seekers;
 use crate::fleet::{self, Fleet, Roster};
 use crate::front::{self, Desk};
 use crate::inherit::{ADMIN, Inherited};
+use crate::ledger;
 use crate::notify;
 use crate::probing;
 use crate::reasons;
@@ -16,11 +17,13 @@ use crate::upgrade::Program;
 use crate::view::Facts;
 use crate::wishes::Wishes;
 use crate::worker::{self, Opened, Running, Surroundings, Update};
+use foregate_config::Written;
 use foregate_exchange::PlanParts;
 use foregate_snapshot::{LogTarget, Snapshot};
 use foregate_telemetry::clock;
 use foregate_telemetry::log::{AccessLog, Destination, Format, process};
 use foregate_telemetry::metrics::Registry;
+use serde_json::Value;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -33,7 +36,60 @@ pub trait Source: Send + 'static {
     ///
     /// # Errors
     /// What is wrong with it, ready to be shown to people.
-    fn load(&mut self, previous: Option<&Snapshot>) -> Result<Loaded, String>;
+    fn load(&mut self, previous: Option<&Snapshot>) -> Result<Loaded, LoadError>;
+
+    /// Compiles a text that came another way, as if it stood beside the source's own.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    fn read(&mut self, text: &NewText<'_>, previous: &Snapshot) -> Result<Loaded, LoadError>;
+
+    /// Compiles what was written then.
+    ///
+    /// # Errors
+    /// What is wrong with it by now.
+    fn again(&mut self, then: &Written, previous: Option<&Snapshot>) -> Result<Loaded, LoadError>;
+
+    /// The configuration file, if there is one.
+    fn disk(&self) -> Option<Arc<dyn Disk>>;
+}
+
+/// A text that is to become the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct NewText<'t> {
+    /// The text.
+    pub text: &'t str,
+    /// As which file it is read, if it says so.
+    pub name: Option<&'t str>,
+    /// Whether it is JSON, not TOML.
+    pub is_json: bool,
+}
+
+/// A configuration file that can be looked at, from any thread.
+pub trait Disk: Send + Sync {
+    /// What it says now, with all that it imports.
+    ///
+    /// # Errors
+    /// It can't be read, in a few words.
+    fn written(&self) -> Result<Written, String>;
+}
+
+/// A configuration can't be used.
+#[derive(Clone, PartialEq, Debug)]
+pub struct LoadError {
+    /// What is wrong with it, ready to be shown to people.
+    pub text: String,
+    /// The same for programs: an array of diagnostics, empty where the text itself is not at fault.
+    pub diagnostics: Value,
+}
+
+impl From<String> for LoadError {
+    fn from(text: String) -> LoadError {
+        LoadError {
+            text,
+            diagnostics: Value::Array(Vec::new()),
+        }
+    }
 }
 
 /// A configuration that is ready to be put in force.
@@ -47,6 +103,8 @@ pub struct Loaded {
     pub credentials: Credentials,
     /// Its file's name, or another name for where it came from.
     pub origin: String,
+    /// Its texts.
+    pub written: Written,
 }
 
 /// Why the server could not start.
@@ -116,7 +174,8 @@ impl Server {
     /// What is in the way; nothing runs then.
     pub fn start(mut source: Box<dyn Source>) -> Result<Server, StartError> {
         let (program, mut inherited) = descent()?;
-        let loaded = source.load(None).map_err(StartError::Config)?;
+        let (loaded, ledger) = ledger::begin(&mut *source, inherited.history.take().as_ref())?;
+        let ledger = Arc::new(ledger);
         let snapshot = Arc::new(loaded.snapshot);
         tell(&snapshot, &loaded.warnings);
         let registry = Registry::new(reasons::names());
@@ -136,14 +195,8 @@ impl Server {
             registry: Arc::clone(&registry),
             certificates: keeper.certificates(),
         };
-        let running = spawn_workers(
-            opened,
-            &parts,
-            &secured.acceptors,
-            &log,
-            &surroundings,
-            &sender,
-        )?;
+        let acceptors = &secured.acceptors;
+        let running = spawn_workers(opened, &parts, acceptors, &log, &surroundings, &sender)?;
         let facts = Arc::new(Facts::new(
             Arc::clone(&registry),
             (Arc::clone(&fleet), Arc::clone(&prober)),
@@ -151,10 +204,9 @@ impl Server {
             loaded.origin,
             &listening,
             Arc::clone(keeper.store()),
-            seekers.statuses(),
+            (seekers.statuses(), Arc::clone(&ledger)),
         ));
         keeper.agent().inspect(|agent| facts.issued_by(agent));
-        let admin_address = admin.as_ref().and_then(|socket| socket.local_addr().ok());
         let desk = open_desk(admin, &facts, &controller).map_err(StartError::System)?;
         let control = Control::new(Inner {
             source,
@@ -171,6 +223,7 @@ impl Server {
             log,
             registry,
             facts,
+            ledger,
             workers: running,
             controller,
             program,
@@ -179,9 +232,9 @@ impl Server {
         announce(inherited)?;
         Ok(Server {
             listeners: bound(&control.inner().listening),
+            admin: control.inner().admin_address(),
             control,
             commands,
-            admin: admin_address,
         })
     }
 

@@ -8,9 +8,10 @@
 use crate::wishes::Wishes;
 use foregate_telemetry::log::process;
 use serde_json::{Value, json};
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::path::PathBuf;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 
 /// The form of the file that is written and read.
 const VERSION: u64 = 1;
@@ -41,14 +42,9 @@ impl StateFile {
                  move the file away to start with what the configuration says alone"
             )
         };
-        let mut text = String::new();
-        match File::open(&self.path) {
-            Ok(file) => file
-                .take(FILE_BYTES_MAX)
-                .read_to_string(&mut text)
-                .map_err(|error| refuse(&error))?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Wishes::default()),
-            Err(error) => return Err(refuse(&error)),
+        let Some(text) = read_whole(&self.path, FILE_BYTES_MAX).map_err(|error| refuse(&error))?
+        else {
+            return Ok(Wishes::default());
         };
         let value: Value = serde_json::from_str(&text).map_err(|error| refuse(&error))?;
         if value["version"] != VERSION {
@@ -69,22 +65,36 @@ impl StateFile {
     pub(crate) fn write(&self, wishes: &Wishes) -> Result<(), String> {
         let value = json!({ "version": VERSION, "endpoints": wishes.to_json() });
         let text = format!("{value:#}\n");
-        let mut beside = self.path.clone().into_os_string();
-        beside.push(".new");
-        let written = (|| {
-            let mut file = File::create(&beside)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&beside, &self.path)?;
-            let folder = self
-                .path
-                .parent()
-                .filter(|path| !path.as_os_str().is_empty());
-            File::open(folder.unwrap_or(".".as_ref()))?.sync_all()
-        })();
-        written.map_err(|error: io::Error| {
+        write_whole(&self.path, &text).map_err(|error| {
             let shown = self.path.display();
             format!("the state of the admin API can't be written to {shown}: {error}")
         })
     }
+}
+
+/// The text of a file, up to so many bytes; nothing while it is not there.
+pub(crate) fn read_whole(path: &Path, bytes_max: u64) -> io::Result<Option<String>> {
+    let mut text = String::new();
+    match File::open(path) {
+        Ok(file) => {
+            file.take(bytes_max).read_to_string(&mut text)?;
+            Ok(Some(text))
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes a file whole, for its owner alone: a crash leaves what was there before, or what is there now.
+pub(crate) fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+    let mut beside = path.to_path_buf().into_os_string();
+    beside.push(".new");
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let mut file = options.open(&beside)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&beside, path)?;
+    let folder = path.parent().filter(|path| !path.as_os_str().is_empty());
+    File::open(folder.unwrap_or(".".as_ref()))?.sync_all()
 }

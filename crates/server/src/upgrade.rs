@@ -45,7 +45,12 @@ impl Program {
     ///
     /// # Errors
     /// Why there is none.
-    pub(crate) fn succeed(&self, sockets: &[Passed], wishes: &Value) -> Result<u32, String> {
+    pub(crate) fn succeed(
+        &self,
+        sockets: &[Passed],
+        wishes: &Value,
+        history: &Value,
+    ) -> Result<u32, String> {
         let shown = self.path.display();
         let (ours, theirs) = UnixStream::pair().map_err(|error| error.to_string())?;
         let mut child = Command::new(&self.path)
@@ -54,7 +59,7 @@ impl Program {
             .stdin(OwnedFd::from(theirs))
             .spawn()
             .map_err(|error| format!("{shown} can't be started: {error}"))?;
-        let proved = inherit::pass(&ours, sockets, wishes).and_then(|()| prove(&ours));
+        let proved = inherit::pass(&ours, sockets, wishes, history).and_then(|()| prove(&ours));
         match proved {
             Ok(()) => Ok(child.id()),
             Err(error) => Err(dismiss(&mut child, &error)),

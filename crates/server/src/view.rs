@@ -3,10 +3,14 @@
 use crate::certificates;
 use crate::discovery::Statuses;
 use crate::fleet::{Fleet, Group};
+use crate::ledger::Ledger;
 use crate::probing::Known;
 use crate::sockets::Listening;
 use foregate_acme::Agent;
-use foregate_admin::{DiscoveryView, EndpointState, EndpointView, UpstreamView};
+use foregate_admin::{
+    ConfigView, DiscoveryView, EndpointState, EndpointView, UpstreamView, VersionDetail,
+    VersionView,
+};
 use foregate_balance::{AdminState, Health};
 use foregate_snapshot::{Action, Snapshot, TargetPlan};
 use foregate_telemetry::clock::{self, UnixTime, now};
@@ -27,6 +31,7 @@ pub(crate) struct Facts {
     store: Arc<CertificateStore>,
     discovery: Arc<Statuses>,
     agent: OnceLock<Agent>,
+    ledger: Arc<Ledger>,
 }
 
 /// What a reload changes.
@@ -60,9 +65,10 @@ impl Facts {
         origin: String,
         listening: &[Listening],
         store: Arc<CertificateStore>,
-        discovery: Arc<Statuses>,
+        (discovery, ledger): (Arc<Statuses>, Arc<Ledger>),
     ) -> Facts {
         Facts {
+            ledger,
             store,
             discovery,
             agent: OnceLock::new(),
@@ -140,12 +146,27 @@ impl foregate_admin::View for Facts {
         Some(self.upstream_view(&group, &Known::of(&self.prober)))
     }
 
+    fn config(&self) -> ConfigView {
+        self.ledger.config()
+    }
+
+    fn history(&self) -> Vec<VersionView> {
+        self.ledger.versions()
+    }
+
+    fn version(&self, id: u64) -> Option<VersionDetail> {
+        self.ledger.version(id)
+    }
+
     fn ready(&self) -> bool {
         !self.draining.load(Ordering::Relaxed)
     }
 
     fn status(&self) -> Value {
+        let mut configuration = self.ledger.status();
         let present = self.present();
+        configuration["from"] = json!(present.origin);
+        configuration["loaded_unix"] = json!(present.loaded.seconds());
         let now_ms = now().millis();
         let mut endpoints = Vec::new();
         let known = Known::of(&self.prober);
@@ -193,7 +214,7 @@ impl foregate_admin::View for Facts {
             "version": env!("CARGO_PKG_VERSION"),
             "state": if self.draining.load(Ordering::Relaxed) { "draining" } else { "serving" },
             "uptime_seconds": now_ms / 1000,
-            "configuration": { "from": present.origin, "loaded_unix": present.loaded.seconds() },
+            "configuration": configuration,
             "listeners": present.listeners.iter().map(|(name, addresses)| {
                 json!({ "name": name, "addresses": addresses })
             }).collect::<Vec<_>>(),

@@ -1,6 +1,6 @@
 //! From settings to a snapshot.
 
-use crate::plan::{AdminPlan, ClientPlan, Snapshot};
+use crate::plan::{AdminPlan, ClientPlan, HistoryPlan, Snapshot};
 use crate::{access_log, listeners, routes, tls, upstreams};
 use foregate_config::settings::{
     Admin, Backslash, BodyRate, Client, DotSegments, DuplicateSlashes, EncodedSlash, Paths,
@@ -90,6 +90,12 @@ fn admin(admin: &Admin) -> AdminPlan {
         address: admin.address,
         token: admin.token.clone(),
         state_file: admin.state_file.as_ref().map(|file| file.path.clone()),
+        history: HistoryPlan {
+            versions_max: admin.history.versions_max,
+            bytes_max: admin.history.bytes_max,
+            file: (admin.history.file.as_ref()).map(|file| file.path.clone()),
+            keeps_applied: admin.history.keeps_applied,
+        },
     }
 }
 

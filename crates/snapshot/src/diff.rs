@@ -1,6 +1,6 @@
 //! What a reload changes of all that lives longer than a snapshot.
 
-use crate::plan::{EndpointPlan, ListenerPlan, SiteTlsPlan, Snapshot, UpstreamPlan};
+use crate::plan::{AdminPlan, EndpointPlan, ListenerPlan, SiteTlsPlan, Snapshot, UpstreamPlan};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::Hash;
@@ -83,7 +83,7 @@ pub fn diff(old: &Snapshot, new: &Snapshot) -> Change {
     let mut change = Change {
         access_log: old.access_log != new.access_log,
         log_level: old.log_level != new.log_level,
-        admin: old.admin != new.admin,
+        admin: differs_beside_history(old.admin.as_ref(), new.admin.as_ref()),
         tls: old.tls != new.tls,
         certificates: old.certificates != new.certificates,
         acme: old.acme != new.acme,
@@ -126,6 +126,20 @@ fn sites_changed(old: &Snapshot, new: &Snapshot) -> Vec<Arc<str>> {
         .collect();
     changed.sort();
     changed
+}
+
+/// Whether more differs than what is remembered, which follows at once.
+fn differs_beside_history(old: Option<&AdminPlan>, new: Option<&AdminPlan>) -> bool {
+    match (old, new) {
+        (Some(old), Some(new)) => {
+            let same_history = AdminPlan {
+                history: new.history.clone(),
+                ..old.clone()
+            };
+            same_history != *new
+        }
+        (old, new) => old.is_some() != new.is_some(),
+    }
 }
 
 /// What only the new set has, and what only the old one has.
@@ -241,6 +255,73 @@ impl Change {
     pub fn is_empty(&self) -> bool {
         *self == Change::default()
     }
+
+    /// A line for each thing that differs between the two that were compared; no more than `lines_max`.
+    pub fn lines(&self, old: &Snapshot, new: &Snapshot, lines_max: usize) -> Vec<String> {
+        let listener = |snapshot: &Snapshot, number: u32| {
+            let found = snapshot.listener(number);
+            found.map_or_else(String::new, |listener| listener.name.to_string())
+        };
+        let mut lines = Vec::new();
+        let mut tell = |what: &str, names: &mut dyn Iterator<Item = String>| {
+            lines.extend(names.map(|name| format!("{what}: {name}")));
+        };
+        let named = |names: &[Arc<str>]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let endpoints = |keys: &[EndpointKey]| {
+            let name = |key: &EndpointKey| format!("{} {}", key.upstream, key.authority);
+            keys.iter().map(name).collect::<Vec<_>>()
+        };
+        let listeners = |snapshot: &Snapshot, numbers: &[u32]| {
+            let names = numbers.iter().map(|number| listener(snapshot, *number));
+            names.collect::<Vec<_>>()
+        };
+        let changed: Vec<u32> = self
+            .listeners_changed
+            .iter()
+            .map(|one| one.number)
+            .collect();
+        for (what, names) in [
+            ("listener added", listeners(new, &self.listeners_added)),
+            ("listener removed", listeners(old, &self.listeners_removed)),
+            ("listener changed", listeners(new, &changed)),
+            ("upstream added", named(&self.upstreams_added)),
+            ("upstream removed", named(&self.upstreams_removed)),
+            ("upstream changed", named(&self.upstreams_changed)),
+            ("endpoint added", endpoints(&self.endpoints_added)),
+            ("endpoint removed", endpoints(&self.endpoints_removed)),
+            ("endpoint changed", endpoints(&self.endpoints_changed)),
+            ("TLS site changed", named(&self.sites_changed)),
+            ("route added", named(&self.routes_added)),
+            ("route removed", named(&self.routes_removed)),
+        ] {
+            tell(what, &mut names.into_iter());
+        }
+        lines.extend(self.words());
+        let more = lines.len().saturating_sub(lines_max);
+        lines.truncate(lines_max);
+        if more > 0 {
+            lines.push(format!("and {more} more"));
+        }
+        lines
+    }
+
+    /// What differs that is there once.
+    fn words(&self) -> Vec<String> {
+        let once = [
+            (self.tls, "TLS settings changed"),
+            (self.certificates, "certificates changed"),
+            (self.acme, "ACME settings changed"),
+            (self.access_log, "access log changed"),
+            (self.log_level, "log level changed"),
+            (self.admin, "admin listener changed"),
+        ];
+        let once = once.into_iter().filter(|(changed, _)| *changed);
+        let restart = (self.restart_needed.iter())
+            .map(|what| format!("{what} changed, which needs a restart"));
+        once.map(|(_, what)| what.to_owned())
+            .chain(restart)
+            .collect()
+    }
 }
 
 impl fmt::Display for Change {
@@ -267,23 +348,7 @@ impl fmt::Display for Change {
                 many => words.push(format!("{many} {what}s {verb}")),
             }
         }
-        for (changed, what) in [
-            (self.tls, "TLS settings changed"),
-            (self.certificates, "certificates changed"),
-            (self.acme, "ACME settings changed"),
-            (self.access_log, "access log changed"),
-            (self.log_level, "log level changed"),
-            (self.admin, "admin listener changed"),
-        ] {
-            if changed {
-                words.push(what.to_owned());
-            }
-        }
-        words.extend(
-            self.restart_needed
-                .iter()
-                .map(|what| format!("{what} changed, which needs a restart")),
-        );
+        words.extend(self.words());
         if words.is_empty() {
             return f.write_str("nothing added or removed");
         }

@@ -32,10 +32,10 @@ pub use explain::{
 };
 pub use plan::{
     AccessLogPlan, AcmePlan, Action, CertificateFiles, CertificatePlan, ClientCertificatePlan,
-    ClientPlan, DiscoveryPlan, DnsPlan, DnsProviderPlan, EndpointPlan, HstsPlan, Http2Plan,
-    HttpsRedirect, ListenerPlan, LogTarget, MirrorPlan, ModePlan, OnDemandPlan, ProtocolPlan,
-    ProxyPlan, RetryPlan, RoutePlan, SecretText, SitePlan, SiteTlsPlan, Snapshot, SniRoutes,
-    SourcePlan, SplitPlan, StickyPlan, TargetPlan, TimeoutPlan, TlsPlan, UpstreamPlan,
+    ClientPlan, DiscoveryPlan, DnsPlan, DnsProviderPlan, EndpointPlan, HistoryPlan, HstsPlan,
+    Http2Plan, HttpsRedirect, ListenerPlan, LogTarget, MirrorPlan, ModePlan, OnDemandPlan,
+    ProtocolPlan, ProxyPlan, RetryPlan, RoutePlan, SecretText, SitePlan, SiteTlsPlan, Snapshot,
+    SniRoutes, SourcePlan, SplitPlan, StickyPlan, TargetPlan, TimeoutPlan, TlsPlan, UpstreamPlan,
     UpstreamTlsPlan,
 };
 

@@ -153,6 +153,21 @@ pub struct AdminPlan {
     pub token: Option<SecretText>,
     /// The file that keeps what was changed through the API, if anything is kept.
     pub state_file: Option<PathBuf>,
+    /// What is remembered of configurations.
+    pub history: HistoryPlan,
+}
+
+/// What is remembered of the configurations that were in force.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HistoryPlan {
+    /// How many.
+    pub versions_max: usize,
+    /// Bytes of text that they may have together.
+    pub bytes_max: usize,
+    /// The file that keeps them, if they are kept.
+    pub file: Option<PathBuf>,
+    /// Whether one that came through the API is in force again after a restart.
+    pub keeps_applied: bool,
 }
 
 /// A site.

@@ -302,6 +302,7 @@ fn in_place(heading: &str, key: &str, value: Value) -> Option<Value> {
             let whole = json!({ "certificate": "a.pem", "key": "a.key" });
             merged(whole, json!({ key: value }))
         }
+        ("[admin]", "keep_applied") => json!({ key: value, "history_file": "history.json" }),
         ("[admin]", "address") => json!({ key: value, "token": "0123456789abcdef" }),
         ("[acme]", "challenge") => json!({ key: value, "dns": { "hook": ["x"] } }),
         ("[acme]", "dns" | "on_demand") => return None,

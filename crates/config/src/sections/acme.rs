@@ -5,7 +5,7 @@ use super::files::{self, Directories};
 use crate::Origin;
 use crate::diagnostic::{Code, Diagnostic, Report, quoted};
 use crate::fields::Fields;
-use crate::keys::{self, Default, Kind, Section, Syntax, key, syntax};
+use crate::keys::{self, Default, Kind, Section, Syntax, key, secret_syntax, syntax};
 use crate::settings::{Acme, Challenge, Eab, HostPattern, OnDemand, Secret};
 use crate::tree::Entry;
 use crate::{hosts, words};
@@ -17,7 +17,7 @@ static DIRECTORY: Syntax = syntax(
     "^https://[^ ]+$",
 );
 static ASK: Syntax = syntax("http URL", "http://127.0.0.1:9000/may", "^https?://[^ ]+$");
-static KEY: Syntax = syntax(
+static KEY: Syntax = secret_syntax(
     "base64url",
     "c2VjcmV0LWtleS1vZi1hLWtpbmQ",
     "^[A-Za-z0-9_-]+=*$",

@@ -3,14 +3,14 @@
 use super::acme;
 use crate::diagnostic::{Code, Diagnostic, Report};
 use crate::fields::Fields;
-use crate::keys::{self, Default, Kind, Section, Syntax, key, syntax};
+use crate::keys::{self, Default, Kind, Section, Syntax, key, secret_syntax, syntax};
 use crate::settings::{Dns, DnsProvider, Secret};
 use crate::tree::Entry;
 use crate::words;
 
 static COMMAND: Syntax = syntax("command, or argument", "/usr/local/bin/dns", "");
 static KEY_NAME: Syntax = syntax("key name", "acme.example.com", "^[^ ]+$");
-static KEY: Syntax = syntax("base64", "c2VjcmV0LWtleQ==", "^[A-Za-z0-9+/]+=*$");
+static KEY: Syntax = secret_syntax("base64", "c2VjcmV0LWtleQ==", "^[A-Za-z0-9+/]+=*$");
 
 pub(super) static SECTION: Section = Section {
     heading: "[acme.dns]",

@@ -3,12 +3,15 @@
 use super::files::{self, Directories};
 use crate::diagnostic::{Code, Diagnostic, Report};
 use crate::fields::Fields;
-use crate::keys::{self, Default, Kind, Section, Syntax, key, syntax};
-use crate::settings::{Admin, Secret};
+use crate::keys::{self, Default, Kind, Section, Syntax, key, secret_syntax};
+use crate::settings::{Admin, History, Secret};
 use crate::tree::Entry;
 use crate::words;
 
-static TOKEN: Syntax = syntax("token", "0123456789abcdef", "^[!-~]{16,1024}$");
+static TOKEN: Syntax = secret_syntax("token", "0123456789abcdef", "^[!-~]{16,1024}$");
+
+/// The most that can be kept of configurations, which is read and written whole.
+const HISTORY_BYTES_MAX: u64 = 32 << 20;
 
 pub(super) static SECTION: Section = Section {
     heading: "[admin]",
@@ -39,6 +42,40 @@ pub(super) static SECTION: Section = Section {
             Default::Absent("changes are forgotten at a restart"),
             "The file that keeps what was changed through the API, so that it survives a restart. It is written whole at every \
              change, and made when there is none.",
+        ),
+        key(
+            "history_max",
+            Kind::Count {
+                min: 1,
+                max: 1000,
+                off: false,
+            },
+            Default::Integer(20),
+            "How many configurations are remembered, with the one in force: for `foregate config history` and `foregate rollback`.",
+        ),
+        key(
+            "history_bytes_max",
+            Kind::Size {
+                max: HISTORY_BYTES_MAX,
+                off: false,
+            },
+            Default::Text("8MiB"),
+            "Bytes of text that they may have together; the oldest are forgotten first, the one in force never.",
+        ),
+        key(
+            "history_file",
+            Kind::Text(&files::FILE),
+            Default::Absent("they are forgotten at a restart"),
+            "The file that keeps them, so that they survive a restart. Secrets that are written in a configuration are in it as \
+             well; only the owner may read it.",
+        ),
+        key(
+            "keep_applied",
+            Kind::Boolean,
+            Default::Boolean(false),
+            "Whether a configuration that came through the API (`foregate apply`, `foregate rollback`) is in force again after a \
+             restart, unless the configuration file was changed since. Demands a `history_file`. Without it a start takes what \
+             the file says.",
         ),
     ],
 };
@@ -71,13 +108,41 @@ pub(super) fn read(
         );
     }
     let state_file = files::optional(&fields, "state_file", directories, report);
+    let history = history(&fields, directories, report);
     fields.finish();
     enabled.then_some(Admin {
         origin,
         address,
         token,
         state_file,
+        history,
     })
+}
+
+fn history(fields: &Fields<'_>, directories: Directories<'_>, report: &mut Report) -> History {
+    let keeps_applied = fields.boolean("keep_applied", report);
+    let file = files::optional(fields, "history_file", directories, report);
+    if keeps_applied
+        && fields.entry("history_file").is_none()
+        && let Some(entry) = fields.entry("keep_applied")
+    {
+        report.push(
+            Diagnostic::new(
+                Code::MissingKey,
+                entry.node.origin,
+                "an applied configuration is kept nowhere",
+            )
+            .label("demands a `history_file`")
+            .cause("it would be forgotten with the process")
+            .help("for example: history_file = \"/var/lib/foregate/history.json\""),
+        );
+    }
+    History {
+        versions_max: fields.count("history_max", report) as usize,
+        bytes_max: fields.size("history_bytes_max", report) as usize,
+        file,
+        keeps_applied,
+    }
 }
 
 fn token(entry: &Entry, report: &mut Report) -> Option<Secret> {

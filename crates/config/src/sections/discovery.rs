@@ -4,7 +4,7 @@ use super::files::{self, Directories};
 use crate::Origin;
 use crate::diagnostic::{Code, Diagnostic, Report, quoted};
 use crate::fields::Fields;
-use crate::keys::{self, Default, Key, Kind, Section, Syntax, key, syntax};
+use crate::keys::{self, Default, Key, Kind, Section, Syntax, key, secret_syntax, syntax};
 use crate::settings::{Consul, Discovery, DiscoverySource, DnsLookup, Docker, Secret, ServerHost};
 use crate::tree::Entry;
 use crate::words;
@@ -15,7 +15,7 @@ static SRV_NAME: Syntax = syntax("service name", "_http._tcp.app.internal", "^[^
 static SERVICE: Syntax = syntax("service name", "app", "^[^ /?#&]+$");
 static WORD: Syntax = syntax("name", "web", "^[^ ]+$");
 static LABEL: Syntax = syntax("label", "foregate.upstream=app", "^[^ =]+(=.*)?$");
-static TOKEN: Syntax = syntax("token", "b1gs33cr3t", "^[!-~]+$");
+static TOKEN: Syntax = secret_syntax("token", "b1gs33cr3t", "^[!-~]+$");
 
 pub(super) const DISCOVERY: Key = key(
     "discovery",

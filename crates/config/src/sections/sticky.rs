@@ -3,7 +3,7 @@
 use crate::Origin;
 use crate::diagnostic::{Code, Diagnostic, Report};
 use crate::fields::Fields;
-use crate::keys::{Default, Kind, Section, Syntax, key, syntax};
+use crate::keys::{Default, Kind, Section, Syntax, key, secret_syntax, syntax};
 use crate::settings::{CookieSecure, SameSite, Secret, Sticky};
 use crate::tree::Entry;
 use crate::{paths, words};
@@ -14,7 +14,7 @@ static COOKIE: Syntax = syntax(
     "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$",
 );
 static COOKIE_PATH: Syntax = syntax("path", "/shop", "^/");
-static SECRET: Syntax = syntax("secret", "kA0vJ3mLq8Zt1xYc5uWf", "");
+static SECRET: Syntax = secret_syntax("secret", "kA0vJ3mLq8Zt1xYc5uWf", "");
 
 /// Secrets of an upstream: one in use, and older ones.
 const SECRETS_MAX: usize = 8;

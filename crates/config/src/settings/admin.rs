@@ -15,4 +15,31 @@ pub struct Admin {
     pub token: Option<Secret>,
     /// The file that keeps what was changed through the API.
     pub state_file: Option<NamedFile>,
+    /// What is remembered of configurations.
+    pub history: History,
+}
+
+/// What is remembered of the configurations that were in force.
+#[derive(Debug, Clone, PartialEq)]
+pub struct History {
+    /// How many.
+    pub versions_max: usize,
+    /// Bytes of text that they may have together.
+    pub bytes_max: usize,
+    /// The file that keeps them.
+    pub file: Option<NamedFile>,
+    /// Whether one that came through the API is in force again after a restart.
+    pub keeps_applied: bool,
+}
+
+impl Default for History {
+    /// What a configuration says that says nothing of it.
+    fn default() -> History {
+        History {
+            versions_max: 20,
+            bytes_max: 8 << 20,
+            file: None,
+            keeps_applied: false,
+        }
+    }
 }

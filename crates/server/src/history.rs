@@ -1,0 +1,284 @@
+//! History: the configurations that were in force, as many as are remembered.
+
+use foregate_config::{Written, WrittenFile};
+use serde_json::{Value, json};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// What put a configuration in force.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Cause {
+    /// The start of the process.
+    Start,
+    /// The signal HUP.
+    Signal,
+    /// The admin API was asked to read the file again.
+    Reload,
+    /// It came over the admin API.
+    Apply,
+    /// The admin API was asked for an older one.
+    Rollback,
+    /// The one after it was not confirmed.
+    Expiry,
+}
+
+impl Cause {
+    const ALL: [Cause; 6] = [
+        Cause::Start,
+        Cause::Signal,
+        Cause::Reload,
+        Cause::Apply,
+        Cause::Rollback,
+        Cause::Expiry,
+    ];
+
+    /// The stable name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Cause::Start => "start",
+            Cause::Signal => "signal",
+            Cause::Reload => "reload",
+            Cause::Apply => "apply",
+            Cause::Rollback => "rollback",
+            Cause::Expiry => "expiry",
+        }
+    }
+
+    /// Whether it was not the configuration file that was read.
+    pub(crate) fn is_applied(self) -> bool {
+        matches!(self, Cause::Apply | Cause::Rollback | Cause::Expiry)
+    }
+}
+
+/// A configuration that was in force.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Version {
+    /// Its number: never given twice.
+    pub(crate) id: u64,
+    pub(crate) unix: u64,
+    pub(crate) cause: Cause,
+    pub(crate) note: Option<String>,
+    /// Where it came from.
+    pub(crate) from: String,
+    pub(crate) written: Arc<Written>,
+    pub(crate) summary: String,
+    pub(crate) changes: Vec<String>,
+    /// Against the one before it, without secrets.
+    pub(crate) diff: String,
+    /// What the configuration file was like when this came into force.
+    pub(crate) file_mark: Option<String>,
+}
+
+impl Version {
+    fn bytes(&self) -> usize {
+        let changes: usize = self.changes.iter().map(String::len).sum();
+        self.written.bytes() + self.diff.len() + changes
+    }
+
+    fn to_json(&self) -> Value {
+        let files = self.written.files.iter();
+        let files: Vec<Value> = files
+            .map(|file| json!({ "name": file.name, "text": file.text }))
+            .collect();
+        json!({
+            "id": self.id,
+            "unix": self.unix,
+            "cause": self.cause.name(),
+            "note": self.note,
+            "from": self.from,
+            "files": files,
+            "summary": self.summary,
+            "changes": self.changes,
+            "diff": self.diff,
+            "file_mark": self.file_mark,
+        })
+    }
+
+    fn from_json(value: &Value) -> Option<Version> {
+        let text = |key: &str| Some(value[key].as_str()?.to_owned());
+        let file = |file: &Value| {
+            Some(WrittenFile {
+                name: file["name"].as_str()?.to_owned(),
+                text: file["text"].as_str()?.to_owned(),
+            })
+        };
+        let files = value["files"].as_array()?.iter().map(file);
+        let changes = value["changes"].as_array()?.iter();
+        let cause = value["cause"].as_str()?;
+        Some(Version {
+            id: value["id"].as_u64()?,
+            unix: value["unix"].as_u64()?,
+            cause: Cause::ALL.into_iter().find(|one| one.name() == cause)?,
+            note: text("note"),
+            from: text("from")?,
+            written: Arc::new(Written {
+                files: files.collect::<Option<_>>()?,
+            }),
+            summary: text("summary")?,
+            changes: changes
+                .map(|line| Some(line.as_str()?.to_owned()))
+                .collect::<Option<_>>()?,
+            diff: text("diff")?,
+            file_mark: text("file_mark"),
+        })
+    }
+}
+
+/// The configurations that are remembered. The last one is in force.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct History {
+    versions: VecDeque<Version>,
+    next_id: u64,
+    versions_max: usize,
+    bytes_max: usize,
+}
+
+impl History {
+    pub(crate) fn new(versions_max: usize, bytes_max: usize) -> History {
+        History {
+            versions: VecDeque::new(),
+            next_id: 1,
+            versions_max,
+            bytes_max,
+        }
+    }
+
+    /// The one in force; there is none before the first.
+    pub(crate) fn last(&self) -> Option<&Version> {
+        self.versions.back()
+    }
+
+    pub(crate) fn get(&self, id: u64) -> Option<&Version> {
+        self.versions.iter().find(|version| version.id == id)
+    }
+
+    /// The one before the one in force.
+    pub(crate) fn previous(&self) -> Option<&Version> {
+        self.versions.iter().rev().nth(1)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Version> {
+        self.versions.iter()
+    }
+
+    /// Takes one up, under a new number.
+    pub(crate) fn push(&mut self, mut version: Version) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        version.id = id;
+        self.versions.push_back(version);
+        self.shrink();
+        id
+    }
+
+    /// Remembers so many at most from now on.
+    pub(crate) fn set_limits(&mut self, versions_max: usize, bytes_max: usize) {
+        (self.versions_max, self.bytes_max) = (versions_max, bytes_max);
+        self.shrink();
+    }
+
+    fn shrink(&mut self) {
+        let mut bytes: usize = self.versions.iter().map(Version::bytes).sum();
+        while self.versions.len() > 1
+            && (self.versions.len() > self.versions_max || bytes > self.bytes_max)
+        {
+            let gone = self.versions.pop_front();
+            bytes -= gone.map_or(0, |gone| gone.bytes());
+        }
+    }
+
+    /// As it is written to a file; without one that may not stay.
+    pub(crate) fn to_json(&self, unconfirmed: Option<u64>) -> Value {
+        let stay = |version: &&Version| unconfirmed != Some(version.id);
+        let versions = self.versions.iter().filter(stay);
+        json!({
+            "next_id": self.next_id,
+            "versions": versions.map(Version::to_json).collect::<Vec<_>>(),
+        })
+    }
+
+    /// As it was written to a file.
+    pub(crate) fn from_json(value: &Value) -> Option<History> {
+        let versions = value["versions"].as_array()?.iter();
+        let versions: VecDeque<Version> =
+            versions.map(Version::from_json).collect::<Option<_>>()?;
+        let newest = versions.iter().map(|version| version.id).max();
+        Some(History {
+            versions,
+            next_id: value["next_id"]
+                .as_u64()?
+                .max(newest.map_or(1, |id| id.saturating_add(1))),
+            versions_max: usize::MAX,
+            bytes_max: usize::MAX,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(text: &str) -> Version {
+        Version {
+            id: 0,
+            unix: 5,
+            cause: Cause::Apply,
+            note: Some("why".into()),
+            from: "a.toml".into(),
+            written: Arc::new(Written {
+                files: vec![WrittenFile {
+                    name: "a.toml".into(),
+                    text: text.into(),
+                }],
+            }),
+            summary: "1 route added".into(),
+            changes: vec!["route added: a/b".into()],
+            diff: String::new(),
+            file_mark: None,
+        }
+    }
+
+    fn ids(history: &History) -> Vec<u64> {
+        history.iter().map(|version| version.id).collect()
+    }
+
+    #[test]
+    fn the_oldest_are_forgotten_and_numbers_are_never_given_twice() {
+        let mut history = History::new(2, 1 << 20);
+        for text in ["1", "2", "3"] {
+            history.push(version(text));
+        }
+        assert_eq!(ids(&history), [2, 3]);
+        assert_eq!(history.previous().map(|one| one.id), Some(2));
+        assert!(history.get(1).is_none());
+        history.set_limits(1, 1 << 20);
+        assert_eq!(history.push(version("4")), 4);
+        assert_eq!(ids(&history), [4]);
+    }
+
+    #[test]
+    fn bytes_are_bounded_but_for_the_one_in_force() {
+        let mut history = History::new(10, 100);
+        history.push(version(&"x".repeat(40)));
+        history.push(version(&"y".repeat(40)));
+        assert_eq!(ids(&history), [2], "the texts are not all there is of them");
+        history.push(version(&"z".repeat(500)));
+        assert_eq!(ids(&history), [3]);
+    }
+
+    #[test]
+    fn a_history_survives_its_file_without_what_was_not_confirmed() {
+        let mut history = History::new(10, 1 << 20);
+        history.push(version("1"));
+        history.push(version("2"));
+        let text = history.to_json(Some(2)).to_string();
+        let mut read = History::from_json(&serde_json::from_str(&text).unwrap()).unwrap();
+        assert_eq!(ids(&read), [1]);
+        assert_eq!(read.last(), history.get(1));
+        assert_eq!(read.push(version("3")), 3);
+        for broken in ["[]", "{}", r#"{"next_id":1,"versions":[{}]}"#] {
+            let value: Value = serde_json::from_str(broken).unwrap();
+            assert!(History::from_json(&value).is_none(), "{broken}");
+        }
+    }
+}

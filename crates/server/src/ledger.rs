@@ -1,0 +1,437 @@
+//! Ledger: the history of configurations and what waits for confirmation, shared between the control thread, which
+//! writes it, and the admin API, which shows it.
+
+use crate::history::{Cause, History, Version};
+use crate::start::{Disk, Loaded, Source, StartError};
+use crate::state_file::write_whole;
+use aws_lc_rs::digest::{SHA256, digest};
+use foregate_admin::{
+    ConfigView, DriftView, FileView, UnconfirmedView, VersionDetail, VersionView,
+};
+use foregate_config::Written;
+use foregate_snapshot::{HistoryPlan, Snapshot};
+use foregate_telemetry::clock::{self, Moment, now};
+use foregate_telemetry::log::process;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// The form of the file that is written and read.
+const VERSION: u64 = 1;
+
+/// Bytes of a file that is read: more than a history may have.
+const FILE_BYTES_MAX: u64 = 256 << 20;
+
+/// For how long a look at the configuration file is good.
+const DRIFT_FRESH: Duration = Duration::from_secs(2);
+
+/// What is remembered where no admin listener says otherwise.
+const VERSIONS_MAX: usize = 20;
+const BYTES_MAX: usize = 8 << 20;
+
+/// A configuration that waits for confirmation.
+#[derive(Clone, Debug)]
+pub(crate) struct Unconfirmed {
+    pub(crate) id: u64,
+    pub(crate) until: Moment,
+    /// What comes back.
+    pub(crate) before: Version,
+}
+
+/// See above.
+pub(crate) struct Ledger {
+    disk: Option<Arc<dyn Disk>>,
+    state: Mutex<State>,
+}
+
+struct State {
+    history: History,
+    unconfirmed: Option<Unconfirmed>,
+    plan: Option<HistoryPlan>,
+    drift: Option<(Moment, DriftView)>,
+}
+
+/// What is said of a change beside what it changes.
+#[derive(Clone, Debug)]
+pub(crate) struct About {
+    pub(crate) cause: Cause,
+    pub(crate) note: Option<String>,
+}
+
+/// A configuration that came into force.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) from: String,
+    pub(crate) written: Arc<Written>,
+    pub(crate) summary: String,
+    pub(crate) changes: Vec<String>,
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Ledger {
+    fn new(history: History, disk: Option<Arc<dyn Disk>>) -> Ledger {
+        Ledger {
+            disk,
+            state: Mutex::new(State {
+                history,
+                unconfirmed: None,
+                plan: None,
+                drift: None,
+            }),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Changed by whole values only.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What waits for confirmation.
+    pub(crate) fn unconfirmed(&self) -> Option<Unconfirmed> {
+        self.state().unconfirmed.clone()
+    }
+
+    pub(crate) fn last(&self) -> Option<Version> {
+        self.state().history.last().cloned()
+    }
+
+    pub(crate) fn get(&self, id: u64) -> Option<Version> {
+        self.state().history.get(id).cloned()
+    }
+
+    pub(crate) fn previous(&self) -> Option<Version> {
+        self.state().history.previous().cloned()
+    }
+
+    /// The whole history, for a successor.
+    pub(crate) fn to_json(&self) -> Value {
+        self.state().history.to_json(None)
+    }
+
+    /// Goes by what a new configuration says of histories.
+    pub(crate) fn follow(&self, snapshot: &Snapshot) {
+        let plan = snapshot.admin.as_ref().map(|admin| admin.history.clone());
+        let limits = plan.as_ref().map_or((VERSIONS_MAX, BYTES_MAX), |plan| {
+            (plan.versions_max, plan.bytes_max)
+        });
+        let mut state = self.state();
+        state.history.set_limits(limits.0, limits.1);
+        state.plan = plan;
+    }
+
+    /// Notes what came into force; its number. One that was read again and is the same is no other.
+    pub(crate) fn record(&self, taken: &Taken, about: About) -> u64 {
+        let mark = self.disk_mark();
+        let mut state = self.state();
+        state.drift = None;
+        let before = state.history.last().cloned();
+        if let Some(before) = &before
+            && !about.cause.is_applied()
+            && *before.written == *taken.written
+            && before.file_mark == mark
+        {
+            return before.id;
+        }
+        let diff = before.map_or_else(String::new, |before| taken.written.diff(&before.written));
+        state.history.push(Version {
+            id: 0,
+            unix: clock::unix_now().seconds(),
+            cause: about.cause,
+            note: about.note,
+            from: taken.from.clone(),
+            written: Arc::clone(&taken.written),
+            summary: taken.summary.clone(),
+            changes: taken.changes.clone(),
+            diff,
+            file_mark: mark,
+        })
+    }
+
+    /// Has a configuration wait for confirmation, or none.
+    pub(crate) fn wait_for(&self, unconfirmed: Option<Unconfirmed>) {
+        self.state().unconfirmed = unconfirmed;
+    }
+
+    /// Writes the history where it is kept, but for what waits for confirmation.
+    ///
+    /// # Errors
+    /// It can't be written.
+    pub(crate) fn keep(&self) -> Result<(), String> {
+        let state = self.state();
+        let Some(path) = state.plan.as_ref().and_then(|plan| plan.file.clone()) else {
+            return Ok(());
+        };
+        let unconfirmed = state.unconfirmed.as_ref().map(|one| one.id);
+        let mut value = state.history.to_json(unconfirmed);
+        drop(state);
+        value["version"] = json!(VERSION);
+        write_whole(&path, &format!("{value:#}\n")).map_err(|error| {
+            let shown = path.display();
+            format!("the history of configurations can't be written to {shown}: {error}")
+        })
+    }
+
+    /// What the configuration file is like now.
+    fn disk_mark(&self) -> Option<String> {
+        let written = self.disk.as_ref()?.written().ok()?;
+        Some(mark(&written))
+    }
+
+    /// How the configuration file compares to what is in force.
+    pub(crate) fn drift(&self) -> DriftView {
+        let at = now();
+        let in_force = {
+            let state = self.state();
+            if let Some((seen, drift)) = &state.drift
+                && at.since(*seen) < DRIFT_FRESH
+            {
+                return drift.clone();
+            }
+            state.history.last().cloned()
+        };
+        let drift = self.look(in_force.as_ref());
+        self.state().drift = Some((at, drift.clone()));
+        drift
+    }
+
+    fn look(&self, in_force: Option<&Version>) -> DriftView {
+        let view = |state: &str, detail: String, diff: String| DriftView {
+            state: state.to_owned(),
+            detail,
+            diff,
+        };
+        let (Some(disk), Some(in_force)) = (&self.disk, in_force) else {
+            let detail = "this gateway has no configuration file";
+            return view("no-file", detail.to_owned(), String::new());
+        };
+        match disk.written() {
+            Err(problem) => view("unreadable", problem, String::new()),
+            Ok(file) if file.says_the_same_as(&in_force.written) => {
+                let detail = "the configuration file says what is in force";
+                view("none", detail.to_owned(), String::new())
+            }
+            Ok(file) => {
+                let why = match in_force.cause.is_applied() {
+                    true => "what is in force came over the admin API, and the file says otherwise",
+                    false => "the file was changed and not reloaded",
+                };
+                view("differs", why.to_owned(), file.diff(&in_force.written))
+            }
+        }
+    }
+}
+
+/// What the admin API shows.
+impl Ledger {
+    pub(crate) fn versions(&self) -> Vec<VersionView> {
+        let state = self.state();
+        (state.history.iter())
+            .map(|version| state.view(version))
+            .collect()
+    }
+
+    pub(crate) fn version(&self, id: u64) -> Option<VersionDetail> {
+        let (version, view) = {
+            let state = self.state();
+            let version = state.history.get(id)?;
+            (version.clone(), state.view(version))
+        };
+        Some(detail(&version, view))
+    }
+
+    pub(crate) fn config(&self) -> ConfigView {
+        let found = self.last();
+        let (version, unconfirmed) = {
+            let state = self.state();
+            let version = found.map(|version| (state.view(&version), version));
+            (version, state.unconfirmed.clone())
+        };
+        let at = now();
+        // There is one from the start on.
+        let (view, version) = version.expect("a configuration is in force");
+        ConfigView {
+            version: detail(&version, view),
+            drift: self.drift(),
+            unconfirmed_apply: unconfirmed.map(|one| UnconfirmedView {
+                id: one.id,
+                returns_in_ms: millis(one.until.since(at)),
+                returns_to: one.before.id,
+            }),
+        }
+    }
+
+    /// The part of the status that tells of the configuration.
+    pub(crate) fn status(&self) -> Value {
+        let drift = self.drift();
+        let state = self.state();
+        let view = state.history.last().map(|version| state.view(version));
+        let returns_in_ms = (state.unconfirmed.as_ref()).map(|one| millis(one.until.since(now())));
+        json!({
+            "id": view.as_ref().map(|view| view.id),
+            "cause": view.as_ref().map(|view| &view.cause),
+            "sha256": view.as_ref().map(|view| &view.sha256),
+            "drift": drift.state,
+            "unconfirmed_returns_in_ms": returns_in_ms,
+        })
+    }
+}
+
+impl State {
+    fn view(&self, version: &Version) -> VersionView {
+        let is = |id: Option<u64>| id == Some(version.id);
+        let first = version.written.files.first();
+        VersionView {
+            id: version.id,
+            unix: version.unix,
+            cause: version.cause.name().to_owned(),
+            note: version.note.clone(),
+            from: version.from.clone(),
+            sha256: first.map_or_else(String::new, |file| sha256(file.text.as_bytes())),
+            bytes: version.written.bytes() as u64,
+            summary: version.summary.clone(),
+            in_force: is(self.history.last().map(|last| last.id)),
+            unconfirmed: is(self.unconfirmed.as_ref().map(|one| one.id)),
+        }
+    }
+}
+
+fn detail(version: &Version, view: VersionView) -> VersionDetail {
+    let shown = version.written.without_secrets();
+    let files = shown.files.into_iter().zip(&version.written.files);
+    VersionDetail {
+        version: view,
+        changes: version.changes.clone(),
+        diff: version.diff.clone(),
+        files: files
+            .map(|(shown, file)| FileView {
+                name: shown.name,
+                sha256: sha256(file.text.as_bytes()),
+                text: shown.text,
+            })
+            .collect(),
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    let digest = digest(&SHA256, bytes);
+    let digits = digest.as_ref().iter().map(|byte| format!("{byte:02x}"));
+    digits.collect()
+}
+
+/// What all texts of a configuration are recognised by.
+fn mark(written: &Written) -> String {
+    let each: Vec<String> = (written.files.iter())
+        .map(|file| sha256(file.text.as_bytes()))
+        .collect();
+    sha256(each.join(" ").as_bytes())
+}
+
+/// The first configuration of this process, and what came before it.
+///
+/// # Errors
+/// There is none that can be used.
+pub(crate) fn begin(
+    source: &mut dyn Source,
+    inherited: Option<&Value>,
+) -> Result<(Loaded, Ledger), StartError> {
+    let disk = source.disk();
+    let inherited = inherited.and_then(History::from_json);
+    let config = |error: crate::LoadError| StartError::Config(error.text);
+    if let Some(history) = &inherited
+        && let Some(last) = history.last()
+        && last.cause.is_applied()
+    {
+        // A successor goes on with what is in force.
+        let loaded = source.again(&last.written, None).map_err(config)?;
+        let ledger = Ledger::new(history.clone(), disk);
+        ledger.follow(&loaded.snapshot);
+        return Ok((loaded, ledger));
+    }
+    let loaded = source.load(None).map_err(config)?;
+    let plan = loaded.snapshot.admin.as_ref().map(|admin| &admin.history);
+    let kept = plan.and_then(|plan| read(plan.file.as_deref()?));
+    let history = inherited.or(kept);
+    let history = history.unwrap_or_else(|| History::new(VERSIONS_MAX, BYTES_MAX));
+    let keeps = plan.is_some_and(|plan| plan.keeps_applied);
+    let applied = keeps.then(|| applied(source, &history, &loaded)).flatten();
+    let ledger = Ledger::new(history, disk);
+    if let Some(applied) = applied {
+        ledger.follow(&applied.snapshot);
+        return Ok((applied, ledger));
+    }
+    ledger.follow(&loaded.snapshot);
+    let taken = Taken {
+        from: loaded.origin.clone(),
+        written: Arc::new(loaded.written.clone()),
+        summary: "the first one of this process".to_owned(),
+        changes: Vec::new(),
+        warnings: Vec::new(),
+    };
+    let about = About {
+        cause: Cause::Start,
+        note: None,
+    };
+    ledger.record(&taken, about);
+    if let Err(problem) = ledger.keep() {
+        process::warn(&problem, &[]);
+    }
+    Ok((loaded, ledger))
+}
+
+/// What was in force when the process before this one ended, if it came over the admin API and the file has not been
+/// changed since.
+fn applied(source: &mut dyn Source, history: &History, file: &Loaded) -> Option<Loaded> {
+    let last = history.last().filter(|last| last.cause.is_applied())?;
+    if last.file_mark.as_ref() != Some(&mark(&file.written)) {
+        let values: &[process::Value<'_>] = &[("file", &file.origin), ("id", &last.id)];
+        let text = "the configuration file was changed since another one was applied: the file is in force";
+        process::warn(text, values);
+        return None;
+    }
+    match source.again(&last.written, None) {
+        Ok(loaded) => {
+            let values: &[process::Value<'_>] = &[("id", &last.id), ("from", &last.from)];
+            process::info(
+                "the configuration that was applied is in force again",
+                values,
+            );
+            Some(loaded)
+        }
+        Err(error) => {
+            let values: &[process::Value<'_>] = &[("id", &last.id)];
+            let text =
+                "the configuration that was applied can't be used any more: the file is in force";
+            process::warn(text, values);
+            eprintln!("{}", error.text);
+            None
+        }
+    }
+}
+
+/// The history that a file keeps. One that can't be read is told and begun anew: what is in force is more than what was.
+fn read(path: &Path) -> Option<History> {
+    let text = match crate::state_file::read_whole(path, FILE_BYTES_MAX) {
+        Ok(text) => text?,
+        Err(error) => {
+            let values: &[process::Value<'_>] = &[("file", &path.display()), ("error", &error)];
+            process::warn("the history of configurations can't be read", values);
+            return None;
+        }
+    };
+    let value: Option<Value> = serde_json::from_str(&text).ok();
+    let value = value.filter(|value| value["version"] == VERSION);
+    let history = value.as_ref().and_then(History::from_json);
+    if history.is_none() {
+        let values: &[process::Value<'_>] = &[("file", &path.display())];
+        process::warn(
+            "the history of configurations is no such file, and begun anew",
+            values,
+        );
+    }
+    history
+}

@@ -1,0 +1,375 @@
+//! Configurations that are applied whole, confirmed, taken back and remembered.
+
+use std::fs;
+use std::path::PathBuf;
+
+use foregate_testkit::{
+    Answer, Backend, Gateway, Run, Scratch, Signal, Successor, eventually, foregate,
+};
+use serde_json::Value;
+
+/// A gateway that answers by itself with one word.
+const SAYS: &str =
+    "[[sites.\"*\".routes]]\npath = \"/\"\nrespond = { status = 200, body = \"{word}\" }\n";
+
+fn saying(word: &str, admin: &str) -> Gateway {
+    let text =
+        format!("{SAYS}[access_log]\nto = \"off\"\n[admin]\naddress = \"127.0.0.1:0\"\n{admin}");
+    Gateway::new(&text).fill("word", word).start()
+}
+
+fn said(gateway: &Gateway) -> String {
+    gateway.get("a", "/").text()
+}
+
+/// The gateway's own configuration with another word.
+fn with_word(gateway: &Gateway, old: &str, new: &str) -> String {
+    let text = fs::read_to_string(gateway.config_path()).expect("the configuration is there");
+    text.replace(&format!("\"{old}\""), &format!("\"{new}\""))
+}
+
+fn put(gateway: &Gateway, query: &str, text: &str) -> (u16, Value) {
+    let answer = gateway.admin_send("PUT", &format!("/config{query}"), text);
+    (answer.status, answer.json())
+}
+
+fn post(gateway: &Gateway, target: &str, body: &str) -> (u16, Value) {
+    let answer = gateway.admin_send("POST", target, body);
+    (answer.status, answer.json())
+}
+
+fn config(gateway: &Gateway) -> Value {
+    gateway.admin_send("GET", "/config", "").json()
+}
+
+/// Runs a command that asks this gateway.
+fn run(gateway: &Gateway, arguments: &[&str]) -> Run {
+    let admin = gateway.listener("admin").to_string();
+    let mut all = arguments.to_vec();
+    all.extend(["--admin", &admin]);
+    foregate(&all)
+}
+
+fn beside(gateway: &Gateway, name: &str, text: &str) -> PathBuf {
+    gateway.scratch().write(name, text)
+}
+
+#[test]
+fn a_configuration_is_applied_whole_or_not_at_all() {
+    let gateway = saying("one", "");
+    let mut client = gateway.connect();
+    let request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    assert_eq!(client.exchange(request).text(), "one");
+    let (status, told) = put(
+        &gateway,
+        "?note=try+two",
+        &with_word(&gateway, "one", "two"),
+    );
+    assert_eq!((status, &told["id"]), (200, &2.into()), "{told}");
+    assert_eq!(client.exchange(request).text(), "two", "a connection stays");
+
+    let broken = with_word(&gateway, "one", "three") + "[upstreams.app]\nservers = [1]\n";
+    let (status, told) = put(&gateway, "?name=new.toml", &broken);
+    assert_eq!((status, &told["error"]), (422, &"config-refused".into()));
+    let diagnostics = told["diagnostics"].as_array().unwrap();
+    let line = broken.lines().count() as u64;
+    assert!(
+        diagnostics.iter().any(|one| one["line"] == line
+            && one["file"]
+                .as_str()
+                .is_some_and(|file| file.ends_with("/new.toml"))),
+        "{told}"
+    );
+    let detail = told["detail"].as_str().unwrap();
+    assert!(detail.contains(&format!("new.toml:{line}:")), "{detail}");
+    assert_eq!(said(&gateway), "two");
+    drop(client);
+    gateway.assert_no_leaks();
+}
+
+#[test]
+fn what_is_in_force_and_the_file_are_compared() {
+    let gateway = saying("one", "");
+    assert_eq!(config(&gateway)["drift"]["state"], "none");
+    put(&gateway, "", &with_word(&gateway, "one", "two"));
+    let told = config(&gateway);
+    assert_eq!(told["drift"]["state"], "differs", "{told}");
+    let difference = told["drift"]["diff"].as_str().unwrap();
+    assert!(
+        difference.contains("body = \"one\"") && difference.contains("\n-"),
+        "{difference}"
+    );
+    let status = gateway.admin_send("GET", "/status", "").json();
+    assert_eq!(status["configuration"]["drift"], "differs");
+    assert_eq!(status["configuration"]["cause"], "apply");
+    let shown = run(&gateway, &["config"]);
+    assert!(
+        shown.stdout.contains("the file says otherwise"),
+        "{}",
+        shown.stdout
+    );
+
+    gateway.signal(Signal::Hup);
+    eventually("the file is in force", || {
+        (said(&gateway) == "one").then_some(())
+    });
+    let told = config(&gateway);
+    assert_eq!(
+        (&told["drift"]["state"], &told["cause"]),
+        (&"none".into(), &"signal".into())
+    );
+}
+
+#[test]
+fn what_is_not_confirmed_comes_back_by_itself() {
+    let gateway = saying("one", "");
+    let two = with_word(&gateway, "one", "two");
+    let (status, told) = put(&gateway, "?confirm=1s", &two);
+    assert_eq!(
+        (status, &told["confirm_within_ms"]),
+        (200, &1000.into()),
+        "{told}"
+    );
+    assert_eq!(said(&gateway), "two");
+    gateway.wait_stderr("was not confirmed in time");
+    eventually("the old one is back", || {
+        (said(&gateway) == "one").then_some(())
+    });
+    let told = config(&gateway);
+    assert_eq!((&told["cause"], &told["id"]), (&"expiry".into(), &3.into()));
+    assert_eq!(told["drift"]["state"], "none");
+    let (status, told) = post(&gateway, "/config/confirm", "");
+    assert_eq!(
+        (status, &told["error"]),
+        (409, &"nothing-to-confirm".into())
+    );
+}
+
+#[test]
+fn while_one_waits_for_confirmation_there_is_no_other() {
+    let gateway = saying("one", "");
+    let two = with_word(&gateway, "one", "two");
+    assert_eq!(put(&gateway, "?confirm=1h", &two).0, 200);
+    for (status, told) in [
+        put(&gateway, "", &two),
+        post(&gateway, "/reload", ""),
+        post(&gateway, "/config/rollback", "{\"id\":7}"),
+    ] {
+        assert_eq!(
+            (status, &told["error"]),
+            (409, &"unconfirmed".into()),
+            "{told}"
+        );
+    }
+    let (status, told) = post(&gateway, "/upgrade", "");
+    assert_eq!(status, 503);
+    assert!(
+        told["detail"]
+            .as_str()
+            .unwrap()
+            .contains("waits for confirmation"),
+        "{told}"
+    );
+    assert_eq!(config(&gateway)["unconfirmed_apply"]["returns_to"], 1);
+    let confirmed = run(&gateway, &["confirm"]);
+    assert_eq!(confirmed.code, Some(0), "{}", confirmed.stderr);
+    assert_eq!(config(&gateway)["unconfirmed_apply"], Value::Null);
+    assert_eq!(
+        put(
+            &gateway,
+            "?confirm=1h",
+            &with_word(&gateway, "one", "three")
+        )
+        .0,
+        200
+    );
+    assert_eq!(said(&gateway), "three");
+    assert_eq!(post(&gateway, "/config/rollback", "").0, 200);
+    assert_eq!(said(&gateway), "two");
+}
+
+#[test]
+fn commands_apply_confirm_and_roll_back() {
+    let gateway = saying("one", "");
+    let new = beside(&gateway, "new.toml", &with_word(&gateway, "one", "two"));
+    let new = new.to_string_lossy().into_owned();
+    let applied = run(
+        &gateway,
+        &["apply", "-c", &new, "--confirm", "10m", "--note", "a & b"],
+    );
+    assert_eq!(applied.code, Some(0), "{}", applied.stderr);
+    assert!(
+        applied.stdout.contains("comes back in 600 s"),
+        "{}",
+        applied.stdout
+    );
+    assert_eq!(said(&gateway), "two");
+    assert_eq!(run(&gateway, &["confirm"]).code, Some(0));
+    let history = run(&gateway, &["config", "history"]);
+    let lines: Vec<&str> = history.stdout.lines().collect();
+    assert!(
+        lines[0].starts_with("*    2") && lines[0].ends_with("a & b"),
+        "{lines:?}"
+    );
+    assert!(lines[1].contains("start"), "{lines:?}");
+    let difference = run(&gateway, &["config", "diff"]);
+    assert!(
+        difference
+            .stdout
+            .contains("+respond = { status = 200, body = \"two\" }"),
+        "{}",
+        difference.stdout
+    );
+    assert_eq!(run(&gateway, &["rollback"]).code, Some(0));
+    assert_eq!(said(&gateway), "one");
+    assert_eq!(run(&gateway, &["rollback", "2"]).code, Some(0));
+    assert_eq!(said(&gateway), "two");
+    assert_eq!(run(&gateway, &["rollback", "99"]).code, Some(1));
+
+    let broken = beside(&gateway, "broken.toml", "workers = \"many\"\n");
+    let broken = broken.to_string_lossy().into_owned();
+    let refused = run(&gateway, &["apply", "-c", &broken]);
+    assert_eq!(refused.code, Some(2));
+    let place = format!("{broken}:1:11");
+    assert!(refused.stderr.contains(&place), "{}", refused.stderr);
+}
+
+#[test]
+fn secrets_are_shown_to_nobody() {
+    let gateway = saying("one", "");
+    let secret = "a-secret-of-many-letters";
+    let sticky = "[upstreams.app]\nservers = [\"127.0.0.1:1\"]\nsticky = { secrets = [\"a-secret-of-many-letters\"] }\n[sites.\"b\"]\nupstream = \"app\"\n";
+    let text = with_word(&gateway, "one", "two") + sticky;
+    let (status, told) = put(&gateway, "", &text);
+    assert_eq!(status, 200, "{told}");
+    for target in ["/config", "/config/history", "/config/history/2", "/status"] {
+        let shown = gateway.admin_send("GET", target, "").text();
+        assert!(!shown.contains(secret), "{target}: {shown}");
+    }
+    let shown = run(&gateway, &["config", "show"]).stdout;
+    assert!(shown.contains("secrets = [\"…\"]"), "{shown}");
+    assert_eq!(post(&gateway, "/config/rollback", "").0, 200);
+    assert_eq!(
+        post(&gateway, "/config/rollback", "{\"id\":2}").0,
+        200,
+        "the secret itself is kept"
+    );
+}
+
+#[test]
+fn an_older_configuration_is_taken_with_the_files_that_it_imported_then() {
+    let site = |word: &str| SAYS.replace("{word}", word);
+    let gateway = Gateway::new("import = [\"site-*.toml\"]\n")
+        .file("site-a.toml", &site("one"))
+        .start();
+    fs::write(gateway.scratch().join("site-a.toml"), site("two")).unwrap();
+    assert_eq!(config(&gateway)["drift"]["state"], "differs");
+    assert_eq!(post(&gateway, "/reload", "").0, 200);
+    assert_eq!(said(&gateway), "two");
+    fs::write(gateway.scratch().join("site-b.toml"), "broken = [").unwrap();
+    assert_eq!(post(&gateway, "/config/rollback", "").0, 200);
+    assert_eq!(said(&gateway), "one");
+}
+
+#[test]
+fn what_was_applied_survives_a_restart_if_it_is_to_be_kept_and_the_file_is_the_same() {
+    let kept = Scratch::new();
+    let file = kept.join("history.json");
+    let admin = format!("history_file = {file:?}\nkeep_applied = true\n");
+    let gateway = saying("one", &admin);
+    let config_text = fs::read_to_string(gateway.config_path()).unwrap();
+    assert_eq!(put(&gateway, "", &with_word(&gateway, "one", "two")).0, 200);
+    assert_eq!(
+        put(
+            &gateway,
+            "?confirm=1h",
+            &with_word(&gateway, "one", "three")
+        )
+        .0,
+        200
+    );
+    drop(gateway);
+    let mode = std::os::unix::fs::MetadataExt::mode(&fs::metadata(&file).unwrap());
+    assert_eq!(mode & 0o777, 0o600);
+
+    // Told by its text: the story's folder, and so the path of its log, is another one.
+    let again = |text: &str| Gateway::new(text).start();
+    let gateway = again(&config_text);
+    assert_eq!(said(&gateway), "two", "what was not confirmed is not kept");
+    assert_eq!(config(&gateway)["drift"]["state"], "differs");
+    drop(gateway);
+    let gateway = again(&(config_text.clone() + "# changed\n"));
+    assert_eq!(said(&gateway), "one");
+    gateway.wait_stderr("was changed since");
+    let history = gateway.admin_send("GET", "/config/history", "").json();
+    assert!(
+        history["versions"].as_array().unwrap().len() >= 3,
+        "{history}"
+    );
+    assert_eq!(post(&gateway, "/config/rollback", "{\"id\":2}").0, 200);
+    assert_eq!(said(&gateway), "two");
+    drop(gateway);
+
+    fs::write(&file, "{").unwrap();
+    let gateway = again(&config_text);
+    assert_eq!(said(&gateway), "one");
+    gateway.wait_stderr("begun anew");
+}
+
+#[test]
+fn without_a_file_what_was_applied_ends_with_the_process() {
+    let gateway = saying("one", "history_max = 2\n");
+    let text = fs::read_to_string(gateway.config_path()).unwrap();
+    for word in ["two", "three"] {
+        assert_eq!(put(&gateway, "", &with_word(&gateway, "one", word)).0, 200);
+    }
+    let history = gateway.admin_send("GET", "/config/history", "").json();
+    assert_eq!(
+        history["versions"].as_array().map(Vec::len),
+        Some(2),
+        "{history}"
+    );
+    assert_eq!(post(&gateway, "/config/rollback", "{\"id\":1}").0, 404);
+    drop(gateway);
+    assert_eq!(said(&Gateway::new(&text).start()), "one");
+    let refused =
+        Gateway::new(&text.replace("history_max = 2", "keep_applied = true")).command(&["check"]);
+    assert_eq!(refused.code, Some(2));
+    assert!(
+        refused.stderr.contains("history_file"),
+        "{}",
+        refused.stderr
+    );
+}
+
+#[test]
+fn texts_that_are_too_large_are_refused_before_they_are_sent() {
+    let backend = Backend::answering(|_| Answer::ok("x"));
+    let gateway = Gateway::before(&[backend.address()]);
+    let answer = foregate_testkit::RawClient::connect(gateway.listener("admin")).exchange(
+        "PUT /config HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 99999999\r\n\r\n",
+    );
+    assert_eq!(answer.status, 413);
+}
+
+#[test]
+fn a_successor_goes_on_with_what_was_applied() {
+    let gateway = saying("one", "");
+    assert_eq!(
+        put(&gateway, "?note=mine", &with_word(&gateway, "one", "two")).0,
+        200
+    );
+    let (status, told) = post(&gateway, "/upgrade", "");
+    assert_eq!(status, 200, "{told}");
+    let pid = told["pid"].as_u64().and_then(|pid| pid.try_into().ok());
+    let _successor = Successor::new(pid.expect("the answer names the new process"));
+    eventually("the successor answers", || {
+        let history = gateway.admin_send("GET", "/config", "").json();
+        (history["note"] == "mine").then_some(())
+    });
+    assert_eq!(said(&gateway), "two");
+    assert_eq!(post(&gateway, "/config/rollback", "").0, 200);
+    eventually("the old one is back", || {
+        (said(&gateway) == "one").then_some(())
+    });
+}
