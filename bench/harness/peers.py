@@ -154,7 +154,7 @@ class Foregate(Peer):
         version = output_of([str(self.binary()), "--version"]).strip().splitlines()
         commit = output_of(["git", "-C", str(places.ROOT), "describe", "--always", "--dirty"]).strip()
         rustc = output_of(["rustc", "--version"]).strip()
-        return f"{version[0] if version else 'foregate'} ({commit}), release profile of this repository, {rustc}"
+        return f"{version[0] if version else 'foregate'} ({commit}), {places.PROFILE} profile of this repository, {rustc}"
 
     def tls_library(self):
         lock = (places.ROOT / "Cargo.lock").read_text()

@@ -12,6 +12,9 @@ PEERS = BENCH / "peers"
 INSTALLED = WORK / "peers"
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 
+# Which builds are run; `bench/resilience --debug` takes those of development.
+PROFILE = "release"
+
 BACKEND_PORTS = (18101, 18102)
 BACKENDS = tuple(f"127.0.0.1:{port}" for port in BACKEND_PORTS)
 PROXY_PORT_FIRST = 18200
@@ -27,7 +30,7 @@ def program(name):
     """A release build of one of the project's own programs. FOREGATE_BIN names another foregate binary."""
     if name == "foregate" and os.environ.get("FOREGATE_BIN"):
         return pathlib.Path(os.environ["FOREGATE_BIN"])
-    return TARGET / "release" / name
+    return TARGET / PROFILE / name
 
 
 def build(*packages):
@@ -35,9 +38,10 @@ def build(*packages):
 
     Returns the packages that do not build.
     """
+    profile = "dev" if PROFILE == "debug" else PROFILE
     return [
         package for package in packages
-        if subprocess.run(["cargo", "build", "--release", "--quiet", "-p", package], cwd=ROOT).returncode != 0
+        if subprocess.run(["cargo", "build", "--profile", profile, "--quiet", "-p", package], cwd=ROOT).returncode != 0
     ]
 
 

@@ -33,7 +33,7 @@ def open_files():
 class Process:
     """One started program and the processes it starts."""
 
-    def __init__(self, command, cores, directory, environment=None, stdin=subprocess.DEVNULL, name=None):
+    def __init__(self, command, cores, directory, environment=None, stdin=subprocess.DEVNULL, name=None, output=None):
         self.name = name or os.path.basename(str(command[0]))
         directory.mkdir(parents=True, exist_ok=True)
         self.log = directory / f"{self.name}.out"
@@ -48,7 +48,7 @@ class Process:
             self.child = subprocess.Popen(
                 [str(word) for word in command],
                 stdin=stdin,
-                stdout=log,
+                stdout=output or log,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **(environment or {})},
                 preexec_fn=before_exec,
@@ -56,14 +56,14 @@ class Process:
             )
         self.pid = self.child.pid
 
-    def wait_ready(self, port, seconds=20.0):
+    def wait_ready(self, port, seconds=20.0, host="127.0.0.1"):
         """Returns once the port takes connections; readiness is seen, not guessed."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if self.child.poll() is not None:
                 raise Failed(f"{self.name} ended with {self.child.returncode}: {self.tail()}")
             try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                socket.create_connection((host, port), timeout=1).close()
                 return
             except OSError:
                 time.sleep(0.02)
