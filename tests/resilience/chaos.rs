@@ -1,11 +1,14 @@
 //! One of three backends has a bad day under steady load, and clients notice nothing.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use foregate_testkit::{Answer, Backend, Gateway, Trouble, Visit, eventually};
+use foregate_testkit::{
+    Answer, Backend, Gateway, Network, ProcessBackend, Signal, Trouble, Visit, eventually,
+};
 
 use crate::endpoint;
 
@@ -17,6 +20,8 @@ const FROZEN: u8 = 1;
 const RESETTING: u8 = 2;
 /// It answers, but later than a try may take.
 const SLOW: u8 = 3;
+/// It accepts, and answers that it is unable.
+const HALF_DEAD: u8 = 4;
 
 fn moody(mood: &Arc<AtomicU8>) -> impl Fn(&mut Visit) -> Result<(), Trouble> + use<> {
     let mood = Arc::clone(mood);
@@ -29,6 +34,10 @@ fn moody(mood: &Arc<AtomicU8>) -> impl Fn(&mut Visit) -> Result<(), Trouble> + u
                 }
                 RESETTING => return Ok(()),
                 SLOW => thread::sleep(Duration::from_millis(600)),
+                HALF_DEAD => {
+                    visit.answer(&request, &Answer::status(503).body("busy"))?;
+                    continue;
+                }
                 _ => {}
             }
             visit.answer(&request, &Answer::ok("served"))?;
@@ -38,10 +47,12 @@ fn moody(mood: &Arc<AtomicU8>) -> impl Fn(&mut Visit) -> Result<(), Trouble> + u
 }
 
 fn before(backends: &[Backend]) -> Gateway {
-    let servers: Vec<String> = backends
-        .iter()
-        .map(|one| format!("\"{}\"", one.address()))
-        .collect();
+    let addresses: Vec<SocketAddr> = backends.iter().map(Backend::address).collect();
+    before_all(&addresses)
+}
+
+fn before_all(addresses: &[SocketAddr]) -> Gateway {
+    let servers: Vec<String> = addresses.iter().map(|one| format!("\"{one}\"")).collect();
     Gateway::new(&format!(
         r#"
         workers = 2
@@ -50,6 +61,7 @@ fn before(backends: &[Backend]) -> Gateway {
         [upstreams.app]
         servers = [{}]
         timeouts = {{ connect = "1s", try = "300ms" }}
+        retry = {{ statuses = [503] }}
         probe = {{ interval = "50ms", failing_interval = "20ms", timeout = "200ms", fall = 2 }}
         "#,
         servers.join(", ")
@@ -126,15 +138,25 @@ fn survives(illness: u8) {
         .map(|mood| Backend::start(moody(mood)))
         .collect();
     let gateway = before(&backends);
-    let ill = backends[0].address();
-    let load = Load::start(&gateway);
-    wait_health(&gateway, ill, "healthy");
+    let turn = |mood| moods[0].store(mood, Ordering::SeqCst);
+    notices_nothing(
+        &gateway,
+        backends[0].address(),
+        || turn(illness),
+        || turn(WELL),
+    );
+}
+
+/// Something befalls one of three and goes away again, and no request fails.
+fn notices_nothing(gateway: &Gateway, ill: SocketAddr, begin: impl FnOnce(), end: impl FnOnce()) {
+    let load = Load::start(gateway);
+    wait_health(gateway, ill, "healthy");
     load.serves(50);
-    moods[0].store(illness, Ordering::SeqCst);
-    wait_health(&gateway, ill, "unhealthy");
+    begin();
+    wait_health(gateway, ill, "unhealthy");
     load.serves(100);
-    moods[0].store(WELL, Ordering::SeqCst);
-    wait_health(&gateway, ill, "healthy");
+    end();
+    wait_health(gateway, ill, "healthy");
     load.serves(50);
     assert_eq!(load.end(), Vec::<u16>::new(), "not one request failed");
 }
@@ -152,6 +174,59 @@ fn one_that_resets_connections() {
 #[test]
 fn one_that_becomes_slow() {
     survives(SLOW);
+}
+
+#[test]
+fn one_that_accepts_and_is_unable() {
+    survives(HALF_DEAD);
+}
+
+/// Two backends of this process and one of its own.
+fn with_a_process(third: &ProcessBackend) -> (Vec<Backend>, Gateway) {
+    let well = Arc::new(AtomicU8::new(WELL));
+    let two: Vec<_> = (0..2).map(|_| Backend::start(moody(&well))).collect();
+    let gateway = before_all(&[two[0].address(), two[1].address(), third.address()]);
+    (two, gateway)
+}
+
+#[test]
+fn a_process_that_is_stopped() {
+    let third = ProcessBackend::start();
+    let (_two, gateway) = with_a_process(&third);
+    let (stop, go_on) = (|| third.signal(Signal::Stop), || third.signal(Signal::Cont));
+    notices_nothing(&gateway, third.address(), stop, go_on);
+}
+
+#[test]
+fn a_process_that_is_killed_and_started_again() {
+    let mut third = ProcessBackend::start();
+    let (_two, gateway) = with_a_process(&third);
+    let ill = third.address();
+    let load = Load::start(&gateway);
+    wait_health(&gateway, ill, "healthy");
+    load.serves(50);
+    third.kill();
+    wait_health(&gateway, ill, "unhealthy");
+    load.serves(100);
+    third.revive();
+    wait_health(&gateway, ill, "healthy");
+    // And at once, before anybody has found out.
+    third.kill();
+    third.revive();
+    load.serves(100);
+    assert_eq!(load.end(), Vec::<u16>::new(), "not one request failed");
+}
+
+#[test]
+fn a_machine_whose_packets_vanish() {
+    let network = match Network::make() {
+        Ok(network) => network,
+        Err(reason) => return eprintln!("SKIPPED, there can be no network of our own: {reason}"),
+    };
+    let third = ProcessBackend::start_within(&network.within(), network.address());
+    let (_two, gateway) = with_a_process(&third);
+    let (swallow, pass_on) = (|| network.swallow(), || network.pass_on());
+    notices_nothing(&gateway, third.address(), swallow, pass_on);
 }
 
 #[test]

@@ -25,6 +25,12 @@ pub enum Signal {
     Usr1,
     /// Upgrade.
     Usr2,
+    /// Stand still, whatever it was doing.
+    Stop,
+    /// Go on.
+    Cont,
+    /// End at once.
+    Kill,
 }
 
 impl Signal {
@@ -36,6 +42,9 @@ impl Signal {
             Signal::Int => rustix::process::Signal::INT,
             Signal::Usr1 => rustix::process::Signal::USR1,
             Signal::Usr2 => rustix::process::Signal::USR2,
+            Signal::Stop => rustix::process::Signal::STOP,
+            Signal::Cont => rustix::process::Signal::CONT,
+            Signal::Kill => rustix::process::Signal::KILL,
         }
     }
 }
@@ -165,7 +174,22 @@ impl Process {
     /// # Panics
     /// When it cannot be started.
     pub fn spawn(arguments: &[&str], directory: Option<&Path>) -> Self {
-        let mut command = Command::new(foregate_path());
+        Self::spawn_within(&[], arguments, directory)
+    }
+
+    /// As [`Self::spawn`], by a command that begins with these words, which must run what follows in their own place.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn spawn_within(within: &[String], arguments: &[&str], directory: Option<&Path>) -> Self {
+        let mut command = match within {
+            [] => Command::new(foregate_path()),
+            [first, rest @ ..] => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(foregate_path());
+                command
+            }
+        };
         command
             .args(arguments)
             .stdin(Stdio::null())
