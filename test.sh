@@ -48,7 +48,7 @@ need_package() {
 # Python's libraries that stories use as clients and backends, in a place of their own.
 python_libraries() {
     local python="$target/python/bin/python3"
-    if ! "$python" -c 'import grpc, h2, websockets' 2>/dev/null; then
+    if ! "$python" -c 'import grpc, h2, jsonschema, openapi_spec_validator, websockets' 2>/dev/null; then
         python3 -c 'import ensurepip, venv' 2>/dev/null || need_package python3-venv
         python3 -m venv "$target/python"
         "$python" -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt

@@ -4,3 +4,5 @@ mod commands;
 mod configurations;
 mod endpoints;
 mod load;
+mod openapi;
+mod top;

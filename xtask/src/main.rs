@@ -26,8 +26,8 @@ usage: cargo xtask <task>
                        links, reasons and metrics in documents
   reasons --write      regenerate docs/reasons.md from the reason table (tidy checks it)
   docs                 every ```toml block in the documents passes `foregate check`
-  reference --write    regenerate docs/reference.md
-  reference --check    fail when docs/reference.md is stale
+  reference --write    regenerate docs/reference.md and docs/openapi.json
+  reference --check    fail when one of them is stale
 
 `docs` and `reference` run $FOREGATE_BIN when it is set, else `cargo run --package foregate`.
 ";

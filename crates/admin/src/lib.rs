@@ -16,6 +16,8 @@
 //! | `DELETE /upstreams/NAME/endpoints/ADDRESS` | an endpoint less: 204 |
 //! | `POST /upgrade` | [`Control::upgrade`]: 200 with the new `pid`, 503 when this process goes on |
 //! | `GET /config` | [`View::config`]: the one in force, and how the file compares |
+//! | `GET /config/values`, `/routes`, `/endpoints` | lists, page by page ([`Page`]) |
+//! | `GET /openapi.json` | [`document()`]: all of this for programs |
 //! | `PUT /config` | [`Control::apply`]: 200, 422 with diagnostics, 409 while another is unconfirmed |
 //! | `POST /config/confirm`, `/config/rollback` | [`Control::confirm`], [`Control::rollback`] |
 //! | `GET /config/history`, `/config/history/ID` | [`View::history`], [`View::version`] |
@@ -34,6 +36,8 @@ pub mod caller;
 mod change;
 mod configuration;
 mod endpoints;
+mod lists;
+mod openapi;
 mod query;
 mod routes;
 mod serve;
@@ -45,12 +49,17 @@ mod views;
 mod tests;
 
 pub use change::{AddEndpoint, EndpointChange, EndpointState, Refusal, RefusalKind, SetEndpoint};
+pub use lists::{EndpointOfView, Page};
+pub use openapi::document;
 pub use serve::{CONNECTIONS_MAX, serve};
 pub use versions::{
     Applied, Apply, ConfigRefusal, ConfigView, DiagnosticView, DriftView, FileView, PlaceView,
     Rollback, UnconfirmedView, VersionDetail, VersionView,
 };
-pub use views::{DiscoveryView, EndpointView, ProbeResultView, ProbeView, UpstreamView};
+pub use views::{
+    DiscoveryView, EndpointView, ProbeResultView, ProbeView, RouteView, TargetView, UpstreamView,
+    ValueView,
+};
 
 use serde_json::Value;
 
@@ -76,6 +85,12 @@ pub trait View: Send + Sync + 'static {
 
     /// The configurations that are remembered, oldest first.
     fn history(&self) -> Vec<VersionView>;
+
+    /// Every value of the configuration in force.
+    fn values(&self) -> Vec<ValueView>;
+
+    /// Every route, site by site, in the order in which they are looked at.
+    fn routes(&self) -> Vec<RouteView>;
 
     /// One of them.
     fn version(&self, id: u64) -> Option<VersionDetail>;

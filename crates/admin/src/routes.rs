@@ -12,7 +12,7 @@ use foregate_telemetry::metrics::CONTENT_TYPE;
 use serde_json::json;
 use tokio::sync::Semaphore;
 
-use crate::{Control, View, body, caller, configuration, endpoints};
+use crate::{Control, View, body, caller, configuration, endpoints, lists};
 
 /// Renewals that are waited for at once.
 const RENEWALS_MAX: usize = 4;
@@ -55,6 +55,10 @@ pub(crate) fn router(
         )
         .route("/config/confirm", post(configuration::confirm))
         .route("/config/rollback", post(configuration::rollback))
+        .route("/config/values", get(lists::values))
+        .route("/routes", get(lists::routes))
+        .route("/endpoints", get(lists::endpoints))
+        .route("/openapi.json", get(openapi))
         .route("/config/history", get(configuration::history))
         .route("/config/history/{id}", get(configuration::version))
         .route("/upgrade", post(upgrade))
@@ -104,6 +108,10 @@ pub(crate) async fn blocking<T: Send + 'static>(
 async fn metrics(State(desk): State<Desk>) -> Result<Response, Response> {
     let text = blocking(move || desk.view.metrics()).await?;
     Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response())
+}
+
+async fn openapi() -> Response {
+    Json(crate::document()).into_response()
 }
 
 async fn health() -> Response {
@@ -192,7 +200,7 @@ async fn guard(request: Request, next: Next) -> Response {
 }
 
 async fn not_found() -> Response {
-    let detail = "there are /metrics, /healthz, /readyz, /status, /config, /certificates, /upstreams and /reload";
+    let detail = "there are /metrics, /healthz, /readyz, /status, /config, /routes, /endpoints, /certificates, /upstreams and /reload; /openapi.json tells all";
     problem(StatusCode::NOT_FOUND, "not-found", detail)
 }
 

@@ -111,6 +111,14 @@ impl View for Gateway {
         })
     }
 
+    fn values(&self) -> Vec<crate::ValueView> {
+        Vec::new()
+    }
+
+    fn routes(&self) -> Vec<crate::RouteView> {
+        Vec::new()
+    }
+
     fn ready(&self) -> bool {
         !self.draining.load(Ordering::SeqCst)
     }

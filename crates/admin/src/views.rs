@@ -86,3 +86,52 @@ pub struct ProbeResultView {
     /// The status that came, where that was what was wrong.
     pub status: Option<u32>,
 }
+
+/// A route.
+#[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
+pub struct RouteView {
+    /// The site's name.
+    pub site: String,
+    /// The hosts that it serves.
+    pub hosts: String,
+    /// The route's name.
+    pub route: String,
+    /// Its place among the routes of its site, from 1: the first whose conditions hold takes a request.
+    pub position: u64,
+    /// What it asks of requests.
+    pub conditions: String,
+    /// `proxy`, `redirect` or `respond`.
+    pub action: String,
+    /// Where it sends requests.
+    pub targets: Vec<TargetView>,
+    /// The upstream that gets copies.
+    pub mirror: Option<String>,
+}
+
+/// Where a route sends requests.
+#[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
+pub struct TargetView {
+    /// The upstream's name.
+    pub upstream: String,
+    /// Whether only some of its endpoints are meant.
+    pub is_subset: bool,
+    /// Its part, beside its siblings; null for the only one.
+    pub weight: Option<u32>,
+}
+
+/// A value of the configuration in force.
+#[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
+pub struct ValueView {
+    /// Its keys, as TOML writes them.
+    pub path: String,
+    /// The value as it is written: references such as `${ENV:NAME}` stay, secrets are left out.
+    pub value: serde_json::Value,
+    /// `file`, `api` for a configuration that was applied, or `default`.
+    pub from: String,
+    /// The file where it is written; null for a default.
+    pub file: Option<String>,
+    /// The line where it is written, from 1.
+    pub line: Option<u64>,
+    /// The column where it is written, from 1.
+    pub column: Option<u64>,
+}

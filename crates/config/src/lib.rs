@@ -31,6 +31,7 @@ pub mod settings;
 mod source;
 mod substitute;
 mod tree;
+mod values;
 mod words;
 mod written;
 
@@ -46,6 +47,7 @@ pub use schema::schema;
 pub use settings::Settings;
 pub use source::{Place, Source, Sources};
 pub use tree::Format;
+pub use values::{ValueInForce, WrittenPlace};
 pub use written::{Written, WrittenFile};
 
 use diagnostic::Report;

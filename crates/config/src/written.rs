@@ -1,9 +1,12 @@
 //! A configuration as it was written: every text of it, to be read again later, compared and shown.
 
+use crate::diagnostic::Report;
 use crate::files::Files;
 use crate::line_diff::{self, Side};
 use crate::secrets::without_secrets;
 use crate::source::Sources;
+use crate::tree::Node;
+use crate::values::ValueInForce;
 use crate::{Format, Outcome};
 use std::fmt::Write;
 use std::path::Path;
@@ -65,6 +68,26 @@ impl Written {
             Format::of_name(&first.name),
             &then,
         )
+    }
+
+    /// Every value, defaults included, with its place.
+    pub fn values(&self) -> Vec<ValueInForce> {
+        crate::values::values(self)
+    }
+
+    /// The tree of all texts together. What `${...}` refers to is asked of `files`.
+    pub(crate) fn tree(&self, files: &dyn Files, report: &mut Report) -> (Node, Sources) {
+        let then = Then {
+            written: self,
+            now: files,
+        };
+        let (name, text) = match self.files.first() {
+            Some(first) => (&*first.name, &*first.text),
+            None => ("", ""),
+        };
+        let format = Format::of_name(name);
+        let loaded = crate::load::load_text(Path::new(name), text, format, &then, report);
+        (loaded.tree, loaded.sources)
     }
 
     /// The same without what is nobody's business.

@@ -128,7 +128,7 @@ fn content_type(path: &Path) -> &'static str {
 }
 
 /// A value as it may stand in a query.
-fn encode(text: &str) -> String {
+pub(crate) fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use crate::admin::{Listener, Whom};
+use crate::apply::encode;
 use crate::failure::Failure;
 use crate::terminal;
 
@@ -32,6 +33,11 @@ enum Action {
     History,
     /// The text of a configuration
     Show(Which),
+    /// Every value in force and where it comes from
+    Values {
+        /// Only those below these keys, such as upstreams.app
+        under: Option<String>,
+    },
     /// What a configuration changed against the one before it
     Diff(Which),
 }
@@ -50,6 +56,7 @@ impl Config {
             None => ("/config".to_owned(), in_force),
             Some(Action::History) => ("/config/history".to_owned(), history),
             Some(Action::Show(which)) => (target(which), texts),
+            Some(Action::Values { under }) => (values_of(under.as_deref()), values),
             Some(Action::Diff(which)) => (target(which), difference),
         };
         let told = ask(&listener, &target)?;
@@ -67,6 +74,32 @@ fn target(which: &Which) -> String {
         || "/config".to_owned(),
         |id| format!("/config/history/{id}"),
     )
+}
+
+fn values_of(under: Option<&str>) -> String {
+    let under = under.map_or_else(String::new, |keys| format!("&under={}", encode(keys)));
+    format!("/config/values?limit=10000{under}")
+}
+
+/// A line for each value, with its place.
+fn values(told: &Value) -> String {
+    let items = told["items"].as_array().map_or(&[][..], Vec::as_slice);
+    let line = |item: &Value| {
+        let place = match item["file"].as_str() {
+            Some(file) => format!("{file}:{}", number(item, "line")),
+            None => text(item, "from").to_owned(),
+        };
+        format!("{} = {}  # {place}\n", text(item, "path"), item["value"])
+    };
+    let mut out: String = items.iter().map(line).collect();
+    let total = number(told, "total");
+    if total > items.len() as u64 {
+        out.push_str(&format!(
+            "# the first {} of {total}: name keys to see fewer\n",
+            items.len()
+        ));
+    }
+    out
 }
 
 fn ask(listener: &Listener, target: &str) -> Result<Value, Failure> {

@@ -17,6 +17,7 @@ mod explain;
 mod failure;
 mod files;
 mod judge;
+mod openapi;
 mod proxy;
 mod reference;
 mod reload;
@@ -25,6 +26,7 @@ mod schema;
 mod source;
 mod state;
 mod terminal;
+mod top;
 mod upgrade;
 
 use std::process::ExitCode;
@@ -56,7 +58,10 @@ enum Command {
     Upgrade(upgrade::Upgrade),
     Certs(certs::Certs),
     Endpoints(endpoints::Endpoints),
+    Top(top::Top),
     Schema(schema::Schema),
+    #[command(name = "openapi")]
+    OpenApi(openapi::OpenApi),
     #[command(hide = true)]
     Reference(reference::Reference),
 }
@@ -76,7 +81,9 @@ fn main() -> ExitCode {
         Command::Upgrade(command) => command.execute(),
         Command::Certs(command) => command.execute(),
         Command::Endpoints(command) => command.execute(),
+        Command::Top(command) => command.execute(),
         Command::Schema(command) => command.execute(),
+        Command::OpenApi(command) => command.execute(),
         Command::Reference(command) => command.execute(),
     };
     done.unwrap_or_else(Failure::report)

@@ -24,7 +24,7 @@ mod trace;
 #[cfg(test)]
 mod tests;
 
-pub use rank::Rank;
+pub use rank::{Rank, order};
 pub use router::{Match, Miss, Question, Router};
 pub use spec::{CompileError, HostMatch, PathMatch, Problem, RouteSpec, SiteSpec, ValueMatch};
 pub use trace::{Cause, Skipped, Trace};

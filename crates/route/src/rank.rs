@@ -47,7 +47,7 @@ impl Rank {
 
 /// The routes' indices, best first. Equal ranks go by the text of the path, then by name, then by position, so that
 /// the order is total.
-pub(crate) fn order(routes: &[RouteSpec]) -> Vec<u32> {
+pub fn order(routes: &[RouteSpec]) -> Vec<u32> {
     let ranks: Vec<Rank> = routes.iter().map(Rank::of).collect();
     let mut order: Vec<u32> = (0..).take(routes.len()).collect();
     order.sort_by(|&a, &b| {

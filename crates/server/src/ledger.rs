@@ -6,9 +6,9 @@ use crate::start::{Disk, Loaded, Source, StartError};
 use crate::state_file::write_whole;
 use aws_lc_rs::digest::{SHA256, digest};
 use foregate_admin::{
-    ConfigView, DriftView, FileView, UnconfirmedView, VersionDetail, VersionView,
+    ConfigView, DriftView, FileView, UnconfirmedView, ValueView, VersionDetail, VersionView,
 };
-use foregate_config::Written;
+use foregate_config::{ValueInForce, Written};
 use foregate_snapshot::{HistoryPlan, Snapshot};
 use foregate_telemetry::clock::{self, Moment, now};
 use foregate_telemetry::log::process;
@@ -238,6 +238,33 @@ impl Ledger {
             (version.clone(), state.view(version))
         };
         Some(detail(&version, view))
+    }
+
+    /// Every value of the one in force.
+    pub(crate) fn values(&self) -> Vec<ValueView> {
+        let Some(version) = self.last() else {
+            return Vec::new();
+        };
+        let written = match version.cause.is_applied() {
+            true => "api",
+            false => "file",
+        };
+        let view = |value: ValueInForce| {
+            let from = value.place.as_ref().map_or("default", |_| written);
+            let (file, line, column) = match value.place {
+                Some(place) => (Some(place.file), Some(place.line), Some(place.column)),
+                None => (None, None, None),
+            };
+            ValueView {
+                path: value.path,
+                value: value.value,
+                from: from.to_owned(),
+                file,
+                line: line.map(|line| line as u64),
+                column: column.map(|column| column as u64),
+            }
+        };
+        version.written.values().into_iter().map(view).collect()
     }
 
     pub(crate) fn config(&self) -> ConfigView {

@@ -39,4 +39,5 @@ mod worker;
 pub use certificates::stored_certificates;
 pub use control::{Controller, Exit};
 pub use credentials::{About, CredentialFinding, Credentials};
+pub use foregate_admin::document as openapi;
 pub use start::{Disk, LoadError, Loaded, NewText, Server, Source, StartError};

@@ -8,11 +8,11 @@ use crate::probing::Known;
 use crate::sockets::Listening;
 use foregate_acme::Agent;
 use foregate_admin::{
-    ConfigView, DiscoveryView, EndpointState, EndpointView, UpstreamView, VersionDetail,
-    VersionView,
+    ConfigView, DiscoveryView, EndpointState, EndpointView, RouteView, TargetView, UpstreamView,
+    ValueView, VersionDetail, VersionView,
 };
 use foregate_balance::{AdminState, Health};
-use foregate_snapshot::{Action, Snapshot, TargetPlan};
+use foregate_snapshot::{Action, RouteNote, Snapshot, TargetNote, TargetPlan};
 use foregate_telemetry::clock::{self, UnixTime, now};
 use foregate_telemetry::metrics::Registry;
 use foregate_tls::CertificateStore;
@@ -154,6 +154,15 @@ impl foregate_admin::View for Facts {
         self.ledger.versions()
     }
 
+    fn values(&self) -> Vec<ValueView> {
+        self.ledger.values()
+    }
+
+    fn routes(&self) -> Vec<RouteView> {
+        let snapshot = Arc::clone(&self.present().snapshot);
+        snapshot.listing().into_iter().map(route_view).collect()
+    }
+
     fn version(&self, id: u64) -> Option<VersionDetail> {
         self.ledger.version(id)
     }
@@ -238,6 +247,24 @@ impl Facts {
             trouble: status.trouble(),
         });
         view
+    }
+}
+
+fn route_view(note: RouteNote) -> RouteView {
+    let target = |target: TargetNote| TargetView {
+        upstream: target.upstream,
+        is_subset: target.is_subset,
+        weight: target.weight,
+    };
+    RouteView {
+        site: note.site,
+        hosts: note.hosts,
+        route: note.route,
+        position: note.position as u64,
+        conditions: note.conditions,
+        action: note.action.to_owned(),
+        targets: note.targets.into_iter().map(target).collect(),
+        mirror: note.mirror,
     }
 }
 

@@ -13,6 +13,7 @@ mod compile;
 mod diff;
 mod explain;
 mod listeners;
+mod listing;
 mod plan;
 mod probes;
 mod render;
@@ -30,6 +31,7 @@ pub use explain::{
     CandidateNote, Explanation, Inquiry, InquiryError, MirrorNote, Outcome, PathNote, ProxyNote,
     SkippedNote, SplitNote, TlsNote, explain,
 };
+pub use listing::{RouteNote, TargetNote};
 pub use plan::{
     AccessLogPlan, AcmePlan, Action, CertificateFiles, CertificatePlan, ClientCertificatePlan,
     ClientPlan, DiscoveryPlan, DnsPlan, DnsProviderPlan, EndpointPlan, HistoryPlan, HstsPlan,
