@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use foregate_testkit::{
-    Backend, Echo, Gateway, RawClient, Signal, Successor, UpgradeEcho, eventually, foregate,
+    Backend, Echo, Gateway, RawClient, Refuser, Signal, Successor, UpgradeEcho, eventually,
+    foregate,
 };
 
 const PROXYING: &str =
@@ -138,6 +139,98 @@ fn what_was_changed_of_endpoints_stays_in_force() {
         second.requests_total() > 0,
         "the second one takes its share"
     );
+}
+
+/// What `/status` says of the first endpoint.
+fn first_endpoint(gateway: &Gateway) -> serde_json::Value {
+    let status = gateway.admin_send("GET", "/status", "").json();
+    status["endpoints"][0].clone()
+}
+
+#[test]
+fn who_was_unwell_still_is_until_probes_say_otherwise() {
+    let refuser = Refuser::start();
+    let gateway = Gateway::new(
+        r#"
+        [sites."*"]
+        upstream = "app"
+        [upstreams.app]
+        servers = ["{backend}"]
+        probe = { interval = "1h", failing_interval = "1h", rise = 2 }
+        "#,
+    )
+    .fill("backend", refuser.address())
+    .start();
+    eventually("the first probe has found it unwell", || {
+        (first_endpoint(&gateway)["health"] == "unhealthy").then_some(())
+    });
+    let backend = refuser.revive(Echo);
+    let _new = upgrade(&gateway);
+    // A backend of which nothing is known would be well with its first good answer.
+    gateway.wait_metric("foregate_endpoint_probes_total", &[("result", "good")], 1.0);
+    assert_eq!(first_endpoint(&gateway)["health"], "unhealthy");
+    assert_eq!(backend.requests_total(), 1);
+}
+
+#[test]
+fn who_was_left_out_still_is() {
+    let (refuser, good) = (Refuser::start(), Backend::start(Echo));
+    let gateway = Gateway::new(
+        r#"
+        [sites."*"]
+        upstream = "app"
+        [upstreams.app]
+        servers = ["{refuser}", "{good}"]
+        balance = "round-robin"
+        ejection = { consecutive_failures = 1, base_time = "5m" }
+        "#,
+    )
+    .fill("refuser", refuser.address())
+    .fill("good", good.address())
+    .start();
+    let left_out_ms = || first_endpoint(&gateway)["ejected_for_ms"].as_u64();
+    eventually("the one that refuses is left out", || {
+        assert_eq!(gateway.get("a", "/").status, 200);
+        left_out_ms()
+    });
+    let _new = upgrade(&gateway);
+    let left_ms = left_out_ms().expect("it is still left out");
+    assert!((200_000..300_000).contains(&left_ms), "{left_ms} ms");
+    let state = first_endpoint(&gateway);
+    assert_eq!(state["ejection_cause"], "consecutive-failures", "{state}");
+}
+
+#[test]
+fn sessions_stay_with_their_backends() {
+    let (one, other) = (Backend::start(Echo), Backend::start(Echo));
+    let gateway = Gateway::new(
+        r#"
+        [sites."*"]
+        upstream = "app"
+        [upstreams.app]
+        servers = ["{one}", "{other}"]
+        balance = "round-robin"
+        sticky = { cookie = "stay" }
+        "#,
+    )
+    .fill("one", one.address())
+    .fill("other", other.address())
+    .start();
+    let first = gateway.get("a", "/");
+    let cookie = first.fields.get("set-cookie").expect("a session begins");
+    let cookie = cookie.split(';').next().unwrap_or_default().to_owned();
+    let _new = upgrade(&gateway);
+    let before = (one.requests_total(), other.requests_total());
+    for _ in 0..6 {
+        let request = format!("GET / HTTP/1.1\r\nHost: a\r\nCookie: {cookie}\r\n\r\n");
+        assert_eq!(gateway.exchange(request).status, 200);
+    }
+    let more = (
+        one.requests_total() - before.0,
+        other.requests_total() - before.1,
+    );
+    let expected = if before == (1, 0) { (6, 0) } else { (0, 6) };
+    assert_eq!(more, expected, "all go where the session began");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
 use foregate_testkit::{
-    Answer, Backend, BlackHole, Gateway, Http2Backend, Http2Reply, Refuser, Request, Signal,
+    Answer, Backend, BlackHole, Gateway, Http2Backend, Http2Reply, Refuser, Request, Signal, Visit,
     eventually, holds_for,
 };
 
@@ -54,6 +54,42 @@ fn moody(well: &Arc<AtomicBool>) -> Backend {
 fn served(backend: &Backend) -> usize {
     let requests = backend.requests();
     requests.iter().filter(|one| one.target == "/").count()
+}
+
+#[test]
+fn probes_end_the_first_ejection_and_none_that_follows_it() {
+    // Well to probes, and never to requests.
+    let ill = Backend::start(|visit: &mut Visit| {
+        while let Some(request) = visit.next_request()? {
+            if request.target == "/" {
+                return Ok(());
+            }
+            visit.answer(&request, &Answer::ok("well"))?;
+        }
+        Ok(())
+    });
+    let good = Backend::answering(|_| Answer::ok("served"));
+    let text = probing(&[ill.address(), good.address()], "path = \"/healthz\"").replace(
+        "consecutive_failures = \"off\"",
+        "consecutive_failures = 1\nbase_time = \"1m\"",
+    );
+    let gateway = Gateway::new(&text).start();
+    let ask = || assert_eq!(gateway.get("a", "/").status, 200);
+    eventually("probes have brought it back", || {
+        ask();
+        let back = gateway.stderr().contains("endpoint back before its time");
+        back.then_some(())
+    });
+    eventually("it is left out again, twice as long", || {
+        ask();
+        let left_ms = endpoint(&gateway, ill.address())["ejected_for_ms"].as_u64();
+        left_ms.filter(|&left_ms| left_ms > 60_000)
+    });
+    let probes = ill.requests_total();
+    eventually("it is well to more probes", || {
+        (ill.requests_total() > probes + 5).then_some(())
+    });
+    assert!(endpoint(&gateway, ill.address())["ejected_for_ms"].as_u64() > Some(60_000));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What `openssl s_client` sees: versions, resumption, certificates by name, and statuses.
 
-use foregate_testkit::{Backend, Echo, Gateway};
+use foregate_testkit::{Backend, Echo, Gateway, Successor};
 use foregate_tests::assert_outcome;
 use foregate_tests::secure::Certificates;
 
@@ -94,6 +94,24 @@ fn sessions_are_resumed_in_each_version() {
     for (flag, name) in VERSIONS {
         let first = story.seen_by_name(&[flag, "-sess_out", &file]);
         assert_has(&first, &format!("New, {name}, "));
+        let again = story.seen_by_name(&[flag, "-sess_in", &file]);
+        assert_has(&again, &format!("Reused, {name}, "));
+        assert_has(&again, "HTTP/1.1 200 ");
+    }
+}
+
+#[test]
+fn a_session_outlives_the_process_that_began_it() {
+    for (flag, name) in VERSIONS {
+        let story = Story::begin("");
+        let file = story.certificates.path("session");
+        story.seen_by_name(&[flag, "-sess_out", &file]);
+        let told = story.gateway.admin_send("POST", "/upgrade", "");
+        assert_eq!(told.status, 200, "{}", told.text());
+        let pid = told.json()["pid"]
+            .as_u64()
+            .and_then(|pid| pid.try_into().ok());
+        let _new = Successor::new(pid.expect("a process id"));
         let again = story.seen_by_name(&[flag, "-sess_in", &file]);
         assert_has(&again, &format!("Reused, {name}, "));
         assert_has(&again, "HTTP/1.1 200 ");

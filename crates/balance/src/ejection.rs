@@ -181,6 +181,28 @@ fn failure(
     verdict
 }
 
+/// Lets an endpoint that was ejected for failures in a row come back before its time, since probes find it well.
+///
+/// `is_mended`: the probes had seen the fault themselves, and now see its end. Otherwise only a first ejection ends: one
+/// that follows another shows that requests meet what probes don't. Its probation is as it would have been.
+pub fn acquit(endpoint: &Endpoint, is_mended: bool, now_ms: u64) -> bool {
+    let until_ms = endpoint.ejected_until_ms.load(Ordering::SeqCst);
+    let cause = EjectionCause::of(endpoint.ejection_cause.load(Ordering::Relaxed));
+    let in_a_row = matches!(
+        cause,
+        Some(EjectionCause::ConsecutiveFailures | EjectionCause::ConsecutiveGatewayErrors)
+    );
+    let is_first = endpoint.ejections.load(Ordering::Relaxed) <= 1;
+    if until_ms <= now_ms || !in_a_row || !(is_mended || is_first) {
+        return false;
+    }
+    // Unless a worker has changed its mind just now.
+    endpoint
+        .ejected_until_ms
+        .compare_exchange(until_ms, now_ms, Ordering::SeqCst, Ordering::SeqCst)
+        .is_ok()
+}
+
 /// Ejects an endpoint that is not ejected, if as many as may be are not ejected already.
 pub(crate) fn eject(
     endpoint: &Endpoint,
@@ -324,6 +346,26 @@ mod tests {
         assert_eq!(again, ejected(4_000));
         let _ = observe(&all[0], &all, Outcome::Success, 4_100, &POLICY);
         assert_eq!(fail(&all, 0, 4_200), Verdict::Unchanged);
+    }
+
+    #[test]
+    fn probes_end_a_first_ejection_and_any_whose_fault_they_saw() {
+        let all = endpoints(4);
+        for now in 0..3 {
+            let _ = fail(&all, 0, now);
+        }
+        assert!(acquit(&all[0], false, 500));
+        assert_eq!(all[0].ejected_until_ms(500), None);
+        assert!(!acquit(&all[0], true, 500), "it is not ejected");
+        assert_eq!(fail(&all, 0, 600), ejected(2_600), "on probation");
+        assert!(
+            !acquit(&all[0], false, 700),
+            "probes don't see what requests meet"
+        );
+        assert!(acquit(&all[0], true, 700));
+        // Who is slower than its peers may be as well as can be.
+        let _ = eject(&all[1], &all, EjectionCause::Latency, 700, &POLICY);
+        assert!(!acquit(&all[1], true, 701));
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod latency;
 mod least_requests;
 mod levels;
 mod maglev;
+mod memory;
 mod outlier;
 mod peak_ewma;
 mod pick;
@@ -37,9 +38,10 @@ mod upstream_state;
 
 pub use budget::{BudgetPolicy, RetryBudget, SAVED_TRIES_MAX};
 pub use candidates::{Candidates, Need, Standing, Tried};
-pub use ejection::{EjectionCause, EjectionPolicy, Outcome, Verdict, observe};
+pub use ejection::{EjectionCause, EjectionPolicy, Outcome, Verdict, acquit, observe};
 pub use endpoint::{AdminState, Endpoint, EndpointState, InFlight};
 pub use hash::hash;
+pub use memory::Memory;
 pub use outlier::{OutlierClock, OutlierPolicy, PEERS_MIN, compare, note_latency, note_outcome};
 pub use pick::{Algorithm, CandidateNote, NoEndpoint, Pick, PickReason, Picker, Spill};
 pub use probe::{

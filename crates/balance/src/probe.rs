@@ -207,6 +207,16 @@ impl ProbeRecord {
         ProbeRecord::default()
     }
 
+    /// Nothing was asked yet, but somebody else has found this.
+    #[must_use]
+    pub fn beginning_as(health: Health, at_ms: u64) -> ProbeRecord {
+        ProbeRecord {
+            health,
+            since_ms: at_ms,
+            ..ProbeRecord::default()
+        }
+    }
+
     /// The verdict.
     #[must_use]
     pub fn health(&self) -> Health {

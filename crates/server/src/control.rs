@@ -12,6 +12,7 @@ mod endpoints;
 pub(crate) use configuration::Configure;
 
 use crate::discovery::Seekers;
+use crate::estate::{self, Estate, Secrets};
 use crate::fleet::{Addresses, Fleet, Roster};
 use crate::front::Desk;
 use crate::inherit::{ADMIN, Passed};
@@ -312,12 +313,16 @@ impl Control {
         };
         process::info("upgrading: a new process is started", &[]);
         self.upgrading = true;
-        let wishes = self.inner.roster.wishes.to_json();
-        let history = self.inner.ledger.to_json();
+        let estate = Estate {
+            wishes: self.inner.roster.wishes.to_json(),
+            history: self.inner.ledger.to_json(),
+            learnt: estate::learnt(&self.inner.fleet),
+            secrets: Secrets::own(self.inner.keeper.tickets_to_successor()).to_bytes(),
+        };
         let program = self.inner.program.clone();
         let controller = self.inner.controller.clone();
         std::thread::spawn(move || {
-            let outcome = program.succeed(&sockets, &wishes, &history);
+            let outcome = program.succeed(&sockets, &estate);
             controller.tell(Command::Upgraded(outcome, answer));
         });
     }

@@ -251,9 +251,25 @@ fn arrange(
     Arc::new(foregate_balance::Roster::new(balancing, &members))
 }
 
+/// What seals sessions where the configuration names no secret, once that is needed: it lives as long as the process
+/// and its successors.
+static OWN: OnceLock<Option<[u8; 32]>> = OnceLock::new();
+
+/// The secret of this process, if it has drawn one.
+pub(crate) fn own_secret() -> Option<&'static [u8; 32]> {
+    OWN.get()?.as_ref()
+}
+
+/// Goes on with the secret of the process before this one.
+pub(crate) fn inherit_secret(secret: &[u8]) {
+    if let Ok(secret) = secret.try_into() {
+        // There is none yet: this comes before the first configuration.
+        let _ = OWN.set(Some(secret));
+    }
+}
+
 /// What the cookies of an upstream's sessions are sealed with: its secrets, or one that lives as long as the process.
 fn seal(plan: &UpstreamPlan, sticky: &StickyPlan) -> Arc<Seal> {
-    static OWN: OnceLock<Option<[u8; 32]>> = OnceLock::new();
     let secrets = sticky
         .secrets
         .iter()

@@ -14,6 +14,7 @@
     reason = "read and written at the start, before anything is served, and by a thread of an upgrade's own"
 )]
 
+use crate::estate::{Estate, Secrets};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
@@ -25,6 +26,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 /// Set for a process that finds the old one's sockets at its standard input.
 pub(crate) const VARIABLE: &str = "FOREGATE_UPGRADE";
@@ -33,7 +35,7 @@ pub(crate) const VARIABLE: &str = "FOREGATE_UPGRADE";
 pub(crate) const READY: &[u8] = b"ready\n";
 
 /// The form of what is passed on; processes of other forms don't take over from each other.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 /// Sockets in one message: fewer than the kernel's limit, 253.
 const SOCKETS_PER_MESSAGE: usize = 64;
@@ -43,6 +45,9 @@ const SOCKETS_MAX: usize = 64 * 1024;
 
 /// Bytes of what is passed on beside the sockets.
 const STATE_BYTES_MAX: usize = 256 << 20;
+
+/// Bytes of secrets that are passed on.
+const SECRET_BYTES_MAX: usize = 4096;
 
 /// How long the old process may take to pass everything on.
 const RECEIVE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -79,6 +84,10 @@ pub(crate) struct Inherited {
     pub(crate) wishes: Option<Value>,
     /// The configurations that were in force.
     pub(crate) history: Option<Value>,
+    /// What was known of endpoints.
+    pub(crate) learnt: Value,
+    /// What no file keeps.
+    pub(crate) secrets: Option<Secrets>,
     /// Who waits to hear that this process serves.
     predecessor: Option<UnixStream>,
 }
@@ -131,23 +140,26 @@ impl Inherited {
 }
 
 /// Passes sockets on, and what no file keeps.
-pub(crate) fn pass(
-    stream: &UnixStream,
-    sockets: &[Passed],
-    wishes: &Value,
-    history: &Value,
-) -> io::Result<()> {
+pub(crate) fn pass(stream: &UnixStream, sockets: &[Passed], estate: &Estate) -> io::Result<()> {
     let asked: Vec<Value> = sockets
         .iter()
         .map(|one| json!([one.listener, one.asked.to_string()]))
         .collect();
-    let state =
-        json!({ "version": VERSION, "sockets": asked, "endpoints": wishes, "history": history });
+    let state = json!({
+        "version": VERSION,
+        "sockets": asked,
+        "endpoints": estate.wishes,
+        "history": estate.history,
+        "learnt": estate.learnt,
+        "secret_bytes": estate.secrets.len(),
+    });
     let state = state.to_string();
     let length = (state.len() as u64).to_be_bytes();
     let mut writer = stream;
     writer.write_all(&length)?;
     writer.write_all(state.as_bytes())?;
+    // Beside the text, whose copies nobody wipes.
+    writer.write_all(&estate.secrets)?;
     for some in sockets.chunks(SOCKETS_PER_MESSAGE) {
         let fds: Vec<BorrowedFd<'_>> = some.iter().map(|one| one.socket.as_fd()).collect();
         send(stream, &fds)?;
@@ -190,6 +202,13 @@ fn receive(stream: UnixStream) -> io::Result<Inherited> {
             "the old process passes its sockets on in another form",
         ));
     }
+    let secret_bytes = state["secret_bytes"].as_u64();
+    let secret_bytes = secret_bytes.and_then(|bytes| usize::try_from(bytes).ok());
+    let secret_bytes = secret_bytes
+        .filter(|&bytes| bytes <= SECRET_BYTES_MAX)
+        .ok_or_else(|| invalid("it is not said how long the secrets are"))?;
+    let mut secrets = Zeroizing::new(vec![0; secret_bytes]);
+    (&stream).read_exact(&mut secrets)?;
     let asked = addresses(&state["sockets"])?;
     let mut found = Vec::new();
     while found.len() < asked.len() {
@@ -214,6 +233,8 @@ fn receive(stream: UnixStream) -> io::Result<Inherited> {
         wishes: Some(state["endpoints"].take()),
         // Processes of older programs have none.
         history: Some(state["history"].take()).filter(|history| !history.is_null()),
+        learnt: state["learnt"].take(),
+        secrets: Secrets::from_bytes(&secrets),
         predecessor: Some(stream),
     })
 }
@@ -281,11 +302,24 @@ mod tests {
             .collect();
         let wishes = json!({ "app": [] });
         let history = json!({ "versions": [] });
-        pass(&old, &sockets, &wishes, &history).unwrap();
+        let secrets = Secrets {
+            tickets: Zeroizing::new(vec![7; 40]),
+            ..Secrets::default()
+        };
+        let estate = Estate {
+            wishes: wishes.clone(),
+            history: history.clone(),
+            learnt: json!({ "app": [] }),
+            secrets: secrets.to_bytes(),
+        };
+        pass(&old, &sockets, &estate).unwrap();
         drop(sockets);
         let mut inherited = receive(new).unwrap();
         assert_eq!(inherited.wishes, Some(wishes));
         assert_eq!(inherited.history, Some(history));
+        assert_eq!(inherited.learnt, json!({ "app": [] }));
+        let secrets = inherited.secrets.take().unwrap();
+        assert_eq!(&secrets.tickets[..], &[7; 40]);
         let asked = "127.0.0.1:0".parse().unwrap();
         assert!(inherited.take(ADMIN, asked).is_empty(), "another's");
         let taken = inherited.take("public", asked);
@@ -305,11 +339,19 @@ mod tests {
     #[test]
     fn another_form_and_a_broken_one_are_refused() {
         for (state, sockets) in [
+            (json!({ "version": 1, "sockets": [], "secret_bytes": 0 }), 0),
+            (json!({ "version": 2, "secret_bytes": 0 }), 0),
             (json!({ "version": 2, "sockets": [] }), 0),
-            (json!({ "version": 1 }), 0),
-            (json!({ "version": 1, "sockets": [["a", "x"]] }), 1),
             (
-                json!({ "version": 1, "sockets": [["a", "127.0.0.1:1"]] }),
+                json!({ "version": 2, "sockets": [], "secret_bytes": 4097 }),
+                0,
+            ),
+            (
+                json!({ "version": 2, "sockets": [["a", "x"]], "secret_bytes": 0 }),
+                1,
+            ),
+            (
+                json!({ "version": 2, "sockets": [["a", "127.0.0.1:1"]], "secret_bytes": 0 }),
                 2,
             ),
         ] {

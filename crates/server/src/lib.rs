@@ -18,6 +18,7 @@ mod certificates;
 mod control;
 mod credentials;
 mod discovery;
+mod estate;
 mod fleet;
 mod front;
 mod gate;

@@ -31,6 +31,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 pub(crate) use trusted::TrustFiles;
 use trusted::Trusted;
+use zeroize::Zeroizing;
 
 /// How handshakes with clients are held, by the listener's number.
 pub(crate) type Acceptors = Arc<HashMap<u32, Arc<Acceptor>>>;
@@ -88,6 +89,8 @@ pub(crate) struct Keeper {
     from_files: HashSet<Arc<str>>,
     gates: HashMap<Box<str>, Arc<HandshakeGate>>,
     tickets: Option<(TicketSource, Arc<Tickets>)>,
+    /// Ticket keys of the process before this one.
+    inherited: Option<Zeroizing<Vec<u8>>>,
     sessions: (usize, Arc<SessionCache>),
     missing: Arc<Missing>,
     /// What each connector was made from.
@@ -100,6 +103,16 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
+    /// Goes on with the ticket keys of the process before this one, where keys are drawn at all.
+    pub(crate) fn inherit_tickets(&mut self, keys: Zeroizing<Vec<u8>>) {
+        self.inherited = Some(keys);
+    }
+
+    /// The ticket keys that this process has drawn, for its successor.
+    pub(crate) fn tickets_to_successor(&self) -> Option<Zeroizing<Vec<u8>>> {
+        (self.tickets.as_ref()).and_then(|(_, tickets)| tickets.to_successor())
+    }
+
     /// Nothing is kept yet.
     pub(crate) fn new(controller: Controller) -> Keeper {
         let lookup = Lookup {
@@ -112,6 +125,7 @@ impl Keeper {
             from_files: HashSet::new(),
             gates: HashMap::new(),
             tickets: None,
+            inherited: None,
             sessions: (0, SessionCache::new(0)),
             missing: Arc::default(),
             connectors: Vec::new(),
@@ -271,7 +285,11 @@ impl Keeper {
             TicketSource::File(keys, lifetime) => {
                 Tickets::from_keys(keys, *lifetime).map_err(|finding| finding.to_string())?
             }
-            TicketSource::Own(rotation) => Tickets::rotating(*rotation)
+            // The first ones may be those of the process before this one.
+            TicketSource::Own(rotation) => (self.inherited.as_ref())
+                .filter(|_| self.tickets.is_none())
+                .and_then(|keys| Tickets::from_predecessor(*rotation, keys))
+                .or_else(|| Tickets::rotating(*rotation))
                 .ok_or("the system gives no random bytes for ticket keys")?,
         };
         Ok(Some((source, tickets)))

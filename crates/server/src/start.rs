@@ -3,6 +3,7 @@
 use crate::control::{Command, Control, Controller, Exit, Inner};
 use crate::credentials::Credentials;
 use crate::discovery::Seekers;
+use crate::estate;
 use crate::fleet::{self, Fleet, Roster};
 use crate::front::{self, Desk};
 use crate::inherit::{ADMIN, Inherited};
@@ -185,10 +186,15 @@ impl Server {
         let fleet = Arc::new(Fleet::default());
         let (sender, commands) = sync_channel(64);
         let controller = Controller::new(sender.clone());
-        let keeper = Keeper::new(controller.clone());
+        let mut keeper = Keeper::new(controller.clone());
+        if let Some(secrets) = inherited.secrets.take() {
+            fleet::inherit_secret(&secrets.sessions);
+            keeper.inherit_tickets(secrets.tickets);
+        }
         let (keeper, secured) = secure(keeper, &snapshot, &loaded.credentials, &listening)?;
         let (roster, seekers, state_file) = roster(&snapshot, &controller, &mut inherited)?;
         let parts = fleet.parts(&snapshot, &roster, &secured, &registry).parts;
+        estate::recall(&fleet, &inherited.learnt.take());
         register(&registry, (&fleet, &seekers), &log, &keeper);
         let prober = probing::start(&parts, &registry).map_err(StartError::System)?;
         let surroundings = Surroundings {

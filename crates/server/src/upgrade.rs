@@ -6,8 +6,8 @@
 //!    └── it ended, or took too long ──┘  as if nothing had been
 //! ```
 
+use crate::estate::Estate;
 use crate::inherit::{self, Passed, READY};
-use serde_json::Value;
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::OwnedFd;
@@ -45,12 +45,7 @@ impl Program {
     ///
     /// # Errors
     /// Why there is none.
-    pub(crate) fn succeed(
-        &self,
-        sockets: &[Passed],
-        wishes: &Value,
-        history: &Value,
-    ) -> Result<u32, String> {
+    pub(crate) fn succeed(&self, sockets: &[Passed], estate: &Estate) -> Result<u32, String> {
         let shown = self.path.display();
         let (ours, theirs) = UnixStream::pair().map_err(|error| error.to_string())?;
         let mut child = Command::new(&self.path)
@@ -59,7 +54,7 @@ impl Program {
             .stdin(OwnedFd::from(theirs))
             .spawn()
             .map_err(|error| format!("{shown} can't be started: {error}"))?;
-        let proved = inherit::pass(&ours, sockets, wishes, history).and_then(|()| prove(&ours));
+        let proved = inherit::pass(&ours, sockets, estate).and_then(|()| prove(&ours));
         match proved {
             Ok(()) => Ok(child.id()),
             Err(error) => Err(dismiss(&mut child, &error)),

@@ -11,6 +11,7 @@ use rustls::server::ProducesTickets;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 /// How many keys a file may hold.
 pub const TICKET_KEYS_MAX: usize = 16;
@@ -21,6 +22,9 @@ const TICKET_BYTES_MAX: usize = 64 * 1024;
 const NAME_BYTES: usize = 8;
 const SALT_BYTES: usize = 24;
 const TAG_BYTES: usize = 16;
+const SECRET_BYTES: usize = 32;
+/// Keys that open tickets at a time: the one that seals, and the one before it.
+const OWN_KEYS_MAX: usize = 2;
 
 /// The keys that tickets are sealed with, one set for all workers and listeners.
 pub struct Tickets {
@@ -35,11 +39,30 @@ struct Keys {
     /// The first seals, all open.
     keys: Vec<TicketKey>,
     since: Moment,
+    /// How old they were at that moment, if another process drew them.
+    aged: Duration,
 }
 
+#[derive(Clone)]
 struct TicketKey {
     name: [u8; NAME_BYTES],
     hmac: hmac::Key,
+    /// What it was made from, if this program drew it: its successor can go on with it.
+    secret: Option<Arc<Zeroizing<[u8; SECRET_BYTES]>>>,
+}
+
+impl Keys {
+    fn new(keys: Vec<TicketKey>) -> Keys {
+        Keys {
+            keys,
+            since: now(),
+            aged: Duration::ZERO,
+        }
+    }
+
+    fn age(&self, at: Moment) -> Duration {
+        self.aged.saturating_add(at.since(self.since))
+    }
 }
 
 impl TicketKey {
@@ -52,13 +75,22 @@ impl TicketKey {
         TicketKey {
             name,
             hmac: hmac::Key::new(hmac::HMAC_SHA256, key.as_ref()),
+            secret: None,
+        }
+    }
+
+    /// From a secret of a process of this program.
+    fn own(secret: Zeroizing<[u8; SECRET_BYTES]>) -> TicketKey {
+        TicketKey {
+            secret: Some(Arc::new(secret.clone())),
+            ..TicketKey::new(&secret[..])
         }
     }
 
     fn random() -> Option<TicketKey> {
-        let mut secret = [0; 32];
-        fill(&mut secret).ok()?;
-        Some(TicketKey::new(&secret))
+        let mut secret = Zeroizing::new([0; SECRET_BYTES]);
+        fill(&mut secret[..]).ok()?;
+        Some(TicketKey::own(secret))
     }
 
     /// Every ticket has a key of its own, so that no number of them wears a key out.
@@ -100,7 +132,45 @@ impl Tickets {
     pub fn rotating(rotation: Duration) -> Option<Arc<Tickets>> {
         let keys = vec![TicketKey::random()?];
         Some(Arc::new(Tickets {
-            keys: ArcSwap::from_pointee(Keys { keys, since: now() }),
+            keys: ArcSwap::from_pointee(Keys::new(keys)),
+            rotation: Some(rotation),
+            lifetime: rotation,
+        }))
+    }
+
+    /// The keys that this process has drawn, for its successor: their age in milliseconds (8 bytes), then each secret (32
+    /// bytes). `None` for those of a file. Wiped when dropped.
+    #[must_use]
+    pub fn to_successor(&self) -> Option<Zeroizing<Vec<u8>>> {
+        self.rotation?;
+        let keys = self.keys.load();
+        let mut bytes = Zeroizing::new(Vec::with_capacity(8 + OWN_KEYS_MAX * SECRET_BYTES));
+        let age_ms = u64::try_from(keys.age(now()).as_millis()).unwrap_or(u64::MAX);
+        bytes.extend_from_slice(&age_ms.to_be_bytes());
+        for key in keys.keys.iter().take(OWN_KEYS_MAX) {
+            bytes.extend_from_slice(&key.secret.as_ref()?[..]);
+        }
+        Some(bytes)
+    }
+
+    /// Goes on with the keys of a predecessor, as [`Tickets::to_successor`] gave them: what it sealed is opened for as long
+    /// as it would have been. `None` when these are none.
+    #[must_use]
+    pub fn from_predecessor(rotation: Duration, bytes: &[u8]) -> Option<Arc<Tickets>> {
+        let (age_ms, secrets) = bytes.split_first_chunk()?;
+        let (secrets, []) = secrets.as_chunks::<SECRET_BYTES>() else {
+            return None;
+        };
+        if secrets.is_empty() || secrets.len() > OWN_KEYS_MAX {
+            return None;
+        }
+        let own = |secret: &[u8; SECRET_BYTES]| TicketKey::own(Zeroizing::new(*secret));
+        let keys = Keys {
+            aged: Duration::from_millis(u64::from_be_bytes(*age_ms)),
+            ..Keys::new(secrets.iter().map(own).collect())
+        };
+        Some(Arc::new(Tickets {
+            keys: ArcSwap::from_pointee(keys),
             rotation: Some(rotation),
             lifetime: rotation,
         }))
@@ -113,7 +183,7 @@ impl Tickets {
     pub fn from_keys(text: &[u8], lifetime: Duration) -> Result<Arc<Tickets>, Finding> {
         let keys = read_keys(text)?;
         Ok(Arc::new(Tickets {
-            keys: ArcSwap::from_pointee(Keys { keys, since: now() }),
+            keys: ArcSwap::from_pointee(Keys::new(keys)),
             rotation: None,
             lifetime,
         }))
@@ -126,7 +196,7 @@ impl Tickets {
     /// What is wrong with the file; the old keys stay.
     pub fn replace_keys(&self, text: &[u8]) -> Result<(), Finding> {
         let keys = read_keys(text)?;
-        self.keys.store(Arc::new(Keys { keys, since: now() }));
+        self.keys.store(Arc::new(Keys::new(keys)));
         Ok(())
     }
 
@@ -143,7 +213,7 @@ impl Tickets {
             return;
         };
         let at = now();
-        if at.since(self.keys.load().since) < rotation {
+        if self.keys.load().age(at) < rotation {
             return;
         }
         if let Some(fresh) = TicketKey::random() {
@@ -152,27 +222,23 @@ impl Tickets {
     }
 
     fn rotate(&self, at: Moment, rotation: Duration, fresh: TicketKey) {
-        let (name, hmac) = (fresh.name, fresh.hmac);
         self.keys.rcu(|old| {
-            let age = at.since(old.since);
+            let age = old.age(at);
             // Another worker may have been faster.
             if age < rotation {
                 return Arc::clone(old);
             }
-            let mut keys = vec![TicketKey {
-                name,
-                hmac: hmac.clone(),
-            }];
+            let mut keys = vec![fresh.clone()];
             // What is older than two periods opens nothing any more.
             if age < rotation * 2
                 && let Some(last) = old.keys.first()
             {
-                keys.push(TicketKey {
-                    name: last.name,
-                    hmac: last.hmac.clone(),
-                });
+                keys.push(last.clone());
             }
-            Arc::new(Keys { keys, since: at })
+            Arc::new(Keys {
+                since: at,
+                ..Keys::new(keys)
+            })
         });
     }
 }
@@ -273,6 +339,34 @@ mod tests {
 
     fn file(keys: &str) -> Arc<Tickets> {
         Tickets::from_keys(keys.as_bytes(), HOUR).unwrap()
+    }
+
+    #[test]
+    fn a_successor_opens_what_was_sealed_for_as_long_as_it_would_have_been() {
+        let old = Tickets::rotating(HOUR).unwrap();
+        let ticket = old.bound([1; 32]).encrypt(b"a session").unwrap();
+        let mut passed = old.to_successor().unwrap();
+        let new = Tickets::from_predecessor(HOUR, &passed).unwrap();
+        assert_eq!(new.bound([1; 32]).decrypt(&ticket).unwrap(), b"a session");
+        assert!(new.bound([2; 32]).decrypt(&ticket).is_none());
+        // And its own successor, after the first key has had its time.
+        passed[..8].copy_from_slice(&3_600_000_u64.to_be_bytes());
+        let newer = Tickets::from_predecessor(HOUR, &passed).unwrap();
+        let fresh = newer.bound([1; 32]).encrypt(b"another").unwrap();
+        assert!(
+            new.bound([1; 32]).decrypt(&fresh).is_none(),
+            "a new key seals"
+        );
+        assert_eq!(newer.bound([1; 32]).decrypt(&ticket).unwrap(), b"a session");
+        assert_eq!(newer.to_successor().unwrap().len(), 8 + 64);
+        passed[..8].copy_from_slice(&7_200_000_u64.to_be_bytes());
+        let late = Tickets::from_predecessor(HOUR, &passed).unwrap();
+        late.bound([1; 32]).encrypt(b"x").unwrap();
+        assert!(late.bound([1; 32]).decrypt(&ticket).is_none());
+        for bytes in [0, 7, 8, 39, 41, 8 + 3 * 32] {
+            assert!(Tickets::from_predecessor(HOUR, &vec![0; bytes]).is_none());
+        }
+        assert!(file(ONE).to_successor().is_none());
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod grpc;
 
 use crate::call::CallLimits;
 use crate::pool::PoolLimits;
-use foregate_balance::{Endpoint, Health, ProbePlan, ProbeRecord, ProbeResult};
+use foregate_balance::{Endpoint, Health, ProbePlan, ProbeRecord, ProbeResult, acquit};
 use foregate_telemetry::clock::now;
 use foregate_telemetry::log::process;
 use foregate_telemetry::metrics::{Exposition, Gauges, Kind, Registry, Shard};
@@ -157,6 +157,7 @@ fn take_up(
             running.extend(before.map(|one| (key, one)));
             continue;
         }
+        let is_new = before.is_none();
         let known = before.map(|before| {
             before.task.abort();
             before.watched
@@ -164,11 +165,16 @@ fn take_up(
         let watched = known
             .filter(|known| known.address == target.address)
             .unwrap_or_else(|| {
+                // One that a predecessor of this process has probed is known already.
+                let known = match is_new {
+                    true => target.endpoint.health(),
+                    false => Health::Unknown,
+                };
                 Arc::new(Watched {
                     upstream: Arc::clone(&target.upstream),
                     endpoint: Arc::clone(&target.endpoint),
                     address: target.address,
-                    record: Mutex::default(),
+                    record: Mutex::new(ProbeRecord::beginning_as(known, now().millis())),
                 })
             });
         let target = Rc::new(target);
@@ -203,6 +209,8 @@ async fn watch(
     room: Rc<Semaphore>,
 ) {
     let rhythm = target.plan.rhythm;
+    // Good answers in a row while requests leave it out.
+    let mut good = 0;
     loop {
         let place = room.acquire().await;
         let began = now();
@@ -223,6 +231,16 @@ async fn watch(
         if let Some(health) = changed {
             target.endpoint.set_health(health);
             tell(&target, health, &result);
+        }
+        let at_ms = end.millis();
+        let is_ejected = target.endpoint.ejected_until_ms(at_ms).is_some();
+        good = match is_ejected && result.fault.is_none() {
+            true => good + 1,
+            false => 0,
+        };
+        let is_mended = changed == Some(Health::Healthy);
+        if (good >= rhythm.rise || is_mended) && acquit(&target.endpoint, is_mended, at_ms) {
+            tell_back(&target);
         }
         tokio::time::sleep(Duration::from_millis(wait_ms)).await;
     }
@@ -249,6 +267,17 @@ fn tell(target: &ProbeTarget, health: Health, result: &ProbeResult) {
         values.push(("status", status));
     }
     process::warn("endpoint unhealthy", &values);
+}
+
+fn tell_back(target: &ProbeTarget) {
+    let values: [process::Value<'_>; 2] = [
+        ("upstream", &target.upstream),
+        ("endpoint", &target.endpoint.label()),
+    ];
+    process::info(
+        "endpoint back before its time, probes find it well",
+        &values,
+    );
 }
 
 fn random() -> u64 {
