@@ -2,7 +2,22 @@
 
 use std::time::Duration;
 
+use foregate_tests::changes::{self, Change};
 use foregate_tests::soak::{Plan, run};
+
+#[test]
+fn reloads_ten_times_a_second_fail_nobody() {
+    let summary = changes::run(Change::Reload, Duration::from_secs(5));
+    println!("{summary}");
+    summary.assert_good();
+}
+
+#[test]
+fn upgrades_once_a_second_fail_nobody() {
+    let summary = changes::run(Change::Upgrade, Duration::from_secs(6));
+    println!("{summary}");
+    summary.assert_good();
+}
 
 #[test]
 fn some_seconds_of_mixed_load_with_backends_killed_and_restarted() {

@@ -2,6 +2,7 @@
 //! **Never knows:** the crates of the gateway; stories meet it as a process only.
 //! **Next on the road:** the stories, one folder a feature.
 
+pub mod changes;
 pub mod foreign;
 pub mod metric;
 pub mod secure;

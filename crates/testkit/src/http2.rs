@@ -262,6 +262,26 @@ impl Http2Client {
         }
     }
 
+    /// As [`Self::answer`], for a connection that may end.
+    ///
+    /// # Errors
+    /// The connection ended before.
+    pub fn try_answer(&mut self, stream: u32) -> Result<Http2Response, Trouble> {
+        loop {
+            match self.answers.get(&stream) {
+                Some(answer) if answer.ended || answer.reset.is_some() => {
+                    return Ok(answer.clone());
+                }
+                _ => drop(self.read_frame()?),
+            }
+        }
+    }
+
+    /// The last GOAWAY that has come.
+    pub fn last_goaway(&self) -> Option<&Goaway> {
+        self.goaways.last()
+    }
+
     /// Reads until the last GOAWAY and the end of the connection.
     ///
     /// # Panics
