@@ -5,4 +5,5 @@ mod configurations;
 mod endpoints;
 mod load;
 mod openapi;
+mod socket;
 mod top;

@@ -51,7 +51,7 @@ mod tests;
 pub use change::{AddEndpoint, EndpointChange, EndpointState, Refusal, RefusalKind, SetEndpoint};
 pub use lists::{EndpointOfView, Page};
 pub use openapi::document;
-pub use serve::{CONNECTIONS_MAX, serve};
+pub use serve::{CONNECTIONS_MAX, Doors, LocalDoor, serve};
 pub use versions::{
     Applied, Apply, ConfigRefusal, ConfigView, DiagnosticView, DriftView, FileView, PlaceView,
     Rollback, UnconfirmedView, VersionDetail, VersionView,

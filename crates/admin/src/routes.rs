@@ -32,20 +32,20 @@ pub(crate) struct Desk {
     pub(crate) changing: Arc<Semaphore>,
 }
 
-/// The routes of the admin listener.
-pub(crate) fn router(
-    view: Arc<dyn View>,
-    control: Arc<dyn Control>,
-    token: Option<&str>,
-) -> Router {
-    let token: Option<Arc<str>> = token.map(Into::into);
-    let desk = Desk {
+/// What requests have in common, whichever way they come.
+pub(crate) fn desk(view: Arc<dyn View>, control: Arc<dyn Control>) -> Desk {
+    Desk {
         view,
         control,
         reloading: Arc::new(Semaphore::new(1)),
         renewing: Arc::new(Semaphore::new(RENEWALS_MAX)),
         changing: Arc::new(Semaphore::new(CHANGES_MAX)),
-    };
+    }
+}
+
+/// The routes of the admin listener.
+pub(crate) fn router(desk: Desk, token: Option<&str>) -> Router {
+    let token: Option<Arc<str>> = token.map(Into::into);
     let guarded = Router::new()
         .route("/status", get(status))
         .route("/reload", post(configuration::reload))

@@ -5,10 +5,12 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use foregate_telemetry::log::process;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
@@ -36,6 +38,24 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 /// After a failed accept, since what is missing (descriptors, memory) is not back at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Where the admin API is asked.
+#[derive(Debug)]
+pub struct Doors {
+    /// Over TCP; who comes here shows the token, if there is one.
+    pub tcp: std::net::TcpListener,
+    /// In the file system; who may open it needs no token.
+    pub local: Option<LocalDoor>,
+}
+
+/// A socket in the file system.
+#[derive(Debug)]
+pub struct LocalDoor {
+    /// The socket.
+    pub socket: std::os::unix::net::UnixListener,
+    /// The one user beside root that may come, by what the kernel tells of the peer; `None` for all whom the file's mode lets in.
+    pub owner: Option<u32>,
+}
+
 /// Serves the admin listener until `stop` completes, with a `token` to those alone who show it. At the end no more
 /// connections are taken, which is told by calling `closed`; those that are here have a second for a request that is on
 /// its way, and answers in progress another one to finish. Needs a tokio runtime with time and I/O.
@@ -43,16 +63,21 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// # Errors
 /// The listener can't be used; nothing was served.
 pub async fn serve(
-    listener: std::net::TcpListener,
+    doors: Doors,
     view: Arc<dyn View>,
     control: Arc<dyn Control>,
     token: Option<&str>,
     stop: impl Future<Output = ()>,
     closed: impl FnOnce(),
 ) -> io::Result<()> {
-    listener.set_nonblocking(true)?;
-    let listener = TcpListener::from_std(listener)?;
-    let router = routes::router(view, control, token);
+    doors.tcp.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(doors.tcp)?;
+    let (local, owner) = listen_locally(doors.local)?;
+    let desk = routes::desk(view, control);
+    let (router, trusting) = (
+        routes::router(desk.clone(), token),
+        routes::router(desk, None),
+    );
     let (stopping, _) = watch::channel(false);
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
@@ -63,24 +88,39 @@ pub async fn serve(
                 .acquire_owned()
                 .await
                 .expect("the semaphore is never closed");
-            (place, listener.accept().await)
+            let arrived = tokio::select! {
+                accepted = listener.accept() => accepted.map(|(stream, _)| Arrived::Tcp(stream)),
+                accepted = local_accept(local.as_ref()) => accepted.map(Arrived::Local),
+            };
+            (place, arrived)
         };
         tokio::select! {
             () = &mut stop => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             (place, accepted) = next => match accepted {
-                Ok((stream, _)) => {
+                Ok(Arrived::Tcp(stream)) => {
+                    let _ = stream.set_nodelay(true);
                     let connection = converse(stream, router.clone(), stopping.subscribe());
                     connections.spawn(async move {
                         connection.await;
                         drop(place);
                     });
                 }
+                Ok(Arrived::Local(stream)) if may_come(&stream, owner) => {
+                    let connection = converse(stream, trusting.clone(), stopping.subscribe());
+                    connections.spawn(async move {
+                        connection.await;
+                        drop(place);
+                    });
+                }
+                Ok(Arrived::Local(_)) => {
+                    process::warn("a stranger was turned away at the admin socket", &[]);
+                }
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
             },
         }
     }
-    drop(listener);
+    drop((listener, local));
     closed();
     let _ = tokio::time::timeout(STOP_TIMEOUT, all_ended(&mut connections)).await;
     stopping.send_replace(true);
@@ -89,13 +129,46 @@ pub async fn serve(
     Ok(())
 }
 
+/// The socket in the file system, and who alone may come.
+fn listen_locally(door: Option<LocalDoor>) -> io::Result<(Option<UnixListener>, Option<u32>)> {
+    let Some(door) = door else {
+        return Ok((None, None));
+    };
+    door.socket.set_nonblocking(true)?;
+    Ok((Some(UnixListener::from_std(door.socket)?), door.owner))
+}
+
+/// Who has come, by which door.
+enum Arrived {
+    Tcp(TcpStream),
+    Local(UnixStream),
+}
+
+/// The next one at the socket in the file system; never, where there is none.
+async fn local_accept(local: Option<&UnixListener>) -> io::Result<UnixStream> {
+    match local {
+        Some(local) => local.accept().await.map(|(stream, _)| stream),
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether the peer is root or the owner, where only they may come.
+fn may_come(stream: &UnixStream, owner: Option<u32>) -> bool {
+    let Some(owner) = owner else { return true };
+    let peer = stream.peer_cred().map(|peer| peer.uid());
+    peer.is_ok_and(|user| user == 0 || user == owner)
+}
+
 async fn all_ended(connections: &mut JoinSet<()>) {
     while connections.join_next().await.is_some() {}
 }
 
 /// Serves one connection to its end. Its errors are its peer's: there is nobody to tell.
-async fn converse(stream: TcpStream, router: axum::Router, mut stopping: watch::Receiver<bool>) {
-    let _ = stream.set_nodelay(true);
+async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send>(
+    stream: S,
+    router: axum::Router,
+    mut stopping: watch::Receiver<bool>,
+) {
     let stream = TokioIo::new(StallGuard::new(stream, WRITE_TIMEOUT));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

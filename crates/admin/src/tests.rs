@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use crate::{
-    Applied, Apply, CONNECTIONS_MAX, ConfigRefusal, ConfigView, Control, EndpointChange,
+    Applied, Apply, CONNECTIONS_MAX, ConfigRefusal, ConfigView, Control, Doors, EndpointChange,
     EndpointState, EndpointView, Refusal, RefusalKind, Rollback, UpstreamView, VersionDetail,
     VersionView, View, serve,
 };
@@ -226,7 +226,17 @@ impl Admin {
                 .unwrap();
             let stop = async { stopped.await.unwrap_or(()) };
             runtime
-                .block_on(serve(listener, view, control, token, stop, || {}))
+                .block_on(serve(
+                    Doors {
+                        tcp: listener,
+                        local: None,
+                    },
+                    view,
+                    control,
+                    token,
+                    stop,
+                    || {},
+                ))
                 .unwrap();
         });
         Self {

@@ -31,7 +31,7 @@ mod upstream_tls;
 pub use access_log::{AccessLog, LogField, LogFormat, LogTarget};
 pub use acme::{Acme, Challenge, Dns, DnsProvider, Eab, OnDemand};
 pub use action::{Action, HostHeader, Mirror, Proxy, Redirect, Respond, Rewrite, Target, Timeouts};
-pub use admin::{Admin, History};
+pub use admin::{Admin, AdminSocket, History};
 pub use balancing::{Balance, FitMin, HashBy};
 pub use client::{BodyRate, Client, Http2};
 pub use discovery::{Consul, Discovery, DiscoverySource, DnsLookup, Docker};

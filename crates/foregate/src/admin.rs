@@ -1,8 +1,11 @@
 //! Asking a running gateway over its admin listener.
 
+use std::fmt::{self, Display};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use foregate_config::Files;
@@ -25,10 +28,56 @@ const ANSWER_BYTES_MAX: u64 = 64 << 20;
 /// The variable that has the token where no configuration is asked for it.
 const TOKEN_VARIABLE: &str = "FOREGATE_ADMIN_TOKEN";
 
+/// Where an admin listener is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Over TCP.
+    Tcp(SocketAddr),
+    /// In the file system.
+    Local(PathBuf),
+}
+
+impl Place {
+    /// Whether it is on this machine for certain.
+    pub(crate) fn is_here(&self) -> bool {
+        match self {
+            Place::Tcp(address) => address.ip().to_canonical().is_loopback(),
+            Place::Local(_) => true,
+        }
+    }
+}
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Place, String> {
+        match text.strip_prefix("unix:") {
+            Some(path) if !path.is_empty() => Ok(Place::Local(path.into())),
+            _ => match text.parse() {
+                Ok(address) => Ok(Place::Tcp(address)),
+                Err(_) => Err("IP:PORT or unix:PATH belongs here".to_owned()),
+            },
+        }
+    }
+}
+
+impl Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Tcp(address) => address.fmt(f),
+            Place::Local(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// A stream of either kind.
+trait Stream: Read + Write {}
+impl<S: Read + Write> Stream for S {}
+
 /// An admin listener that can be asked.
 #[derive(Clone, Debug)]
 pub(crate) struct Listener {
-    pub(crate) address: SocketAddr,
+    pub(crate) place: Place,
     /// What it wants to be shown.
     token: Option<String>,
 }
@@ -41,8 +90,13 @@ pub(crate) struct Whom {
     config: Option<PathBuf>,
 
     /// The admin listener's address, if no configuration is to be asked for it; its token is in FOREGATE_ADMIN_TOKEN
-    #[arg(long, value_name = "IP:PORT", conflicts_with = "config", global = true)]
-    admin: Option<SocketAddr>,
+    #[arg(
+        long,
+        value_name = "IP:PORT|unix:PATH",
+        conflicts_with = "config",
+        global = true
+    )]
+    admin: Option<Place>,
 }
 
 impl Whom {
@@ -57,9 +111,9 @@ impl Whom {
 
 impl Listener {
     /// The listener at an address that was named.
-    pub(crate) fn at(address: SocketAddr) -> Listener {
+    pub(crate) fn at(place: Place) -> Listener {
         Listener {
-            address,
+            place,
             token: SystemFiles.env(TOKEN_VARIABLE),
         }
     }
@@ -68,21 +122,20 @@ impl Listener {
     ///
     /// # Errors
     /// The configuration is wrong, or its listener can't be asked.
-    pub(crate) fn find(
-        named: Option<SocketAddr>,
-        config: Option<PathBuf>,
-    ) -> Result<Listener, Failure> {
-        if let Some(address) = named {
-            return Ok(Listener::at(address));
+    pub(crate) fn find(named: Option<Place>, config: Option<PathBuf>) -> Result<Listener, Failure> {
+        if let Some(place) = named {
+            return Ok(Listener::at(place));
         }
         let path = source::find(config)?;
         let shown = path.display();
         match configured(&path)? {
             None => Err(Failure::Usage(format!("{shown} has no admin listener"))),
-            Some(listener) if listener.address.port() == 0 => Err(Failure::Usage(format!(
-                "{shown} leaves the admin port to the system; name the address with --admin"
-            ))),
-            Some(listener) => Ok(listener),
+            Some(listener) => match &listener.place {
+                Place::Tcp(address) if address.port() == 0 => Err(Failure::Usage(format!(
+                    "{shown} leaves the admin port to the system; name the address with --admin"
+                ))),
+                _ => Ok(listener),
+            },
         }
     }
 
@@ -105,8 +158,8 @@ impl Listener {
         body: &str,
     ) -> Result<(u16, Value), Failure> {
         let answer = self.ask_with(request, kind, body).map_err(|error| {
-            let address = self.address;
-            Failure::Failed(format!("cannot ask the gateway at {address}: {error}"))
+            let place = &self.place;
+            Failure::Failed(format!("cannot ask the gateway at {place}: {error}"))
         })?;
         match answer.strip_prefix("HTTP/1.1 204") {
             Some(_) => Ok((204, Value::Null)),
@@ -122,18 +175,34 @@ impl Listener {
         self.ask_with(request, "application/json", "")
     }
 
+    /// A connection, and what the listener is called on it.
+    fn connect(&self) -> io::Result<(Box<dyn Stream>, String)> {
+        match &self.place {
+            Place::Tcp(address) => {
+                let address = reachable(*address);
+                let stream = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT)?;
+                stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+                stream.set_write_timeout(Some(CONNECT_TIMEOUT))?;
+                Ok((Box::new(stream), address.to_string()))
+            }
+            Place::Local(path) => {
+                let stream = UnixStream::connect(path)?;
+                stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+                stream.set_write_timeout(Some(CONNECT_TIMEOUT))?;
+                Ok((Box::new(stream), "localhost".to_owned()))
+            }
+        }
+    }
+
     fn ask_with(&self, request: &str, kind: &str, body: &str) -> io::Result<String> {
-        let address = reachable(self.address);
-        let mut stream = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT)?;
-        stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
-        stream.set_write_timeout(Some(CONNECT_TIMEOUT))?;
+        let (mut stream, host) = self.connect()?;
         let token = self.token.as_deref().filter(|token| is_visible(token));
         let authorization = token.map_or_else(String::new, |token| {
             format!("Authorization: Bearer {token}\r\n")
         });
         let length = body.len();
         let request = format!(
-            "{request} HTTP/1.1\r\nHost: {address}\r\n{authorization}Content-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+            "{request} HTTP/1.1\r\nHost: {host}\r\n{authorization}Content-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
         );
         stream.write_all(request.as_bytes())?;
         let mut answer = Vec::new();
@@ -159,8 +228,13 @@ pub(crate) fn configured(path: &Path) -> Result<Option<Listener>, Failure> {
             terminal::errors_in_colour(),
         )));
     };
+    // Where a socket is, its file's mode says who may ask; an old gateway may not have made it.
+    let place = |admin: &foregate_config::settings::Admin| match &admin.socket {
+        Some(socket) if socket.file.path.exists() => Place::Local(socket.file.path.clone()),
+        _ => Place::Tcp(admin.address),
+    };
     let listener = settings.admin.as_ref().map(|admin| Listener {
-        address: admin.address,
+        place: place(admin),
         token: admin.token.as_ref().map(|token| token.reveal().to_owned()),
     });
     Ok(listener)
@@ -204,6 +278,20 @@ mod tests {
         check("0.0.0.0:1", "127.0.0.1:1");
         check("[::]:1", "[::1]:1");
         check("10.0.0.1:1", "10.0.0.1:1");
+    }
+
+    #[test]
+    fn places_are_addresses_or_paths() {
+        let place: Place = "unix:/run/a.sock".parse().unwrap();
+        assert_eq!(place, Place::Local("/run/a.sock".into()));
+        assert_eq!(place.to_string(), "unix:/run/a.sock");
+        assert_eq!(
+            "127.0.0.1:1".parse::<Place>().unwrap().to_string(),
+            "127.0.0.1:1"
+        );
+        for wrong in ["", "unix:", "localhost:1", "/run/a.sock"] {
+            assert!(wrong.parse::<Place>().is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -1,13 +1,12 @@
 //! `foregate apply`, `confirm` and `rollback`: another configuration for a running gateway, and back.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use foregate_config::Files;
 use serde_json::{Value, json};
 
-use crate::admin::{Listener, Whom};
+use crate::admin::{Listener, Place, Whom};
 use crate::failure::Failure;
 use crate::files::SystemFiles;
 use crate::source;
@@ -31,8 +30,8 @@ pub(crate) struct Apply {
     config: Option<PathBuf>,
 
     /// The admin listener's address, if it is not the configuration that names it; its token is in FOREGATE_ADMIN_TOKEN
-    #[arg(long, value_name = "IP:PORT")]
-    admin: Option<SocketAddr>,
+    #[arg(long, value_name = "IP:PORT|unix:PATH")]
+    admin: Option<Place>,
 
     /// After which time the old configuration comes back unless this one is confirmed, such as 60s
     #[arg(long, value_name = "TIME")]
@@ -78,7 +77,7 @@ impl Apply {
             .map_err(|problem| Failure::Failed(format!("cannot read {shown}: {problem}")))?;
         let listener = Listener::find(self.admin, Some(path.clone()))?;
         // On this machine it is read as if the file itself were; on others beside their own.
-        let name = match listener.address.ip().to_canonical().is_loopback() {
+        let name = match listener.place.is_here() {
             true => std::path::absolute(&path).unwrap_or_else(|_| path.clone()),
             false => path.file_name().map_or_else(|| path.clone(), PathBuf::from),
         };

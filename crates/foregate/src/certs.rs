@@ -1,14 +1,13 @@
 //! `foregate certs`: the certificates, who issued them, how long they live, and what stands in the way of the next ones.
 
 use std::io::ErrorKind;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use foregate_telemetry::clock::{UnixTime, unix_now};
 use serde_json::Value;
 
-use crate::admin::{self, Listener};
+use crate::admin::{self, Listener, Place};
 use crate::failure::Failure;
 use crate::files::SystemFiles;
 use crate::source;
@@ -32,8 +31,8 @@ pub(crate) struct Certs {
     config: Option<PathBuf>,
 
     /// The admin listener's address, if no configuration is to be asked for it
-    #[arg(long, value_name = "IP:PORT", global = true)]
-    admin: Option<SocketAddr>,
+    #[arg(long, value_name = "IP:PORT|unix:PATH", global = true)]
+    admin: Option<Place>,
 
     /// Print JSON, with everything that is known
     #[arg(long)]
@@ -85,15 +84,16 @@ impl Certs {
 }
 
 impl Sources {
-    fn find(admin: Option<SocketAddr>, config: Option<PathBuf>) -> Result<Sources, Failure> {
-        if let (Some(admin), None) = (admin, &config) {
+    fn find(admin: Option<Place>, config: Option<PathBuf>) -> Result<Sources, Failure> {
+        if let (Some(admin), None) = (admin.clone(), &config) {
             return Ok(Sources {
                 admin: Some(Listener::at(admin)),
                 state_dir: None,
             });
         }
         let path = source::find(config)?;
-        let configured = admin::configured(&path)?.filter(|one| one.address.port() != 0);
+        let configured = admin::configured(&path)?
+            .filter(|one| !matches!(one.place, Place::Tcp(at) if at.port() == 0));
         Ok(Sources {
             admin: admin.map(Listener::at).or(configured),
             state_dir: Some(state_dir(&path)?),
@@ -119,7 +119,7 @@ impl Sources {
             {
                 self.stored()
             }
-            Err(error) => Err(unreachable(listener.address, &error)),
+            Err(error) => Err(unreachable(&listener.place, &error)),
         }
     }
 
@@ -144,7 +144,7 @@ impl Sources {
         })?;
         let answer = listener
             .ask(&format!("POST /certificates/{name}/renew"))
-            .map_err(|error| unreachable(listener.address, &error))?;
+            .map_err(|error| unreachable(&listener.place, &error))?;
         let (status, told) = admin::parse(&answer)?;
         match (status, told["detail"].as_str()) {
             (200, Some(detail)) => Ok(format!("{detail}\n")),
@@ -153,7 +153,7 @@ impl Sources {
     }
 }
 
-fn unreachable(address: SocketAddr, error: &std::io::Error) -> Failure {
+fn unreachable(address: &Place, error: &std::io::Error) -> Failure {
     Failure::Failed(format!("cannot ask the gateway at {address}: {error}"))
 }
 
@@ -309,7 +309,7 @@ localhost                       expired         files   -       2023-11-12 14:40
     #[test]
     fn names_that_could_change_the_request_are_refused() {
         let sources = Sources {
-            admin: Some(Listener::at(([127, 0, 0, 1], 1).into())),
+            admin: Some(Listener::at(Place::Tcp(([127, 0, 0, 1], 1).into()))),
             state_dir: None,
         };
         for name in ["", "a b", "a/b", "a\r\nb", "a?b"] {

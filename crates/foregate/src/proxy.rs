@@ -78,6 +78,7 @@ impl Proxy {
             address,
             token: None,
             state_file: None,
+            socket: None,
             history: History::default(),
         });
         if self.tls {

@@ -3,7 +3,7 @@
 use crate::control::{Command, Configure, Controller};
 use crate::history::Cause;
 use crate::view::Facts;
-use foregate_admin::{Applied, Apply, ConfigRefusal, EndpointChange, Refusal, Rollback};
+use foregate_admin::{Applied, Apply, ConfigRefusal, Doors, EndpointChange, Refusal, Rollback};
 use foregate_telemetry::log::process;
 use std::io;
 use std::net::TcpListener;
@@ -84,7 +84,7 @@ impl Desk {
 /// # Errors
 /// The thread, its runtime or a signal could not be had.
 pub(crate) fn start(
-    admin: Option<TcpListener>,
+    admin: Option<Doors>,
     counter: Counter,
     facts: Arc<Facts>,
     controller: Controller,
@@ -104,7 +104,7 @@ pub(crate) fn start(
                 for (stream, command) in listened {
                     tokio::spawn(listen(stream, command, controller.clone()));
                 }
-                if let Some(socket) = admin {
+                if let Some(doors) = admin {
                     let control = Arc::new(Handle {
                         controller,
                         facts: Arc::clone(&facts),
@@ -119,7 +119,7 @@ pub(crate) fn start(
                         let _ = closed.send(());
                     };
                     let served = foregate_admin::serve(
-                        socket,
+                        doors,
                         facts,
                         control,
                         token.as_deref(),

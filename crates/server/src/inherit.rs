@@ -119,6 +119,11 @@ impl Inherited {
         Ok(found)
     }
 
+    /// Whether another process waits to hear that this one serves.
+    pub(crate) fn is_successor(&self) -> bool {
+        self.predecessor.is_some()
+    }
+
     /// Takes the sockets of an address of a listener.
     pub(crate) fn take(&mut self, listener: &str, address: SocketAddr) -> Vec<TcpListener> {
         let (found, left) = std::mem::take(&mut self.sockets)

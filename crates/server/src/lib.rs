@@ -18,6 +18,7 @@ mod certificates;
 mod control;
 mod credentials;
 mod discovery;
+mod doors;
 mod estate;
 mod fleet;
 mod front;

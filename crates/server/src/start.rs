@@ -3,10 +3,11 @@
 use crate::control::{Command, Control, Controller, Exit, Inner};
 use crate::credentials::Credentials;
 use crate::discovery::Seekers;
+use crate::doors;
 use crate::estate;
 use crate::fleet::{self, Fleet, Roster};
 use crate::front::{self, Desk};
-use crate::inherit::{ADMIN, Inherited};
+use crate::inherit::Inherited;
 use crate::ledger;
 use crate::notify;
 use crate::probing;
@@ -18,6 +19,7 @@ use crate::upgrade::Program;
 use crate::view::Facts;
 use crate::wishes::Wishes;
 use crate::worker::{self, Opened, Running, Surroundings, Update};
+use foregate_admin::Doors;
 use foregate_config::Written;
 use foregate_exchange::PlanParts;
 use foregate_snapshot::{LogTarget, Snapshot};
@@ -117,6 +119,8 @@ pub enum StartError {
     Bind(BindError),
     /// The admin address can't be listened on.
     Admin(SocketAddr, io::Error),
+    /// The admin socket can't be had; the text says why.
+    AdminSocket(String),
     /// The access log can't be opened.
     Log(String),
     /// What was changed through the admin API can't be read.
@@ -142,6 +146,7 @@ impl fmt::Display for StartError {
             StartError::Config(text)
             | StartError::Log(text)
             | StartError::State(text)
+            | StartError::AdminSocket(text)
             | StartError::Secure(text) => f.write_str(text),
             StartError::Bind(error) => error.fmt(f),
             StartError::Admin(address, error) => {
@@ -181,7 +186,7 @@ impl Server {
         tell(&snapshot, &loaded.warnings);
         let registry = Registry::new(reasons::names());
         let (listening, opened) = open_listeners(&snapshot, &registry, &mut inherited)?;
-        let admin = bind_admin(&snapshot, &mut inherited)?;
+        let admin = doors::open(&snapshot, &mut inherited)?;
         let log = open_log(&snapshot).map_err(StartError::Log)?;
         let fleet = Arc::new(Fleet::default());
         let (sender, commands) = sync_channel(64);
@@ -294,11 +299,11 @@ fn tell(snapshot: &Snapshot, warnings: &[String]) {
 
 /// Starts to hear signals, and to answer at the admin listener.
 fn open_desk(
-    admin: Option<TcpListener>,
+    admin: Option<Doors>,
     facts: &Arc<Facts>,
     controller: &Controller,
 ) -> io::Result<Desk> {
-    let (desk, counter) = Desk::of(admin.as_ref())?;
+    let (desk, counter) = Desk::of(admin.as_ref().map(|doors| &doors.tcp))?;
     front::start(admin, counter, Arc::clone(facts), controller.clone())?;
     Ok(desk)
 }
@@ -429,25 +434,6 @@ fn worker_count(snapshot: &Snapshot) -> usize {
         Some(count) => usize::from(count.get()),
         None => std::thread::available_parallelism().map_or(1, usize::from),
     }
-}
-
-fn bind_admin(
-    snapshot: &Snapshot,
-    inherited: &mut Inherited,
-) -> Result<Option<TcpListener>, StartError> {
-    let Some(address) = snapshot.admin.as_ref().map(|admin| admin.address) else {
-        return Ok(None);
-    };
-    if let Some(socket) = inherited.take(ADMIN, address).pop() {
-        return Ok(Some(socket));
-    }
-    let bound = TcpListener::bind(address).and_then(|socket| {
-        socket.set_nonblocking(true)?;
-        Ok(socket)
-    });
-    bound
-        .map(Some)
-        .map_err(|error| StartError::Admin(address, error))
 }
 
 /// Opens the access log that a configuration asks for.

@@ -1,6 +1,6 @@
 //! From settings to a snapshot.
 
-use crate::plan::{AdminPlan, ClientPlan, HistoryPlan, Snapshot};
+use crate::plan::{AdminPlan, AdminSocketPlan, ClientPlan, HistoryPlan, Snapshot};
 use crate::{access_log, listeners, routes, tls, upstreams};
 use foregate_config::settings::{
     Admin, Backslash, BodyRate, Client, DotSegments, DuplicateSlashes, EncodedSlash, Paths,
@@ -90,6 +90,10 @@ fn admin(admin: &Admin) -> AdminPlan {
         address: admin.address,
         token: admin.token.clone(),
         state_file: admin.state_file.as_ref().map(|file| file.path.clone()),
+        socket: admin.socket.as_ref().map(|socket| AdminSocketPlan {
+            path: socket.file.path.clone(),
+            is_for_group: socket.is_for_group,
+        }),
         history: HistoryPlan {
             versions_max: admin.history.versions_max,
             bytes_max: admin.history.bytes_max,

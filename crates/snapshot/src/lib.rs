@@ -33,12 +33,12 @@ pub use explain::{
 };
 pub use listing::{RouteNote, TargetNote};
 pub use plan::{
-    AccessLogPlan, AcmePlan, Action, CertificateFiles, CertificatePlan, ClientCertificatePlan,
-    ClientPlan, DiscoveryPlan, DnsPlan, DnsProviderPlan, EndpointPlan, HistoryPlan, HstsPlan,
-    Http2Plan, HttpsRedirect, ListenerPlan, LogTarget, MirrorPlan, ModePlan, OnDemandPlan,
-    ProtocolPlan, ProxyPlan, RetryPlan, RoutePlan, SecretText, SitePlan, SiteTlsPlan, Snapshot,
-    SniRoutes, SourcePlan, SplitPlan, StickyPlan, TargetPlan, TimeoutPlan, TlsPlan, UpstreamPlan,
-    UpstreamTlsPlan,
+    AccessLogPlan, AcmePlan, Action, AdminSocketPlan, CertificateFiles, CertificatePlan,
+    ClientCertificatePlan, ClientPlan, DiscoveryPlan, DnsPlan, DnsProviderPlan, EndpointPlan,
+    HistoryPlan, HstsPlan, Http2Plan, HttpsRedirect, ListenerPlan, LogTarget, MirrorPlan, ModePlan,
+    OnDemandPlan, ProtocolPlan, ProxyPlan, RetryPlan, RoutePlan, SecretText, SitePlan, SiteTlsPlan,
+    Snapshot, SniRoutes, SourcePlan, SplitPlan, StickyPlan, TargetPlan, TimeoutPlan, TlsPlan,
+    UpstreamPlan, UpstreamTlsPlan,
 };
 
 /// The levels of the process' own log, as [`Snapshot::log_level`] has them.

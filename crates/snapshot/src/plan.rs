@@ -153,8 +153,19 @@ pub struct AdminPlan {
     pub token: Option<SecretText>,
     /// The file that keeps what was changed through the API, if anything is kept.
     pub state_file: Option<PathBuf>,
+    /// A socket in the file system that is listened on as well.
+    pub socket: Option<AdminSocketPlan>,
     /// What is remembered of configurations.
     pub history: HistoryPlan,
+}
+
+/// A socket in the file system.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AdminSocketPlan {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Whether the file's group may open it, too.
+    pub is_for_group: bool,
 }
 
 /// What is remembered of the configurations that were in force.

@@ -4,11 +4,14 @@ use super::files::{self, Directories};
 use crate::diagnostic::{Code, Diagnostic, Report};
 use crate::fields::Fields;
 use crate::keys::{self, Default, Kind, Section, Syntax, key, secret_syntax};
-use crate::settings::{Admin, History, Secret};
+use crate::settings::{Admin, AdminSocket, History, NamedFile, Secret};
 use crate::tree::Entry;
 use crate::words;
 
 static TOKEN: Syntax = secret_syntax("token", "0123456789abcdef", "^[!-~]{16,1024}$");
+
+/// Bytes of a socket's path: those that the system takes without the end and what a new one is called at first.
+const SOCKET_PATH_BYTES_MAX: usize = 107 - ".new".len();
 
 /// The most that can be kept of configurations, which is read and written whole.
 const HISTORY_BYTES_MAX: u64 = 32 << 20;
@@ -28,6 +31,24 @@ pub(super) static SECTION: Section = Section {
             Kind::Text(&keys::SOCKET_ADDRESS),
             Default::Text("127.0.0.1:9180"),
             "The address it listens on.",
+        ),
+        key(
+            "socket",
+            Kind::Text(&files::FILE),
+            Default::Absent("there is none"),
+            "A socket in the file system that is listened on as well. No `token` is asked for there: who may open it, may ask.",
+        ),
+        key(
+            "socket_access",
+            Kind::Choice(&[
+                (
+                    "owner",
+                    "the user that the gateway runs as, and root; held by the file's mode and by what the kernel tells of the peer",
+                ),
+                ("group", "the group of the file, too"),
+            ]),
+            Default::Text("owner"),
+            "Who may open the socket.",
         ),
         key(
             "token",
@@ -108,6 +129,9 @@ pub(super) fn read(
         );
     }
     let state_file = files::optional(&fields, "state_file", directories, report);
+    let is_for_group = fields.choice("socket_access", report) == "group";
+    let socket = files::optional(&fields, "socket", directories, report);
+    let socket = socket.and_then(|file| socket_path(file, report));
     let history = history(&fields, directories, report);
     fields.finish();
     enabled.then_some(Admin {
@@ -115,8 +139,30 @@ pub(super) fn read(
         address,
         token,
         state_file,
+        socket: socket.map(|file| AdminSocket { file, is_for_group }),
         history,
     })
+}
+
+/// The path of a socket, unless it is longer than any socket's may be.
+fn socket_path(file: NamedFile, report: &mut Report) -> Option<NamedFile> {
+    let length = file.path.as_os_str().len();
+    if length <= SOCKET_PATH_BYTES_MAX {
+        return Some(file);
+    }
+    report.push(
+        Diagnostic::new(
+            Code::BadValue,
+            file.origin,
+            "the path of the socket is too long",
+        )
+        .label(format!("{length} bytes"))
+        .cause(format!(
+            "the system takes {SOCKET_PATH_BYTES_MAX} bytes, with four for a name on the way"
+        ))
+        .help("for example: socket = \"/run/foregate/admin.sock\""),
+    );
+    None
 }
 
 fn history(fields: &Fields<'_>, directories: Directories<'_>, report: &mut Report) -> History {

@@ -15,8 +15,19 @@ pub struct Admin {
     pub token: Option<Secret>,
     /// The file that keeps what was changed through the API.
     pub state_file: Option<NamedFile>,
+    /// A socket in the file system that is listened on as well.
+    pub socket: Option<AdminSocket>,
     /// What is remembered of configurations.
     pub history: History,
+}
+
+/// A socket in the file system.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AdminSocket {
+    /// Where it is.
+    pub file: NamedFile,
+    /// Whether the file's group may open it, too.
+    pub is_for_group: bool,
 }
 
 /// What is remembered of the configurations that were in force.
