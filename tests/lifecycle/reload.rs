@@ -204,6 +204,35 @@ fn a_listener_moves_to_another_address() {
 }
 
 #[test]
+fn memory_is_where_it_was_after_a_thousand_reloads() {
+    let route = |number: usize, turn: usize| {
+        format!(
+            "[[sites.\"*\".routes]]\npath = \"/{number}/{turn}\"\nrespond = {{ status = 200, body = \"{turn}\" }}\n"
+        )
+    };
+    let config = |turn: usize| {
+        let routes: String = (0..30).map(|number| route(number, turn)).collect();
+        format!("[sites.\"*\"]\n{routes}")
+    };
+    let mut gateway = Gateway::new(&config(0)).start();
+    let mut reload = |turns: std::ops::Range<usize>| {
+        for turn in turns {
+            gateway.rewrite_config(&config(turn), &[]);
+            let told = gateway.admin_send("POST", "/reload", "");
+            assert_eq!(told.status, 200, "{}", told.text());
+        }
+        gateway.rss_kib()
+    };
+    // Until what is kept on purpose, such as the last configurations, is all there.
+    let warm = reload(1..200);
+    let end = reload(200..1200);
+    assert!(
+        end < warm + 3072,
+        "{warm} KiB grew to {end} KiB in a thousand reloads"
+    );
+}
+
+#[test]
 fn many_reloads_under_load_fail_nobody_and_leak_nothing() {
     let backend = Backend::start(Echo);
     let mut gateway = Gateway::new(PROXYING)

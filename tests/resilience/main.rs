@@ -1,6 +1,7 @@
 //! Stories about bad days that clients do not notice: probes, retries, limits, breakers.
 
 mod chaos;
+mod outliers;
 mod probes;
 mod retries;
 
