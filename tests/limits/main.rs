@@ -4,4 +4,5 @@ mod bodies;
 mod client_timeouts;
 mod connections;
 mod heads;
+mod overload;
 mod upstream_timeouts;

@@ -32,3 +32,5 @@ pub const ENDPOINT_CONNECTS: &str = "foregate_endpoint_connects_total";
 pub const ENDPOINT_FAILURES: &str = "foregate_endpoint_failures_total";
 /// Reloads by `result`.
 pub const CONFIG_RELOADS: &str = "foregate_config_reloads_total";
+/// What is given up for want of room, from 0 for nothing to 4.
+pub const OVERLOAD_RUNG: &str = "foregate_overload_rung";

@@ -18,6 +18,7 @@ mod listener_mode;
 mod listeners;
 mod log;
 mod matching;
+mod overload;
 mod paths;
 mod probe;
 mod proxying;
@@ -140,6 +141,12 @@ pub(crate) static ROOT: Section = Section {
             "What clients may do.",
         ),
         key(
+            "overload",
+            Kind::Table(&overload::SECTION),
+            Default::Empty,
+            "What is given up when there is too much to do.",
+        ),
+        key(
             "paths",
             Kind::Table(&paths::SECTION),
             Default::Empty,
@@ -218,6 +225,7 @@ pub(crate) fn read(tree: &Node, directories: &[&Path], report: &mut Report) -> (
         admin: admin::read(fields.table("admin", report), directories, report),
         access_log: access_log::read(fields.table("access_log", report), directories, report),
         log: log::read(fields.table("log", report), report),
+        overload: overload::read(fields.table("overload", report), report),
         paths: paths::read(fields.table("paths", report), report),
         forwarding: forwarding::read(fields.table("forwarding", report), report),
         client,

@@ -15,6 +15,7 @@ mod forwarding;
 mod listener;
 mod log;
 mod matching;
+mod overload;
 mod paths;
 mod probe;
 mod proxy;
@@ -40,6 +41,7 @@ pub use forwarding::{Forwarding, ServerHeader};
 pub use listener::{Listener, Mode};
 pub use log::{Log, LogLevel};
 pub use matching::{HostPattern, PathMatch, Rank, ValueMatch};
+pub use overload::{Importance, MemoryMax, Overload};
 pub use paths::{Backslash, DotSegments, DuplicateSlashes, EncodedSlash, Paths};
 pub use probe::{Probe, ProbeBody, ProbeQuestion, ProbeRequest};
 pub use retry::{Retry, RetryOn};
@@ -90,6 +92,8 @@ pub struct Settings {
     pub log: Log,
     /// What clients may do.
     pub client: Client,
+    /// What is given up when there is too much to do.
+    pub overload: Overload,
     /// How odd paths are treated.
     pub paths: Paths,
     /// What is told to backends and clients about the way a message took.

@@ -63,6 +63,12 @@ impl Admission {
         self.open.load(Ordering::Relaxed)
     }
 
+    /// How much of what may be open is, in percent.
+    pub fn percent(&self) -> u32 {
+        let max = self.connections_max.load(Ordering::Relaxed).max(1);
+        u32::try_from(self.open() * 100 / max).unwrap_or(u32::MAX)
+    }
+
     /// Counts a connection in.
     ///
     /// # Errors

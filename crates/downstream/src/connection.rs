@@ -176,7 +176,7 @@ impl Connection {
             if self.stream.poll_read_ready(cx).is_ready() {
                 return Poll::Ready(true);
             }
-            if self.is_ending() && !hurried {
+            if (self.is_ending() || self.worker.is_trimming()) && !hurried {
                 if self.machine.requests() > 0 {
                     return Poll::Ready(false);
                 }

@@ -123,7 +123,8 @@ impl<H: Handler> Driver<H> {
     }
 
     fn drain_if_closing(&mut self) {
-        if self.connection.closing.get() {
+        let is_spare = self.connection.worker.is_trimming() && self.requests > 0;
+        if self.connection.closing.get() || is_spare && self.shared.engine().streams_held() == 0 {
             self.shared.engine().drain(now().millis());
         }
     }

@@ -15,7 +15,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::spawn_local;
@@ -101,7 +101,7 @@ impl<H: Handler> Listener<H> {
         // Never expires: it is what `deadlines::wake_all` reaches this task by.
         let mut deadline = Deadline::new();
         loop {
-            let accepted = poll_fn(|cx| match socket.poll_accept(cx) {
+            let accepted = poll_fn(|cx| match self.poll_accept(&socket, cx) {
                 Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
                 Poll::Pending if self.closing.get() => Poll::Ready(None),
                 Poll::Pending => deadline.poll_expired(cx).map(|()| None),
@@ -112,6 +112,18 @@ impl<H: Handler> Listener<H> {
                 None => return Ok(()),
             }
         }
+    }
+
+    /// Takes nobody while there is too much to do, but for those who must not be dropped.
+    fn poll_accept(
+        &self,
+        socket: &TcpListener,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+        if self.worker.is_paused() && !self.closing.get() {
+            return Poll::Pending;
+        }
+        socket.poll_accept(cx)
     }
 
     async fn pause_after(&self, error: &io::Error) {

@@ -1,12 +1,14 @@
 //! What the connections of one worker share.
 
+use foregate_telemetry::clock::deadlines;
 use foregate_telemetry::metrics::Registry;
 use foregate_wire::h1::{BodyLimits, HeadLimits};
 use foregate_wire::h2;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -47,6 +49,8 @@ pub struct Worker {
     registry: Arc<Registry>,
     random: Cell<u64>,
     patient: Cell<bool>,
+    trimming: Cell<bool>,
+    pause_above: OnceCell<Arc<AtomicUsize>>,
 }
 
 impl Worker {
@@ -59,6 +63,8 @@ impl Worker {
             registry,
             random: Cell::new(seed),
             patient: Cell::new(false),
+            trimming: Cell::new(false),
+            pause_above: OnceCell::new(),
         })
     }
 
@@ -81,6 +87,28 @@ impl Worker {
 
     pub(crate) fn is_patient(&self) -> bool {
         self.patient.get()
+    }
+
+    /// Whether connections that wait for a request are closed. The worker's deadlines must be woken when that changes
+    /// (`deadlines::wake_all`).
+    pub fn set_trimming(&self, trimming: bool) {
+        self.trimming.set(trimming);
+    }
+
+    /// Above how many open connections new ones are left to wait in the system's queue: read before each is accepted, so
+    /// that a flood is stopped at once. The worker's deadlines must be woken when it rises.
+    pub fn heed_pause(&self, above: Arc<AtomicUsize>) {
+        // Told a second time: the first is kept, since there is one for the life of the process.
+        let _ = self.pause_above.set(above);
+    }
+
+    pub(crate) fn is_trimming(&self) -> bool {
+        self.trimming.get()
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        let above = self.pause_above.get();
+        above.is_some_and(|above| self.connections.get() > above.load(Ordering::Relaxed))
     }
 
     /// Waits until no client connection is open.
@@ -128,7 +156,11 @@ pub(crate) struct ConnectionCount(Rc<Worker>);
 
 impl Drop for ConnectionCount {
     fn drop(&mut self) {
+        let was_paused = self.0.is_paused();
         self.0.connections.set(self.0.connections.get() - 1);
+        if was_paused && !self.0.is_paused() {
+            deadlines::wake_all();
+        }
         if self.0.connections.get() == 0
             && let Some(waker) = self.0.empty_waker.take()
         {

@@ -82,6 +82,10 @@ fn page(exchange: &Exchange, request: &RequestHead, reason: Reason) -> (Response
         // RFC 9110 §15.5.6 asks for the list.
         fields.append_line(b"Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
     }
+    if matches!(reason, Reason::Overloaded | Reason::RequestsFull) {
+        let seconds = &exchange.plan.snapshot.overload.retry_after;
+        fields.append(FieldId::RetryAfter, seconds.as_bytes());
+    }
     if let Some(name) = &exchange.plan.snapshot.request_id {
         fields.append_named(name, exchange.request_id.as_bytes());
     }

@@ -3,7 +3,7 @@
 //! **Next on the road:** `upstream`, for the requests that go to a backend.
 //!
 //! ```text
-//! admit → route → secure → policies → choose → describe → forward (balance, connect, send, await) → shape → relay → settle
+//! admit → route → shed → secure → policies → choose → describe → forward (balance, connect, send, await) → shape → relay → settle
 //! ```
 //! A client that speaks another dialect than its backend (gRPC-Web) goes the way from `forward` on behind a `bridge`.
 //!
@@ -37,6 +37,7 @@ mod secure;
 mod session;
 mod settle;
 mod shape;
+mod shed;
 mod upload;
 
 pub use exchange::Request;
@@ -44,6 +45,7 @@ pub use passage::Passage;
 pub use plan::{EndpointPart, Plan, PlanParts, UpstreamPart};
 pub use secure::{Certificates, NoCertificates, SecurePart};
 pub use session::Seal;
+pub use shed::{Load, LoadLimits};
 
 use exchange::Exchange;
 use foregate_message::{Client, Reason, RequestHead};
@@ -66,6 +68,7 @@ pub struct Road {
     mirrors: Rc<Cell<u32>>,
     /// Itself, for what outlives a request.
     own: Weak<Road>,
+    load: Load,
     /// Set when nothing is waited for any more.
     cut: Rc<Cell<bool>>,
 }
@@ -87,6 +90,7 @@ impl Road {
             log: RefCell::new(log),
             random: Random::new(seed),
             certificates,
+            load: Load::default(),
             cut: Rc::default(),
         })
     }
@@ -99,6 +103,11 @@ impl Road {
     /// The plan in force.
     pub fn plan(&self) -> Rc<Plan> {
         Rc::clone(&self.plan.borrow())
+    }
+
+    /// What this worker has to do.
+    pub fn load(&self) -> &Load {
+        &self.load
     }
 
     /// Puts a new plan in force. Exchanges under way finish on the one they began with.
@@ -124,6 +133,7 @@ impl Road {
 
     /// Serves one request, whatever protocol it came by: the table of contents of its life.
     pub async fn serve<C: Client>(&self, client: &mut C, request: Request<'_>) {
+        let _running = self.load.count();
         let plan = Rc::clone(&self.plan.borrow());
         let mut exchange = Exchange::open(self, plan, client.peer(), &request);
         let head = request.head;
@@ -147,6 +157,7 @@ impl Exchange {
             return relay::respond(self, client, head, *answer).await;
         }
         route::find(self, client.peer(), head)?;
+        shed::shed(self, &road.load)?;
         if let Some(answer) = secure::secure(self, road, client.peer(), head)? {
             return relay::respond(self, client, head, *answer).await;
         }

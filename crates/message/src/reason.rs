@@ -279,6 +279,10 @@ reasons! {
     NoRoute "no-route" 404 Client,
     /// No endpoint of the upstream can be used.
     NoEndpoint "no-endpoint" 503 Upstream,
+    /// The gateway has too much to do, and other requests matter more.
+    Overloaded "overloaded" 503 Gateway,
+    /// The gateway serves as many requests at once as it may.
+    RequestsFull "requests-full" 503 Gateway,
     /// Too many requests wait for a connection to the upstream.
     PendingFull "pending-full" 503 Gateway,
     /// A wait for a free connection to the upstream took too long.

@@ -18,6 +18,7 @@ pub mod header_rules;
 pub mod host_header;
 pub mod https_redirect;
 pub mod method;
+pub mod overload;
 mod problem;
 pub mod redirect;
 pub mod request_id;

@@ -104,6 +104,7 @@ pub(crate) fn start(
                 for (stream, command) in listened {
                     tokio::spawn(listen(stream, command, controller.clone()));
                 }
+                tokio::spawn(watch(Arc::clone(&facts)));
                 if let Some(doors) = admin {
                     let control = Arc::new(Handle {
                         controller,
@@ -136,6 +137,14 @@ pub(crate) fn start(
             });
         })?;
     Ok(())
+}
+
+/// Looks at how much there is to do, for as long as the process lives.
+async fn watch(facts: Arc<Facts>) {
+    loop {
+        let pause = facts.overload().look();
+        tokio::time::sleep(pause).await;
+    }
 }
 
 type Make = fn() -> Command;

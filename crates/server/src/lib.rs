@@ -27,6 +27,7 @@ mod history;
 mod inherit;
 mod ledger;
 mod notify;
+mod overload;
 mod probing;
 mod reasons;
 mod secure;

@@ -10,6 +10,7 @@ use crate::front::{self, Desk};
 use crate::inherit::Inherited;
 use crate::ledger;
 use crate::notify;
+use crate::overload::Overload;
 use crate::probing;
 use crate::reasons;
 use crate::secure::{Acceptors, Keeper, Secured};
@@ -202,14 +203,11 @@ impl Server {
         estate::recall(&fleet, &inherited.learnt.take());
         register(&registry, (&fleet, &seekers), &log, &keeper);
         let prober = probing::start(&parts, &registry).map_err(StartError::System)?;
-        let surroundings = Surroundings {
-            registry: Arc::clone(&registry),
-            certificates: keeper.certificates(),
-        };
+        let surroundings = surroundings(&snapshot, &registry, &keeper, &listening);
         let acceptors = &secured.acceptors;
         let running = spawn_workers(opened, &parts, acceptors, &log, &surroundings, &sender)?;
         let facts = Arc::new(Facts::new(
-            Arc::clone(&registry),
+            (Arc::clone(&registry), Arc::clone(&surroundings.overload)),
             (Arc::clone(&fleet), Arc::clone(&prober)),
             Arc::clone(&snapshot),
             loaded.origin,
@@ -388,6 +386,22 @@ fn secure(
         .take_up(snapshot, prepared)
         .map_err(StartError::Secure)?;
     Ok((keeper, secured))
+}
+
+/// What workers find in the process.
+fn surroundings(
+    snapshot: &Snapshot,
+    registry: &Arc<Registry>,
+    keeper: &Keeper,
+    listening: &[Listening],
+) -> Surroundings {
+    let overload = Overload::new(snapshot, worker_count(snapshot), listening);
+    registry.register("overload", Arc::clone(&overload) as _);
+    Surroundings {
+        registry: Arc::clone(registry),
+        certificates: keeper.certificates(),
+        overload,
+    }
 }
 
 fn spawn_workers(

@@ -4,6 +4,7 @@ use crate::certificates;
 use crate::discovery::Statuses;
 use crate::fleet::{Fleet, Group};
 use crate::ledger::Ledger;
+use crate::overload::Overload;
 use crate::probing::Known;
 use crate::sockets::Listening;
 use foregate_acme::Agent;
@@ -32,6 +33,7 @@ pub(crate) struct Facts {
     discovery: Arc<Statuses>,
     agent: OnceLock<Agent>,
     ledger: Arc<Ledger>,
+    overload: Arc<Overload>,
 }
 
 /// What a reload changes.
@@ -59,7 +61,7 @@ impl Present {
 
 impl Facts {
     pub(crate) fn new(
-        registry: Arc<Registry>,
+        (registry, overload): (Arc<Registry>, Arc<Overload>),
         (fleet, prober): (Arc<Fleet>, Arc<Prober>),
         snapshot: Arc<Snapshot>,
         origin: String,
@@ -72,6 +74,7 @@ impl Facts {
             store,
             discovery,
             agent: OnceLock::new(),
+            overload,
             registry,
             fleet,
             prober,
@@ -89,6 +92,11 @@ impl Facts {
 
     pub(crate) fn set_draining(&self) {
         self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Who says what is given up when there is too much to do.
+    pub(crate) fn overload(&self) -> &Overload {
+        &self.overload
     }
 
     /// There is someone who issues certificates. Told again: nothing, since there is one for the life of the process.
@@ -113,6 +121,7 @@ impl Facts {
         origin: String,
         listening: &[Listening],
     ) {
+        self.overload.reloaded(snapshot, listening);
         *self.present() = Present::new(Arc::clone(snapshot), origin, listening);
     }
 
@@ -222,6 +231,7 @@ impl foregate_admin::View for Facts {
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "state": if self.draining.load(Ordering::Relaxed) { "draining" } else { "serving" },
+            "overload": self.overload.view(),
             "uptime_seconds": now_ms / 1000,
             "configuration": configuration,
             "listeners": present.listeners.iter().map(|(name, addresses)| {

@@ -2,12 +2,14 @@
 
 use crate::fleet::Handover;
 use crate::gate::Gate;
+use crate::overload::Overload;
 use crate::secure::Acceptors;
 use foregate_downstream::{
     Admission, ClientLimits, Http2Limits, Listener, ListenerMode, ListenerRules, Protocols,
     TlsRules, Worker,
 };
 use foregate_exchange::{Certificates, Plan, PlanParts, Road};
+use foregate_policy::overload::Rung;
 use foregate_snapshot::{ClientPlan, ListenerPlan, ModePlan, Snapshot};
 use foregate_telemetry::clock::{Deadline, deadlines, now};
 use foregate_telemetry::log::{LogWriter, process};
@@ -74,6 +76,7 @@ pub(crate) struct Update {
 pub(crate) struct Surroundings {
     pub(crate) registry: Arc<Registry>,
     pub(crate) certificates: Arc<dyn Certificates>,
+    pub(crate) overload: Arc<Overload>,
 }
 
 /// A listener that a worker is to serve.
@@ -145,6 +148,8 @@ struct Shop {
     shard: Arc<Shard>,
     listeners: RefCell<HashMap<u32, Open>>,
     seed: u64,
+    number: usize,
+    overload: Arc<Overload>,
 }
 
 async fn run(
@@ -164,6 +169,7 @@ async fn run(
     let Surroundings {
         registry,
         certificates,
+        overload,
     } = surroundings;
     let shard = registry.shard();
     let seed = number as u64;
@@ -176,7 +182,11 @@ async fn run(
         shard,
         listeners: RefCell::default(),
         seed,
+        number,
+        overload,
     });
+    shop.bear(&parts.snapshot);
+    shop.worker.heed_pause(shop.overload.pause_above());
     shop.listen(opened, &parts.snapshot, &acceptors);
     spawn_local(keep_house(Rc::clone(&shop)));
     loop {
@@ -217,10 +227,16 @@ async fn stop_order(orders: &mut Receiver<Order>) {
 async fn keep_house(shop: Rc<Shop>) {
     let mut deadline = Deadline::new();
     let mut tick = 0u32;
+    let mut rung = Rung::Calm;
     loop {
         deadline.set(now().plus(TICK));
         deadline.expired().await;
         shop.road.flush_log();
+        let load = shop.road.load();
+        let wanted = shop.overload.beat(shop.number, load.running());
+        if std::mem::replace(&mut rung, wanted) != wanted {
+            shop.give_up(wanted);
+        }
         tick = tick.wrapping_add(1);
         if tick.is_multiple_of(SWEEP_TICKS) {
             shop.road.plan().sweep(now());
@@ -242,6 +258,19 @@ impl Shop {
         self.road.flush_log();
     }
 
+    /// Takes its share of the process' limits.
+    fn bear(&self, snapshot: &Snapshot) {
+        let share = self.overload.share(&snapshot.overload);
+        self.road.load().set_limits(share);
+    }
+
+    /// Gives up what is too much.
+    fn give_up(&self, rung: Rung) {
+        self.road.load().set_rung(rung);
+        self.worker.set_trimming(rung.trims());
+        deadlines::wake_all();
+    }
+
     /// Puts a configuration in force: plan first, so that no connection of a new listener meets the old one.
     fn apply(&self, update: Update) {
         let Update {
@@ -253,6 +282,7 @@ impl Shop {
         } = update;
         let snapshot = &parts.snapshot;
         self.plan(&parts);
+        self.bear(snapshot);
         self.worker.set_limits(client_limits(&snapshot.client));
         if let Some(log) = log {
             self.road.set_log(log);

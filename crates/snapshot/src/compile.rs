@@ -1,7 +1,7 @@
 //! From settings to a snapshot.
 
 use crate::plan::{AdminPlan, AdminSocketPlan, ClientPlan, HistoryPlan, Snapshot};
-use crate::{access_log, listeners, routes, tls, upstreams};
+use crate::{access_log, listeners, overload, routes, tls, upstreams};
 use foregate_config::settings::{
     Admin, Backslash, BodyRate, Client, DotSegments, DuplicateSlashes, EncodedSlash, Paths,
     ServerHeader as ServerSetting, Workers,
@@ -52,6 +52,7 @@ fn compile_from(
         routes: routes.plans,
         upstreams,
         client: client(&settings.client),
+        overload: overload::compile(&settings.overload),
         paths: paths(settings.paths),
         forwarding: ForwardingPolicy {
             x_forwarded: settings.forwarding.x_forwarded,

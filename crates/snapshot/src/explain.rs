@@ -94,6 +94,8 @@ pub struct Explanation {
     pub skipped: Vec<SkippedNote>,
     /// Bytes that the body may have.
     pub body_bytes_max: Option<u64>,
+    /// How much the request matters when there is too much to do: `background`, `normal` or `critical`.
+    pub importance: Option<&'static str>,
     /// Rules for the fields of the answer.
     pub response_rules: Vec<String>,
     /// How the site is served over TLS.
@@ -203,6 +205,7 @@ pub fn explain(
         conditions: None,
         skipped: Vec::new(),
         body_bytes_max: snapshot.client.body_bytes_max,
+        importance: None,
         response_rules: Vec::new(),
         tls: None,
         outcome: Outcome::Refused {
@@ -448,6 +451,7 @@ impl Road<'_> {
             query: self.request.query.as_deref(),
         };
         explanation.body_bytes_max = route.body_bytes_max;
+        explanation.importance = Some(route.importance.name());
         explanation.response_rules = route.response_rules.describe(&facts);
         match &route.action {
             Action::Redirect(redirect) => match redirect.apply(&facts) {

@@ -14,6 +14,7 @@ mod diff;
 mod explain;
 mod listeners;
 mod listing;
+mod overload;
 mod plan;
 mod probes;
 mod render;
@@ -32,6 +33,7 @@ pub use explain::{
     SkippedNote, SplitNote, TlsNote, explain,
 };
 pub use listing::{RouteNote, TargetNote};
+pub use overload::{MemoryLimit, OverloadPlan};
 pub use plan::{
     AccessLogPlan, AcmePlan, Action, AdminSocketPlan, CertificateFiles, CertificatePlan,
     ClientCertificatePlan, ClientPlan, DiscoveryPlan, DnsPlan, DnsProviderPlan, EndpointPlan,

@@ -8,6 +8,7 @@ pub use tls::{
     SiteTlsPlan, SniRoutes, TlsPlan, UpstreamTlsPlan,
 };
 
+use crate::overload::OverloadPlan;
 use foregate_balance::{
     Attributes, Balancing, BudgetPolicy, EjectionPolicy, OutlierPolicy, ProbePlan, Statuses,
 };
@@ -19,6 +20,7 @@ use foregate_policy::anonymise::ServerHeader;
 use foregate_policy::client_address::Networks;
 use foregate_policy::header_rules::HeaderRules;
 use foregate_policy::host_header::HostRule;
+use foregate_policy::overload::Importance;
 use foregate_policy::redirect::Redirect;
 use foregate_policy::request_key::RequestKey;
 use foregate_policy::respond::Respond;
@@ -43,6 +45,8 @@ pub struct Snapshot {
     pub upstreams: Box<[UpstreamPlan]>,
     /// What clients may do.
     pub client: ClientPlan,
+    /// What is given up when there is too much to do.
+    pub overload: OverloadPlan,
     /// How odd paths are treated.
     pub paths: PathPolicy,
     /// What backends are told about the client.
@@ -211,6 +215,8 @@ pub struct RoutePlan {
     pub response_rules: HeaderRules,
     /// Bytes that a request's body may have; `None` for no limit.
     pub body_bytes_max: Option<u64>,
+    /// How much its requests matter when there is too much to do.
+    pub importance: Importance,
 }
 
 /// What is done with a request.

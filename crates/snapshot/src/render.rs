@@ -155,6 +155,9 @@ impl Explanation {
         for rule in &self.response_rules {
             line(f, "response", rule)?;
         }
+        if let Some(importance @ ("background" | "critical")) = self.importance {
+            line(f, "importance", importance)?;
+        }
         match self.body_bytes_max {
             Some(bytes) => line(f, "body", &format!("at most {bytes} bytes")),
             None => Ok(()),

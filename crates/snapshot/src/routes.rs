@@ -1,5 +1,6 @@
 //! Sites and routes: what the router matches, and what is done with what it found.
 
+use crate::overload;
 use crate::plan::{
     Action, ListenerPlan, ProxyPlan, RoutePlan, SitePlan, SiteTlsPlan, UpstreamPlan,
 };
@@ -222,6 +223,7 @@ fn plan(
         action,
         response_rules: header_rules(&route.response_headers).map_err(at_route)?,
         body_bytes_max: route.body_bytes_max,
+        importance: overload::importance(route.importance),
     })
 }
 

@@ -100,6 +100,7 @@ fn configuration(heading: &str, section: Value) -> Value {
         "[access_log]" => root["access_log"] = section,
         "[log]" => root["log"] = section,
         "[client]" => root["client"] = section,
+        "[overload]" => root["overload"] = section,
         "[paths]" => root["paths"] = section,
         "[forwarding]" => root["forwarding"] = section,
         "[sites.\"<host>\"]" => {

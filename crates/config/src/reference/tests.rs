@@ -71,7 +71,14 @@ fn the_full_example_shows_every_key() {
         .filter(|(_, key)| {
             !matches!(
                 *key,
-                "acme" | "admin" | "access_log" | "log" | "client" | "paths" | "forwarding"
+                "acme"
+                    | "admin"
+                    | "access_log"
+                    | "log"
+                    | "client"
+                    | "overload"
+                    | "paths"
+                    | "forwarding"
             )
         })
         .map(|(heading, key)| format!("{heading} {key}"))

@@ -2,7 +2,7 @@
 
 use super::header_rules::{self, Direction};
 use super::sites::Surroundings;
-use super::{matching, proxying, responses, targets};
+use super::{matching, overload, proxying, responses, targets};
 use crate::diagnostic::{Code, Diagnostic, Report};
 use crate::fields::Fields;
 use crate::keys::{self, Default, Kind, SIZE_64, Section, key};
@@ -65,6 +65,7 @@ pub(super) static SECTION: Section = Section {
             Default::Integer(0),
             "Overrides the order of routes: higher goes first.",
         ),
+        overload::IMPORTANCE,
         key(
             "upstream",
             Kind::Text(&keys::NAME),
@@ -215,6 +216,7 @@ fn read_one(
         query: matching::query(fields.entry("query"), report),
         clients: fields.list("clients", report, words::range),
         priority: i32::try_from(fields.integer("priority", report)).unwrap_or(0),
+        importance: overload::importance(&fields, report),
         request_headers: header_rules::read(
             fields.entry("request_headers"),
             Direction::Request,

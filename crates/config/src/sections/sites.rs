@@ -8,8 +8,8 @@ use crate::hosts;
 use crate::keys::{self, Default, Kind, Section, key};
 use crate::names::Names;
 use crate::settings::{
-    Action, Client, FieldRules, HostPattern, PathMatch, Proxy, Rewrite, Route, Site, SiteHost,
-    Upstream,
+    Action, Client, FieldRules, HostPattern, Importance, PathMatch, Proxy, Rewrite, Route, Site,
+    SiteHost, Upstream,
 };
 use crate::tree::Entry;
 use std::collections::HashSet;
@@ -199,6 +199,7 @@ pub(crate) fn plain_route(
         query: Vec::new(),
         clients: Vec::new(),
         priority: 0,
+        importance: Importance::Normal,
         action,
         request_headers: FieldRules::default(),
         response_headers: FieldRules::default(),

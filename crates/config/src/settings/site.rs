@@ -1,6 +1,6 @@
 //! `[sites."<host>"]`: what is served for which hosts.
 
-use super::{Action, FieldRules, HostPattern, PathMatch, Rank, SiteTls, ValueMatch};
+use super::{Action, FieldRules, HostPattern, Importance, PathMatch, Rank, SiteTls, ValueMatch};
 use crate::Origin;
 use ipnet::IpNet;
 
@@ -65,6 +65,8 @@ pub struct Route {
     pub request_headers: FieldRules,
     /// Rules for the response's fields on their way to the client.
     pub response_headers: FieldRules,
+    /// How much its requests matter when there is too much to do.
+    pub importance: Importance,
     /// Bytes of a request body: the route's own limit, else the one of [`Client`](super::Client).
     pub body_bytes_max: Option<u64>,
 }

@@ -230,8 +230,8 @@ impl Frame {
 
 /// How a gateway bears its load, as far as it tells.
 fn overload(told: &Value) -> Option<String> {
-    let state = told.as_str().or_else(|| told["state"].as_str())?;
-    Some(state.to_owned())
+    let rung = told.as_str().or_else(|| told["rung"].as_str())?;
+    Some(rung.to_owned())
 }
 
 fn routes(old: &Look, new: &Look, delta: Delta<'_>) -> Vec<Row> {

@@ -1,0 +1,254 @@
+//! Overload: looks many times a second at how much there is to do, and says what is given up.
+//!
+//! Decided on the front's thread, which serves no requests, so that it works when workers are late; workers take it up with
+//! their next tick.
+
+mod memory;
+
+use crate::sockets::Listening;
+use foregate_downstream::Admission;
+use foregate_exchange::LoadLimits;
+use foregate_policy::overload::{Cause, Ladder, Pressure, Rung};
+use foregate_snapshot::{OverloadPlan, Snapshot};
+use foregate_telemetry::clock::{Moment, now};
+use foregate_telemetry::log::process;
+use foregate_telemetry::metrics::{Exposition, Gauges, Kind};
+use serde_json::{Value, json};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// When it is looked again: a flood gets no further in between than some megabytes.
+const CALM_INTERVAL: Duration = Duration::from_millis(100);
+const PRESSED_INTERVAL: Duration = Duration::from_millis(20);
+/// From what pressure on it is looked more often.
+const PRESSED_PERCENT: u32 = 50;
+/// How long after its last tick a worker that is on time has the next: its own interval, and what clocks and the looks
+/// are apart.
+const ON_TIME_MS: u64 = 250;
+
+/// How the process stands, as workers and the front see it.
+#[derive(Debug)]
+pub(crate) struct Overload {
+    rung: AtomicU8,
+    /// See [`Overload::pause_above`].
+    pause_above: Arc<AtomicUsize>,
+    beats: Box<[Beat]>,
+    taken: memory::Taken,
+    inner: Mutex<Inner>,
+}
+
+/// What a worker tells of itself with every tick.
+#[derive(Debug, Default)]
+struct Beat {
+    at_ms: AtomicU64,
+    running: AtomicU32,
+}
+
+#[derive(Debug)]
+struct Inner {
+    plan: OverloadPlan,
+    memory_max: Option<u64>,
+    admissions: Vec<Arc<Admission>>,
+    ladder: Ladder,
+    pressure: Pressure,
+    memory_bytes: u64,
+    running: u32,
+    delay_ms: u64,
+    cause: Option<Cause>,
+    since: Moment,
+    changes: u64,
+}
+
+impl Overload {
+    pub(crate) fn new(
+        snapshot: &Snapshot,
+        workers: usize,
+        listening: &[Listening],
+    ) -> Arc<Overload> {
+        let inner = Inner {
+            plan: snapshot.overload.clone(),
+            memory_max: memory::limit(snapshot.overload.memory_max),
+            admissions: admissions(listening),
+            ladder: Ladder::default(),
+            pressure: Pressure::default(),
+            memory_bytes: 0,
+            running: 0,
+            delay_ms: 0,
+            cause: None,
+            since: now(),
+            changes: 0,
+        };
+        Arc::new(Overload {
+            rung: AtomicU8::new(Rung::Calm as u8),
+            pause_above: Arc::new(AtomicUsize::new(usize::MAX)),
+            beats: (0..workers).map(|_| Beat::default()).collect(),
+            taken: memory::Taken::new(),
+            inner: Mutex::new(inner),
+        })
+    }
+
+    /// Goes by another configuration from now on.
+    pub(crate) fn reloaded(&self, snapshot: &Snapshot, listening: &[Listening]) {
+        let mut inner = self.inner();
+        inner.plan = snapshot.overload.clone();
+        inner.memory_max = memory::limit(snapshot.overload.memory_max);
+        inner.admissions = admissions(listening);
+    }
+
+    /// One worker's share of the limits.
+    pub(crate) fn share(&self, plan: &OverloadPlan) -> LoadLimits {
+        let workers = u32::try_from(self.beats.len()).unwrap_or(u32::MAX).max(1);
+        LoadLimits {
+            requests_max: (plan.requests_max).map_or(u32::MAX, |max| max.div_ceil(workers)),
+            requests_always: plan.requests_always.div_ceil(workers),
+        }
+    }
+
+    /// A worker is alive, and serves so many requests; what it gives up from now on.
+    pub(crate) fn beat(&self, worker: usize, running: u32) -> Rung {
+        if let Some(beat) = self.beats.get(worker) {
+            beat.running.store(running, Ordering::Relaxed);
+            beat.at_ms.store(now().millis(), Ordering::Relaxed);
+        }
+        Rung::of(self.rung.load(Ordering::Relaxed))
+    }
+
+    /// Above how many open connections a worker accepts no more.
+    pub(crate) fn pause_above(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.pause_above)
+    }
+
+    /// Looks again; how long until the next time.
+    pub(crate) fn look(&self) -> Duration {
+        let memory_bytes = self.taken.bytes().unwrap_or(0);
+        let mut inner = self.inner();
+        let (running, delay_ms) = self.workers();
+        let of = |value: u64, max: Option<u64>| {
+            max.map_or(0, |max| {
+                u32::try_from(value.saturating_mul(100) / max.max(1)).unwrap_or(u32::MAX)
+            })
+        };
+        let pressure = Pressure {
+            memory: of(memory_bytes, inner.memory_max),
+            requests: of(u64::from(running), inner.plan.requests_max.map(u64::from)),
+            delay: of(
+                delay_ms,
+                inner.plan.delay_max.map(|max| max.as_millis() as u64),
+            ),
+            connections: (inner.admissions.iter().map(|one| one.percent()).max()).unwrap_or(0),
+        };
+        let before = inner.ladder.rung();
+        let steps = inner.plan.steps;
+        let (rung, cause) = inner.ladder.look(&steps, pressure, now().millis());
+        inner.pressure = pressure;
+        inner.memory_bytes = memory_bytes;
+        inner.running = running;
+        inner.delay_ms = delay_ms;
+        inner.cause = cause;
+        let always = self.share(&inner.plan).requests_always as usize;
+        let pause_above = if rung.pauses() { always } else { usize::MAX };
+        self.pause_above.store(pause_above, Ordering::Relaxed);
+        if rung != before {
+            inner.since = now();
+            inner.changes += 1;
+            self.rung.store(rung as u8, Ordering::Relaxed);
+            tell(before, rung, pressure, cause);
+        }
+        let highest = pressure.each().into_iter().map(|(_, percent)| percent);
+        if highest.max() < Some(PRESSED_PERCENT) {
+            CALM_INTERVAL
+        } else {
+            PRESSED_INTERVAL
+        }
+    }
+
+    /// Requests that all workers serve, and how late the latest of them is.
+    fn workers(&self) -> (u32, u64) {
+        let now_ms = now().millis();
+        let mut running = 0u32;
+        let mut delay_ms = 0;
+        for beat in &self.beats {
+            running = running.saturating_add(beat.running.load(Ordering::Relaxed));
+            let at_ms = beat.at_ms.load(Ordering::Relaxed);
+            // One that has not begun yet is not late.
+            if at_ms > 0 {
+                let late = now_ms.saturating_sub(at_ms).saturating_sub(ON_TIME_MS);
+                delay_ms = delay_ms.max(late);
+            }
+        }
+        (running, delay_ms)
+    }
+
+    /// For people and tools.
+    pub(crate) fn view(&self) -> Value {
+        let inner = self.inner();
+        json!({
+            "rung": inner.ladder.rung().name(),
+            "cause": inner.cause.map(Cause::name),
+            "since_seconds": now().millis().saturating_sub(inner.since.millis()) / 1000,
+            "changes": inner.changes,
+            "memory_bytes": inner.memory_bytes,
+            "memory_max_bytes": inner.memory_max,
+            "requests": inner.running,
+            "requests_max": inner.plan.requests_max,
+            "delay_ms": inner.delay_ms,
+            "pressure_percent": (inner.pressure.each().into_iter())
+                .map(|(cause, percent)| (cause.name().to_owned(), json!(percent)))
+                .collect::<serde_json::Map<_, _>>(),
+        })
+    }
+
+    fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
+        // Every look writes all of it anew, so a panic elsewhere leaves nothing that lasts.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn admissions(listening: &[Listening]) -> Vec<Arc<Admission>> {
+    let each = listening.iter();
+    each.map(|one| Arc::clone(&one.admission)).collect()
+}
+
+fn tell(before: Rung, rung: Rung, pressure: Pressure, cause: Option<Cause>) {
+    let percent = |cause| pressure.each().into_iter().find(|&(of, _)| of == cause);
+    let percent = cause.and_then(percent).map_or(0, |(_, percent)| percent);
+    let cause = cause.map_or("none", Cause::name);
+    let fields: [(&str, &dyn std::fmt::Display); 3] = [
+        ("rung", &rung.name()),
+        ("cause", &cause),
+        ("percent", &percent),
+    ];
+    if rung > before {
+        process::warn("overload: more is given up", &fields);
+    } else {
+        process::info("overload: less is given up", &fields);
+    }
+}
+
+impl Gauges for Overload {
+    fn collect(&self, out: &mut Exposition) {
+        let rung = out.family(
+            "foregate_overload_rung",
+            Kind::Gauge,
+            "What is given up for want of room: 0 nothing, 1 idle connections, 2 background requests, 3 normal requests, 4 new connections.",
+        );
+        let pressure = out.family(
+            "foregate_overload_pressure_ratio",
+            Kind::Gauge,
+            "How much of a limit of the whole process is used.",
+        );
+        let running = out.family(
+            "foregate_requests_in_flight",
+            Kind::Gauge,
+            "Requests and upgraded connections that are being served.",
+        );
+        let inner = self.inner();
+        out.count(rung, &[], inner.ladder.rung() as u64);
+        for (cause, percent) in inner.pressure.each() {
+            let labels = [("cause", cause.name())];
+            out.value(pressure, &labels, f64::from(percent) / 100.0);
+        }
+        out.count(running, &[], u64::from(inner.running));
+    }
+}
