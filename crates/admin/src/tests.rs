@@ -37,6 +37,9 @@ fn app() -> UpstreamView {
         name: "app".into(),
         balance: "round-robin".into(),
         endpoints: vec![EndpointView {
+            circuit: None,
+            requests_max: None,
+            slow_start_percent: None,
             endpoint: "10.0.0.1:80".into(),
             address: Some("10.0.0.1:80".into()),
             origin: "config".into(),
@@ -50,6 +53,9 @@ fn app() -> UpstreamView {
             probe: None,
         }],
         discovery: None,
+        panic: false,
+        circuit: None,
+        queued: 0,
     }
 }
 

@@ -13,6 +13,12 @@ pub struct UpstreamView {
     pub balance: String,
     /// Its endpoints, in the order that they are picked by.
     pub endpoints: Vec<EndpointView>,
+    /// Whether so few of them are healthy that all are used.
+    pub panic: bool,
+    /// The circuit of the upstream as a whole: `closed`, `open` or `half-open`; null where it has none.
+    pub circuit: Option<String>,
+    /// Requests that wait since every endpoint has as many as it may have.
+    pub queued: usize,
     /// How the seeking of further endpoints goes, where it is configured.
     pub discovery: Option<DiscoveryView>,
 }
@@ -55,6 +61,12 @@ pub struct EndpointView {
     pub consecutive_failures: u32,
     /// For how long it is still left out, if it failed too often.
     pub ejected_for_ms: Option<u64>,
+    /// Its circuit: `closed`, `open` or `half-open`; null where it has none.
+    pub circuit: Option<String>,
+    /// Requests that it may have at once, if that is limited.
+    pub requests_max: Option<u32>,
+    /// The percent of its share that it takes, while that is less than all.
+    pub slow_start_percent: Option<u32>,
     /// What probes say: `unknown`, `healthy` or `unhealthy`.
     pub health: String,
     /// What probes heard; null where there are none.

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::endpoint::{AdminState, Endpoint};
 use crate::probe::Health;
-use crate::roster::Level;
+use crate::roster::{Bounds, Level};
+use crate::slow_start;
 
 /// Why an endpoint can or can't be picked at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,9 +29,27 @@ pub enum Standing {
     Weightless,
     /// It lacks a label that the route asks for.
     OtherSubset,
+    /// It works on as many requests as it may.
+    Full,
+    /// Its circuit is open: too much of what it was sent came to nothing.
+    CircuitOpen {
+        /// Until when; the past when as many requests as may be try whether all is well again.
+        until_ms: u64,
+    },
+    /// It has come a short while ago, and this request is not of the part that it takes.
+    SlowStart,
 }
 
 impl Standing {
+    /// When that ends, where it is known.
+    #[must_use]
+    pub const fn until_ms(self) -> Option<u64> {
+        match self {
+            Standing::Ejected { until_ms } | Standing::CircuitOpen { until_ms } => Some(until_ms),
+            _ => None,
+        }
+    }
+
     /// The stable name.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -43,6 +62,9 @@ impl Standing {
             Standing::Disabled => "disabled",
             Standing::Weightless => "weightless",
             Standing::OtherSubset => "other-subset",
+            Standing::Full => "full",
+            Standing::CircuitOpen { .. } => "circuit-open",
+            Standing::SlowStart => "slow-start",
         }
     }
 }
@@ -137,6 +159,11 @@ pub struct Candidates<'a> {
     pub(crate) tried: &'a Tried,
     /// Nothing better is left: ejections and failed probes don't count.
     pub(crate) panic: bool,
+    /// What bounds each of them.
+    pub(crate) bounds: &'a Bounds,
+    pub(crate) is_bounded: bool,
+    /// The request's draw, where endpoints that have just come take a part of their share only.
+    pub(crate) slow: Option<u64>,
 }
 
 impl<'a> Candidates<'a> {
@@ -149,7 +176,17 @@ impl<'a> Candidates<'a> {
             now_ms,
             tried,
             panic: false,
+            bounds: &level.bounds,
+            is_bounded: level.is_bounded,
+            slow: None,
         }
+    }
+
+    /// The part of its share that an endpoint takes, of [`slow_start::WHOLE`].
+    #[inline]
+    pub(crate) fn share(&self, index: usize) -> u64 {
+        let since_ms = self.endpoints[index].since_ms();
+        slow_start::share(since_ms, self.now_ms, self.bounds.slow_start_ms)
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -183,7 +220,35 @@ impl<'a> Candidates<'a> {
         match endpoint.ejected_until_ms(self.now_ms) {
             Some(until_ms) if !self.panic => Standing::Ejected { until_ms },
             _ if endpoint.health() == Health::Unhealthy && !self.panic => Standing::Unhealthy,
+            _ if self.is_bounded => self.bounded(index, endpoint),
             _ => Standing::Available,
+        }
+    }
+
+    /// What is asked only where something bounds endpoints.
+    #[cold]
+    #[inline(never)]
+    fn bounded(&self, index: usize, endpoint: &Endpoint) -> Standing {
+        if let Some(policy) = &self.bounds.circuit
+            && !endpoint.breaker.admits(self.now_ms, policy)
+        {
+            let until_ms = endpoint.breaker.open_until_ms();
+            return Standing::CircuitOpen { until_ms };
+        }
+        if let Some(most) = self.bounds.most(endpoint)
+            && endpoint.in_flight() >= most
+        {
+            return Standing::Full;
+        }
+        match self.slow {
+            Some(draw) => {
+                let share = self.share(index);
+                match slow_start::takes(draw, self.ids[index], share, slow_start::WHOLE) {
+                    true => Standing::Available,
+                    false => Standing::SlowStart,
+                }
+            }
+            None => Standing::Available,
         }
     }
 

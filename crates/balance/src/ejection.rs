@@ -197,10 +197,15 @@ pub fn acquit(endpoint: &Endpoint, is_mended: bool, now_ms: u64) -> bool {
         return false;
     }
     // Unless a worker has changed its mind just now.
-    endpoint
+    let is_back = endpoint
         .ejected_until_ms
         .compare_exchange(until_ms, now_ms, Ordering::SeqCst, Ordering::SeqCst)
-        .is_ok()
+        .is_ok();
+    if is_back {
+        // It begins slowly now, and not when it was to be back.
+        endpoint.since_ms.store(now_ms.max(1), Ordering::Relaxed);
+    }
+    is_back
 }
 
 /// Ejects an endpoint that is not ejected, if as many as may be are not ejected already.
@@ -239,6 +244,7 @@ pub(crate) fn eject(
         );
         return Verdict::Spared;
     }
+    endpoint.begin_slowly(until_ms);
     endpoint
         .ejections
         .store(ejections.saturating_add(1), Ordering::Relaxed);

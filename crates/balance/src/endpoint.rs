@@ -1,5 +1,7 @@
 //! An endpoint's state, shared by all workers. All of it is atomics: nobody waits for anybody.
 
+use crate::breaker::Breaker;
+use crate::concurrency::AdaptiveLimit;
 use crate::ejection::EjectionCause;
 use crate::outlier::Window;
 use crate::probe::Health;
@@ -59,8 +61,14 @@ pub struct Endpoint {
     pub(crate) ejections: AtomicU32,
     /// When the present or last ejection ends, 0 = there was none.
     pub(crate) ejected_until_ms: AtomicU64,
+    /// When it came or came back, 0 = it was there from the start.
+    pub(crate) since_ms: AtomicU64,
     /// What outliers are found by.
     pub(crate) window: Window,
+    /// Its circuit breaker, for upstreams that want one.
+    pub breaker: Breaker,
+    /// How much it bears, for upstreams that find that out.
+    pub adaptive: AdaptiveLimit,
     load: Load,
 }
 
@@ -105,7 +113,10 @@ impl Endpoint {
             ejection_cause: AtomicU8::new(0),
             ejections: AtomicU32::new(0),
             ejected_until_ms: AtomicU64::new(0),
+            since_ms: AtomicU64::new(0),
             window: Window::default(),
+            breaker: Breaker::default(),
+            adaptive: AdaptiveLimit::default(),
             load: Load::default(),
         }
     }
@@ -155,9 +166,25 @@ impl Endpoint {
         }
     }
 
-    /// Takes over what probes say of it.
-    pub fn set_health(&self, health: Health) {
+    /// Takes over what probes say of it. One that was unwell begins slowly.
+    pub fn set_health(&self, health: Health, now_ms: u64) {
+        if self.health() == Health::Unhealthy && health != Health::Unhealthy {
+            self.begin_slowly(now_ms);
+        }
         self.health.store(health as u8, Ordering::Relaxed);
+    }
+
+    /// It joins others, or comes back to them, and takes only a part of its share for a while, where its upstream wants
+    /// that.
+    pub fn begin_slowly(&self, now_ms: u64) {
+        self.since_ms.fetch_max(now_ms.max(1), Ordering::Relaxed);
+    }
+
+    /// When it came or came back; 0 when it was there from the start.
+    #[must_use]
+    #[inline]
+    pub fn since_ms(&self) -> u64 {
+        self.since_ms.load(Ordering::Relaxed)
     }
 
     /// Requests it works on, of all workers.
@@ -188,6 +215,19 @@ impl Endpoint {
         InFlight {
             endpoint: Arc::clone(self),
         }
+    }
+
+    /// The same, unless it works on as many as `most` already.
+    #[must_use]
+    pub fn try_begin(self: &Arc<Endpoint>, most: u32) -> Option<InFlight> {
+        // Counted before it is looked at, so that of two who meet at the last place at most one has it.
+        if self.load.in_flight.fetch_add(1, Ordering::SeqCst) >= most {
+            self.leave();
+            return None;
+        }
+        Some(InFlight {
+            endpoint: Arc::clone(self),
+        })
     }
 
     /// Takes note of how long it took to begin an answer.

@@ -8,6 +8,7 @@
 use std::cmp::Ordering::{Equal, Greater, Less};
 
 use crate::candidates::{Candidates, Draws};
+use crate::slow_start;
 
 /// Up to so many endpoints are all looked at.
 const SCAN_MAX: usize = 64;
@@ -39,6 +40,9 @@ impl LeastRequests {
         random: &mut Draws,
     ) -> Option<usize> {
         let count = candidates.count();
+        if candidates.slow.is_some() {
+            return self.pick_slowly(candidates, random);
+        }
         if count > SCAN_MAX {
             let mut sample = [0; SAMPLE];
             sample.fill_with(|| random.below(count as u64) as usize);
@@ -52,6 +56,44 @@ impl LeastRequests {
         // Equals behind the picked one come next.
         self.start = if picked + 1 < count { picked + 1 } else { 0 };
         Some(picked)
+    }
+
+    /// The same while endpoints that have just come take a part of their share. Such a one has the fewest requests and would
+    /// have all of them: whether it is looked at is drawn by its part of the shares of all.
+    #[cold]
+    fn pick_slowly(&mut self, candidates: &Candidates<'_>, random: &mut Draws) -> Option<usize> {
+        let count = candidates.count();
+        let plain = Candidates {
+            slow: None,
+            ..*candidates
+        };
+        if count > SCAN_MAX {
+            let mut sample = [0; SAMPLE];
+            sample.fill_with(|| random.below(count as u64) as usize);
+            if let Some(picked) = self.least_slowly(&plain, sample.into_iter(), random) {
+                return Some(picked);
+            }
+        }
+        let start = self.start.min(count);
+        let picked = self.least_slowly(&plain, (start..count).chain(0..start), random)?;
+        self.start = if picked + 1 < count { picked + 1 } else { 0 };
+        Some(picked)
+    }
+
+    fn least_slowly(
+        &self,
+        candidates: &Candidates<'_>,
+        indexes: impl Iterator<Item = usize> + Clone,
+        random: &mut Draws,
+    ) -> Option<usize> {
+        let part = |index: usize| u64::from(candidates.weights[index]) * candidates.share(index);
+        let all: u64 = indexes.clone().map(part).sum();
+        let draw = random.next();
+        let takes = |index: &usize| {
+            candidates.share(*index) == slow_start::WHOLE
+                || slow_start::takes(draw, candidates.ids[*index], part(*index), all)
+        };
+        self.least(candidates, indexes.filter(takes), random)
     }
 
     /// One of the least loaded available ones: the first, or one drawn by weight where weights differ.

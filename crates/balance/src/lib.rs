@@ -10,8 +10,10 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests fail by panicking"))]
 
+mod breaker;
 mod budget;
 mod candidates;
+mod concurrency;
 mod ejection;
 mod endpoint;
 mod hash;
@@ -22,6 +24,7 @@ mod levels;
 mod maglev;
 mod memory;
 mod outlier;
+mod panic_threshold;
 mod peak_ewma;
 mod pick;
 mod power_of_two;
@@ -33,22 +36,29 @@ mod round_robin;
 mod session;
 #[cfg(test)]
 mod simulation;
+mod slow_start;
 mod split;
 mod upstream_state;
+mod waiting_line;
 
+pub use breaker::{Admission, Breaker, BreakerChange, BreakerPolicy, BreakerState};
 pub use budget::{BudgetPolicy, RetryBudget, SAVED_TRIES_MAX};
 pub use candidates::{Candidates, Need, Standing, Tried};
+pub use concurrency::{AdaptiveLimit, AdaptivePolicy};
 pub use ejection::{EjectionCause, EjectionPolicy, Outcome, Verdict, acquit, observe};
 pub use endpoint::{AdminState, Endpoint, EndpointState, InFlight};
 pub use hash::hash;
 pub use memory::Memory;
 pub use outlier::{OutlierClock, OutlierPolicy, PEERS_MIN, compare, note_latency, note_outcome};
+pub use panic_threshold::is_panic;
 pub use pick::{Algorithm, CandidateNote, NoEndpoint, Pick, PickReason, Picker, Spill};
 pub use probe::{
     BodyMatch, Expectation, Health, HttpQuestion, PROBE_HISTORY_MAX, ProbeFault, ProbePlan,
     ProbeRecord, ProbeResult, Question, Rhythm, STATUS_RANGES_MAX, Statuses,
 };
-pub use roster::{Attributes, Balancing, Member, Roster, Subset};
+pub use roster::{Attributes, Balancing, Bounds, Member, Roster, Subset};
 pub use session::{SessionNote, SessionToken};
+pub use slow_start::SLOW_START_PERCENT_MIN;
 pub use split::split;
 pub use upstream_state::UpstreamState;
+pub use waiting_line::WaitingLine;

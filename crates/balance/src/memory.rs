@@ -46,7 +46,7 @@ impl Endpoint {
 
     /// Takes up what another process knew. Nothing that it says can leave the endpoint out for longer than a day.
     pub fn recall(&self, memory: &Memory, now_ms: u64) {
-        self.set_health(memory.health);
+        self.set_health(memory.health, now_ms);
         let rows = [
             (&self.failures, memory.consecutive_failures),
             (&self.gateway_errors, memory.consecutive_gateway_errors),
@@ -59,6 +59,7 @@ impl Endpoint {
             let until_ms = now_ms.saturating_add(for_ms.min(EJECTED_FOR_MS_MAX));
             self.ejection_cause.store(cause as u8, Ordering::Relaxed);
             self.ejected_until_ms.store(until_ms, Ordering::SeqCst);
+            self.begin_slowly(until_ms);
         }
         if let Some(micros) = memory.latency_micros {
             self.answered(micros, now_ms);
@@ -77,7 +78,7 @@ mod tests {
         let all: Vec<_> = (0..4).map(|_| Arc::new(Endpoint::new("a", 1))).collect();
         let policy = EjectionPolicy::default();
         all[0].answered(70_000, 90_000);
-        all[0].set_health(Health::Unhealthy);
+        all[0].set_health(Health::Unhealthy, 0);
         for _ in 0..5 {
             let _ = observe(&all[0], &all, Outcome::Failure, 90_000, &policy);
         }

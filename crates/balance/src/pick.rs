@@ -7,6 +7,7 @@ use crate::hash::mix;
 use crate::hashing::{Bound, Taker};
 use crate::least_requests::LeastRequests;
 use crate::levels::Survey;
+use crate::panic_threshold::Alarm;
 use crate::roster::{Group, Level, Member, Roster, Table};
 use crate::round_robin::RoundRobin;
 use crate::{peak_ewma, power_of_two};
@@ -183,6 +184,10 @@ pub enum NoEndpoint {
     NoneEnabled,
     /// No endpoint has the labels that the route asks for.
     EmptySubset,
+    /// All that could be picked work on as many requests as they may.
+    Full,
+    /// The circuits of all that could be picked are open.
+    CircuitOpen,
 }
 
 impl NoEndpoint {
@@ -194,6 +199,8 @@ impl NoEndpoint {
             NoEndpoint::AllTried => "all-tried",
             NoEndpoint::NoneEnabled => "none-enabled",
             NoEndpoint::EmptySubset => "empty-subset",
+            NoEndpoint::Full => "full",
+            NoEndpoint::CircuitOpen => "circuit-open",
         }
     }
 }
@@ -215,6 +222,10 @@ pub struct CandidateNote {
     pub backup: bool,
     /// It stands in another zone.
     pub other_zone: bool,
+    /// Requests that it may have, if that is bounded.
+    pub requests_max: Option<u32>,
+    /// The percent of its share that it takes, while that is less than all.
+    pub slow_start_percent: Option<u32>,
     /// Whether it was picked.
     pub picked: bool,
 }
@@ -317,6 +328,8 @@ pub struct Picker {
     states: Box<[State]>,
     /// By the number of the subset.
     surveys: Box<[Survey]>,
+    /// By the number of the subset.
+    alarms: Box<[Alarm]>,
 }
 
 impl Picker {
@@ -330,6 +343,7 @@ impl Picker {
                 .map(|level| State::new(&roster, level, worker_seed))
                 .collect(),
             surveys: vec![Survey::default(); roster.groups.len()].into(),
+            alarms: vec![Alarm::default(); roster.groups.len()].into(),
             roster,
             worker_seed,
         }
@@ -371,6 +385,14 @@ impl Picker {
             return Ok(pick);
         }
         let mut draws = Draws::new(need.random);
+        let threshold = roster.balancing.panic_threshold_percent;
+        if threshold > 0 {
+            let endpoints = levels.iter().flat_map(|level| &level.endpoints);
+            let alarm = &mut self.alarms[need.subset as usize];
+            if alarm.is_on(endpoints, need.now_ms, threshold) {
+                return all_alike(levels, states, need, &mut draws);
+            }
+        }
         let preferred = match levels {
             [] => return Err(empty(need.subset)),
             [_] => 0,
@@ -381,6 +403,12 @@ impl Picker {
                 survey.choose(levels, &roster.balancing, need.now_ms, draw)
             }
         };
+        // When those that have just come are all there is, they take everything.
+        if roster.balancing.bounds.slow_start_ms > 0
+            && let Some(pick) = slowly(levels, states, preferred, need, &mut draws)
+        {
+            return Ok(pick);
+        }
         let others = (0..levels.len()).filter(|number| *number != preferred);
         for number in std::iter::once(preferred).chain(others) {
             let level = &levels[number];
@@ -417,6 +445,8 @@ impl Picker {
                     latency_micros: member.endpoint.latency_micros(need.now_ms),
                     backup: member.attributes.backup,
                     other_zone: false,
+                    requests_max: None,
+                    slow_start_percent: None,
                     picked: false,
                 }),
         );
@@ -427,6 +457,10 @@ impl Picker {
                     let note = &mut notes[begin + *index as usize];
                     note.standing = candidates.standing(place);
                     note.other_zone = level.other_zone;
+                    let endpoint = &level.endpoints[place];
+                    note.requests_max = level.bounds.most(endpoint);
+                    note.slow_start_percent =
+                        level.bounds.slow_start_percent(endpoint, need.now_ms);
                 }
             }
         }
@@ -479,9 +513,58 @@ fn in_session(id: u64, group: &Group, levels: &[Level], need: &Need<'_>) -> Opti
     is_available.then(|| pick_of(level, place, PickReason::Session))
 }
 
-/// Nothing is fit: ejected ones are better than none.
+/// A pick that endpoints which have just come take part in by what they take of their share.
+#[cold]
+fn slowly(
+    levels: &[Level],
+    states: &mut [State],
+    preferred: usize,
+    need: &Need<'_>,
+    draws: &mut Draws,
+) -> Option<Pick> {
+    let others = (0..levels.len()).filter(|number| *number != preferred);
+    for number in std::iter::once(preferred).chain(others) {
+        let level = &levels[number];
+        let mut candidates = Candidates::of(level, need.now_ms, need.tried);
+        candidates.slow = Some(need.key.unwrap_or(need.random));
+        let picked = states[number].pick(&level.table, &candidates, need.key, draws);
+        if let Some((place, reason)) = picked {
+            return Some(pick_of(level, place, reason));
+        }
+    }
+    None
+}
+
+/// So few are healthy that all are used, primaries before backups and the own zone before others.
+#[cold]
+fn all_alike(
+    levels: &[Level],
+    states: &mut [State],
+    need: &Need<'_>,
+    draws: &mut Draws,
+) -> Result<Pick, NoEndpoint> {
+    for (level, state) in levels.iter().zip(states) {
+        let mut candidates = Candidates::of(level, need.now_ms, need.tried);
+        candidates.panic = true;
+        if let Some((place, _)) = state.pick(&level.table, &candidates, need.key, draws) {
+            return Ok(pick_of(level, place, PickReason::Panic));
+        }
+    }
+    in_panic(levels, need, draws)
+}
+
+/// Nothing is fit: ejected ones are better than none. Those that are full are not unfit, and worth waiting for.
 #[cold]
 fn in_panic(levels: &[Level], need: &Need<'_>, draws: &mut Draws) -> Result<Pick, NoEndpoint> {
+    let any = |is_so: fn(Standing) -> bool| {
+        levels.iter().any(|level| {
+            let candidates = Candidates::of(level, need.now_ms, need.tried);
+            (0..candidates.count()).any(|place| is_so(candidates.standing(place)))
+        })
+    };
+    if any(|standing| standing == Standing::Full) {
+        return Err(NoEndpoint::Full);
+    }
     for level in levels {
         let mut candidates = Candidates::of(level, need.now_ms, need.tried);
         candidates.panic = true;
@@ -489,13 +572,12 @@ fn in_panic(levels: &[Level], need: &Need<'_>, draws: &mut Draws) -> Result<Pick
             return Ok(pick_of(level, place, PickReason::Panic));
         }
     }
-    let tried = |level: &Level| {
-        let candidates = Candidates::of(level, need.now_ms, need.tried);
-        (0..candidates.count()).any(|place| candidates.standing(place) == Standing::Tried)
-    };
     Err(match levels {
         [] => empty(need.subset),
-        _ if levels.iter().any(tried) => NoEndpoint::AllTried,
+        _ if any(|standing| matches!(standing, Standing::CircuitOpen { .. })) => {
+            NoEndpoint::CircuitOpen
+        }
+        _ if any(|standing| standing == Standing::Tried) => NoEndpoint::AllTried,
         _ => NoEndpoint::NoneEnabled,
     })
 }
@@ -510,6 +592,9 @@ fn empty(subset: u32) -> NoEndpoint {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod bounds;
 
 #[cfg(test)]
 mod spread;

@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use crate::breaker::BreakerPolicy;
+use crate::concurrency::AdaptivePolicy;
 use crate::endpoint::Endpoint;
 use crate::hash::hash;
 use crate::hashing::Owners;
@@ -13,6 +15,7 @@ use crate::maglev::Maglev;
 use crate::pick::Algorithm;
 use crate::random::Alias;
 use crate::ring::Ring;
+use crate::slow_start;
 
 /// What is known of an endpoint beside its state and weight.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,8 +68,65 @@ pub struct Balancing {
     pub zone_fit_min_percent: u32,
     /// The same for primaries and backups; 0 = backups take requests once no primary is fit.
     pub primary_fit_min_percent: u32,
+    /// When less than so many percent of the weight of the enabled endpoints is healthy, all are used; 0 = when none is.
+    pub panic_threshold_percent: u32,
+    /// What bounds each endpoint.
+    pub bounds: Bounds,
     /// The subsets that routes name, by their number less one: number 0 is all endpoints.
     pub subsets: Box<[Subset]>,
+}
+
+/// What bounds an endpoint beside its weight.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// For how long one that comes late, or comes back, takes less than its share; 0 = it has all of it at once.
+    pub slow_start_ms: u64,
+    /// Requests in flight, of all workers; `None` = any number.
+    pub requests_max: Option<u32>,
+    /// A bound that follows how long answers take.
+    pub adaptive: Option<AdaptivePolicy>,
+    /// When nothing is sent for a while.
+    pub circuit: Option<BreakerPolicy>,
+}
+
+impl Bounds {
+    /// Whether there is any of them.
+    #[must_use]
+    pub const fn is_any(&self) -> bool {
+        self.slow_start_ms > 0 || self.is_guarded()
+    }
+
+    /// Whether any of them has to be asked again once an endpoint is picked.
+    #[must_use]
+    pub const fn is_guarded(&self) -> bool {
+        self.is_counted() || self.circuit.is_some()
+    }
+
+    /// Whether requests in flight are bounded.
+    #[must_use]
+    pub const fn is_counted(&self) -> bool {
+        self.requests_max.is_some() || self.adaptive.is_some()
+    }
+
+    /// The percent of its share that an endpoint takes, while that is less than all.
+    #[must_use]
+    pub fn slow_start_percent(&self, endpoint: &Endpoint, now_ms: u64) -> Option<u32> {
+        let share = slow_start::share(endpoint.since_ms(), now_ms, self.slow_start_ms);
+        let percent = (share * 100 + slow_start::WHOLE / 2) / slow_start::WHOLE;
+        (share < slow_start::WHOLE).then_some(percent.min(99) as u32)
+    }
+
+    /// Requests that an endpoint may work on, if that is bounded.
+    #[must_use]
+    #[inline]
+    pub fn most(&self, endpoint: &Endpoint) -> Option<u32> {
+        let adaptive = self.adaptive.as_ref();
+        let adaptive = adaptive.map(|policy| endpoint.adaptive.limit(policy));
+        match (self.requests_max, adaptive) {
+            (Some(most), Some(adaptive)) => Some(most.min(adaptive)),
+            (most, adaptive) => most.or(adaptive),
+        }
+    }
 }
 
 impl Balancing {
@@ -114,6 +174,9 @@ pub(crate) struct Level {
     pub(crate) indexes: Box<[u32]>,
     /// The sum of the weights.
     pub(crate) weight: u64,
+    pub(crate) bounds: Bounds,
+    /// Whether there are any.
+    pub(crate) is_bounded: bool,
     pub(crate) table: Table,
 }
 
@@ -189,6 +252,8 @@ fn group(
             levels.push(Level {
                 backup,
                 other_zone,
+                bounds: balancing.bounds,
+                is_bounded: balancing.bounds.is_any(),
                 ..level
             });
         }
@@ -240,6 +305,8 @@ fn level(algorithm: Algorithm, members: &[Member], weights: &[u32], indexes: Box
         weights,
         ids,
         indexes,
+        bounds: Bounds::default(),
+        is_bounded: false,
         table,
     }
 }

@@ -60,6 +60,7 @@ impl RoundRobin {
         // Endpoints that this request has tried keep their turn: they are set aside and put back.
         let mut aside = [Reverse((0, 0)); Tried::MAX];
         let mut set_aside = 0;
+        let mut passed_over = 0;
         let mut picked = None;
         while let Some(mut next) = self.turns.peek_mut() {
             let Reverse((turn, index)) = *next;
@@ -71,6 +72,14 @@ impl RoundRobin {
                     picked = Some(index as usize);
                     break;
                 }
+                // It lets this turn pass.
+                Standing::SlowStart => {
+                    next.0.0 = turn + UNIT / u64::from(candidates.weights[index as usize]);
+                    passed_over += 1;
+                    if passed_over > candidates.count() {
+                        break;
+                    }
+                }
                 Standing::Tried if set_aside < aside.len() => {
                     aside[set_aside] = PeekMut::pop(next);
                     set_aside += 1;
@@ -79,6 +88,8 @@ impl RoundRobin {
                     let again_ms = candidates.now_ms.saturating_add(PARKED_MS);
                     let again_ms = match standing {
                         Standing::Ejected { until_ms } => until_ms.min(again_ms),
+                        // That may be over with the next request.
+                        Standing::Full => candidates.now_ms,
                         _ => again_ms,
                     };
                     PeekMut::pop(next);

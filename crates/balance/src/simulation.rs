@@ -1,5 +1,5 @@
-//! A simulation of bad days: pickers of several workers, ejection, comparison of peers, probes and retry budgets as they
-//! are, and endpoints that fail in ways that a seed decides, in virtual time.
+//! A simulation of bad days: pickers of several workers, ejection, comparison of peers, probes, retry budgets, limits with
+//! the line before them, circuits and slow start as they are, and endpoints that fail in ways that a seed decides, in virtual time.
 //!
 //! What must never happen is looked at after every step. A seed that fails is told, and replayed with
 //! `FOREGATE_SIMULATION_SEED=<seed> cargo test -p foregate-balance simulation`.
@@ -8,14 +8,20 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
+use crate::breaker::{Admission, BreakerPolicy};
 use crate::budget::{BudgetPolicy, RetryBudget, SAVED_TRIES_MAX};
 use crate::candidates::{Draws, Need, Tried};
 use crate::ejection::{EjectionPolicy, Outcome, Verdict, observe};
-use crate::endpoint::{AdminState, Endpoint};
+use crate::endpoint::{AdminState, Endpoint, InFlight};
 use crate::outlier::{OutlierClock, OutlierPolicy, compare, note_latency, note_outcome};
-use crate::pick::{Algorithm, PickReason, Picker};
+use crate::pick::{Algorithm, NoEndpoint, PickReason, Picker};
 use crate::probe::{Health, ProbeFault, ProbeRecord, ProbeResult, Rhythm};
-use crate::roster::{Balancing, Member, Roster};
+use crate::roster::{Balancing, Bounds, Member, Roster};
+use crate::waiting_line::WaitingLine;
+
+mod trouble;
+
+use trouble::{Fault, Trouble, trouble};
 
 /// How many seeds every test run plays.
 const SEEDS: u64 = 2_000;
@@ -51,46 +57,15 @@ const BUDGET: BudgetPolicy = BudgetPolicy {
     per_second: 5,
 };
 
-/// In which way an endpoint is wrong while it is.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Fault {
-    None,
-    /// It refuses connections.
-    Dead,
-    /// It takes requests and never answers.
-    BlackHole,
-    /// So many percent of its answers are 503.
-    HalfDead(u64),
-    /// It answers late.
-    Slow(u64),
-    /// It is dead every other time.
-    Flapping(u64),
-    /// One worker can't reach it.
-    Asymmetric(usize),
-    /// An operator drains it.
-    Drained,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Trouble {
-    fault: Fault,
-    begins_ms: u64,
-    ends_ms: u64,
-}
-
-impl Trouble {
-    fn at(&self, now_ms: u64) -> Fault {
-        let is_on = (self.begins_ms..self.ends_ms).contains(&now_ms);
-        match self.fault {
-            Fault::Flapping(period_ms) if is_on => match (now_ms / period_ms) % 2 {
-                0 => Fault::Dead,
-                _ => Fault::None,
-            },
-            fault if is_on => fault,
-            _ => Fault::None,
-        }
-    }
-}
+const CIRCUIT: BreakerPolicy = BreakerPolicy {
+    failures_percent: 60,
+    window_ms: 400,
+    requests_min: 8,
+    open_ms: 250,
+    trials: 2,
+};
+const LINE_MAX: usize = 20;
+const LINE_TIME_MS: u64 = 200;
 
 /// How an attempt ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -104,8 +79,15 @@ enum End {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Arrives,
-    Ends { request: usize, end: End },
+    Ends {
+        request: usize,
+        end: End,
+    },
     Probes(usize),
+    /// One who waits was called.
+    Called(usize),
+    /// One who waits has waited long enough.
+    Expires(usize),
 }
 
 struct Request {
@@ -113,6 +95,10 @@ struct Request {
     tried: Tried,
     endpoint: usize,
     began_ms: u64,
+    /// Its place in the line.
+    ticket: Option<u64>,
+    held: Option<InFlight>,
+    admission: Option<Admission>,
 }
 
 struct World {
@@ -122,6 +108,8 @@ struct World {
     events: BinaryHeap<Reverse<(u64, u64, Event)>>,
     count: u64,
     algorithm: Algorithm,
+    bounds: Bounds,
+    line: WaitingLine<usize>,
     endpoints: Vec<Arc<Endpoint>>,
     troubles: Vec<Trouble>,
     records: Vec<ProbeRecord>,
@@ -150,7 +138,18 @@ impl World {
         let members: Vec<Member> = (endpoints.iter().map(Arc::clone))
             .map(Member::plain)
             .collect();
-        let roster = Arc::new(Roster::new(Balancing::plain(algorithm), &members));
+        let some = |draws: &mut Draws| draws.below(2) == 0;
+        let bounds = Bounds {
+            slow_start_ms: u64::from(some(&mut draws)) * 300,
+            requests_max: some(&mut draws).then(|| 1 + draws.below(3) as u32),
+            circuit: some(&mut draws).then_some(CIRCUIT),
+            adaptive: None,
+        };
+        let balancing = Balancing {
+            bounds,
+            ..Balancing::plain(algorithm)
+        };
+        let roster = Arc::new(Roster::new(balancing, &members));
         let pickers = (0..workers as u64).map(|worker| Picker::new(Arc::clone(&roster), worker));
         // One fault for all, at the same time; or some of them, each in its own way.
         let is_correlated = draws.below(5) == 0;
@@ -170,6 +169,8 @@ impl World {
             events: BinaryHeap::new(),
             count: 0,
             algorithm,
+            bounds,
+            line: WaitingLine::default(),
             records: vec![ProbeRecord::new(); count],
             passed_over: vec![(0, 0); count],
             probed: draws.below(2) == 0,
@@ -215,9 +216,13 @@ impl World {
                 Event::Arrives => self.arrives(),
                 Event::Ends { request, end } => self.ends(request, end),
                 Event::Probes(endpoint) => self.probes(endpoint),
+                Event::Called(request) => self.called(request),
+                Event::Expires(request) => self.expires(request),
             }
+            self.limits_hold();
         }
         self.holds(self.under_way == 0, "every request ends");
+        self.holds(self.line.is_empty(), "nobody waits for ever");
         let is_at_rest = self.endpoints.iter().all(|one| one.in_flight() == 0);
         self.holds(is_at_rest, "nothing is counted that is over");
         self.now_ms += EJECTION.time_max_ms;
@@ -248,6 +253,9 @@ impl World {
             tried: Tried::new(),
             endpoint: 0,
             began_ms: 0,
+            ticket: None,
+            held: None,
+            admission: None,
         });
         self.under_way += 1;
         if !self.asks(self.requests.len() - 1) {
@@ -264,6 +272,69 @@ impl World {
         one.admin() == AdminState::Enabled
             && one.ejected_until_ms(self.now_ms).is_none()
             && one.health() != Health::Unhealthy
+            && self.has_room(endpoint)
+    }
+
+    fn has_room(&self, endpoint: usize) -> bool {
+        let one = &self.endpoints[endpoint];
+        let most = self.bounds.requests_max;
+        most.is_none_or(|most| one.in_flight() < most)
+            && (self.bounds.circuit).is_none_or(|policy| one.breaker.admits(self.now_ms, &policy))
+    }
+
+    fn limits_hold(&self) {
+        if let Some(most) = self.bounds.requests_max {
+            let is_within = self.endpoints.iter().all(|one| one.in_flight() <= most);
+            self.holds(is_within, "nobody has more than it may");
+        }
+        self.holds(self.line.len() <= LINE_MAX, "the line is bounded");
+    }
+
+    fn wake(&mut self, called: Option<usize>) {
+        if let Some(request) = called {
+            self.schedule(0, Event::Called(request));
+        }
+    }
+
+    /// Stands in the line, if there is room.
+    fn waits(&mut self, number: usize) -> bool {
+        let Some(ticket) = self.line.join(0, LINE_MAX) else {
+            return false;
+        };
+        self.requests[number].ticket = Some(ticket);
+        self.schedule(LINE_TIME_MS, Event::Expires(number));
+        if self.line.is_called(ticket, number) {
+            return self.asks(number);
+        }
+        true
+    }
+
+    fn called(&mut self, number: usize) {
+        let Some(ticket) = self.requests[number].ticket else {
+            return;
+        };
+        if self.line.is_called(ticket, number) && !self.asks(number) {
+            self.leaves_line(number, false);
+            self.under_way -= 1;
+        }
+    }
+
+    fn expires(&mut self, number: usize) {
+        if self.requests[number].ticket.is_some() {
+            self.leaves_line(number, false);
+            self.under_way -= 1;
+        }
+    }
+
+    fn leaves_line(&mut self, number: usize, served: bool) {
+        if let Some(ticket) = self.requests[number].ticket.take() {
+            let next = self.line.leave(ticket);
+            self.wake(next);
+            if served {
+                let next = self.line.call();
+                self.wake(next);
+            }
+        }
     }
 
     /// Sends a request to an endpoint, if there is one.
@@ -276,10 +347,20 @@ impl World {
         let fit = |world: &World| {
             (0..world.endpoints.len()).any(|one| world.is_fit(one) && !tried.contains(one))
         };
-        let Ok(pick) = self.pickers[worker].pick(&need) else {
-            self.holds(!fit(self), "someone fit is found");
-            return false;
+        let is_first_try = tried.count() == 0;
+        let waits = self.requests[number].ticket.is_some();
+        if is_first_try && !waits && !self.line.is_empty() {
+            return self.waits(number);
+        }
+        let pick = match self.pickers[worker].pick(&need) {
+            Ok(pick) => pick,
+            Err(none) => {
+                self.holds(!fit(self), "someone fit is found");
+                let is_full = none == NoEndpoint::Full && is_first_try;
+                return is_full && (waits || self.waits(number));
+            }
         };
+        self.leaves_line(number, true);
         let index = pick.index;
         let is_enabled = self.endpoints[index].admin() == AdminState::Enabled;
         self.holds(is_enabled, "the drained are left alone");
@@ -292,7 +373,18 @@ impl World {
             self.holds(!fit(self), "and only when nobody fit is left");
         }
         self.nobody_starves(index);
-        self.endpoints[index].enter();
+        let most = self.bounds.requests_max.unwrap_or(u32::MAX);
+        let held = self.endpoints[index].try_begin(most);
+        self.holds(held.is_some(), "who is full is left alone");
+        let circuit = self.bounds.circuit.as_ref();
+        let admission =
+            circuit.map(|policy| self.endpoints[index].breaker.admit(self.now_ms, policy));
+        self.holds(
+            admission != Some(Admission::Refused),
+            "an open circuit sends nothing",
+        );
+        self.requests[number].held = held;
+        self.requests[number].admission = admission;
         let (end, after_ms) = self.fate(worker, index);
         let request = &mut self.requests[number];
         request.tried.insert(index);
@@ -314,7 +406,9 @@ impl World {
             self.algorithm,
             Algorithm::RoundRobin | Algorithm::PowerOfTwo | Algorithm::Random
         );
-        let picks_max = 20 * self.endpoints.len() as u64;
+        // Who begins slowly has a tenth.
+        let slowly = if self.bounds.slow_start_ms > 0 { 10 } else { 1 };
+        let picks_max = 20 * slowly * self.endpoints.len() as u64;
         for endpoint in 0..self.endpoints.len() {
             let is_fit = self.is_fit(endpoint) && self.troubles[endpoint].fault == Fault::None;
             if endpoint == picked || !is_fit {
@@ -351,9 +445,12 @@ impl World {
             endpoint: index,
             began_ms,
             tried,
+            ..
         } = self.requests[number];
         let endpoint = Arc::clone(&self.endpoints[index]);
-        endpoint.leave();
+        drop(self.requests[number].held.take());
+        let next = self.line.call();
+        self.wake(next);
         let outcome = match end {
             End::Answered => Outcome::Success,
             End::Unable => Outcome::GatewayError,
@@ -364,6 +461,14 @@ impl World {
         }
         let verdict = observe(&endpoint, &self.endpoints, outcome, self.now_ms, &EJECTION);
         self.share_holds(verdict);
+        if let (Some(policy), Some(admission)) =
+            (&self.bounds.circuit, self.requests[number].admission.take())
+        {
+            let is_well = outcome == Outcome::Success;
+            let _ = endpoint
+                .breaker
+                .ended(admission, is_well, self.now_ms, policy);
+        }
         note_outcome(&endpoint, outcome);
         if self.clock.is_due(self.now_ms, &OUTLIERS) {
             let verdicts = compare(&self.endpoints, self.now_ms, &OUTLIERS, &EJECTION);
@@ -424,30 +529,12 @@ impl World {
             fault,
         };
         if let Some(health) = self.records[endpoint].record(result, &RHYTHM) {
-            self.endpoints[endpoint].set_health(health);
+            self.endpoints[endpoint].set_health(health, self.now_ms);
         }
         let wait_ms = self.records[endpoint].wait_ms(&RHYTHM, self.draws.next());
         if self.now_ms + wait_ms < END_MS {
             self.schedule(wait_ms, Event::Probes(endpoint));
         }
-    }
-}
-
-fn trouble(draws: &mut Draws, workers: usize) -> Trouble {
-    let begins_ms = draws.below(FAULTS_END_MS / 2);
-    let fault = match draws.below(7) {
-        0 => Fault::Dead,
-        1 => Fault::BlackHole,
-        2 => Fault::HalfDead(20 + draws.below(80)),
-        3 => Fault::Slow(2 + draws.below(30)),
-        4 => Fault::Flapping(50 + draws.below(400)),
-        5 => Fault::Asymmetric(draws.below(workers as u64) as usize),
-        _ => Fault::Drained,
-    };
-    Trouble {
-        fault,
-        begins_ms,
-        ends_ms: begins_ms + 1 + draws.below(FAULTS_END_MS - begins_ms),
     }
 }
 

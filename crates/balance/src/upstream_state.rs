@@ -1,5 +1,6 @@
 //! What the endpoints of an upstream have in common, shared by all workers.
 
+use crate::breaker::Breaker;
 use crate::outlier::OutlierClock;
 
 /// Lives as long as any configuration names the upstream.
@@ -7,4 +8,6 @@ use crate::outlier::OutlierClock;
 pub struct UpstreamState {
     /// When its endpoints are compared.
     pub comparing: OutlierClock,
+    /// The circuit breaker of them all.
+    pub breaker: Breaker,
 }

@@ -6,6 +6,7 @@ mod acme;
 mod acme_dns;
 mod admin;
 mod balancing;
+mod bounds;
 mod certificates;
 mod client;
 mod discovery;

@@ -3,6 +3,7 @@
 mod grpc;
 
 use crate::exchange::Exchange;
+use crate::guard;
 use crate::secure;
 use foregate_message::{
     Blame, BodyLength, Chunk, Client, FieldId, Fields, Method, Reason, RequestHead, ResponseHead,
@@ -88,6 +89,9 @@ fn page(exchange: &Exchange, request: &RequestHead, reason: Reason) -> (Response
     }
     if let Some(name) = &exchange.plan.snapshot.request_id {
         fields.append_named(name, exchange.request_id.as_bytes());
+    }
+    if let Some(seconds) = guard::retry_after(exchange, reason) {
+        fields.append_line(b"Retry-After", seconds.to_string().as_bytes());
     }
     fields.append(FieldId::CacheControl, b"no-store");
     let (code, phrase, id) = (status.code(), status.phrase(), exchange.request_id.as_str());

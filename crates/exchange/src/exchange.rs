@@ -1,5 +1,6 @@
 //! What is known of one exchange, from its first step to its log line.
 
+use crate::guard::Guarded;
 use crate::mirror::Pending;
 use crate::plan::Plan;
 use crate::session::Session;
@@ -70,6 +71,8 @@ pub(crate) struct Exchange {
     /// The endpoint that answered or failed last.
     pub(crate) endpoint: Option<Rc<Pool>>,
     pub(crate) tries: u32,
+    /// What it holds of an upstream with limits or circuits.
+    pub(crate) guarded: Option<Box<Guarded>>,
     /// The tries that failed and were followed by another.
     pub(crate) failures: Vec<(Rc<Pool>, TryFailure)>,
     pub(crate) upstream_micros: Option<u64>,
@@ -133,11 +136,18 @@ impl Exchange {
             copy: Cell::new(None),
             endpoint: None,
             tries: 0,
+            guarded: None,
             failures: Vec::new(),
             upstream_micros: None,
             status: 0,
             plan,
         }
+    }
+
+    /// How long it stood in the line before an upstream.
+    pub(crate) fn queued_micros(&self) -> u64 {
+        let guarded = self.guarded.as_ref();
+        guarded.map_or(0, |guarded| guarded.queued_micros)
     }
 
     /// Host as the client sent it; empty when it sent none.

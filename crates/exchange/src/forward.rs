@@ -4,13 +4,14 @@
 use crate::Road;
 use crate::attempt::{self, Failure, Give};
 use crate::exchange::{Exchange, TryFailure};
+use crate::guard;
 use crate::patience::Patience;
 use crate::plan::Upstream;
 use crate::repeat::Repeat;
 use crate::upload::Upload;
 use foregate_balance::{
-    Endpoint, InFlight, Need, Outcome, Pick, Spill, Tried, Verdict, compare, note_latency,
-    note_outcome, observe,
+    Endpoint, InFlight, Need, NoEndpoint, Outcome, Pick, Spill, Tried, Verdict, compare,
+    note_latency, note_outcome, observe,
 };
 use foregate_message::{Blame, BodyLength, Client, Reason, RequestHead, ResponseHead};
 use foregate_snapshot::TargetPlan;
@@ -79,13 +80,24 @@ pub(crate) async fn forward<C: Client>(
     upstream.budget.borrow_mut().pay(&upstream.retry.budget);
     let mut tried = Tried::default();
     let to = (&**upstream, target);
-    let mut index = pick(exchange, to, road, &tried).ok_or(Reason::NoEndpoint)?;
+    let mut index = match upstream.is_guarded {
+        false => pick(exchange, to, road, &tried).map_err(|_| Reason::NoEndpoint)?,
+        // In a place of its own: the future of others need not have room for it.
+        true => {
+            let entering = guard::enter(exchange, client, to, road, &mut answer.patience);
+            Box::pin(entering).await?
+        }
+    };
     loop {
         tried.insert(index);
         exchange.tries += 1;
         let pool = &upstream.pools[index];
         exchange.endpoint = Some(Rc::clone(pool));
-        answer.borrowed = Some(pool.endpoint.begin());
+        if exchange.guarded.is_some() {
+            guard::take_up(exchange, pool, answer);
+        } else {
+            answer.borrowed = Some(pool.endpoint.begin());
+        }
         pool.cells().requests.one();
         if exchange.tries > 1 {
             pool.cells().retries.one();
@@ -129,6 +141,10 @@ fn heard_after(upstream: &Upstream, pool: &Pool, status: u16, asked: Moment, at:
     if upstream.is_timed {
         time(&pool.endpoint, status, micros, at);
     }
+    if let Some(policy) = &upstream.bounds.adaptive {
+        let in_flight = pool.endpoint.in_flight();
+        pool.endpoint.adaptive.observe(micros, in_flight, policy);
+    }
     if upstream.outliers.is_some() {
         note_latency(&pool.endpoint, micros);
     }
@@ -152,6 +168,9 @@ fn elsewhere(
     if let (Some(kind), Some(pool)) = (kind, &exchange.endpoint) {
         fail(upstream, pool, kind);
     }
+    if exchange.guarded.is_some() {
+        guard::conclude(exchange, upstream, kind.and_then(blame));
+    }
     let may = match give {
         Give::Up => false,
         Give::Over => upstream.retry.connect,
@@ -160,10 +179,13 @@ fn elsewhere(
     if !may || exchange.tries >= upstream.tries_max {
         return Err(reason);
     }
-    let next = pick(exchange, to, road, tried).ok_or(reason)?;
+    let next = another(exchange, to, road, tried).ok_or(reason)?;
     match give == Give::Over || afford(upstream, exchange.endpoint.as_deref()) {
         true => Ok(next),
-        false => Err(reason),
+        false => {
+            let_go(exchange);
+            Err(reason)
+        }
     }
 }
 
@@ -183,10 +205,19 @@ fn again(
     }
     repeat.kept = answer.upload.take_kept();
     let next = (repeat.is_possible() && exchange.tries < upstream.tries_max)
-        .then(|| pick(exchange, to, road, tried))
+        .then(|| another(exchange, to, road, tried))
         .flatten()
         .filter(|_| afford(upstream, exchange.endpoint.as_deref()));
-    if let (Some(_), Some(pool)) = (next, &exchange.endpoint) {
+    if next.is_none() {
+        let_go(exchange);
+        return None;
+    }
+    if exchange.guarded.is_some() {
+        let is_unable = matches!(status, 502..=504);
+        let outcome = [Outcome::Success, Outcome::GatewayError][usize::from(is_unable)];
+        guard::conclude(exchange, upstream, Some(outcome));
+    }
+    if let Some(pool) = &exchange.endpoint {
         match status {
             502..=504 => fail(upstream, pool, EndpointFailure::Status),
             _ => pool.cells().failed(EndpointFailure::Status),
@@ -214,25 +245,47 @@ fn time(endpoint: &Endpoint, status: u16, micros: u64, at: Moment) {
     }
 }
 
+/// Another endpoint, with a place there where places are counted. Nobody waits for it in the line: then there is none.
+#[inline(never)]
+fn another(
+    exchange: &mut Exchange,
+    to: (&Upstream, &TargetPlan),
+    road: &Road,
+    tried: &Tried,
+) -> Option<usize> {
+    match to.0.is_guarded {
+        false => pick(exchange, to, road, tried).ok(),
+        true => guard::pick(exchange, to, road, tried).ok(),
+    }
+}
+
+#[cold]
+fn let_go(exchange: &mut Exchange) {
+    if let Some(guarded) = &mut exchange.guarded {
+        guarded.let_go();
+    }
+}
+
 /// The endpoint that is asked next.
-fn pick(
+#[inline]
+pub(crate) fn pick(
     exchange: &mut Exchange,
     (upstream, target): (&Upstream, &TargetPlan),
     road: &Road,
     tried: &Tried,
-) -> Option<usize> {
+) -> Result<usize, NoEndpoint> {
     let need = Need {
         subset: target.subset,
         key: exchange.key,
         session: exchange.session.and_then(|session| session.endpoint),
         ..need(road, tried)
     };
-    let pick = upstream.picker.borrow_mut().pick(&need).ok()?;
+    let pick = upstream.picker.borrow_mut().pick(&need)?;
     exchange.pick = Some(pick);
     if pick.spill != Spill::None || pick.reason.is_aside() {
         count_aside(road, &pick);
     }
-    Some(pick.index)
+    Ok(pick.index)
 }
 
 #[cold]
@@ -267,7 +320,7 @@ pub(crate) fn failure(reason: Reason) -> Option<EndpointFailure> {
 
 /// Takes note of how an answer ended. A gateway error of the backend's own counts against it, and so does an answer
 /// that broke off.
-pub(crate) fn judge(exchange: &Exchange, outcome: Result<(), Reason>) {
+pub(crate) fn judge(exchange: &mut Exchange, outcome: Result<(), Reason>) {
     let (Some(pool), plan) = (&exchange.endpoint, &exchange.plan) else {
         return;
     };
@@ -278,21 +331,38 @@ pub(crate) fn judge(exchange: &Exchange, outcome: Result<(), Reason>) {
         Err(reason) if reason.blame() != Blame::Upstream => return,
         Err(reason) => failure(reason),
     };
-    if let Some(kind) = failed {
-        return fail(upstream, pool, kind);
+    match failed {
+        Some(kind) => fail(upstream, pool, kind),
+        None => observed(upstream, pool, Outcome::Success, recent()),
     }
-    observed(upstream, pool, Outcome::Success, recent());
+    if exchange.guarded.is_some() {
+        let upstream = Rc::clone(upstream);
+        let outcome = failed.map_or(Some(Outcome::Success), blame);
+        guard::conclude(exchange, &upstream, outcome);
+    }
+}
+
+/// What a failure says of an endpoint's health.
+pub(crate) fn blame(kind: EndpointFailure) -> Option<Outcome> {
+    match kind {
+        EndpointFailure::PendingFull => None,
+        EndpointFailure::Status => Some(Outcome::GatewayError),
+        _ => Some(Outcome::Failure),
+    }
 }
 
 /// Takes note of a failure.
 #[cold]
 pub(crate) fn fail(upstream: &Upstream, pool: &Pool, kind: EndpointFailure) {
     pool.cells().failed(kind);
-    let outcome = match kind {
-        EndpointFailure::PendingFull => return,
-        EndpointFailure::Status => Outcome::GatewayError,
-        _ => Outcome::Failure,
+    let Some(outcome) = blame(kind) else {
+        return;
     };
+    if let (Some(policy), EndpointFailure::Timeout | EndpointFailure::ConnectTimeout) =
+        (&upstream.bounds.adaptive, kind)
+    {
+        pool.endpoint.adaptive.overloaded(policy);
+    }
     observed(upstream, pool, outcome, now());
 }
 

@@ -22,6 +22,7 @@ mod describe;
 mod download;
 mod exchange;
 mod forward;
+mod guard;
 mod kept;
 mod mirror;
 mod passage;
@@ -141,6 +142,9 @@ impl Road {
             Ok(reason) => reason,
             Err(reason) => apology::send(&mut exchange, client, head, reason).await,
         };
+        if exchange.guarded.is_some() {
+            guard::end(&mut exchange, outcome);
+        }
         settle::settle(self, &exchange, client, head, outcome);
     }
 }

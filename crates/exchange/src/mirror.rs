@@ -210,6 +210,7 @@ impl Exchange {
             copy: Cell::new(None),
             endpoint: None,
             tries: 0,
+            guarded: None,
             failures: Vec::new(),
             upstream_micros: None,
             status: 0,

@@ -2,6 +2,7 @@
 
 use crate::attempt::{self, Failure};
 use crate::forward;
+use crate::guard::{self, Held};
 use crate::patience::{Patience, TimeLimits};
 use crate::plan::{Plan, Upstream};
 use crate::relay;
@@ -83,7 +84,8 @@ impl Journey {
         let upstream = &plan.upstreams[number];
         let limits = time_limits(&plan, &plan.snapshot.upstreams[number]);
         let mut patience = Patience::new(limits, self.at, &road.cut);
-        let (mut call, borrowed) = self.connect(road, client, upstream, &mut patience).await?;
+        let (mut call, borrowed, held) =
+            self.connect(road, client, upstream, &mut patience).await?;
         client.allow_pipes(call.takes_pipes());
         call.allow_pipes(client.takes_pipes());
         let mut upload = Upload::default();
@@ -92,6 +94,7 @@ impl Journey {
         let outcome =
             relay::move_both_ways(client, &mut call, &mut upload, &mut patience, true).await;
         drop(borrowed);
+        drop(held);
         outcome
     }
 
@@ -102,7 +105,7 @@ impl Journey {
         client: &mut C,
         upstream: &Upstream,
         patience: &mut Patience,
-    ) -> Result<(Call, InFlight), Reason> {
+    ) -> Result<(Call, InFlight, Option<Held>), Reason> {
         let mut tried = Tried::default();
         let mut last = Reason::NoEndpoint;
         while self.tries < upstream.tries_max {
@@ -111,14 +114,27 @@ impl Journey {
                 key: upstream.is_keyed.then(|| client_key(self.client)),
                 ..forward::need(road, &tried)
             };
-            let Ok(Pick { index, .. }) = upstream.picker.borrow_mut().pick(&need) else {
-                break;
+            let picked = upstream.picker.borrow_mut().pick(&need);
+            let index = match picked {
+                Ok(Pick { index, .. }) => index,
+                Err(none) if self.tries == 0 => return Err(guard::reason(none)),
+                Err(_) => break,
             };
             tried.insert(index);
             self.tries += 1;
             let pool = &upstream.pools[index];
             self.endpoint = Some(Rc::clone(pool));
-            let borrowed = pool.endpoint.begin();
+            let (borrowed, mut held) = match upstream.is_guarded {
+                false => (pool.endpoint.begin(), None),
+                // A connection does not stand in the line.
+                true => match guard::hold(upstream, index) {
+                    Some((borrowed, held)) => (borrowed, Some(held)),
+                    None => {
+                        last = Reason::QueueFull;
+                        continue;
+                    }
+                },
+            };
             pool.cells().requests.one();
             if self.tries > 1 {
                 pool.cells().retries.one();
@@ -131,12 +147,18 @@ impl Journey {
             match connected {
                 Ok(connection) => {
                     forward::observed(upstream, pool, Outcome::Success, recent());
+                    if let Some(held) = &mut held {
+                        held.conclude(upstream, &pool.endpoint, Outcome::Success);
+                    }
                     let call = Call::tunnel(connection, &upstream.call_limits);
-                    return Ok((call, borrowed));
+                    return Ok((call, borrowed, held));
                 }
                 Err(Failure { reason, give, kind }) => {
                     if let Some(kind) = kind {
                         forward::fail(upstream, pool, kind);
+                        if let (Some(held), Some(outcome)) = (&mut held, forward::blame(kind)) {
+                            held.conclude(upstream, &pool.endpoint, outcome);
+                        }
                     }
                     last = reason;
                     if give == attempt::Give::Up {

@@ -14,6 +14,7 @@ use std::time::Duration;
 enum Wait {
     Connection,
     Free,
+    Line,
     FirstByte,
     NextByte,
     Tunnel,
@@ -88,6 +89,12 @@ impl Patience {
         self.set(Some(self.limits.connect), now());
     }
 
+    /// A place at an endpoint is waited for.
+    pub(crate) fn stand_in_line(&mut self, span: Duration) {
+        self.wait = Wait::Line;
+        self.set(Some(span), now());
+    }
+
     /// The request is being sent, at `at`, and its answer waited for.
     pub(crate) fn answer(&mut self, at: Moment) {
         self.wait = Wait::FirstByte;
@@ -116,7 +123,7 @@ impl Patience {
 
     fn span(&self) -> Option<Duration> {
         match self.wait {
-            Wait::Connection | Wait::Free => Some(self.limits.connect),
+            Wait::Connection | Wait::Free | Wait::Line => Some(self.limits.connect),
             Wait::FirstByte => self.limits.first_byte,
             Wait::NextByte => self.limits.between_bytes,
             Wait::Tunnel => self.limits.tunnel_idle,
@@ -147,6 +154,7 @@ impl Patience {
         self.poll_expired(cx).map(|()| match self.wait {
             _ if self.cut.get() => Reason::Draining,
             _ if now() >= self.end => Reason::RequestTimeout,
+            Wait::Line => Reason::QueueTimeout,
             Wait::Free => Reason::PendingTimeout,
             _ => Reason::ConnectTimeout,
         })

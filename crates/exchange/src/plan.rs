@@ -5,19 +5,20 @@ use crate::patience::TimeLimits;
 use crate::secure::SecurePart;
 use crate::session::Seal;
 use foregate_balance::{
-    EjectionPolicy, Endpoint, OutlierPolicy, Picker, RetryBudget, Roster, UpstreamState,
+    Bounds, BreakerPolicy, EjectionPolicy, Endpoint, OutlierPolicy, Picker, RetryBudget, Roster,
+    UpstreamState,
 };
 use foregate_message::path::Normal;
 use foregate_message::{Peer, RequestHead, Scheme, Target, host_without_port};
 use foregate_policy::Facts;
 use foregate_snapshot::{
-    Action, Protocol as WantedProtocol, ProxyPlan, RetryPlan, RoutePlan, Snapshot, TargetPlan,
-    UpstreamPlan,
+    Action, Protocol as WantedProtocol, ProxyPlan, QueuePlan, RetryPlan, RoutePlan, Snapshot,
+    TargetPlan, UpstreamPlan,
 };
 use foregate_telemetry::clock::{Moment, recent};
 use foregate_telemetry::metrics::{EndpointId, RouteId, Shard};
 use foregate_upstream::{
-    BodyLimits, CallLimits, Connector, HeadLimits, Http2Limits, Pool, PoolLimits, Protocol,
+    BodyLimits, CallLimits, Connector, HeadLimits, Http2Limits, Line, Pool, PoolLimits, Protocol,
 };
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -54,6 +55,8 @@ pub struct UpstreamPart {
     pub connector: Option<Arc<Connector>>,
     /// What its endpoints have in common; survives changes.
     pub state: Arc<UpstreamState>,
+    /// Where requests wait while all of them are full; survives changes.
+    pub line: Arc<Line>,
 }
 
 /// An endpoint with the state that survives changes.
@@ -96,6 +99,14 @@ pub(crate) struct Upstream {
     pub(crate) retry: RetryPlan,
     pub(crate) budget: RefCell<RetryBudget>,
     pub(crate) state: Arc<UpstreamState>,
+    /// Whether there are limits or circuits.
+    pub(crate) is_guarded: bool,
+    pub(crate) bounds: Bounds,
+    /// Where requests wait, if anything limits how many an endpoint has.
+    pub(crate) queue: Option<QueuePlan>,
+    pub(crate) line: Arc<Line>,
+    /// When nothing is sent to any endpoint for a while.
+    pub(crate) circuit: Option<BreakerPolicy>,
     pub(crate) call_limits: CallLimits,
     pub(crate) tries_max: u32,
     pub(crate) grpc_web: bool,
@@ -177,6 +188,10 @@ impl Plan {
     pub fn sweep(&self, at: Moment) {
         for pool in self.upstreams.iter().flat_map(|one| one.pools.iter()) {
             pool.sweep(at);
+        }
+        // Places come without anybody giving them back, too: endpoints recover, and limits grow.
+        for upstream in &self.upstreams {
+            upstream.line.call();
         }
     }
 
@@ -272,6 +287,11 @@ fn upstream(
         outliers: plan.outliers,
         retry: plan.retry.clone(),
         state: Arc::clone(&part.state),
+        is_guarded: plan.balancing.bounds.is_guarded() || plan.circuit.is_some(),
+        bounds: plan.balancing.bounds,
+        queue: plan.balancing.bounds.is_counted().then_some(plan.queue),
+        line: Arc::clone(&part.line),
+        circuit: plan.circuit,
         budget: RefCell::new(RetryBudget::new(&plan.retry.budget, recent().millis())),
         call_limits: call_limits(snapshot, plan),
         tries_max: plan.tries_max,

@@ -283,6 +283,12 @@ reasons! {
     Overloaded "overloaded" 503 Gateway,
     /// The gateway serves as many requests at once as it may.
     RequestsFull "requests-full" 503 Gateway,
+    /// Every endpoint works on as many requests as it may, and as many as may be wait already.
+    QueueFull "queue-full" 503 Gateway,
+    /// Every endpoint worked on as many requests as it may for longer than a request may wait.
+    QueueTimeout "queue-timeout" 503 Gateway,
+    /// Too much of what was sent came to nothing: for a while nothing is sent.
+    CircuitOpen "circuit-open" 503 Upstream,
     /// Too many requests wait for a connection to the upstream.
     PendingFull "pending-full" 503 Gateway,
     /// A wait for a free connection to the upstream took too long.

@@ -16,6 +16,7 @@ use crate::secure::Secured;
 use foregate_balance::{AdminState, Endpoint, hash};
 use foregate_exchange::{EndpointPart, PlanParts, Seal, UpstreamPart};
 use foregate_snapshot::{ModePlan, Snapshot, StickyPlan, UpstreamPlan};
+use foregate_telemetry::clock::now;
 use foregate_telemetry::metrics::Registry;
 use foregate_tls::Connector;
 use std::collections::{BTreeMap, HashMap};
@@ -200,8 +201,17 @@ fn regroup(
             known.insert(member.key(), part);
         }
     }
+    // Those who come together have the same share from the start; who joins others begins slowly.
+    let joins = !known.is_empty();
     let endpoints: Box<[EndpointPart]> = (members.iter())
-        .map(|member| part(plan, member, known.remove(&member.key()), registry))
+        .map(|member| {
+            let known = known.remove(&member.key());
+            let part = part(plan, member, known, registry);
+            if joins && known.is_none() {
+                part.endpoint.begin_slowly(now().millis());
+            }
+            part
+        })
         .collect();
     let removed = known
         .into_values()
@@ -218,6 +228,10 @@ fn regroup(
         state: old
             .as_ref()
             .map(|old| Arc::clone(&old.part.state))
+            .unwrap_or_default(),
+        line: old
+            .as_ref()
+            .map(|old| Arc::clone(&old.part.line))
             .unwrap_or_default(),
     };
     let group = Group {
@@ -305,6 +319,9 @@ fn part(
     endpoint.set_weight(weight);
     if endpoint.admin() != member.admin {
         endpoint.set_admin(member.admin);
+        if known.is_some() && member.admin == AdminState::Enabled {
+            endpoint.begin_slowly(now().millis());
+        }
     }
     EndpointPart {
         endpoint,

@@ -12,7 +12,7 @@ use foregate_admin::{
     ConfigView, DiscoveryView, EndpointState, EndpointView, RouteView, TargetView, UpstreamView,
     ValueView, VersionDetail, VersionView,
 };
-use foregate_balance::{AdminState, Health};
+use foregate_balance::{AdminState, Health, is_panic};
 use foregate_snapshot::{Action, RouteNote, Snapshot, TargetNote, TargetPlan};
 use foregate_telemetry::clock::{self, UnixTime, now};
 use foregate_telemetry::metrics::Registry;
@@ -240,6 +240,7 @@ impl foregate_admin::View for Facts {
             "routes_total": present.snapshot.routes.len(),
             "routes": routes,
             "endpoints": endpoints,
+            "upstreams": upstream_states(&self.fleet, now_ms),
         })
     }
 }
@@ -278,8 +279,25 @@ fn route_view(note: RouteNote) -> RouteView {
     }
 }
 
+/// What is to be known of whole upstreams at a glance.
+fn upstream_states(fleet: &Fleet, now_ms: u64) -> Vec<Value> {
+    let state = |(name, group): (&Arc<str>, &Group)| {
+        let states = group.endpoints().map(|(_, endpoint)| endpoint);
+        let threshold = group.plan().balancing.panic_threshold_percent;
+        let circuit = group.plan().circuit;
+        json!({
+            "upstream": &**name,
+            "panic": is_panic(states, now_ms, threshold),
+            "circuit": circuit.map(|_| group.part.state.breaker.state(now_ms).name()),
+            "queued": group.part.line.length(),
+        })
+    };
+    fleet.groups().iter().map(state).collect()
+}
+
 fn upstream_view(group: &Group, known: &Known) -> UpstreamView {
     let now_ms = now().millis();
+    let bounds = group.plan().balancing.bounds;
     let endpoints = group.endpoints().map(|(member, endpoint)| {
         let state = endpoint.state(now_ms);
         let ejected = state.ejected_until_ms;
@@ -300,6 +318,9 @@ fn upstream_view(group: &Group, known: &Known) -> UpstreamView {
             in_flight: state.in_flight,
             consecutive_failures: state.consecutive_failures,
             ejected_for_ms: ejected.map(|until| until.saturating_sub(now_ms)),
+            circuit: (bounds.circuit).map(|_| endpoint.breaker.state(now_ms).name().to_owned()),
+            requests_max: bounds.most(endpoint),
+            slow_start_percent: bounds.slow_start_percent(endpoint, now_ms),
             health: state.health.name().to_owned(),
             probe: known.view(endpoint, now_ms),
         }
@@ -308,6 +329,14 @@ fn upstream_view(group: &Group, known: &Known) -> UpstreamView {
         name: group.plan().name.to_string(),
         balance: group.plan().balancing.algorithm.name().to_owned(),
         endpoints: endpoints.collect(),
+        panic: is_panic(
+            group.endpoints().map(|(_, endpoint)| endpoint),
+            now_ms,
+            group.plan().balancing.panic_threshold_percent,
+        ),
+        circuit: (group.plan().circuit)
+            .map(|_| group.part.state.breaker.state(now_ms).name().to_owned()),
+        queued: group.part.line.length(),
         discovery: None,
     }
 }

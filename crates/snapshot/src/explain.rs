@@ -501,23 +501,9 @@ impl Road<'_> {
             request_rules: proxy.request_rules.describe(facts),
             upstream: upstream.name.to_string(),
             algorithm: upstream.balancing.algorithm.name(),
-            candidates: notes
-                .iter()
-                .map(|note| CandidateNote {
-                    endpoint: upstream.endpoints[note.index].authority.to_string(),
-                    weight: note.weight,
-                    standing: note.standing.name(),
-                    in_flight: note.in_flight,
-                    latency_micros: note.latency_micros,
-                    backup: note.backup,
-                    zone: upstream.endpoints[note.index]
-                        .attributes
-                        .zone
-                        .as_deref()
-                        .map(Into::into),
-                    picked: note.picked,
-                })
-                .collect(),
+            candidates: self.candidates(upstream, &notes),
+            retry: balancing::retry(upstream, destination),
+            queue: balancing::queue(upstream),
             split,
             hash_by: by.map(RequestKey::describe),
             mirror: balancing::mirror(self.snapshot, proxy),

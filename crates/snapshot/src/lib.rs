@@ -38,9 +38,9 @@ pub use plan::{
     AccessLogPlan, AcmePlan, Action, AdminSocketPlan, CertificateFiles, CertificatePlan,
     ClientCertificatePlan, ClientPlan, DiscoveryPlan, DnsPlan, DnsProviderPlan, EndpointPlan,
     HistoryPlan, HstsPlan, Http2Plan, HttpsRedirect, ListenerPlan, LogTarget, MirrorPlan, ModePlan,
-    OnDemandPlan, ProtocolPlan, ProxyPlan, RetryPlan, RoutePlan, SecretText, SitePlan, SiteTlsPlan,
-    Snapshot, SniRoutes, SourcePlan, SplitPlan, StickyPlan, TargetPlan, TimeoutPlan, TlsPlan,
-    UpstreamPlan, UpstreamTlsPlan,
+    OnDemandPlan, ProtocolPlan, ProxyPlan, QueuePlan, RetryPlan, RoutePlan, SecretText, SitePlan,
+    SiteTlsPlan, Snapshot, SniRoutes, SourcePlan, SplitPlan, StickyPlan, TargetPlan, TimeoutPlan,
+    TlsPlan, UpstreamPlan, UpstreamTlsPlan,
 };
 
 /// The levels of the process' own log, as [`Snapshot::log_level`] has them.

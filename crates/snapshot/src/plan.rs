@@ -10,7 +10,8 @@ pub use tls::{
 
 use crate::overload::OverloadPlan;
 use foregate_balance::{
-    Attributes, Balancing, BudgetPolicy, EjectionPolicy, OutlierPolicy, ProbePlan, Statuses,
+    Attributes, Balancing, BreakerPolicy, BudgetPolicy, EjectionPolicy, OutlierPolicy, ProbePlan,
+    Statuses,
 };
 use foregate_config::settings::{Consul, CookieSecure, DnsLookup, Docker, LogLevel, ServerAddress};
 use foregate_message::FieldName;
@@ -331,6 +332,10 @@ pub struct UpstreamPlan {
     pub hash_by: Option<RequestKey>,
     /// Sessions that stay with their endpoint, if they do.
     pub sticky: Option<StickyPlan>,
+    /// Where requests wait while all endpoints are full.
+    pub queue: QueuePlan,
+    /// When nothing is sent to any of them for a while, if ever.
+    pub circuit: Option<BreakerPolicy>,
     /// When one is left out.
     pub ejection: EjectionPolicy,
     /// When one is left out for what it is beside its peers, if ever.
@@ -365,6 +370,15 @@ pub struct UpstreamPlan {
     pub protocol: ProtocolPlan,
     /// Whether gRPC-Web is translated to gRPC and back.
     pub grpc_web: bool,
+}
+
+/// Where requests wait while all endpoints are full.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct QueuePlan {
+    /// Requests that may wait.
+    pub length_max: usize,
+    /// How long one may.
+    pub time_max: Duration,
 }
 
 /// Sessions that stay with their endpoint by a cookie.

@@ -214,6 +214,9 @@ fn fmt_balancing(proxy: &ProxyNote, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     for candidate in &proxy.candidates {
         line(f, "", &candidate_line(candidate, proxy))?;
     }
+    if let Some(queue) = &proxy.queue {
+        line(f, "queue", queue)?;
+    }
     if let Some(mirror) = &proxy.mirror {
         let said = format!(
             "{} % of the requests, bodies up to {} bytes, to {}",
@@ -229,6 +232,15 @@ fn candidate_line(candidate: &CandidateNote, proxy: &ProxyNote) -> String {
         "{}  weight {}  {}  {} in flight",
         candidate.endpoint, candidate.weight, candidate.standing, candidate.in_flight
     );
+    if let Some(most) = candidate.requests_max {
+        said += &format!(" of {most}");
+    }
+    if let Some(ms) = candidate.for_ms {
+        said += &format!("  for {ms} ms more");
+    }
+    if let Some(percent) = candidate.slow_start_percent {
+        said += &format!("  slow start {percent} %");
+    }
     if let Some(micros) = candidate.latency_micros {
         said += &format!("  {} ms", micros as f64 / 1000.0);
     }
@@ -271,5 +283,6 @@ fn fmt_proxy(proxy: &ProxyNote, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         time(proxy.between_bytes_timeout_ms),
         time(proxy.request_timeout_ms)
     );
-    line(f, "timeouts", &said)
+    line(f, "timeouts", &said)?;
+    line(f, "retries", &proxy.retry)
 }

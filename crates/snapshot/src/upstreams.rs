@@ -2,15 +2,17 @@
 
 use crate::compile::size;
 use crate::plan::{
-    DiscoveryPlan, EndpointPlan, RetryPlan, SourcePlan, StickyPlan, TimeoutPlan, UpstreamPlan,
+    DiscoveryPlan, EndpointPlan, QueuePlan, RetryPlan, SourcePlan, StickyPlan, TimeoutPlan,
+    UpstreamPlan,
 };
 use crate::{probes, targets, tls};
 use foregate_balance::{
-    Algorithm, Attributes, Balancing, BudgetPolicy, EjectionPolicy, OutlierPolicy, Statuses, Subset,
+    AdaptivePolicy, Algorithm, Attributes, Balancing, Bounds, BreakerPolicy, BudgetPolicy,
+    EjectionPolicy, OutlierPolicy, Statuses, Subset,
 };
 use foregate_config::settings::{
-    Balance, Discovery, DiscoverySource, Ejection, HashBy, ProxyProtocolVersion, Retry, SameSite,
-    Server, ServerAddress, ServerHost, Sticky, Timeouts, Upstream,
+    Balance, Circuit, Discovery, DiscoverySource, Ejection, HashBy, ProxyProtocolVersion, Retry,
+    SameSite, Server, ServerAddress, ServerHost, Sticky, Timeouts, Upstream,
 };
 use foregate_config::{Diagnostic, Settings};
 use foregate_message::FieldName;
@@ -50,6 +52,11 @@ fn upstream(
         sticky: upstream.sticky.as_ref().map(sticky),
         hash_by: upstream.hash_by.as_ref().map(request_key),
         discovery: upstream.discovery.as_ref().map(discovery),
+        queue: QueuePlan {
+            length_max: size(upstream.bounds.queue.length_max),
+            time_max: upstream.bounds.queue.time_max,
+        },
+        circuit: upstream.bounds.upstream_circuit.as_ref().map(circuit),
         ejection: ejection(&upstream.ejection),
         outliers: outliers(&upstream.ejection),
         probe: probes::compile(upstream, diagnostics),
@@ -85,6 +92,28 @@ fn balancing(upstream: &Upstream, zone: Option<&str>, subsets: Vec<Subset>) -> B
         zone_fit_min_percent: u32::from(upstream.fit_min.zone_percent),
         primary_fit_min_percent: u32::from(upstream.fit_min.primary_percent),
         subsets: subsets.into(),
+        panic_threshold_percent: u32::from(upstream.bounds.panic_threshold_percent),
+        bounds: Bounds {
+            slow_start_ms: upstream.bounds.slow_start.map_or(0, millis),
+            requests_max: upstream.bounds.requests_max,
+            adaptive: upstream.bounds.adaptive.map(|one| AdaptivePolicy {
+                initial: one.initial,
+                min: one.min,
+                max: one.max,
+                tolerance_percent: one.tolerance_percent,
+            }),
+            circuit: upstream.bounds.circuit.as_ref().map(circuit),
+        },
+    }
+}
+
+fn circuit(circuit: &Circuit) -> BreakerPolicy {
+    BreakerPolicy {
+        failures_percent: u32::from(circuit.failures_percent),
+        window_ms: millis(circuit.window),
+        requests_min: circuit.requests_min,
+        open_ms: millis(circuit.open),
+        trials: circuit.trials,
     }
 }
 

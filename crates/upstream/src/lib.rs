@@ -8,6 +8,7 @@ mod call;
 mod connect;
 mod discovery;
 mod http2;
+mod line;
 mod pool;
 mod probe;
 mod resolve;
@@ -23,6 +24,7 @@ pub use discovery::{
     ConsulQuestion, Discoverer, DiscoveryRequest, DiscoveryStatus, DnsQuestion, DockerQuestion,
     FoundEndpoint, Seeking, Source, read_anything as read_anything_discovered,
 };
+pub use line::{Line, Place, Waiting};
 pub use pool::{Checkout, Connection, Pool, PoolLimits, Protocol, Ticket, Use};
 pub use probe::{PROBES_MAX, ProbeTarget, Prober, Watched};
 pub use resolve::resolve;

@@ -196,7 +196,9 @@ fn take_up(
     for gone in old.into_values() {
         gone.task.abort();
         // Nobody would ever find it well again.
-        gone.target.endpoint.set_health(Health::Unknown);
+        gone.target
+            .endpoint
+            .set_health(Health::Unknown, now().millis());
     }
     running
 }
@@ -229,7 +231,7 @@ async fn watch(
             (changed, record.wait_ms(&rhythm, random()))
         };
         if let Some(health) = changed {
-            target.endpoint.set_health(health);
+            target.endpoint.set_health(health, end.millis());
             tell(&target, health, &result);
         }
         let at_ms = end.millis();

@@ -138,6 +138,12 @@ fn configuration(heading: &str, section: Value) -> Value {
         "[upstreams.<name>.ejection]" => app["ejection"] = section,
         "[upstreams.<name>.probe]" => app["probe"] = section,
         "[upstreams.<name>.retry]" => app["retry"] = section,
+        "[upstreams.<name>.queue]" => {
+            app["requests_max"] = json!(10);
+            app["queue"] = section;
+        }
+        "[upstreams.<name>.adaptive_concurrency]" => app["adaptive_concurrency"] = section,
+        "[upstreams.<name>.circuit]" => app["circuit"] = section,
         "body = { ... }" => {
             app["probe"] = json!({ "body": merged(json!({ "regex": "ok" }), section) })
         }
@@ -298,6 +304,16 @@ fn in_place(heading: &str, key: &str, value: Value) -> Option<Value> {
             _ => json!({ key: value }),
         },
         ("[tls]", "default_certificate") => return None,
+        ("[upstreams.<name>]", "queue") => json!({ key: value, "requests_max": 10 }),
+        ("[upstreams.<name>.adaptive_concurrency]", "initial") => {
+            json!({ key: value, "min": 1, "max": 1_000_000 })
+        }
+        ("[upstreams.<name>.adaptive_concurrency]", "min") => {
+            json!({ key: value, "initial": value, "max": 1_000_000 })
+        }
+        ("[upstreams.<name>.adaptive_concurrency]", "max") => {
+            json!({ key: value, "initial": 1, "min": 1 })
+        }
         ("[certificates.<name>]", "folder") => json!({ key: value }),
         ("[certificates.<name>]", _) => {
             let whole = json!({ "certificate": "a.pem", "key": "a.key" });

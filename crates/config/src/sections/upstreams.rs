@@ -2,7 +2,7 @@
 
 use super::files::Directories;
 use super::{
-    balancing, discovery, ejection, probe, proxying, retry, servers, sticky, upstream_tls,
+    balancing, bounds, discovery, ejection, probe, proxying, retry, servers, sticky, upstream_tls,
 };
 use crate::diagnostic::{Code, Diagnostic, Report};
 use crate::fields::Fields;
@@ -41,6 +41,13 @@ pub(super) static SECTION: Section = Section {
         balancing::HASH_LOAD_MAX,
         balancing::PRIMARY_FIT_MIN,
         balancing::ZONE_FIT_MIN,
+        bounds::SLOW_START,
+        bounds::PANIC_THRESHOLD,
+        bounds::REQUESTS_MAX,
+        bounds::QUEUE,
+        bounds::ADAPTIVE,
+        bounds::CIRCUIT,
+        bounds::UPSTREAM_CIRCUIT,
         key(
             "sticky",
             Kind::Table(&sticky::SECTION),
@@ -200,6 +207,7 @@ pub(crate) fn read_one(
         hash_load_max_percent,
         fit_min: balancing::fit_min(&fields, &servers, report),
         servers,
+        bounds: bounds::read(&fields, report),
         sticky: fields
             .entry("sticky")
             .and_then(|entry| sticky::read(entry, report)),

@@ -71,6 +71,8 @@ pub enum LogField {
     Tries,
     /// `{retries}`: which backends failed before, and why.
     Retries,
+    /// `{queued_ms}`: how long the request waited for a place at a backend, milliseconds.
+    QueuedMs,
     /// `{pick}`: why this backend was chosen.
     Pick,
     /// `{session}`: what became of the request's session.
@@ -112,6 +114,7 @@ impl Placeholder for LogField {
         ("endpoint", Self::Endpoint),
         ("tries", Self::Tries),
         ("retries", Self::Retries),
+        ("queued_ms", Self::QueuedMs),
         ("pick", Self::Pick),
         ("session", Self::Session),
         ("reason", Self::Reason),

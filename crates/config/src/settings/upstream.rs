@@ -1,8 +1,8 @@
 //! `[upstreams.<name>]`: the backends.
 
 use super::{
-    Balance, Discovery, FitMin, HashBy, HostHeader, Probe, Protocol, Retry, Sticky, Timeouts,
-    UpstreamTls,
+    Balance, Bounds, Discovery, FitMin, HashBy, HostHeader, Probe, Protocol, Retry, Sticky,
+    Timeouts, UpstreamTls,
 };
 use crate::Origin;
 use std::fmt;
@@ -29,6 +29,8 @@ pub struct Upstream {
     pub hash_load_max_percent: Option<u32>,
     /// How much of the preferred backends must be fit for them to take all requests.
     pub fit_min: FitMin,
+    /// What bounds the load of its backends.
+    pub bounds: Bounds,
     /// Sessions that stay with their backend, if they do.
     pub sticky: Option<Sticky>,
     /// The `Host` that backends see, where a route says nothing; already merged into every [`Proxy`](super::Proxy).

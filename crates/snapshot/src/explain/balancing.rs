@@ -2,7 +2,7 @@
 
 use super::Road;
 use crate::plan::{EndpointPlan, ProxyPlan, Snapshot, TargetPlan, UpstreamPlan};
-use foregate_balance::{Endpoint, Member, hash, split};
+use foregate_balance::{CandidateNote as Seen, Endpoint, Member, hash, split};
 use foregate_policy::request_key::{Keyed, RequestKey};
 use serde::Serialize;
 use std::sync::Arc;
@@ -40,6 +40,10 @@ pub struct ProxyNote {
     pub candidates: Vec<CandidateNote>,
     /// Why nothing can be chosen.
     pub no_endpoint: Option<&'static str>,
+    /// When it is tried on another.
+    pub retry: String,
+    /// Where it waits while all are full, if they can be.
+    pub queue: Option<String>,
     /// Until a connection stands.
     pub connect_timeout_ms: u64,
     /// Until the answer begins.
@@ -59,6 +63,12 @@ pub struct CandidateNote {
     pub weight: u32,
     /// Whether it can be chosen, by the stable name of its standing.
     pub standing: &'static str,
+    /// For how long it is still left out, or its circuit open.
+    pub for_ms: Option<u64>,
+    /// Requests that it may have at once, if that is limited.
+    pub requests_max: Option<u32>,
+    /// The percent of its share that it takes, while that is less than all.
+    pub slow_start_percent: Option<u32>,
     /// Requests it works on.
     pub in_flight: u32,
     /// How long it is expected to take, where that is measured.
@@ -140,6 +150,28 @@ impl Road<'_> {
         upstream.endpoints.iter().map(member).collect()
     }
 
+    /// What was seen of an upstream's endpoints.
+    pub(super) fn candidates(&self, upstream: &UpstreamPlan, notes: &[Seen]) -> Vec<CandidateNote> {
+        let note = |seen: &Seen| {
+            let plan = &upstream.endpoints[seen.index];
+            let until = seen.standing.until_ms();
+            CandidateNote {
+                endpoint: plan.authority.to_string(),
+                weight: seen.weight,
+                standing: seen.standing.name(),
+                for_ms: until.map(|until| until.saturating_sub(self.inquiry.now_ms)),
+                requests_max: seen.requests_max,
+                slow_start_percent: seen.slow_start_percent,
+                in_flight: seen.in_flight,
+                latency_micros: seen.latency_micros,
+                backup: seen.backup,
+                zone: plan.attributes.zone.as_deref().map(Into::into),
+                picked: seen.picked,
+            }
+        };
+        notes.iter().map(note).collect()
+    }
+
     /// The hash of what the request is placed by.
     pub(super) fn key(&self, path: &[u8], by: &RequestKey) -> Option<u64> {
         let keyed = Keyed {
@@ -150,6 +182,46 @@ impl Road<'_> {
         };
         by.of(&keyed, hash)
     }
+}
+
+/// When a request is tried on another endpoint, for people.
+pub(super) fn retry(upstream: &UpstreamPlan, target: &TargetPlan) -> String {
+    let retry = &upstream.retry;
+    let causes = [
+        (retry.connect, "connect"),
+        (retry.refused, "refused"),
+        (retry.reset, "reset"),
+        (retry.timeout, "timeout"),
+        (!retry.statuses.is_empty(), "statuses"),
+    ];
+    let on: Vec<&str> = (causes.iter())
+        .filter(|(is_on, _)| *is_on)
+        .map(|(_, name)| *name)
+        .collect();
+    let on = match on.is_empty() {
+        true => "nothing".to_owned(),
+        false => on.join(", "),
+    };
+    let which = match target.idempotent {
+        true => "any request",
+        false => "idempotent requests",
+    };
+    format!(
+        "{} tries, on {on}; {which} once a backend was reached, bodies up to {} bytes, budget {} % and {} a second",
+        upstream.tries_max,
+        retry.body_bytes_max,
+        retry.budget.share_percent,
+        retry.budget.per_second
+    )
+}
+
+/// Where a request waits while all endpoints are full, for people.
+pub(super) fn queue(upstream: &UpstreamPlan) -> Option<String> {
+    let queue = &upstream.queue;
+    (upstream.balancing.bounds.is_counted()).then(|| {
+        let ms = queue.time_max.as_millis();
+        format!("{} requests, {ms} ms, while all are full", queue.length_max)
+    })
 }
 
 /// The labels that an endpoint must have.

@@ -28,6 +28,7 @@ enum Field {
     Endpoint,
     Tries,
     Retries,
+    QueuedMs,
     Pick,
     Session,
     Reason,
@@ -40,7 +41,7 @@ enum Field {
     TimeCommon,
 }
 
-const FIELDS: [Field; 27] = [
+const FIELDS: [Field; 28] = [
     Field::Client,
     Field::Method,
     Field::Path,
@@ -58,6 +59,7 @@ const FIELDS: [Field; 27] = [
     Field::Endpoint,
     Field::Tries,
     Field::Retries,
+    Field::QueuedMs,
     Field::Pick,
     Field::Session,
     Field::Reason,
@@ -71,7 +73,7 @@ const FIELDS: [Field; 27] = [
 ];
 
 /// The names that a template may have between braces, in the order of the documentation.
-pub const PLACEHOLDERS: [&str; 27] = [
+pub const PLACEHOLDERS: [&str; 28] = [
     "client",
     "method",
     "path",
@@ -89,6 +91,7 @@ pub const PLACEHOLDERS: [&str; 27] = [
     "endpoint",
     "tries",
     "retries",
+    "queued_ms",
     "pick",
     "session",
     "reason",
@@ -346,6 +349,7 @@ fn write_field(
         Field::Endpoint => text(out, style, record.endpoint.as_bytes()),
         Field::Tries => decimal(out, u64::from(record.tries)),
         Field::Retries => text(out, style, record.retries.as_bytes()),
+        Field::QueuedMs => millis(out, record.queued_micros),
         Field::Pick => text(out, style, record.pick.as_bytes()),
         Field::Session => text(out, style, record.session.as_bytes()),
         Field::Reason => text(out, style, record.reason.as_bytes()),
@@ -464,6 +468,7 @@ mod tests {
             endpoint: "10.0.0.1:8080",
             tries: 2,
             retries: "10.0.0.2:8080 connect-failed",
+            queued_micros: 0,
             pick: "random",
             session: "",
             reason: "ok",
@@ -538,7 +543,7 @@ mod tests {
         check(
             &all.join("|"),
             &record(),
-            "192.0.2.45|GET|/a/b|c=d|/a/b?c=d|HTTP/1.1|200|2326|17|12.345|9.008|example.com|api|app|10.0.0.1:8080|2|10.0.0.2:8080 connect-failed|random|-|ok|\
+            "192.0.2.45|GET|/a/b|c=d|/a/b?c=d|HTTP/1.1|200|2326|17|12.345|9.008|example.com|api|app|10.0.0.1:8080|2|10.0.0.2:8080 connect-failed|0.000|random|-|ok|\
              01J-x|http://example.com/|curl/8.0|example.com|2000-10-10T13:55:36.789Z|971186136.789|\
              10/Oct/2000:13:55:36 +0000",
         );

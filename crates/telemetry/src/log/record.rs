@@ -46,6 +46,8 @@ pub struct Record<'a> {
     pub tries: u32,
     /// What failed before the last try: endpoint and reason of each.
     pub retries: &'a str,
+    /// How long it waited for a place at an endpoint, in µs.
+    pub queued_micros: u64,
     /// Why the endpoint was picked.
     pub pick: &'a str,
     /// What became of the request's session.
@@ -82,6 +84,7 @@ impl Default for Record<'_> {
             endpoint: "",
             tries: 0,
             retries: "",
+            queued_micros: 0,
             pick: "",
             session: "",
             reason: "",

@@ -1,0 +1,310 @@
+//! Guard: limits of endpoints, the line before them, and circuits. Exchanges with upstreams that have none of these
+//! never come here.
+
+use crate::Road;
+use crate::exchange::Exchange;
+use crate::forward::{self, Answer};
+use crate::patience::Patience;
+use crate::plan::Upstream;
+use foregate_balance::{
+    Admission, Breaker, BreakerChange, BreakerPolicy, Endpoint, InFlight, NoEndpoint, Outcome,
+    Tried, UpstreamState,
+};
+use foregate_message::{Blame, Client, Reason};
+use foregate_snapshot::TargetPlan;
+use foregate_telemetry::clock::{now, recent};
+use foregate_telemetry::log::process;
+use foregate_upstream::{Place, Pool, Waiting};
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+
+/// How often a place is picked that another worker has taken in between, before the request stands in the line.
+const RACES_MAX: usize = 4;
+
+/// What an exchange holds of a guarded upstream.
+#[derive(Debug, Default)]
+pub(crate) struct Guarded {
+    /// At the endpoint that is asked.
+    held: Option<Held>,
+    /// At the one that is asked next.
+    next: Option<(InFlight, Held)>,
+    /// By the circuit of the whole upstream.
+    whole: Option<Trial>,
+    /// How long it stood in the line.
+    pub(crate) queued_micros: u64,
+}
+
+/// What is held beside the count of requests in flight.
+#[derive(Debug)]
+pub(crate) struct Held {
+    trial: Option<Trial>,
+    _place: Option<Place>,
+}
+
+/// A request's passage through a circuit; nothing follows from it when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Trial {
+    of: Of,
+    admission: Admission,
+}
+
+#[derive(Debug)]
+enum Of {
+    Endpoint(Arc<Endpoint>),
+    Upstream(Arc<UpstreamState>),
+}
+
+impl Trial {
+    fn breaker(&self) -> &Breaker {
+        match &self.of {
+            Of::Endpoint(endpoint) => &endpoint.breaker,
+            Of::Upstream(state) => &state.breaker,
+        }
+    }
+
+    fn end(mut self, succeeded: bool, policy: &BreakerPolicy) -> Option<BreakerChange> {
+        let admission = std::mem::replace(&mut self.admission, Admission::Refused);
+        let now_ms = now().millis();
+        self.breaker().ended(admission, succeeded, now_ms, policy)
+    }
+}
+
+impl Drop for Trial {
+    fn drop(&mut self) {
+        self.breaker().withdrawn(self.admission);
+    }
+}
+
+/// The first endpoint of a request, with a place there.
+///
+/// # Errors
+/// There is none, or none came free in time.
+pub(crate) async fn enter<C: Client>(
+    exchange: &mut Exchange,
+    client: &mut C,
+    to: (&Upstream, &TargetPlan),
+    road: &Road,
+    patience: &mut Patience,
+) -> Result<usize, Reason> {
+    let upstream = to.0;
+    let mut guarded = Box::new(Guarded::default());
+    let now_ms = now().millis();
+    if let Some(policy) = &upstream.circuit {
+        let admission = upstream.state.breaker.admit(now_ms, policy);
+        guarded.whole = Some(Trial {
+            of: Of::Upstream(Arc::clone(&upstream.state)),
+            admission,
+        });
+        if admission == Admission::Refused {
+            exchange.guarded = Some(guarded);
+            return Err(Reason::CircuitOpen);
+        }
+    }
+    exchange.guarded = Some(guarded);
+    let Some(queue) = upstream.queue else {
+        return pick(exchange, to, road, &Tried::NONE).map_err(reason);
+    };
+    // Nobody passes those who wait.
+    if upstream.line.is_empty() {
+        match pick(exchange, to, road, &Tried::NONE) {
+            Err(NoEndpoint::Full) => {}
+            picked => return picked.map_err(reason),
+        }
+    }
+    let joined = upstream.line.join(to.1.subset, queue.length_max);
+    let mut waiting = joined.ok_or(Reason::QueueFull)?;
+    let began = now();
+    patience.stand_in_line(queue.time_max);
+    let served = wait(exchange, client, to, road, patience, &mut waiting).await;
+    let micros = now().micros_since(began);
+    waiting.leave(micros, served.is_ok());
+    if let Some(guarded) = &mut exchange.guarded {
+        guarded.queued_micros = micros;
+    }
+    served
+}
+
+async fn wait<C: Client>(
+    exchange: &mut Exchange,
+    client: &mut C,
+    to: (&Upstream, &TargetPlan),
+    road: &Road,
+    patience: &mut Patience,
+    waiting: &mut Waiting,
+) -> Result<usize, Reason> {
+    let mut may_try = waiting.is_first();
+    loop {
+        if may_try {
+            match pick(exchange, to, road, &Tried::NONE) {
+                Err(NoEndpoint::Full) => waiting.pass_on(),
+                picked => return picked.map_err(reason),
+            }
+        }
+        poll_fn(|cx| {
+            if waiting.poll_called(cx).is_ready() {
+                return Poll::Ready(Ok(()));
+            }
+            if let Poll::Ready(reason) = client.poll_gone(cx) {
+                return Poll::Ready(Err(reason));
+            }
+            patience.poll_connection(cx).map(Err)
+        })
+        .await?;
+        may_try = true;
+    }
+}
+
+/// What a request without an endpoint ends with.
+pub(crate) fn reason(none: NoEndpoint) -> Reason {
+    match none {
+        NoEndpoint::Full => Reason::QueueFull,
+        NoEndpoint::CircuitOpen => Reason::CircuitOpen,
+        _ => Reason::NoEndpoint,
+    }
+}
+
+/// An endpoint with a place, which is the exchange's from now on.
+#[inline(never)]
+pub(crate) fn pick(
+    exchange: &mut Exchange,
+    to: (&Upstream, &TargetPlan),
+    road: &Road,
+    tried: &Tried,
+) -> Result<usize, NoEndpoint> {
+    for _ in 0..RACES_MAX {
+        let index = forward::pick(exchange, to, road, tried)?;
+        if let Some(held) = hold(to.0, index) {
+            if let Some(guarded) = &mut exchange.guarded {
+                guarded.next = Some(held);
+            }
+            return Ok(index);
+        }
+    }
+    Err(NoEndpoint::Full)
+}
+
+/// A place at an endpoint, unless another worker was quicker.
+pub(crate) fn hold(upstream: &Upstream, index: usize) -> Option<(InFlight, Held)> {
+    let endpoint = &upstream.endpoints[index];
+    let trial = match &upstream.bounds.circuit {
+        Some(policy) => Some(Trial {
+            of: Of::Endpoint(Arc::clone(endpoint)),
+            admission: endpoint.breaker.admit(recent().millis(), policy),
+        })
+        .filter(|trial| trial.admission != Admission::Refused),
+        None => None,
+    };
+    if trial.is_none() && upstream.bounds.circuit.is_some() {
+        return None;
+    }
+    let in_flight = match upstream.bounds.most(endpoint) {
+        Some(most) => endpoint.try_begin(most)?,
+        None => endpoint.begin(),
+    };
+    let place = upstream.queue.map(|_| Place::new(&upstream.line));
+    let held = Held {
+        trial,
+        _place: place,
+    };
+    Some((in_flight, held))
+}
+
+impl Held {
+    /// What the endpoint was asked has come to something.
+    pub(crate) fn conclude(&mut self, upstream: &Upstream, endpoint: &Endpoint, outcome: Outcome) {
+        let (Some(policy), Some(trial)) = (&upstream.bounds.circuit, self.trial.take()) else {
+            return;
+        };
+        let change = trial.end(outcome == Outcome::Success, policy);
+        if change == Some(BreakerChange::Closed) {
+            endpoint.begin_slowly(now().millis());
+            // It has places that nobody gave back.
+            upstream.line.call();
+        }
+        tell(&upstream.name, endpoint.label(), change, policy);
+    }
+}
+
+/// The endpoint that was picked is asked. What was held at the one before is let go of, its count first: whoever waits for
+/// the place must find it.
+#[cold]
+pub(crate) fn take_up(exchange: &mut Exchange, pool: &Pool, answer: &mut Answer) {
+    answer.borrowed = None;
+    let Some(guarded) = &mut exchange.guarded else {
+        return;
+    };
+    let (in_flight, held) = match guarded.next.take() {
+        Some((in_flight, held)) => (in_flight, Some(held)),
+        None => (pool.endpoint.begin(), None),
+    };
+    guarded.held = held;
+    answer.borrowed = Some(in_flight);
+}
+
+impl Guarded {
+    /// No other is asked.
+    pub(crate) fn let_go(&mut self) {
+        self.next = None;
+    }
+}
+
+/// Takes note of what an attempt came to, for the endpoint's circuit; `None` says nothing of it.
+#[cold]
+pub(crate) fn conclude(exchange: &mut Exchange, upstream: &Upstream, outcome: Option<Outcome>) {
+    let (Some(guarded), Some(pool)) = (&mut exchange.guarded, &exchange.endpoint) else {
+        return;
+    };
+    if let (Some(held), Some(outcome)) = (&mut guarded.held, outcome) {
+        held.conclude(upstream, &pool.endpoint, outcome);
+    }
+}
+
+/// The exchange is over: the upstream's own circuit is told what it came to.
+#[cold]
+pub(crate) fn end(exchange: &mut Exchange, outcome: Reason) {
+    let plan = std::rc::Rc::clone(&exchange.plan);
+    let upstream = &plan.upstreams[exchange.destination(&plan).upstream as usize];
+    let Some(guarded) = &mut exchange.guarded else {
+        return;
+    };
+    guarded.held = None;
+    let (Some(policy), Some(trial)) = (&upstream.circuit, guarded.whole.take()) else {
+        return;
+    };
+    let is_answered = exchange.endpoint.is_some();
+    let change = match outcome.blame() {
+        Blame::Upstream if is_answered => trial.end(false, policy),
+        Blame::Nobody => trial.end(!matches!(exchange.status, 502..=504), policy),
+        _ => None,
+    };
+    tell(&upstream.name, "", change, policy);
+}
+
+fn tell(upstream: &str, endpoint: &str, change: Option<BreakerChange>, policy: &BreakerPolicy) {
+    let place: [process::Value<'_>; 2] = [("upstream", &upstream), ("endpoint", &endpoint)];
+    match change {
+        Some(BreakerChange::Opened) => process::warn(
+            "circuit opened",
+            &[place[0], place[1], ("for_ms", &policy.open_ms)],
+        ),
+        Some(BreakerChange::Closed) => process::info("circuit closed", &place),
+        None => {}
+    }
+}
+
+/// In how many seconds a client may try again that was refused for `reason`.
+pub(crate) fn retry_after(exchange: &Exchange, reason: Reason) -> Option<u64> {
+    let plan = &exchange.plan;
+    let upstream = || &plan.snapshot.upstreams[exchange.destination(plan).upstream as usize];
+    let millis = match reason {
+        Reason::QueueFull | Reason::QueueTimeout => upstream().queue.time_max.as_millis() as u64,
+        Reason::CircuitOpen => {
+            let circuits = [upstream().circuit, upstream().balancing.bounds.circuit];
+            let open = circuits.iter().flatten().map(|policy| policy.open_ms);
+            open.max().unwrap_or(0)
+        }
+        _ => return None,
+    };
+    Some(millis.div_ceil(1_000).max(1))
+}

@@ -1,0 +1,280 @@
+//! Limits of backends, the queue before them, circuits, slow start and the panic threshold.
+
+use crate::endpoint;
+use foregate_testkit::{Answer, Backend, Gateway, RawClient, eventually};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+const APP: [(&str, &str); 1] = [("upstream", "app")];
+
+/// A backend whose answers wait until they are let go of, one by one.
+fn held() -> (Backend, Sender<()>) {
+    let (go, wait): (Sender<()>, Receiver<()>) = channel();
+    let wait = Arc::new(Mutex::new(wait));
+    let backend = Backend::answering(move |_| {
+        // Once the story is over nobody reads the answer.
+        let _ = wait.lock().expect("nobody panics with it").recv();
+        Answer::ok("held")
+    });
+    (backend, go)
+}
+
+/// A backend that answers 503 while it is ill.
+fn moody(ill: &Arc<AtomicBool>) -> Backend {
+    let ill = Arc::clone(ill);
+    Backend::answering(move |request| match ill.load(Ordering::SeqCst) {
+        true => Answer::status(503).body("ill"),
+        false => Answer::ok(request.target.clone()),
+    })
+}
+
+fn before(servers: &[SocketAddr], more: &str) -> Gateway {
+    let servers: Vec<String> = servers.iter().map(|one| format!("\"{one}\"")).collect();
+    Gateway::new(
+        r#"
+        workers = 2
+        [client]
+        half_close_timeout = "50ms"
+        [access_log]
+        to = "{log}"
+        format = "{tries} {reason} {queued_ms}"
+        [sites."*"]
+        upstream = "app"
+        [upstreams.app]
+        servers = [{servers}]
+        ejection = { consecutive_failures = "off", consecutive_gateway_errors = "off" }
+        {more}
+        "#,
+    )
+    .fill("servers", servers.join(", "))
+    .fill("more", more)
+    .start()
+}
+
+/// A request that is under way.
+fn asking(gateway: &Gateway) -> RawClient {
+    let mut client = gateway.connect();
+    client.send(GET);
+    client
+}
+
+#[test]
+fn requests_wait_in_their_order_while_a_backend_is_full() {
+    let (backend, go) = held();
+    let gateway = before(
+        &[backend.address()],
+        "requests_max = 1\nqueue = { length_max = 2, time_max = \"60s\" }",
+    );
+    let length = |count| gateway.wait_metric("foregate_upstream_queue_length", &APP, count);
+    let mut first = asking(&gateway);
+    backend.wait_requests(1);
+    let second = asking(&gateway);
+    length(1.0);
+    let mut third = asking(&gateway);
+    length(2.0);
+    // There is no room for more.
+    let refused = gateway.exchange(GET);
+    assert_eq!(refused.status, 503);
+    assert_eq!(refused.field("retry-after"), Some("60"));
+    assert_eq!(backend.requests_total(), 1, "it never has two");
+    // Who leaves gives its place up.
+    drop(second);
+    length(1.0);
+    go.send(()).expect("the backend waits");
+    assert_eq!(first.response().status, 200);
+    length(0.0);
+    go.send(()).expect("the backend waits");
+    assert_eq!(third.response().status, 200);
+    assert_eq!(backend.requests_total(), 2);
+    assert_eq!(
+        gateway.metric("foregate_upstream_queue_seconds_count", &APP),
+        2.0
+    );
+    let lines = gateway.raw_log_lines(4);
+    let reasons = |reason: &str| lines.iter().filter(|line| line.contains(reason)).count();
+    assert_eq!(
+        (
+            reasons(" queue-full 0"),
+            reasons(" client-gone "),
+            reasons("1 proxied ")
+        ),
+        (1, 1, 2),
+        "{lines:?}"
+    );
+    drop((first, third));
+    gateway.assert_no_leaks();
+}
+
+#[test]
+fn who_waited_long_enough_is_told_so() {
+    let (backend, go) = held();
+    let gateway = before(
+        &[backend.address()],
+        "requests_max = 1\nqueue = { time_max = \"50ms\" }",
+    );
+    let mut first = asking(&gateway);
+    backend.wait_requests(1);
+    let late = gateway.exchange(GET);
+    assert_eq!((late.status, late.field("retry-after")), (503, Some("1")));
+    go.send(()).expect("the backend waits");
+    assert_eq!(first.response().status, 200);
+    let lines = gateway.raw_log_lines(2);
+    let line = lines
+        .iter()
+        .find(|line| line.contains("queue-timeout"))
+        .expect("a line of the late one");
+    let waited: f64 = line
+        .rsplit(' ')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .parse()
+        .expect("a number");
+    assert!(waited >= 50.0, "{line}");
+}
+
+#[test]
+fn others_are_asked_before_anybody_waits() {
+    let ((one, _go_one), (other, go)) = (held(), held());
+    let gateway = before(&[one.address(), other.address()], "requests_max = 1");
+    let first = asking(&gateway);
+    let second = asking(&gateway);
+    one.wait_requests(1);
+    other.wait_requests(1);
+    let mut third = asking(&gateway);
+    gateway.wait_metric("foregate_upstream_queue_length", &APP, 1.0);
+    go.send(()).expect("the backend waits");
+    go.send(()).expect("the backend waits");
+    assert_eq!(third.response().status, 200);
+    assert_eq!((one.requests_total(), other.requests_total()), (1, 2));
+    drop((first, second));
+}
+
+#[test]
+fn a_limit_that_is_found_out_is_a_limit() {
+    let (backend, go) = held();
+    let gateway = before(
+        &[backend.address()],
+        "adaptive_concurrency = { initial = 1, min = 1, max = 8 }",
+    );
+    let first = asking(&gateway);
+    backend.wait_requests(1);
+    let mut second = asking(&gateway);
+    gateway.wait_metric("foregate_upstream_queue_length", &APP, 1.0);
+    assert_eq!(
+        gateway.metric("foregate_endpoint_requests_limit", &APP),
+        1.0
+    );
+    go.send(()).expect("the backend waits");
+    go.send(()).expect("the backend waits");
+    assert_eq!(second.response().status, 200);
+    drop(first);
+}
+
+#[test]
+fn an_open_circuit_sends_nothing_until_a_trial_goes_well() {
+    let ill = Arc::new(AtomicBool::new(true));
+    let backend = moody(&ill);
+    for circuit in ["circuit", "upstream_circuit"] {
+        ill.store(true, Ordering::SeqCst);
+        let asked = backend.requests_total();
+        let gateway = before(
+            &[backend.address()],
+            &format!("{circuit} = {{ requests_min = 5, open = \"300ms\", trials = 1 }}"),
+        );
+        for _ in 0..5 {
+            let answer = gateway.exchange(GET);
+            assert_eq!((answer.status, answer.text().as_str()), (503, "ill"));
+        }
+        // What a request came to is counted once its client has the answer.
+        gateway.wait_stderr("circuit opened");
+        let refused = gateway.exchange(GET);
+        assert_eq!(
+            (refused.status, refused.field("retry-after")),
+            (503, Some("1"))
+        );
+        assert_eq!(backend.requests_total(), asked + 5);
+        ill.store(false, Ordering::SeqCst);
+        eventually("it closes", || {
+            (gateway.exchange(GET).status == 200).then_some(())
+        });
+        gateway.wait_stderr("circuit closed");
+        gateway.wait_metric("foregate_circuit_open", &APP, 0.0);
+        let reasons = gateway.raw_log_lines(7).join("");
+        assert!(reasons.contains("0 circuit-open"), "{reasons}");
+    }
+}
+
+#[test]
+fn when_too_few_are_healthy_all_are_used() {
+    let ills: Vec<_> = [true, true, false]
+        .map(AtomicBool::new)
+        .into_iter()
+        .map(Arc::new)
+        .collect();
+    let backends: Vec<Backend> = ills
+        .iter()
+        .map(|ill| {
+            let ill = Arc::clone(ill);
+            // Probes alone find it ill.
+            Backend::answering(move |request| match &*request.target {
+                "/health" if ill.load(Ordering::SeqCst) => Answer::status(500),
+                _ => Answer::ok("served"),
+            })
+        })
+        .collect();
+    let addresses: Vec<_> = backends.iter().map(Backend::address).collect();
+    let more = "balance = \"round-robin\"\npanic_threshold = 50\n\
+                probe = { path = \"/health\", interval = \"60ms\", failing_interval = \"20ms\" }";
+    let gateway = before(&addresses, more);
+    gateway.wait_metric("foregate_upstream_panic", &APP, 1.0);
+    let served = |backend: &Backend| {
+        let requests = backend.requests();
+        requests.iter().filter(|one| one.target == "/").count()
+    };
+    eventually("all are used", || {
+        assert_eq!(gateway.exchange(GET).status, 200);
+        backends.iter().all(|one| served(one) > 0).then_some(())
+    });
+    ills[0].store(false, Ordering::SeqCst);
+    gateway.wait_metric("foregate_upstream_panic", &APP, 0.0);
+    let status = endpoint(&gateway, addresses[1]);
+    assert_eq!(status["health"], "unhealthy");
+    // Looked at anew within 50 ms, and left alone from then on.
+    eventually("the one that is ill is left alone", || {
+        let before = served(&backends[1]);
+        for _ in 0..12 {
+            assert_eq!(gateway.exchange(GET).status, 200);
+        }
+        (served(&backends[1]) == before).then_some(())
+    });
+}
+
+#[test]
+fn who_joins_late_begins_with_little() {
+    let backends: Vec<Backend> = (0..4)
+        .map(|_| Backend::answering(|_| Answer::ok("x")))
+        .collect();
+    let addresses: Vec<_> = backends.iter().map(Backend::address).collect();
+    let more = "balance = \"random\"\nslow_start = \"1h\"";
+    let gateway = before(&addresses[..3], more);
+    let body = format!("{{\"address\": \"{}\"}}", addresses[3]);
+    let added = gateway.admin_send("POST", "/upstreams/app/endpoints", &body);
+    assert_eq!(added.status, 201, "{}", added.text());
+    let mut client = gateway.connect();
+    for _ in 0..800 {
+        assert_eq!(client.exchange(GET).status, 200);
+    }
+    // A tenth of a share among 3.1 is 26 of 800; a whole one would be 200.
+    let late = backends[3].requests_total();
+    assert!((3..=70).contains(&late), "{late}");
+    let shown = gateway.admin_send("GET", "/upstreams/app", "").json();
+    assert_eq!(shown["endpoints"][3]["slow_start_percent"], 10);
+    assert_eq!(
+        shown["endpoints"][0]["slow_start_percent"],
+        serde_json::Value::Null
+    );
+}
