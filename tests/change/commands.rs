@@ -1,6 +1,6 @@
 //! `foregate endpoints`, and the token that an open admin listener demands.
 
-use foregate_testkit::{Answer, Backend, Gateway, Run, foregate};
+use foregate_testkit::{Answer, Authority, Backend, Gateway, Issued, Run, foregate};
 
 fn named(name: &'static str) -> Backend {
     Backend::answering(move |_| Answer::ok(name))
@@ -55,7 +55,7 @@ fn endpoints_are_listed_and_changed_by_commands() {
 const OPEN: &str = "[sites.\"*\"]\nupstream = \"app\"\n[upstreams.app]\nservers = [\"127.0.0.1:1\"]\n[admin]\naddress = \"0.0.0.0:0\"\n";
 
 #[test]
-fn a_listener_that_is_open_to_others_demands_a_token() {
+fn a_listener_that_is_open_to_others_demands_a_token_and_a_certificate() {
     let refused = Gateway::new(OPEN).command(&["check"]);
     assert_eq!(refused.code, Some(2));
     assert!(
@@ -63,10 +63,28 @@ fn a_listener_that_is_open_to_others_demands_a_token() {
         "{}",
         refused.stderr
     );
-    let gateway = Gateway::new(&format!("{OPEN}token = \"${{FILE:token}}\"\n"))
-        .file("token", "0123456789abcdef0123")
-        .command(&["check"]);
-    done(&gateway);
+    let token = format!("{OPEN}token = \"${{FILE:token}}\"\n");
+    let check = |text: &str, certificate: &Issued| {
+        Gateway::new(text)
+            .file("token", "0123456789abcdef0123")
+            .file("admin.pem", &certificate.certificate_pem)
+            .file("admin.key", &certificate.key_pem)
+            .command(&["check"])
+    };
+    let certificate = Authority::new("operators").issue(&["localhost"]);
+    let readable = check(&token, &certificate);
+    assert_eq!(readable.code, Some(2));
+    assert!(
+        readable.stderr.contains("in cleartext") && readable.stderr.contains("certificate = "),
+        "{}",
+        readable.stderr
+    );
+    let text = format!(
+        "{token}certificate = \"admin\"\n[certificates.admin]\ncertificate = \"admin.pem\"\nkey = \"admin.key\"\n"
+    );
+    let good = check(&text, &certificate);
+    done(&good);
+    assert!(!good.stderr.contains("no site"), "{}", good.stderr);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod commands;
 mod configurations;
+mod encrypted;
 mod endpoints;
 mod load;
 mod openapi;

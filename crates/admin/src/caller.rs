@@ -58,7 +58,9 @@ pub(crate) fn is_cross_site(headers: &HeaderMap) -> bool {
         let own = origin
             .to_str()
             .ok()
-            .and_then(|origin| origin.strip_prefix("http://"));
+            .and_then(|origin| origin.split_once("://"))
+            .filter(|(scheme, _)| matches!(*scheme, "http" | "https"))
+            .map(|(_, origin)| origin);
         own.is_none_or(|origin| !origin.eq_ignore_ascii_case(host))
     })
 }
@@ -148,6 +150,7 @@ mod tests {
         check_cross_site(&[host, ("sec-fetch-site", "same-site")], true);
         check_cross_site(&[host, ("sec-fetch-site", "cross-site")], true);
         check_cross_site(&[host, ("origin", "http://127.0.0.1:9180")], false);
+        check_cross_site(&[host, ("origin", "https://127.0.0.1:9180")], false);
         check_cross_site(&[host, ("origin", "http://127.0.0.1:80")], true);
         check_cross_site(&[host, ("origin", "null")], true);
         check_cross_site(&[host, ("origin", "http://evil.example")], true);

@@ -43,8 +43,10 @@ pub(crate) fn desk(view: Arc<dyn View>, control: Arc<dyn Control>) -> Desk {
     }
 }
 
-/// The routes of the admin listener.
-pub(crate) fn router(desk: Desk, token: Option<&str>) -> Router {
+/// The routes of the admin listener, which shows what it is by a certificate if it is `certified`.
+pub(crate) fn router(desk: Desk, token: Option<&str>, certified: bool) -> Router {
+    // A name that is turned to this machine has neither the certificate nor, in a browser, the token.
+    let by_any_name = certified && token.is_some();
     let token: Option<Arc<str>> = token.map(Into::into);
     let guarded = Router::new()
         .route("/status", get(status))
@@ -71,7 +73,7 @@ pub(crate) fn router(desk: Desk, token: Option<&str>) -> Router {
             "/upstreams/{upstream}/endpoints/{endpoint}",
             patch(endpoints::set).delete(endpoints::remove),
         )
-        .route_layer(middleware::from_fn(guard));
+        .route_layer(middleware::from_fn_with_state(by_any_name, guard));
     let shown = Router::new()
         .route("/metrics", get(metrics))
         .merge(guarded)
@@ -187,8 +189,8 @@ async fn demand(State(token): State<Option<Arc<str>>>, request: Request, next: N
 }
 
 /// Refuses what a browser could be tricked into.
-async fn guard(request: Request, next: Next) -> Response {
-    if !caller::addresses_us(request.headers()) {
+async fn guard(State(by_any_name): State<bool>, request: Request, next: Next) -> Response {
+    if !by_any_name && !caller::addresses_us(request.headers()) {
         let detail = "address the admin listener by localhost or an IP address";
         return problem(StatusCode::FORBIDDEN, "wrong-host", detail);
     }

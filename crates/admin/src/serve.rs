@@ -13,12 +13,17 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 
 use crate::stall::StallGuard;
 use crate::{Control, View, routes};
 
 /// Connections that are served at once; others wait for one to end.
 pub const CONNECTIONS_MAX: usize = 64;
+
+/// From accepting a connection to the end of its TLS handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// From the start of waiting for a request to its complete head; so also how long a connection may be idle.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -43,6 +48,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub struct Doors {
     /// Over TCP; who comes here shows the token, if there is one.
     pub tcp: std::net::TcpListener,
+    /// What TLS handshakes over TCP follow; without it that is in cleartext.
+    pub tls: Option<Arc<ServerConfig>>,
     /// In the file system; who may open it needs no token.
     pub local: Option<LocalDoor>,
 }
@@ -75,9 +82,10 @@ pub async fn serve(
     let (local, owner) = listen_locally(doors.local)?;
     let desk = routes::desk(view, control);
     let (router, trusting) = (
-        routes::router(desk.clone(), token),
-        routes::router(desk, None),
+        routes::router(desk.clone(), token, doors.tls.is_some()),
+        routes::router(desk, None, false),
     );
+    let acceptor = doors.tls.map(TlsAcceptor::from);
     let (stopping, _) = watch::channel(false);
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
@@ -100,7 +108,8 @@ pub async fn serve(
             (place, accepted) = next => match accepted {
                 Ok(Arrived::Tcp(stream)) => {
                     let _ = stream.set_nodelay(true);
-                    let connection = converse(stream, router.clone(), stopping.subscribe());
+                    let acceptor = acceptor.clone();
+                    let connection = arrive(stream, acceptor, router.clone(), stopping.subscribe());
                     connections.spawn(async move {
                         connection.await;
                         drop(place);
@@ -161,6 +170,22 @@ fn may_come(stream: &UnixStream, owner: Option<u32>) -> bool {
 
 async fn all_ended(connections: &mut JoinSet<()>) {
     while connections.join_next().await.is_some() {}
+}
+
+/// Serves one connection over TCP to its end, after its handshake where there is to be one.
+async fn arrive(
+    stream: TcpStream,
+    acceptor: Option<TlsAcceptor>,
+    router: axum::Router,
+    stopping: watch::Receiver<bool>,
+) {
+    let Some(acceptor) = acceptor else {
+        return converse(stream, router, stopping).await;
+    };
+    let handshake = acceptor.accept(stream);
+    if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await {
+        converse(stream, router, stopping).await;
+    }
 }
 
 /// Serves one connection to its end. Its errors are its peer's: there is nobody to tell.

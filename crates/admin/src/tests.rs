@@ -235,6 +235,7 @@ impl Admin {
                 .block_on(serve(
                     Doors {
                         tcp: listener,
+                        tls: None,
                         local: None,
                     },
                     view,

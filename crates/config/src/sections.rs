@@ -223,7 +223,7 @@ pub(crate) fn read(tree: &Node, directories: &[&Path], report: &mut Report) -> (
         tls: tls::read(fields.table("tls", report), directories, &names, report),
         certificates: certificates::read(certificates, directories, report),
         acme: acme::read(fields.table("acme", report), directories, report),
-        admin: admin::read(fields.table("admin", report), directories, report),
+        admin: admin::read(fields.table("admin", report), directories, &names, report),
         access_log: access_log::read(fields.table("access_log", report), directories, report),
         log: log::read(fields.table("log", report), report),
         overload: overload::read(fields.table("overload", report), report),

@@ -33,7 +33,7 @@ mod upstream_tls;
 pub use access_log::{AccessLog, LogField, LogFormat, LogTarget};
 pub use acme::{Acme, Challenge, Dns, DnsProvider, Eab, OnDemand};
 pub use action::{Action, HostHeader, Mirror, Proxy, Redirect, Respond, Rewrite, Target, Timeouts};
-pub use admin::{Admin, AdminSocket, History};
+pub use admin::{Admin, AdminCertificate, AdminSocket, History};
 pub use balancing::{Balance, FitMin, HashBy};
 pub use bounds::{Adaptive, Bounds, Circuit, Queue};
 pub use client::{BodyRate, Client, Http2};

@@ -1,14 +1,18 @@
 //! Asking a running gateway over its admin listener.
 
+mod encrypted;
+
 use std::fmt::{self, Display};
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use encrypted::Trust;
 use foregate_config::Files;
+use foregate_config::settings::{Admin, CertificateSource};
 use serde_json::Value;
 
 use crate::failure::Failure;
@@ -28,11 +32,16 @@ const ANSWER_BYTES_MAX: u64 = 64 << 20;
 /// The variable that has the token where no configuration is asked for it.
 const TOKEN_VARIABLE: &str = "FOREGATE_ADMIN_TOKEN";
 
+/// The variable that names a file with the authorities that an `https` address is believed by.
+const CA_VARIABLE: &str = "FOREGATE_ADMIN_CA";
+
 /// Where an admin listener is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     /// Over TCP.
     Tcp(SocketAddr),
+    /// Over TLS, by a name or an address without brackets, and a port.
+    Secure(String, u16),
     /// In the file system.
     Local(PathBuf),
 }
@@ -42,6 +51,10 @@ impl Place {
     pub(crate) fn is_here(&self) -> bool {
         match self {
             Place::Tcp(address) => address.ip().to_canonical().is_loopback(),
+            Place::Secure(host, _) => match host.parse::<IpAddr>() {
+                Ok(ip) => ip.to_canonical().is_loopback(),
+                Err(_) => host == "localhost",
+            },
             Place::Local(_) => true,
         }
     }
@@ -51,11 +64,14 @@ impl FromStr for Place {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Place, String> {
+        if let Some(rest) = text.strip_prefix("https://") {
+            return secure(rest).ok_or_else(|| "https://HOST:PORT belongs here".to_owned());
+        }
         match text.strip_prefix("unix:") {
             Some(path) if !path.is_empty() => Ok(Place::Local(path.into())),
             _ => match text.parse() {
                 Ok(address) => Ok(Place::Tcp(address)),
-                Err(_) => Err("IP:PORT or unix:PATH belongs here".to_owned()),
+                Err(_) => Err("IP:PORT, https://HOST:PORT or unix:PATH belongs here".to_owned()),
             },
         }
     }
@@ -65,12 +81,38 @@ impl Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Place::Tcp(address) => address.fmt(f),
+            Place::Secure(host, port) => write!(f, "https://{}", authority(host, *port)),
             Place::Local(path) => write!(f, "unix:{}", path.display()),
         }
     }
 }
 
-/// A stream of either kind.
+/// The host and port of an `https` address.
+fn secure(rest: &str) -> Option<Place> {
+    let (host, port) = rest.strip_suffix('/').unwrap_or(rest).rsplit_once(':')?;
+    let port = port.parse().ok().filter(|port| *port != 0)?;
+    let host = match host.strip_prefix('[') {
+        Some(address) => {
+            let address = address.strip_suffix(']')?;
+            address.parse::<Ipv6Addr>().ok()?;
+            address
+        }
+        None if host.contains(':') => return None,
+        None => host,
+    };
+    rustls::pki_types::ServerName::try_from(host).ok()?;
+    Some(Place::Secure(host.to_owned(), port))
+}
+
+/// As a Host field has it.
+fn authority(host: &str, port: u16) -> String {
+    match host.contains(':') {
+        true => format!("[{host}]:{port}"),
+        false => format!("{host}:{port}"),
+    }
+}
+
+/// A stream of any kind.
 trait Stream: Read + Write {}
 impl<S: Read + Write> Stream for S {}
 
@@ -80,6 +122,8 @@ pub(crate) struct Listener {
     pub(crate) place: Place,
     /// What it wants to be shown.
     token: Option<String>,
+    /// Whom to believe over TLS; without it TCP is in cleartext.
+    trust: Option<Trust>,
 }
 
 /// Which running gateway a command is for.
@@ -89,10 +133,11 @@ pub(crate) struct Whom {
     #[arg(short, long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
 
-    /// The admin listener's address, if no configuration is to be asked for it; its token is in FOREGATE_ADMIN_TOKEN
+    /// The admin listener's address, if no configuration is to be asked for it; its token is in FOREGATE_ADMIN_TOKEN,
+    /// and FOREGATE_ADMIN_CA may name a file with the authorities that an https address is believed by
     #[arg(
         long,
-        value_name = "IP:PORT|unix:PATH",
+        value_name = "IP:PORT|https://HOST:PORT|unix:PATH",
         conflicts_with = "config",
         global = true
     )]
@@ -112,9 +157,12 @@ impl Whom {
 impl Listener {
     /// The listener at an address that was named.
     pub(crate) fn at(place: Place) -> Listener {
+        let authorities = || Trust::Authorities(SystemFiles.env(CA_VARIABLE).map(PathBuf::from));
+        let trust = matches!(place, Place::Secure(..)).then(authorities);
         Listener {
             place,
             token: SystemFiles.env(TOKEN_VARIABLE),
+            trust,
         }
     }
 
@@ -180,10 +228,26 @@ impl Listener {
         match &self.place {
             Place::Tcp(address) => {
                 let address = reachable(*address);
-                let stream = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT)?;
-                stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
-                stream.set_write_timeout(Some(CONNECT_TIMEOUT))?;
-                Ok((Box::new(stream), address.to_string()))
+                let leaves = !address.ip().to_canonical().is_loopback();
+                if self.trust.is_none() && self.token.is_some() && leaves {
+                    let told = "the token would be sent in cleartext; name the address as https://HOST:PORT";
+                    return Err(io::Error::new(io::ErrorKind::InvalidInput, told));
+                }
+                let stream = dial(&address)?;
+                let stream: Box<dyn Stream> = match &self.trust {
+                    None => Box::new(stream),
+                    Some(trust) => {
+                        let host = address.ip().to_string();
+                        Box::new(encrypted::connect(stream, &host, trust)?)
+                    }
+                };
+                Ok((stream, address.to_string()))
+            }
+            Place::Secure(host, port) => {
+                let trust = self.trust.clone().unwrap_or(Trust::Authorities(None));
+                let stream = dial_name(host, *port)?;
+                let stream = encrypted::connect(stream, host, &trust)?;
+                Ok((Box::new(stream), authority(host, *port)))
             }
             Place::Local(path) => {
                 let stream = UnixStream::connect(path)?;
@@ -212,6 +276,26 @@ impl Listener {
     }
 }
 
+fn dial(address: &SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(address, CONNECT_TIMEOUT)?;
+    stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+    stream.set_write_timeout(Some(CONNECT_TIMEOUT))?;
+    Ok(stream)
+}
+
+/// Tries the addresses of a name, one after the other.
+#[expect(clippy::disallowed_methods, reason = "a command may wait for a name")]
+fn dial_name(host: &str, port: u16) -> io::Result<TcpStream> {
+    let mut outcome = Err(io::Error::other("the name has no address"));
+    for address in (host, port).to_socket_addrs()? {
+        outcome = dial(&address);
+        if outcome.is_ok() {
+            break;
+        }
+    }
+    outcome
+}
+
 fn is_visible(token: &str) -> bool {
     token.bytes().all(|byte| byte.is_ascii_graphic())
 }
@@ -229,12 +313,24 @@ pub(crate) fn configured(path: &Path) -> Result<Option<Listener>, Failure> {
         )));
     };
     // Where a socket is, its file's mode says who may ask; an old gateway may not have made it.
-    let place = |admin: &foregate_config::settings::Admin| match &admin.socket {
+    let place = |admin: &Admin| match &admin.socket {
         Some(socket) if socket.file.path.exists() => Place::Local(socket.file.path.clone()),
         _ => Place::Tcp(admin.address),
     };
+    // The file of the certificate is the one that the gateway shows.
+    let trust = |admin: &Admin| {
+        let name = &admin.certificate.as_ref()?.name;
+        let entry = settings.certificates.iter().find(|one| one.name == *name)?;
+        match &entry.source {
+            CertificateSource::Files { certificate, .. } => {
+                Some(Trust::Certificate(certificate.path.clone()))
+            }
+            CertificateSource::Folder(_) => None,
+        }
+    };
     let listener = settings.admin.as_ref().map(|admin| Listener {
         place: place(admin),
+        trust: trust(admin),
         token: admin.token.as_ref().map(|token| token.reveal().to_owned()),
     });
     Ok(listener)
@@ -289,7 +385,26 @@ mod tests {
             "127.0.0.1:1".parse::<Place>().unwrap().to_string(),
             "127.0.0.1:1"
         );
-        for wrong in ["", "unix:", "localhost:1", "/run/a.sock"] {
+        for (text, host) in [
+            ("https://gateway.example:9180", "gateway.example"),
+            ("https://10.0.0.1:9180", "10.0.0.1"),
+            ("https://[::1]:9180", "::1"),
+        ] {
+            let place: Place = text.parse().unwrap();
+            assert_eq!(place, Place::Secure(host.into(), 9180));
+            assert_eq!(place.to_string(), text);
+        }
+        for wrong in [
+            "",
+            "unix:",
+            "localhost:1",
+            "/run/a.sock",
+            "https://a",
+            "https://a:0",
+            "https://::1:1",
+            "https://a b:1",
+            "http://127.0.0.1:1",
+        ] {
             assert!(wrong.parse::<Place>().is_err(), "{wrong}");
         }
     }

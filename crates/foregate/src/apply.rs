@@ -30,7 +30,7 @@ pub(crate) struct Apply {
     config: Option<PathBuf>,
 
     /// The admin listener's address, if it is not the configuration that names it; its token is in FOREGATE_ADMIN_TOKEN
-    #[arg(long, value_name = "IP:PORT|unix:PATH")]
+    #[arg(long, value_name = "IP:PORT|https://HOST:PORT|unix:PATH")]
     admin: Option<Place>,
 
     /// After which time the old configuration comes back unless this one is confirmed, such as 60s

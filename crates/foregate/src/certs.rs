@@ -31,7 +31,11 @@ pub(crate) struct Certs {
     config: Option<PathBuf>,
 
     /// The admin listener's address, if no configuration is to be asked for it
-    #[arg(long, value_name = "IP:PORT|unix:PATH", global = true)]
+    #[arg(
+        long,
+        value_name = "IP:PORT|https://HOST:PORT|unix:PATH",
+        global = true
+    )]
     admin: Option<Place>,
 
     /// Print JSON, with everything that is known

@@ -69,7 +69,7 @@ impl Proxy {
         {
             return Err(Failure::Usage(format!(
                 "--admin {admin} would be open to whoever reaches it: name a loopback address, or write a configuration \
-                 with a token for it"
+                 with a token and a certificate for it"
             )));
         }
         let mut settings = Settings::proxy(&self.listen, &self.to);
@@ -77,6 +77,7 @@ impl Proxy {
             origin: Origin::NOWHERE,
             address,
             token: None,
+            certificate: None,
             state_file: None,
             socket: None,
             history: History::default(),

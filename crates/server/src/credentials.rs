@@ -246,6 +246,7 @@ impl Credentials {
         let mut used: HashSet<&str> = HashSet::new();
         let default = snapshot.tls.default_certificate.as_deref();
         used.extend(default);
+        used.extend((snapshot.admin.as_ref()).and_then(|admin| admin.certificate.as_deref()));
         let mut findings = Vec::new();
         for site in snapshot
             .sites

@@ -34,6 +34,8 @@ pub(crate) fn open(
     });
     Ok(Some(Doors {
         tcp,
+        // Is there once certificates are.
+        tls: None,
         local: local.transpose()?,
     }))
 }

@@ -23,7 +23,7 @@ use foregate_tls::watch::{
 };
 use foregate_tls::{
     Acceptor, CertificateStore, Change, Connector, ConnectorPlan, HandshakeGate, Served,
-    SessionCache, Tickets,
+    ServerConfig, SessionCache, Tickets,
 };
 use issuing::{Intake, Missing};
 use std::collections::{HashMap, HashSet};
@@ -378,6 +378,20 @@ impl Keeper {
         };
         let watcher = Watcher::start(files, store, keys.clone(), Box::new(observer));
         self.watcher = Some((watcher, keys));
+    }
+
+    /// How the admin API's address is served over TLS, if it is; the certificate is in the store by then.
+    ///
+    /// # Errors
+    /// It is not, ready to be shown to people.
+    pub(crate) fn admin(&self, snapshot: &Snapshot) -> Result<Option<Arc<ServerConfig>>, String> {
+        let name = snapshot.admin.as_ref().map(|admin| &admin.certificate);
+        let Some(name) = name.and_then(Option::as_deref) else {
+            return Ok(None);
+        };
+        let config = foregate_tls::lone(self.store(), name, serving::profile(snapshot));
+        let missing = || format!("the certificate `{name}` of the admin API cannot be served");
+        config.map(Some).ok_or_else(missing)
     }
 
     /// The agent, once anything is issued.

@@ -216,7 +216,7 @@ impl Server {
             (seekers.statuses(), Arc::clone(&ledger)),
         ));
         keeper.agent().inspect(|agent| facts.issued_by(agent));
-        let desk = open_desk(admin, &facts, &controller).map_err(StartError::System)?;
+        let desk = open_desk(admin, (&snapshot, &keeper), &facts, &controller)?;
         let control = Control::new(Inner {
             source,
             snapshot,
@@ -297,12 +297,18 @@ fn tell(snapshot: &Snapshot, warnings: &[String]) {
 
 /// Starts to hear signals, and to answer at the admin listener.
 fn open_desk(
-    admin: Option<Doors>,
+    mut admin: Option<Doors>,
+    (snapshot, keeper): (&Snapshot, &Keeper),
     facts: &Arc<Facts>,
     controller: &Controller,
-) -> io::Result<Desk> {
-    let (desk, counter) = Desk::of(admin.as_ref().map(|doors| &doors.tcp))?;
-    front::start(admin, counter, Arc::clone(facts), controller.clone())?;
+) -> Result<Desk, StartError> {
+    if let Some(doors) = &mut admin {
+        doors.tls = keeper.admin(snapshot).map_err(StartError::Secure)?;
+    }
+    let listener = admin.as_ref().map(|doors| &doors.tcp);
+    let (desk, counter) = Desk::of(listener).map_err(StartError::System)?;
+    front::start(admin, counter, Arc::clone(facts), controller.clone())
+        .map_err(StartError::System)?;
     Ok(desk)
 }
 

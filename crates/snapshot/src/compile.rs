@@ -90,6 +90,7 @@ fn admin(admin: &Admin) -> AdminPlan {
     AdminPlan {
         address: admin.address,
         token: admin.token.clone(),
+        certificate: (admin.certificate.as_ref()).map(|shown| shown.name.as_str().into()),
         state_file: admin.state_file.as_ref().map(|file| file.path.clone()),
         socket: admin.socket.as_ref().map(|socket| AdminSocketPlan {
             path: socket.file.path.clone(),

@@ -156,6 +156,8 @@ pub struct AdminPlan {
     pub address: SocketAddr,
     /// What everybody must show who asks for more than health, if anything.
     pub token: Option<SecretText>,
+    /// The entry of the certificate that its address is served with; without one it is in cleartext.
+    pub certificate: Option<Box<str>>,
     /// The file that keeps what was changed through the API, if anything is kept.
     pub state_file: Option<PathBuf>,
     /// A socket in the file system that is listened on as well.

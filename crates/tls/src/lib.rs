@@ -10,6 +10,7 @@ mod connector;
 mod fault;
 mod gate;
 mod handshake;
+mod lone;
 mod names;
 mod pipe;
 mod plan;
@@ -29,9 +30,11 @@ pub use acceptor::{Acceptor, ChallengeSource, MissingNames, PlanFault, Shared};
 pub use connector::Connector;
 pub use fault::{BackendTlsFault, HandshakeFault};
 pub use gate::{HandshakeGate, Pass};
+pub use lone::lone;
 pub use plan::{
     AcceptorPlan, ClientAuthPlan, ConnectorPlan, NamePlan, Profile, RevocationList, RootsPlan,
 };
+pub use rustls::ServerConfig;
 pub use rustls::sign::CertifiedKey;
 pub use sessions::SessionCache;
 pub use store::{CertificateStore, Change, Served};

@@ -2,8 +2,8 @@
 
 use crate::diagnostic::{Code, Diagnostic, Report};
 use crate::settings::{
-    Challenge, HostPattern, Issuer, Listener, Mode, Protocol, Settings, Site, SiteCertificate,
-    SiteHost, Upstream,
+    CertificateSource, Challenge, HostPattern, Issuer, Listener, Mode, Protocol, Settings, Site,
+    SiteCertificate, SiteHost, Upstream,
 };
 
 /// Reports certificates that cannot be had, and keys that contradict each other across sections.
@@ -30,11 +30,33 @@ pub(super) fn check(settings: &Settings, report: &mut Report) {
         }
     }
     challenges(settings, report);
+    admin(settings, report);
     for upstream in &settings.upstreams {
         protocol(upstream, report);
     }
     for listener in &settings.listeners {
         passes_through_twice(listener, settings, report);
+    }
+}
+
+/// The admin listener shows one certificate, which its commands know again.
+fn admin(settings: &Settings, report: &mut Report) {
+    let admin = settings.admin.as_ref();
+    let Some(shown) = admin.and_then(|admin| admin.certificate.as_ref()) else {
+        return;
+    };
+    let mut certificates = settings.certificates.iter();
+    let entry = certificates.find(|entry| entry.name == shown.name);
+    if let Some(entry) = entry
+        && matches!(entry.source, CertificateSource::Folder(_))
+    {
+        let message = format!("`{}` is a folder of certificates", shown.name);
+        report.push(
+            Diagnostic::new(Code::BadValue, shown.origin, message)
+                .label("the admin listener shows one certificate")
+                .related(entry.origin, "defined here")
+                .help("an entry with `certificate` and `key`"),
+        );
     }
 }
 

@@ -95,6 +95,7 @@ fn configuration(heading: &str, section: Value) -> Value {
         }
         "[admin]" => {
             root["admin"] = section;
+            root["certificates"] = json!({ "a": { "certificate": "a.pem", "key": "a.key" } });
             root["listeners"] = json!({ "public": { "address": "0.0.0.0:81" } });
         }
         "[access_log]" => root["access_log"] = section,
@@ -303,7 +304,7 @@ fn in_place(heading: &str, key: &str, value: Value) -> Option<Value> {
             Some("tls-passthrough") => json!({ key: value, "sni": { "a.example": "app" } }),
             _ => json!({ key: value }),
         },
-        ("[tls]", "default_certificate") => return None,
+        ("[tls]", "default_certificate") | ("[admin]", "certificate") => return None,
         ("[upstreams.<name>]", "queue") => json!({ key: value, "requests_max": 10 }),
         ("[upstreams.<name>.adaptive_concurrency]", "initial") => {
             json!({ key: value, "min": 1, "max": 1_000_000 })
@@ -320,7 +321,9 @@ fn in_place(heading: &str, key: &str, value: Value) -> Option<Value> {
             merged(whole, json!({ key: value }))
         }
         ("[admin]", "keep_applied") => json!({ key: value, "history_file": "history.json" }),
-        ("[admin]", "address") => json!({ key: value, "token": "0123456789abcdef" }),
+        ("[admin]", "address") => {
+            json!({ key: value, "token": "0123456789abcdef", "certificate": "a" })
+        }
         ("[acme]", "challenge") => json!({ key: value, "dns": { "hook": ["x"] } }),
         ("[acme]", "dns" | "on_demand") => return None,
         ("[acme.dns]", "propagation_timeout") => json!({ "hook": ["x"], key: value }),

@@ -4,9 +4,11 @@ use super::files::{self, Directories};
 use crate::diagnostic::{Code, Diagnostic, Report};
 use crate::fields::Fields;
 use crate::keys::{self, Default, Kind, Section, Syntax, key, secret_syntax};
-use crate::settings::{Admin, AdminSocket, History, NamedFile, Secret};
+use crate::names::Names;
+use crate::settings::{Admin, AdminCertificate, AdminSocket, History, NamedFile, Secret};
 use crate::tree::Entry;
-use crate::words;
+use crate::{Origin, words};
+use std::net::SocketAddr;
 
 static TOKEN: Syntax = secret_syntax("token", "0123456789abcdef", "^[!-~]{16,1024}$");
 
@@ -18,7 +20,7 @@ const HISTORY_BYTES_MAX: u64 = 32 << 20;
 
 pub(super) static SECTION: Section = Section {
     heading: "[admin]",
-    doc: "Metrics, health and changes for operators. Keep it on an address that only operators reach; anywhere but on loopback it demands a `token`.",
+    doc: "Metrics, health and changes for operators. Keep it on an address that only operators reach; anywhere but on loopback it demands a `token` and a `certificate`.",
     keys: &[
         key(
             "enabled",
@@ -55,7 +57,14 @@ pub(super) static SECTION: Section = Section {
             Kind::Text(&TOKEN),
             Default::Absent("none is asked for; then the address must be a loopback one"),
             "What everybody must show, as `Authorization: Bearer …`, but for `/healthz` and `/readyz`: 16 to 1024 visible characters. \
-             Better not in the file itself: `${FILE:path}` or `${ENV:NAME}`. What is sent to this listener is not encrypted.",
+             Better not in the file itself: `${FILE:path}` or `${ENV:NAME}`.",
+        ),
+        key(
+            "certificate",
+            Kind::Text(&keys::NAME),
+            Default::Absent("the address is served in cleartext; then it must be a loopback one"),
+            "Name of the entry of `certificates`, one with a `certificate` and a `key`, by which the address is served over TLS. \
+             New files of it are taken up by themselves.",
         ),
         key(
             "state_file",
@@ -104,6 +113,7 @@ pub(super) static SECTION: Section = Section {
 pub(super) fn read(
     fields: Fields<'_>,
     directories: Directories<'_>,
+    names: &Names,
     report: &mut Report,
 ) -> Option<Admin> {
     let enabled = fields.boolean("enabled", report);
@@ -112,21 +122,14 @@ pub(super) fn read(
         .map_or(fields.origin, |entry| entry.node.origin);
     let address = fields.text("address", report, words::socket_address);
     let token = fields.entry("token").and_then(|entry| token(entry, report));
-    if enabled
-        && token.is_none()
-        && fields.entry("token").is_none()
-        && !address.ip().to_canonical().is_loopback()
-    {
-        report.push(
-            Diagnostic::new(
-                Code::MissingKey,
-                origin,
-                format!("the admin listener is open to whoever reaches {address}"),
-            )
-            .label("not a loopback address, and no `token`")
-            .cause("whoever reaches it could take backends out and change what is served")
-            .help("address = \"127.0.0.1:9180\", or for example: token = \"${FILE:admin-token}\""),
-        );
+    let certificate = fields.entry("certificate").and_then(|entry| {
+        let name = crate::scalar::text(&entry.node, report)?.to_owned();
+        let origin = entry.node.origin;
+        (names.certificate(&name, origin, report)).then_some(AdminCertificate { name, origin })
+    });
+    if enabled && !address.ip().to_canonical().is_loopback() {
+        let has = |name: &str| fields.entry(name).is_some();
+        demand(address, origin, (has("token"), has("certificate")), report);
     }
     let state_file = files::optional(&fields, "state_file", directories, report);
     let is_for_group = fields.choice("socket_access", report) == "group";
@@ -138,10 +141,53 @@ pub(super) fn read(
         origin,
         address,
         token,
+        certificate,
         state_file,
         socket: socket.map(|file| AdminSocket { file, is_for_group }),
         history,
     })
+}
+
+/// What an address demands that others can reach: that they show a token, and that nobody reads along.
+fn demand(
+    address: SocketAddr,
+    origin: Origin,
+    (has_token, has_certificate): (bool, bool),
+    report: &mut Report,
+) {
+    let label = match (has_token, has_certificate) {
+        (true, true) => return,
+        (false, false) => "not a loopback address, and neither `token` nor `certificate`",
+        (false, true) => "not a loopback address, and no `token`",
+        (true, false) => "not a loopback address, and no `certificate`",
+    };
+    let (message, cause) = match has_token {
+        false => (
+            format!("the admin listener is open to whoever reaches {address}"),
+            "whoever reaches it could take backends out and change what is served",
+        ),
+        true => (
+            format!("the admin token is sent to {address} in cleartext"),
+            "whoever reads along could take backends out and change what is served",
+        ),
+    };
+    let help = match (has_token, has_certificate) {
+        (true, _) => {
+            "address = \"127.0.0.1:9180\", or for example: certificate = \"admin\", and [certificates.admin] with certificate and key"
+        }
+        (false, true) => {
+            "address = \"127.0.0.1:9180\", or for example: token = \"${FILE:admin-token}\""
+        }
+        (false, false) => {
+            "address = \"127.0.0.1:9180\", or for example: token = \"${FILE:admin-token}\" and certificate = \"admin\", the latter with [certificates.admin]"
+        }
+    };
+    report.push(
+        Diagnostic::new(Code::MissingKey, origin, message)
+            .label(label)
+            .cause(cause)
+            .help(help),
+    );
 }
 
 /// The path of a socket, unless it is longer than any socket's may be.

@@ -77,16 +77,21 @@ fn acceptor_plan(snapshot: &Snapshot, trusted: &Trusted, listener: &ListenerPlan
         site.tls.hosts.iter().map(of_host).collect::<Vec<_>>()
     });
     AcceptorPlan {
-        profile: match tls.profile {
-            TlsProfile::Modern => Profile::Modern,
-            TlsProfile::Intermediate => Profile::Intermediate,
-        },
+        profile: profile(snapshot),
         http1,
         http2,
         default_certificate: trusted.default_certificate.clone(),
         resumption: tls.session_tickets || tls.session_cache_max > 0,
         early_data: tls.early_data,
         names: names.collect(),
+    }
+}
+
+/// The protocol versions and suites that clients may use.
+pub(super) fn profile(snapshot: &Snapshot) -> Profile {
+    match snapshot.tls.profile {
+        TlsProfile::Modern => Profile::Modern,
+        TlsProfile::Intermediate => Profile::Intermediate,
     }
 }
 

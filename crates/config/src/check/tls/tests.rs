@@ -18,6 +18,31 @@ fn check(host: &str, keys: &str, more: &str, expected: &[&str]) {
 }
 
 #[test]
+fn the_admin_listener_demands_a_token_and_a_certificate_where_others_reach_it() {
+    const TOKEN: &str = "token = '0123456789abcdef'";
+    const CERTIFICATE: &str = "certificate = 'a'";
+    const PAIR: &str = "[certificates.a]\ncertificate = 'a.pem'\nkey = 'a.key'";
+    const FOLDER: &str = "[certificates.a]\nfolder = 'certs'";
+    let check = |address: &str, keys: &[&str], more: &str, expected: &[&str]| {
+        let keys = keys.join("\n");
+        let admin = format!("[admin]\naddress = '{address}'\n{keys}\n{more}");
+        check("example.com", "tls = 'internal'", &admin, expected);
+    };
+    check("0.0.0.0:9180", &[], "", &["missing-key"]);
+    check("0.0.0.0:9180", &[TOKEN], "", &["missing-key"]);
+    check("0.0.0.0:9180", &[CERTIFICATE], PAIR, &["missing-key"]);
+    check("[::]:9180", &[TOKEN, CERTIFICATE], PAIR, &[]);
+    check("127.0.0.1:9180", &[CERTIFICATE], PAIR, &[]);
+    check("127.0.0.1:9180", &[CERTIFICATE], FOLDER, &["bad-value"]);
+    check(
+        "127.0.0.1:9180",
+        &[CERTIFICATE],
+        "",
+        &["unknown-certificate"],
+    );
+}
+
+#[test]
 fn certificates_that_cannot_be_had() {
     const DNS: &str = "[acme]\ndns = { hook = ['x'] }";
     const FILES: &str = "[certificates.a]\nfolder = 'certs'";
