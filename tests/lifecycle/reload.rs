@@ -1,9 +1,12 @@
 //! HUP: compile, then swap.
 
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use foregate_testkit::{
-    Answer, Backend, Echo, Gateway, Refuser, Signal, UpgradeEcho, eventually, holds_for,
+    Answer, Backend, Echo, Gateway, Http2Client, Refuser, Signal, UpgradeEcho, Visit, eventually,
+    holds_for,
 };
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -79,6 +82,47 @@ fn a_request_in_flight_ends_on_the_configuration_it_began_with() {
     wait_for(&gateway, "new");
     assert_eq!(client.response().text(), "from the backend");
     assert_eq!(client.exchange(GET).text(), "new");
+}
+
+#[test]
+fn a_stream_in_flight_goes_on_beside_those_of_the_new_configuration() {
+    let (release, released) = channel::<()>();
+    let released = Mutex::new(released);
+    let backend = Backend::start(move |visit: &mut Visit| {
+        while let Some(request) = visit.next_request()? {
+            visit.send("HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\nfirst")?;
+            if request.target == "/held"
+                && let Ok(released) = released.lock()
+            {
+                // The story's end releases it as well.
+                let _ = released.recv();
+            }
+            visit.send(", last")?;
+        }
+        Ok(())
+    });
+    let mut gateway = Gateway::new(PROXYING)
+        .fill("backend", backend.address())
+        .start();
+    let mut client = Http2Client::connect(gateway.address());
+    let stream = client.request("GET", "/held", &[], true);
+    let begun = client.until(stream, |answer| answer.body == b"first");
+    assert!(!begun.ended);
+    gateway.rewrite_config(&saying("new"), &[]);
+    gateway.signal(Signal::Hup);
+    wait_for(&gateway, "new");
+    assert_eq!(client.get("/").text(), "new");
+    release.send(()).expect("the backend waits");
+    let answer = client.answer(stream);
+    assert_eq!((answer.status, answer.reset), (200, None));
+    assert_eq!(answer.text(), "first, last");
+    assert!(
+        client.last_goaway().is_none(),
+        "the connection was never ended"
+    );
+    drop(client);
+    backend.wait_connections_open(0);
+    gateway.assert_no_leaks();
 }
 
 #[test]

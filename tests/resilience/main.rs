@@ -5,6 +5,7 @@ mod chaos;
 mod outliers;
 mod probes;
 mod retries;
+mod tls_probes;
 
 use foregate_testkit::{Gateway, RawClient};
 use serde_json::Value;
