@@ -25,6 +25,7 @@ pub use targets::forwarding::forwarding;
 pub use targets::frames::{h2_frames_client, h2_frames_server};
 pub use targets::heads::{request_head, response_head};
 pub use targets::proxy::proxy_header;
+pub use targets::session::session_cookie;
 pub use targets::target::target;
 pub use targets::tls::{certificate_pem, client_hello};
 pub use targets::web::grpc_web;
@@ -66,6 +67,11 @@ pub const TARGETS: &[Target] = &[
         name: "proxy_header",
         run: proxy_header,
         generate: grammar::proxy_header,
+    },
+    Target {
+        name: "session_cookie",
+        run: session_cookie,
+        generate: targets::session::generate,
     },
     Target {
         name: "target",

@@ -9,6 +9,7 @@ pub(crate) mod forwarding;
 pub(crate) mod frames;
 pub(crate) mod heads;
 pub(crate) mod proxy;
+pub(crate) mod session;
 pub(crate) mod target;
 pub(crate) mod tls;
 pub(crate) mod web;

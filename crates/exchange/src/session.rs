@@ -54,7 +54,7 @@ impl Seal {
     }
 
     /// The text of a token, if there is a key to seal it.
-    fn seal(&self, token: &SessionToken) -> Option<[u8; TEXT_BYTES]> {
+    pub fn seal(&self, token: &SessionToken) -> Option<[u8; TEXT_BYTES]> {
         let mut sealed = [0; SEALED_BYTES];
         let (nonce, rest) = sealed.split_first_chunk_mut::<NONCE_LEN>()?;
         fill(nonce).ok()?;
@@ -72,7 +72,10 @@ impl Seal {
     }
 
     /// What a text says, if it was sealed here.
-    fn open(&self, text: &[u8], now: u64) -> Result<SessionToken, SessionNote> {
+    ///
+    /// # Errors
+    /// It was not, or its time has passed.
+    pub fn open(&self, text: &[u8], now: u64) -> Result<SessionToken, SessionNote> {
         if text.len() != TEXT_BYTES {
             return Err(SessionNote::Forged);
         }
