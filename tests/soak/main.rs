@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use foregate_tests::changes::{self, Change};
+use foregate_tests::large;
 use foregate_tests::soak::{Plan, run};
 
 #[test]
@@ -17,6 +18,23 @@ fn upgrades_once_a_second_fail_nobody() {
     let summary = changes::run(Change::Upgrade, Duration::from_secs(6));
     println!("{summary}");
     summary.assert_good();
+}
+
+#[test]
+fn a_large_reload_is_hardly_felt() {
+    let plan = large::Plan {
+        hosts: 100,
+        routes_per_host: 10,
+        upstreams: 100,
+        endpoints_per_upstream: 10,
+        reloads: 4,
+        interval: Duration::from_millis(700),
+    };
+    let summary = large::run(&plan, large::Change::Everything);
+    println!("{summary}");
+    // Generous: this is no optimized build, and the machine may be busy. Whoever blocks workers is found out all the same.
+    let is_within = summary.is_within(Duration::from_secs(5), Duration::from_millis(150));
+    assert!(is_within, "{summary}");
 }
 
 #[test]

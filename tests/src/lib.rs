@@ -4,6 +4,7 @@
 
 pub mod changes;
 pub mod foreign;
+pub mod large;
 pub mod metric;
 pub mod secure;
 pub mod soak;

@@ -91,7 +91,7 @@ pub(crate) async fn forward<C: Client>(
     loop {
         tried.insert(index);
         exchange.tries += 1;
-        let pool = &upstream.pools[index];
+        let pool = upstream.pool(index);
         exchange.endpoint = Some(Rc::clone(pool));
         if exchange.guarded.is_some() {
             guard::take_up(exchange, pool, answer);
@@ -370,7 +370,7 @@ pub(crate) fn fail(upstream: &Upstream, pool: &Pool, kind: EndpointFailure) {
 #[inline]
 pub(crate) fn observed(upstream: &Upstream, pool: &Pool, outcome: Outcome, at: Moment) {
     let at_ms = at.millis();
-    let (endpoint, siblings) = (&pool.endpoint, &upstream.endpoints);
+    let (endpoint, siblings) = (&pool.endpoint, upstream.endpoints());
     let verdict = observe(endpoint, siblings, outcome, at_ms, &upstream.ejection);
     if verdict != Verdict::Unchanged {
         tell(upstream, endpoint, verdict, at_ms);

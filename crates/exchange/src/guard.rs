@@ -186,7 +186,7 @@ pub(crate) fn pick(
 
 /// A place at an endpoint, unless another worker was quicker.
 pub(crate) fn hold(upstream: &Upstream, index: usize) -> Option<(InFlight, Held)> {
-    let endpoint = &upstream.endpoints[index];
+    let endpoint = &upstream.endpoints()[index];
     let trial = match &upstream.bounds.circuit {
         Some(policy) => Some(Trial {
             of: Of::Endpoint(Arc::clone(endpoint)),

@@ -122,7 +122,7 @@ impl Journey {
             };
             tried.insert(index);
             self.tries += 1;
-            let pool = &upstream.pools[index];
+            let pool = upstream.pool(index);
             self.endpoint = Some(Rc::clone(pool));
             let (borrowed, mut held) = match upstream.is_guarded {
                 false => (pool.endpoint.begin(), None),

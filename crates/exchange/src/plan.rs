@@ -20,7 +20,7 @@ use foregate_telemetry::metrics::{EndpointId, RouteId, Shard};
 use foregate_upstream::{
     BodyLimits, CallLimits, Connector, HeadLimits, Http2Limits, Line, Pool, PoolLimits, Protocol,
 };
-use std::cell::RefCell;
+use std::cell::{LazyCell, OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -47,6 +47,8 @@ pub struct PlanParts {
 pub struct UpstreamPart {
     /// The endpoints, in the order that they are picked by.
     pub endpoints: Box<[EndpointPart]>,
+    /// Their states alone, by the same index.
+    pub states: Box<[Arc<Endpoint>]>,
     /// The same endpoints arranged for picking.
     pub roster: Arc<Roster>,
     /// What the cookies of sessions with them are sealed with, if there are any.
@@ -78,6 +80,8 @@ pub struct Plan {
     routes: Arc<[RouteId]>,
     sites: Arc<[SecurePart]>,
     passages: Arc<[(u32, RouteId)]>,
+    /// Let go of last: whoever holds these as well sees by their count when a plan is gone.
+    _parts: Arc<[Arc<UpstreamPart>]>,
 }
 
 /// An upstream of one worker.
@@ -86,9 +90,11 @@ pub(crate) struct Upstream {
     /// What it was built from.
     part: Arc<UpstreamPart>,
     pub(crate) name: Arc<str>,
-    pub(crate) endpoints: Box<[Arc<Endpoint>]>,
-    /// By the same index.
-    pub(crate) pools: Box<[Rc<Pool>]>,
+    /// By the endpoints' index, each made when it is first asked for: a reload of many endpoints makes none of those
+    /// that nobody asks.
+    pools: Box<[OnceCell<Rc<Pool>>]>,
+    pool_limits: PoolLimits,
+    shard: Arc<Shard>,
     pub(crate) picker: RefCell<Picker>,
     /// Whether its algorithm goes by how long endpoints take.
     pub(crate) is_timed: bool,
@@ -113,6 +119,32 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
+    /// The connections to an endpoint.
+    #[inline]
+    pub(crate) fn pool(&self, index: usize) -> &Rc<Pool> {
+        self.pools[index].get_or_init(|| self.new_pool(index))
+    }
+
+    #[cold]
+    fn new_pool(&self, index: usize) -> Rc<Pool> {
+        let one = &self.part.endpoints[index];
+        let (endpoint, shard) = (Arc::clone(&one.endpoint), Arc::clone(&self.shard));
+        let pool = Pool::new(endpoint, one.address, one.id, shard, self.pool_limits);
+        pool.set_connector(self.part.connector.clone());
+        pool
+    }
+
+    /// The pools of those that were asked.
+    fn made_pools(&self) -> impl Iterator<Item = &Rc<Pool>> {
+        self.pools.iter().filter_map(OnceCell::get)
+    }
+
+    /// The states of the endpoints.
+    #[inline]
+    pub(crate) fn endpoints(&self) -> &[Arc<Endpoint>] {
+        &self.part.states
+    }
+
     /// What the cookies of its sessions are sealed with.
     pub(crate) fn seal(&self) -> Option<&Seal> {
         self.part.seal.as_deref()
@@ -136,8 +168,9 @@ impl Plan {
     ) -> Rc<Plan> {
         let snapshot = &parts.snapshot;
         let before = before.map_or(&[][..], |plan| &plan.upstreams);
-        let by_name: HashMap<&str, &Rc<Upstream>> =
-            before.iter().map(|one| (&*one.name, one)).collect();
+        let by_name = LazyCell::new(|| -> HashMap<&str, &Rc<Upstream>> {
+            before.iter().map(|one| (&*one.name, one)).collect()
+        });
         let mut upstreams = Vec::with_capacity(parts.upstreams.len());
         for (number, (plan, part)) in snapshot.upstreams.iter().zip(&*parts.upstreams).enumerate() {
             // Most keep their place, so that few are looked for by name.
@@ -159,6 +192,7 @@ impl Plan {
             routes: Arc::clone(&parts.routes),
             sites: Arc::clone(&parts.sites),
             passages: Arc::clone(&parts.passages),
+            _parts: Arc::clone(&parts.upstreams),
         })
     }
 
@@ -175,9 +209,9 @@ impl Plan {
         let before: HashSet<*const Upstream> = self.upstreams.iter().map(Rc::as_ptr).collect();
         let kept: HashSet<*const Pool> = (next.upstreams.iter())
             .filter(|one| !before.contains(&Rc::as_ptr(one)))
-            .flat_map(|one| one.pools.iter().map(Rc::as_ptr))
+            .flat_map(|one| one.made_pools().map(Rc::as_ptr))
             .collect();
-        for pool in gone.iter().flat_map(|one| one.pools.iter()) {
+        for pool in gone.iter().flat_map(|one| one.made_pools()) {
             if !kept.contains(&Rc::as_ptr(pool)) {
                 pool.retire();
             }
@@ -186,7 +220,7 @@ impl Plan {
 
     /// Closes idle connections that are too old or were closed by their backends.
     pub fn sweep(&self, at: Moment) {
-        for pool in self.upstreams.iter().flat_map(|one| one.pools.iter()) {
+        for pool in self.upstreams.iter().flat_map(|one| one.made_pools()) {
             pool.sweep(at);
         }
         // Places come without anybody giving them back, too: endpoints recover, and limits grow.
@@ -237,8 +271,8 @@ struct Pools<'a>(HashMap<*const Endpoint, &'a Rc<Pool>>);
 
 impl<'a> Pools<'a> {
     fn of(old: Option<&'a Rc<Upstream>>) -> Pools<'a> {
-        let pools = old.map_or(&[][..], |upstream| &upstream.pools);
-        let keyed = pools.iter().map(|pool| (Arc::as_ptr(&pool.endpoint), pool));
+        let pools = old.into_iter().flat_map(|upstream| upstream.made_pools());
+        let keyed = pools.map(|pool| (Arc::as_ptr(&pool.endpoint), pool));
         Pools(keyed.collect())
     }
 
@@ -257,32 +291,24 @@ fn upstream(
     seed: u64,
 ) -> Upstream {
     let limits = pool_limits(snapshot, plan);
-    let pools = part
-        .endpoints
-        .iter()
-        .map(|one| {
-            let pool = old.take(one).unwrap_or_else(|| {
-                let endpoint = Arc::clone(&one.endpoint);
-                Pool::new(endpoint, one.address, one.id, Arc::clone(shard), limits)
-            });
+    let pools = (part.endpoints.iter()).map(|one| match old.take(one) {
+        Some(pool) => {
             pool.set_limits(limits);
             pool.set_connector(part.connector.clone());
-            pool
-        })
-        .collect();
-    let endpoints: Box<[_]> = part
-        .endpoints
-        .iter()
-        .map(|one| Arc::clone(&one.endpoint))
-        .collect();
+            OnceCell::from(pool)
+        }
+        None => OnceCell::new(),
+    });
+    let pools = pools.collect();
     Upstream {
         part: Arc::clone(part),
         name: Arc::clone(&plan.name),
         is_keyed: plan.balancing.algorithm.is_keyed(),
         is_timed: plan.balancing.algorithm.is_timed(),
         picker: RefCell::new(Picker::new(Arc::clone(&part.roster), seed)),
-        endpoints,
         pools,
+        pool_limits: limits,
+        shard: Arc::clone(shard),
         ejection: plan.ejection,
         outliers: plan.outliers,
         retry: plan.retry.clone(),

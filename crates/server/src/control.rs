@@ -6,9 +6,11 @@
 //!    └── drain ──► draining ── all workers ended, or the deadline, or a second signal ──► ended
 //! ```
 
+mod attic;
 mod configuration;
 mod endpoints;
 
+pub(crate) use attic::Attic;
 pub(crate) use configuration::Configure;
 
 use crate::discovery::Seekers;
@@ -156,6 +158,8 @@ pub(crate) struct Inner {
     pub(crate) state_file: Option<StateFile>,
     /// What workers have.
     pub(crate) parts: PlanParts,
+    /// What they had before.
+    pub(crate) attic: Attic,
     pub(crate) fleet: Arc<Fleet>,
     pub(crate) prober: Arc<Prober>,
     pub(crate) keeper: Keeper,
@@ -222,13 +226,16 @@ impl Control {
             let until = self
                 .returns_at()
                 .map_or(until, |returns| returns.min(until));
+            let until = (self.inner.attic.clear()).map_or(until, |wait| at.plus(wait).min(until));
             match commands.recv_timeout(until.since(at)) {
                 Ok(command) => {
                     if let Some(exit) = self.take(command) {
                         break exit;
                     }
                 }
-                Err(RecvTimeoutError::Timeout) if self.draining_until.is_some() => {
+                Err(RecvTimeoutError::Timeout)
+                    if self.draining_until.is_some_and(|until| now() >= until) =>
+                {
                     process::warn(
                         "the drain timeout has passed: what still runs is cut off",
                         &[],
@@ -236,7 +243,7 @@ impl Control {
                     break Exit::Cut;
                 }
                 Err(RecvTimeoutError::Timeout) if now() >= self.resolve_at => self.look_up_again(),
-                // What waited for confirmation is looked at anew.
+                // What waited for confirmation, or for workers, is looked at anew.
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break Exit::Failed,
             }

@@ -222,6 +222,9 @@ fn regroup(
     }
     let part = UpstreamPart {
         roster: arrange(plan, &members, &endpoints),
+        states: (endpoints.iter())
+            .map(|part| Arc::clone(&part.endpoint))
+            .collect(),
         endpoints,
         seal: plan.sticky.as_ref().map(|sticky| seal(plan, sticky)),
         connector: connector.clone(),
@@ -345,7 +348,7 @@ fn release(group: &Group, stay: &[Member], registry: &Registry) {
     }
 }
 
-/// Held by workers until they have taken a change up. When the last one has, nobody picks the endpoints any more that
+/// Held by workers, and by control a little longer, until they have taken a change up. When the last one has, nobody picks the endpoints any more that
 /// it leaves out, but for requests that began before and are tried again: those are told now that these take no more,
 /// and whoever asked for the change that it is done.
 pub(crate) struct Handover {

@@ -1,6 +1,6 @@
 //! Start: load, bind, resolve, spawn; either all of it or nothing.
 
-use crate::control::{Command, Control, Controller, Exit, Inner};
+use crate::control::{Attic, Command, Control, Controller, Exit, Inner};
 use crate::credentials::Credentials;
 use crate::discovery::Seekers;
 use crate::doors;
@@ -225,6 +225,7 @@ impl Server {
             seekers,
             state_file,
             parts,
+            attic: Attic::default(),
             fleet,
             prober,
             keeper,

@@ -1,19 +1,26 @@
 //! The soak: `soak [--seconds N] [--seed N]` plays mixed load while backends die and come back; `soak --changes SECONDS`
-//! reloads ten times a second for so long, and then upgrades once a second for as long again. Ends with 1 when anything
-//! undocumented went wrong.
+//! reloads ten times a second for so long, and then upgrades once a second for as long again; `soak --large-reload [RELOADS]`
+//! reloads 10,000 routes with 10,000 endpoints under a steady load. Ends with 1 when anything undocumented went wrong, or
+//! a large reload is slow or is felt.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use foregate_tests::changes::{self, Change};
+use foregate_tests::large;
 use foregate_tests::soak::{Plan, run};
 
 fn main() -> ExitCode {
     if let Some(seconds) = seconds_of_changes() {
         return change_for(seconds);
     }
+    if let Some(reloads) = large_reloads() {
+        return reload_large(reloads);
+    }
     let Some((seconds, seed)) = arguments() else {
-        eprintln!("usage: soak [--seconds N] [--seed N] | soak --changes SECONDS");
+        eprintln!(
+            "usage: soak [--seconds N] [--seed N] | soak --changes SECONDS | soak --large-reload [RELOADS]"
+        );
         return ExitCode::from(2);
     };
     println!("{seconds} seconds with seed {seed}");
@@ -44,6 +51,37 @@ fn change_for(seconds: u64) -> ExitCode {
         let summary = changes::run(change, Duration::from_secs(seconds));
         print!("{summary}");
         all_good &= summary.is_good();
+    }
+    match all_good {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
+}
+
+/// What `--large-reload` says, if it is the first word.
+fn large_reloads() -> Option<u32> {
+    let mut arguments = std::env::args().skip(1);
+    arguments.next().filter(|name| name == "--large-reload")?;
+    match arguments.next() {
+        Some(reloads) => reloads.parse().ok(),
+        None => Some(30),
+    }
+}
+
+fn reload_large(reloads: u32) -> ExitCode {
+    let plan = large::Plan {
+        hosts: 1000,
+        routes_per_host: 10,
+        upstreams: 1000,
+        endpoints_per_upstream: 10,
+        reloads,
+        interval: Duration::from_secs(1),
+    };
+    let mut all_good = true;
+    for change in [large::Change::OneRoute, large::Change::Everything] {
+        let summary = large::run(&plan, change);
+        print!("{summary}");
+        all_good &= summary.is_within(Duration::from_millis(500), Duration::from_millis(5));
     }
     match all_good {
         true => ExitCode::SUCCESS,

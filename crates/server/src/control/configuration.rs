@@ -406,7 +406,8 @@ impl Control {
                 .parts(&snapshot, &inner.roster, &inner.secured, &inner.registry);
         let handover = Arc::new(Handover::new(removed));
         inner.prober.set(parts.probe_targets());
-        inner.parts = parts.clone();
+        inner.attic.hand_over(&handover);
+        inner.set_parts(&parts);
         let acceptors = Arc::clone(&inner.secured.acceptors);
         inner.snapshot = snapshot;
         inner.listening = listening;

@@ -146,8 +146,9 @@ impl Control {
         };
         let Changed { parts, removed } = changed;
         inner.prober.set(parts.probe_targets());
-        inner.parts = parts.clone();
         let handover = Arc::new(Handover::new(removed).then(done));
+        inner.attic.hand_over(&handover);
+        inner.set_parts(&parts);
         self.order(|_| Order::Endpoints(Box::new(parts.clone()), Arc::clone(&handover)));
     }
 
