@@ -12,9 +12,6 @@ use foregate_policy::request_id::RequestId;
 use foregate_policy::rewrite::Rewritten;
 use std::net::IpAddr;
 
-/// Room for every Host that passes the codec's check: a name of 253 bytes, a colon and a port.
-const HOST_BYTES: usize = 264;
-
 /// The id that a trusted peer gave the request, else a new one.
 pub(crate) fn request_id(plan: &Plan, road: &Road, peer: &Peer, fields: &Fields) -> RequestId {
     let incoming = match &plan.snapshot.request_id {
@@ -51,11 +48,8 @@ pub(crate) fn describe(
     if takes_trailers {
         head.fields.append(FieldId::Te, b"trailers");
     }
-    let (mut room, host) = ([0; HOST_BYTES], head.fields.at(&exchange.host));
-    let length = host.len().min(HOST_BYTES);
-    room[..length].copy_from_slice(&host[..length]);
-    let host = &room[..length];
     let fields = &mut head.fields;
+    let host = &exchange.host;
     forwarded::describe(fields, &snapshot.forwarding, peer, host, head.version);
     secure::describe(exchange, peer, &mut head.fields);
     if let Some(name) = &snapshot.request_id {

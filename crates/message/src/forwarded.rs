@@ -3,6 +3,7 @@
 use crate::fields::FieldSet;
 use crate::{FieldId, Fields, Peer, Scheme, Version};
 use std::net::IpAddr;
+use std::ops::Range;
 
 /// What is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,36 +35,37 @@ const TOLD: FieldSet = FieldSet::of(&[
     FieldId::Via,
 ]);
 
-/// Tells the backend who asked, and by which way. `host` is what the client sent as Host, `received` the version it
-/// spoke. A trusted proxy's claims are kept and extended; anybody else's are replaced, even when nothing is sent in
-/// their place.
+/// Tells the backend who asked, and by which way. `host` is the place of what the client sent as Host, `received` the
+/// version it spoke. A trusted proxy's claims are kept and extended; anybody else's are replaced, even when nothing is
+/// sent in their place.
 #[inline]
 pub fn describe(
     fields: &mut Fields,
     policy: &ForwardingPolicy,
     peer: &Peer,
-    host: &[u8],
+    host: &Range<u32>,
     received: Version,
 ) {
     if !peer.trusted {
         fields.remove_any(CLAIMS);
     }
-    if fields.has_any(TOLD) {
-        return tell(fields, policy, peer, host, received);
-    }
-    // Nobody has said anything: the fields are the connection's own, and the same for each request to a host.
     let mut told = peer.told.borrow_mut();
     let told = told.get_or_insert_default();
-    if *told.host != *host || told.version != received {
+    let host = fields.at(host);
+    let is_new = *told.host != *host || told.version != received;
+    if is_new {
         told.host.clear();
         told.host.extend_from_slice(host);
         told.version = received;
         told.lines = None;
-        return tell(fields, policy, peer, host, received);
     }
+    if is_new || fields.has_any(TOLD) {
+        return tell(fields, policy, peer, &told.host, received);
+    }
+    // Nobody has said anything: the fields are the connection's own, and the same for each request to a host.
     if !matches!(&told.lines, Some((under, _)) if under == policy) {
         let mut lines = Fields::default();
-        tell(&mut lines, policy, peer, host, received);
+        tell(&mut lines, policy, peer, &told.host, received);
         told.lines = Some((policy.clone(), lines));
     }
     if let Some((_, lines)) = &told.lines {
@@ -186,6 +188,14 @@ mod tests {
         }
     }
 
+    /// Where a Host is that is no line of its own.
+    fn place_of(fields: &mut Fields, host: &str) -> Range<u32> {
+        fields.append(FieldId::Host, host.as_bytes());
+        let place = fields.place(FieldId::Host);
+        fields.remove(FieldId::Host);
+        place
+    }
+
     fn check(client: &str, trusted: bool, host: &str, claims: &[(&str, &str)], expected: &str) {
         let local = "192.0.2.1:8080".parse().unwrap();
         let peer = Peer::new(client.parse().unwrap(), local, 0, trusted);
@@ -193,13 +203,8 @@ mod tests {
         for (name, value) in claims {
             fields.append_line(name.as_bytes(), value.as_bytes());
         }
-        describe(
-            &mut fields,
-            &policy(),
-            &peer,
-            host.as_bytes(),
-            Version::Http11,
-        );
+        let host = place_of(&mut fields, host);
+        describe(&mut fields, &policy(), &peer, &host, Version::Http11);
         let mut out = Vec::new();
         fields.write_http1(&mut out);
         assert_eq!(
@@ -248,7 +253,8 @@ mod tests {
         let peer = Peer::new("192.0.2.7:1".parse().unwrap(), local, 0, false);
         let told = |policy: &ForwardingPolicy, host: &str, version: Version| {
             let mut fields = Fields::new();
-            describe(&mut fields, policy, &peer, host.as_bytes(), version);
+            let host = place_of(&mut fields, host);
+            describe(&mut fields, policy, &peer, &host, version);
             let mut out = Vec::new();
             fields.write_http1(&mut out);
             String::from_utf8(out).unwrap()

@@ -4,10 +4,11 @@
 //! [`unix_at`] turns the one into the other without a system call, so that a request that already knows its
 //! [`Moment`] need not read a second clock for its log line.
 
+use rustix::time::{ClockId, clock_gettime};
 use std::cell::Cell;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub mod calendar;
 pub mod deadlines;
@@ -18,7 +19,7 @@ pub use calendar::UnixTime;
 pub use deadlines::Deadline;
 pub use http_date::{http_date, http_date_of};
 
-static START: OnceLock<Instant> = OnceLock::new();
+static START: OnceLock<u64> = OnceLock::new();
 
 /// A point in monotonic time: microseconds since the process first read its clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -86,16 +87,24 @@ impl Moment {
 /// The present moment.
 #[must_use]
 #[inline]
+pub fn now() -> Moment {
+    let start = *START.get_or_init(monotonic_micros);
+    let micros = monotonic_micros() - start;
+    RECENT.set(micros);
+    Moment(micros)
+}
+
+/// The system's monotonic clock. `Instant` reads the same one, but takes three times the instructions to tell the
+/// distance of two readings, and a request reads it three times.
+#[inline]
 #[expect(
     clippy::disallowed_methods,
     reason = "the clock's room is where clocks are read"
 )]
-pub fn now() -> Moment {
-    let start = START.get_or_init(Instant::now);
-    let span = start.elapsed();
-    let micros = span.as_secs() * 1_000_000 + u64::from(span.subsec_micros());
-    RECENT.set(micros);
-    Moment(micros)
+fn monotonic_micros() -> u64 {
+    let time = clock_gettime(ClockId::Monotonic);
+    // The monotonic clock counts from the machine's start: it is never negative.
+    time.tv_sec.cast_unsigned() * 1_000_000 + time.tv_nsec.cast_unsigned() / 1_000
 }
 
 thread_local! {

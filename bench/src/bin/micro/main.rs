@@ -271,13 +271,13 @@ fn forward_request(bytes: &[u8], count: u64) {
         false,
     );
     let mut head = request(bytes);
-    let host = head.fields.get(FieldId::Host).unwrap_or(b"").to_vec();
     let target = head.target().to_vec();
     let mut out = Vec::new();
     for _ in 0..count {
         let end = parse_request(black_box(bytes), &LIMITS, &mut head);
         let framing = request_framing(&head);
         black_box((end.is_ok(), framing.is_ok()));
+        let host = head.fields.place(FieldId::Host);
         hop::strip(&mut head.fields);
         describe(&mut head.fields, &policy, &peer, &host, head.version);
         let framing = RequestOut {
