@@ -268,14 +268,6 @@ impl<'a> Candidates<'a> {
         left < right
     }
 
-    /// How the requests in flight of two endpoints compare, each measured by its weight.
-    #[inline]
-    pub(crate) fn compare_load(&self, first: usize, second: usize) -> std::cmp::Ordering {
-        let load = |index: usize| u64::from(self.endpoints[index].in_flight());
-        let left = load(first) * u64::from(self.weights[second]);
-        left.cmp(&(load(second) * u64::from(self.weights[first])))
-    }
-
     /// An available endpoint by weighted chance, found by looking at all of them: the last resort of algorithms
     /// that guess, for times when few are available.
     pub(crate) fn scan(&self, random: &mut Draws) -> Option<usize> {

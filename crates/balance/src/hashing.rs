@@ -1,12 +1,19 @@
 //! What both ways of consistent hashing share: who takes a key whose owner can't, and the bound on an endpoint's load.
 
-use crate::candidates::Candidates;
+use crate::candidates::{Candidates, Draws};
 use crate::hash::mix;
 use crate::maglev::Maglev;
 use crate::ring::Ring;
 
 /// How many owners are asked one after the other before all endpoints are looked at.
 const OWNERS_MAX: usize = 128;
+
+/// How many fit owners may have as much as they may have before the key goes to any that has room: a key that everybody
+/// wants has no home left by then.
+const FULL_MAX: usize = 8;
+
+/// How often one is drawn for such a key before all are looked at.
+const DRAWS_MAX: usize = 32;
 
 /// Whom keys belong to.
 #[derive(Debug)]
@@ -33,10 +40,11 @@ impl Owners {
         key: u64,
         candidates: &Candidates<'_>,
         bound: &mut Option<Bound>,
+        draws: &mut Draws,
     ) -> Option<Taker> {
         match self {
-            Owners::Ring(ring) => pick(ring.owners(key), key, candidates, bound),
-            Owners::Maglev(maglev) => pick(maglev.owners(key), key, candidates, bound),
+            Owners::Ring(ring) => pick(ring.owners(key), key, candidates, bound, draws),
+            Owners::Maglev(maglev) => pick(maglev.owners(key), key, candidates, bound, draws),
         }
     }
 }
@@ -46,8 +54,10 @@ fn pick(
     key: u64,
     candidates: &Candidates<'_>,
     bound: &mut Option<Bound>,
+    draws: &mut Draws,
 ) -> Option<Taker> {
     let mut fit = None;
+    let mut full = 0;
     for (step, index) in owners.take(OWNERS_MAX).enumerate() {
         if !candidates.is_available(index) {
             continue;
@@ -63,9 +73,18 @@ fn pick(
             });
         }
         fit.get_or_insert(index);
+        full += 1;
+        if full == FULL_MAX {
+            break;
+        }
     }
     // Few are fit, or few have room: every endpoint is weighed for this key, and the heaviest takes it.
     if let Some(bound) = bound {
+        if full == FULL_MAX
+            && let Some(index) = drawn(candidates, bound, draws)
+        {
+            return Some(Taker::Relief(index));
+        }
         let room = heaviest(key, candidates, |index| bound.admits(index, candidates));
         if let Some(index) = room {
             return Some(match fit {
@@ -76,6 +95,13 @@ fn pick(
     }
     let taker = fit.or_else(|| heaviest(key, candidates, |_| true))?;
     Some(Taker::Next(taker))
+}
+
+/// Any available endpoint that has room.
+fn drawn(candidates: &Candidates<'_>, bound: &mut Bound, draws: &mut Draws) -> Option<usize> {
+    let count = candidates.count() as u64;
+    let mut drawn = (0..DRAWS_MAX).map(|_| draws.below(count) as usize);
+    drawn.find(|index| candidates.is_available(*index) && bound.admits(*index, candidates))
 }
 
 /// The available endpoint that weighs most for this key (rendezvous hashing): a choice that stays while it is there.
@@ -102,7 +128,7 @@ fn heaviest(
 
 /// How much more than its share of all requests in flight an endpoint may have.
 ///
-/// What all have is counted once a millisecond, or once in so many picks as make it cheap.
+/// What all have is counted now and then: with many endpoints less often, so that it stays cheap.
 #[derive(Clone, Debug)]
 pub(crate) struct Bound {
     /// In percent of its share; 125 = a quarter more.
@@ -118,8 +144,10 @@ pub(crate) struct Bound {
 /// So few requests are no load: keys stay together in quiet times.
 const LOAD_FREE: u64 = 8;
 
-/// All are counted again once a pick for each so many endpoints was made.
+/// All are counted again once a pick for each so many endpoints was made,
 const PICKS_SHARE: usize = 8;
+/// or after a millisecond, and one more for each so many endpoints.
+const MS_SHARE: usize = 128;
 
 impl Bound {
     pub(crate) fn new(percent: u32) -> Bound {
@@ -138,15 +166,15 @@ impl Bound {
         if load < LOAD_FREE {
             return true;
         }
-        let is_old = self.picks as usize * PICKS_SHARE >= candidates.count();
-        if is_old || self.counted_ms != Some(candidates.now_ms) {
+        let count = candidates.count();
+        let is_old = |at| candidates.now_ms.saturating_sub(at) > (count / MS_SHARE) as u64;
+        if self.picks as usize * PICKS_SHARE >= count || self.counted_ms.is_none_or(is_old) {
             self.count(candidates);
         }
-        // ceil(total × percent × share), where the total has this request in it.
+        // load < total × percent × share, where the total has this request in it; without a division.
         let total = u128::from(self.in_flight + self.picks + 1) * u128::from(self.percent);
-        let most = (total * u128::from(candidates.weights[index]))
-            .div_ceil(100 * u128::from(self.weight.max(1)));
-        u128::from(load) < most
+        let most = total * u128::from(candidates.weights[index]);
+        u128::from(load) * 100 * u128::from(self.weight.max(1)) < most
     }
 
     /// A pick was made.

@@ -16,6 +16,7 @@ mod candidates;
 mod concurrency;
 mod ejection;
 mod endpoint;
+mod fit;
 mod hash;
 mod hashing;
 mod latency;

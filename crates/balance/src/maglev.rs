@@ -62,15 +62,30 @@ impl Maglev {
         let mut turns: BinaryHeap<Reverse<(u64, usize)>> = (0..present.len())
             .map(|rank| Reverse((UNIT / weight(rank), rank)))
             .collect();
-        for _ in 0..count {
-            let mut next = turns.peek_mut().expect("somebody has weight");
-            let Reverse((turn, rank)) = *next;
-            *next = Reverse((turn + 2 * UNIT / weight(rank), rank));
+        // A bit for each place: what is asked again and again while the table fills stays in the nearest cache.
+        let mut taken = vec![0_u64; count.div_ceil(64)];
+        // Equals take their turns one after the other, which needs no heap.
+        let is_even = (1..present.len()).all(|rank| weight(rank) == weight(0));
+        for number in 0..count {
+            let rank = if is_even {
+                number % present.len()
+            } else {
+                let mut next = turns.peek_mut().expect("somebody has weight");
+                let Reverse((turn, rank)) = *next;
+                *next = Reverse((turn + 2 * UNIT / weight(rank), rank));
+                rank
+            };
             let order = &mut orders[rank];
-            while places[order.place] != FREE {
-                order.place = (order.place + order.step) % count;
+            let mut place = order.place;
+            while taken[place / 64] & (1 << (place % 64)) != 0 {
+                place += order.step;
+                if place >= count {
+                    place -= count;
+                }
             }
-            places[order.place] = present[rank];
+            order.place = place;
+            taken[place / 64] |= 1 << (place % 64);
+            places[place] = present[rank];
         }
         Maglev { places }
     }

@@ -5,11 +5,16 @@
 //! to how slow it is, and tried again as the memory of them fades.
 
 use crate::candidates::{Candidates, Draws};
+use crate::fit::Fit;
 use crate::latency::UNKNOWN_MICROS;
 use crate::power_of_two;
 
-pub(crate) fn pick(candidates: &Candidates<'_>, random: &mut Draws) -> Option<usize> {
-    let (first, second) = power_of_two::two(candidates, random)?;
+pub(crate) fn pick(
+    candidates: &Candidates<'_>,
+    fit: &mut Fit,
+    random: &mut Draws,
+) -> Option<usize> {
+    let (first, second) = power_of_two::two(candidates, fit, random)?;
     match second {
         Some(second) if is_quicker(candidates, second, first) => Some(second),
         _ => Some(first),

@@ -1,16 +1,15 @@
 //! One pick: the level that takes the request, the algorithm's choice in it, and what happens when nothing is fit.
 
+mod way;
+
 use std::sync::Arc;
 
 use crate::candidates::{Candidates, Draws, Need, Standing};
 use crate::hash::mix;
-use crate::hashing::{Bound, Taker};
-use crate::least_requests::LeastRequests;
 use crate::levels::Survey;
 use crate::panic_threshold::Alarm;
-use crate::roster::{Group, Level, Member, Roster, Table};
-use crate::round_robin::RoundRobin;
-use crate::{peak_ewma, power_of_two};
+use crate::roster::{Group, Level, Member, Roster};
+use way::State;
 
 /// How an upstream's endpoints are chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -228,95 +227,6 @@ pub struct CandidateNote {
     pub slow_start_percent: Option<u32>,
     /// Whether it was picked.
     pub picked: bool,
-}
-
-/// What a worker keeps of a level for its algorithm.
-#[derive(Debug)]
-enum State {
-    RoundRobin(RoundRobin),
-    LeastRequests(LeastRequests),
-    PowerOfTwo,
-    PeakEwma,
-    Random,
-    /// The bound on what one endpoint may have.
-    Hash(Option<Bound>),
-}
-
-impl State {
-    fn new(roster: &Roster, level: &Level, worker_seed: u64) -> State {
-        match roster.balancing.algorithm {
-            Algorithm::RoundRobin => {
-                State::RoundRobin(RoundRobin::new(&level.weights, worker_seed))
-            }
-            Algorithm::LeastRequests => {
-                State::LeastRequests(LeastRequests::new(&level.weights, worker_seed))
-            }
-            Algorithm::PowerOfTwo => State::PowerOfTwo,
-            Algorithm::PeakEwma => State::PeakEwma,
-            Algorithm::Random => State::Random,
-            Algorithm::HashRing | Algorithm::HashMaglev => {
-                State::Hash(roster.balancing.load_max_percent.map(Bound::new))
-            }
-        }
-    }
-
-    /// The algorithm's choice, if it finds any.
-    fn pick(
-        &mut self,
-        table: &Table,
-        candidates: &Candidates<'_>,
-        key: Option<u64>,
-        draws: &mut Draws,
-    ) -> Option<(usize, PickReason)> {
-        let (picked, reason) = match self {
-            State::RoundRobin(state) => (state.pick(candidates), PickReason::RoundRobin),
-            State::LeastRequests(state) => {
-                (state.pick(candidates, draws), PickReason::LeastRequests)
-            }
-            State::PowerOfTwo => (
-                power_of_two::pick(candidates, draws),
-                PickReason::PowerOfTwo,
-            ),
-            State::PeakEwma => (peak_ewma::pick(candidates, draws), PickReason::PeakEwma),
-            State::Random => match table {
-                Table::Alias(alias) => (alias.pick(candidates, draws), PickReason::Random),
-                Table::None | Table::Owners(_) => (None, PickReason::Random),
-            },
-            State::Hash(bound) => return hashed(bound, table, candidates, key, draws),
-        };
-        // A schedule may have set aside one that has come back since, so all are looked at once more.
-        let picked = picked.or_else(|| candidates.scan(draws))?;
-        Some((picked, reason))
-    }
-}
-
-fn hashed(
-    bound: &mut Option<Bound>,
-    table: &Table,
-    candidates: &Candidates<'_>,
-    key: Option<u64>,
-    draws: &mut Draws,
-) -> Option<(usize, PickReason)> {
-    let Table::Owners(owners) = table else {
-        return None;
-    };
-    let taker = owners.pick(key.unwrap_or_else(|| draws.next()), candidates, bound)?;
-    if let Some(bound) = bound {
-        bound.picked();
-    }
-    let (index, reason) = match taker {
-        Taker::Owner(index) => (index, PickReason::Hash),
-        Taker::Next(index) => (index, PickReason::HashNext),
-        Taker::Relief(index) => (index, PickReason::HashRelief),
-    };
-    Some((
-        index,
-        if key.is_some() {
-            reason
-        } else {
-            PickReason::NoKey
-        },
-    ))
 }
 
 /// A worker's way through the endpoints of one upstream. Picking allocates nothing.

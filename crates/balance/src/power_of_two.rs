@@ -4,12 +4,17 @@
 //! to the same endpoint.
 
 use crate::candidates::{Candidates, Draws};
+use crate::fit::{Chance, Fit};
 
-/// How often an unavailable endpoint is drawn before all are looked at.
+/// How often an unavailable endpoint is drawn before those are drawn from who were fit a moment ago.
 const DRAWS_MAX: usize = 8;
 
-pub(crate) fn pick(candidates: &Candidates<'_>, random: &mut Draws) -> Option<usize> {
-    let (first, second) = two(candidates, random)?;
+pub(crate) fn pick(
+    candidates: &Candidates<'_>,
+    fit: &mut Fit,
+    random: &mut Draws,
+) -> Option<usize> {
+    let (first, second) = two(candidates, fit, random)?;
     match second {
         Some(second) if candidates.is_less_loaded(second, first) => Some(second),
         _ => Some(first),
@@ -19,32 +24,30 @@ pub(crate) fn pick(candidates: &Candidates<'_>, random: &mut Draws) -> Option<us
 /// Two different available endpoints, or the only one. The order of the two is random, so a tie is as well.
 pub(crate) fn two(
     candidates: &Candidates<'_>,
+    fit: &mut Fit,
     random: &mut Draws,
 ) -> Option<(usize, Option<usize>)> {
-    let first = one(candidates, random, None)?;
-    Some((first, one(candidates, random, Some(first))))
+    let first = one(candidates, fit, random, None)?;
+    Some((first, one(candidates, fit, random, Some(first))))
 }
 
 /// An available endpoint other than `except`, each as likely as the next.
-fn one(candidates: &Candidates<'_>, random: &mut Draws, except: Option<usize>) -> Option<usize> {
-    let count = candidates.count();
-    for _ in 0..DRAWS_MAX {
-        let index = random.below(count as u64) as usize;
-        if Some(index) != except && candidates.is_available(index) {
-            return Some(index);
-        }
-    }
-    let mut seen = 0;
-    let mut picked = None;
-    for index in (0..count).filter(|index| Some(*index) != except) {
-        if candidates.is_available(index) {
-            seen += 1;
-            if random.below(seen) == 0 {
-                picked = Some(index);
+fn one(
+    candidates: &Candidates<'_>,
+    fit: &mut Fit,
+    random: &mut Draws,
+    except: Option<usize>,
+) -> Option<usize> {
+    if !fit.is_sparse(candidates) {
+        let count = candidates.count();
+        for _ in 0..DRAWS_MAX {
+            let index = random.below(count as u64) as usize;
+            if Some(index) != except && candidates.is_available(index) {
+                return Some(index);
             }
         }
     }
-    picked
+    fit.draw(candidates, Chance::Even, except, random)
 }
 
 #[cfg(test)]
@@ -76,8 +79,8 @@ mod tests {
             let roster = Roster::new(Balancing::plain(Algorithm::PowerOfTwo), &members);
             let candidates = Candidates::of(&roster.levels[0], 0, &Tried::NONE);
             let available = states.iter().filter(|state| state.2 != 0).count();
-            let drawn = two(&candidates, &mut Draws::new(random));
-            let picked = pick(&candidates, &mut Draws::new(random));
+            let drawn = two(&candidates, &mut Fit::new(30), &mut Draws::new(random));
+            let picked = pick(&candidates, &mut Fit::new(30), &mut Draws::new(random));
             prop_assert_eq!(drawn.is_some(), available > 0);
             let Some((first, second)) = drawn else {
                 prop_assert_eq!(picked, None);

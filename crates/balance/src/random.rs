@@ -4,8 +4,9 @@
 //! place in it give each endpoint its exact share.
 
 use crate::candidates::{Candidates, Draws};
+use crate::fit::{Chance, Fit};
 
-/// How often an unavailable endpoint is drawn before all are looked at.
+/// How often an unavailable endpoint is drawn before those are drawn from who were fit a moment ago.
 const DRAWS_MAX: usize = 8;
 
 /// The cells.
@@ -54,17 +55,24 @@ impl Alias {
         Alias { cells, height }
     }
 
-    pub(crate) fn pick(&self, candidates: &Candidates<'_>, random: &mut Draws) -> Option<usize> {
+    pub(crate) fn pick(
+        &self,
+        candidates: &Candidates<'_>,
+        fit: &mut Fit,
+        random: &mut Draws,
+    ) -> Option<usize> {
         if self.height == 0 {
             return None;
         }
-        for _ in 0..DRAWS_MAX {
-            let index = self.draw(random);
-            if candidates.is_available(index) {
-                return Some(index);
+        if !fit.is_sparse(candidates) {
+            for _ in 0..DRAWS_MAX {
+                let index = self.draw(random);
+                if candidates.is_available(index) {
+                    return Some(index);
+                }
             }
         }
-        candidates.scan(random)
+        fit.draw(candidates, Chance::Weighted, None, random)
     }
 
     fn draw(&self, random: &mut Draws) -> usize {

@@ -1,14 +1,14 @@
 //! Single steps of the road, over and over, for counting their instructions (`bench/micro`).
 //!
 //! `micro --list yes` names the cases; `micro --case parse-browser --count 10000` runs one. `micro --clock 200` times the
-//! choice of a route instead, with one route and with 10,000, over so many walks.
+//! choice of a route instead, with one route and with 10,000, over so many walks; `micro --picks 50` times picks of an
+//! endpoint among 10, 32 and 1,000, over so many rounds.
 
 #![forbid(unsafe_code)]
 
 use std::hint::black_box;
 use std::net::{IpAddr, SocketAddr};
 
-use foregate_balance::Algorithm;
 use foregate_bench::options::Options;
 use foregate_message::forwarded::{ForwardingPolicy, describe};
 use foregate_message::path::{PathPolicy, normalize};
@@ -89,25 +89,6 @@ const CASES: &[Case] = &[
     ("h2-read-curl", |count| h2_read(CURL, count)),
     ("h2-read-browser", |count| h2_read(BROWSER, count)),
     ("h2-write-response", h2_write),
-    ("pick-round-robin", |count| {
-        picks::run(Algorithm::RoundRobin, count)
-    }),
-    ("pick-least-requests", |count| {
-        picks::run(Algorithm::LeastRequests, count)
-    }),
-    ("pick-power-of-two", |count| {
-        picks::run(Algorithm::PowerOfTwo, count)
-    }),
-    ("pick-peak-ewma", |count| {
-        picks::run(Algorithm::PeakEwma, count)
-    }),
-    ("pick-random", |count| picks::run(Algorithm::Random, count)),
-    ("pick-hash-ring", |count| {
-        picks::run(Algorithm::HashRing, count)
-    }),
-    ("pick-hash-maglev", |count| {
-        picks::run(Algorithm::HashMaglev, count)
-    }),
 ];
 
 fn request(bytes: &[u8]) -> RequestHead {
@@ -323,19 +304,33 @@ fn main() -> Result<(), String> {
     let list: Option<String> = options.optional("list")?;
     let case: Option<String> = options.optional("case")?;
     let clock: Option<usize> = options.optional("clock")?;
+    let picks: Option<usize> = options.optional("picks")?;
     let count = options.or("count", 10_000)?;
     options.finish()?;
     if let Some(rounds) = clock {
         walk::clock(&request(CURL), rounds, 2000);
         return Ok(());
     }
+    if let Some(rounds) = picks {
+        picks::clock(rounds);
+        return Ok(());
+    }
     if list.is_some() {
         for (name, _) in CASES {
             println!("{name}");
         }
+        for scene in picks::SCENES {
+            for size in picks::SIZES {
+                println!("pick-{}-{size}", scene.name);
+            }
+        }
         return Ok(());
     }
     let case = case.ok_or("--case name: needed (or --list yes)")?;
+    if let Some((scene, size)) = picks::find(&case) {
+        picks::run(scene, size, count);
+        return Ok(());
+    }
     let (_, run) = CASES
         .iter()
         .find(|(name, _)| *name == case)
