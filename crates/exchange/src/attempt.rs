@@ -148,7 +148,8 @@ pub(crate) async fn dial<C: Client>(
 ) -> Result<Connection, Failure> {
     patience.connect();
     let peer = client.peer();
-    let mut connecting = pin!(Pool::connect(ticket, purpose, peer.address, peer.local));
+    // Boxed, for its handshake is larger than all the rest of an exchange, and most find a connection in the pool.
+    let mut connecting = Box::pin(Pool::connect(ticket, purpose, peer.address, peer.local));
     poll_fn(|cx| {
         if let Poll::Ready(connected) = connecting.as_mut().poll(cx) {
             return Poll::Ready(connected.map_err(refused));
