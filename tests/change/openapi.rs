@@ -31,6 +31,15 @@ const REQUESTS: &[(&str, &str, &str, &str)] = &[
     ("POST", "/reload", "/reload", ""),
     ("GET", "/routes", "/routes", ""),
     ("GET", "/endpoints", "/endpoints?upstream=app", ""),
+    ("GET", "/connections", "/connections?limit=5", ""),
+    ("GET", "/connections", "/connections?state=asleep", ""),
+    (
+        "DELETE",
+        "/connections/{id}",
+        "/connections/{connection}?now=true",
+        "",
+    ),
+    ("DELETE", "/connections/{id}", "/connections/0-77", ""),
     ("GET", "/upstreams", "/upstreams", ""),
     ("GET", "/upstreams/{upstream}", "/upstreams/app", ""),
     ("GET", "/upstreams/{upstream}", "/upstreams/none", ""),
@@ -70,10 +79,15 @@ fn real_answers_are_as_the_document_has_them() {
         .fill("backend", backend.address())
         .start();
     gateway.get("a", "/");
+    let _open = held_open(&gateway);
+    let page = gateway.admin_send("GET", "/connections", "").json();
+    let connection = page["items"][0]["id"].as_str().expect("one is open");
     let text = std::fs::read_to_string(gateway.config_path()).expect("it is there");
     let mut answers = Vec::new();
     for (method, path, target, body) in REQUESTS {
-        let target = target.replace("{one}", &backend.address().to_string());
+        let target = target
+            .replace("{one}", &backend.address().to_string())
+            .replace("{connection}", connection);
         let body = body.replace("{whole}", &text);
         let answer = gateway.admin_send(method, &target, &body);
         answers.push(json!({
@@ -91,6 +105,14 @@ fn real_answers_are_as_the_document_has_them() {
     let file = gateway.scratch().write("answers.json", told.to_string());
     let said = run_python("change/openapi.py", &[&file.to_string_lossy()]);
     assert_eq!(said.trim(), count.to_string());
+}
+
+/// A connection that has been served.
+fn held_open(gateway: &Gateway) -> foregate_testkit::RawClient {
+    let mut client = gateway.connect();
+    let answer = client.exchange("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(answer.status, 200);
+    client
 }
 
 fn body_of(answer: &Response) -> Value {

@@ -17,6 +17,8 @@
 //! | `POST /upgrade` | [`Control::upgrade`]: 200 with the new `pid`, 503 when this process goes on |
 //! | `GET /config` | [`View::config`]: the one in force, and how the file compares |
 //! | `GET /config/values`, `/routes`, `/endpoints` | lists, page by page ([`Page`]) |
+//! | `GET /connections` | [`View::connections`], page by page: those of clients |
+//! | `DELETE /connections/ID` | [`Control::close_connection`]: in order, or at once with `?now=true` |
 //! | `GET /openapi.json` | [`document()`]: all of this for programs |
 //! | `PUT /config` | [`Control::apply`]: 200, 422 with diagnostics, 409 while another is unconfirmed |
 //! | `POST /config/confirm`, `/config/rollback` | [`Control::confirm`], [`Control::rollback`] |
@@ -35,6 +37,7 @@ mod body;
 pub mod caller;
 mod change;
 mod configuration;
+mod connections;
 mod endpoints;
 mod lists;
 mod openapi;
@@ -49,6 +52,10 @@ mod views;
 mod tests;
 
 pub use change::{AddEndpoint, EndpointChange, EndpointState, Refusal, RefusalKind, SetEndpoint};
+pub use connections::{
+    ConnectionClosing, ConnectionProtocol, ConnectionState, ConnectionTlsView, ConnectionView,
+    ConnectionsAsked, ConnectionsPage, ExchangeView,
+};
 pub use lists::{EndpointOfView, Page};
 pub use openapi::document;
 pub use serve::{CONNECTIONS_MAX, Doors, LocalDoor, serve};
@@ -86,14 +93,17 @@ pub trait View: Send + Sync + 'static {
     /// The configurations that are remembered, oldest first.
     fn history(&self) -> Vec<VersionView>;
 
+    /// One of them.
+    fn version(&self, id: u64) -> Option<VersionDetail>;
+
     /// Every value of the configuration in force.
     fn values(&self) -> Vec<ValueView>;
 
     /// Every route, site by site, in the order in which they are looked at.
     fn routes(&self) -> Vec<RouteView>;
 
-    /// One of them.
-    fn version(&self, id: u64) -> Option<VersionDetail>;
+    /// The open connections of clients that are asked for, worker by worker, each worker's oldest first.
+    fn connections(&self, asked: &ConnectionsAsked) -> ConnectionsPage;
 
     /// Whether new work is welcome; false while the process drains. Must not block.
     fn ready(&self) -> bool;
@@ -141,6 +151,12 @@ pub trait Control: Send + Sync + 'static {
         endpoint: &str,
         change: EndpointChange,
     ) -> Result<(), Refusal>;
+
+    /// Has a connection end: after what runs on it, or at once. How it was until then.
+    ///
+    /// # Errors
+    /// It is not there.
+    fn close_connection(&self, id: &str, at_once: bool) -> Result<ConnectionView, Refusal>;
 
     /// Has the certificate of a name issued anew, and says what came of it; may take most of a minute.
     ///

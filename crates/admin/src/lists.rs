@@ -11,7 +11,7 @@ use crate::routes::{Desk, blocking, problem};
 use crate::{EndpointView, RouteView, ValueView, query};
 
 /// Things of a page, where nothing is said.
-const LIMIT_DEFAULT: usize = 1000;
+pub(crate) const LIMIT_DEFAULT: usize = 1000;
 
 /// Things of a page at most.
 const LIMIT_MAX: usize = 10_000;
@@ -59,13 +59,9 @@ fn read(text: &str, chooses: &str) -> Result<Asked, String> {
         only: None,
     };
     for (name, value) in query::pairs(text)? {
-        let number = || {
-            let number = value.parse::<usize>();
-            number.map_err(|_| format!("`{name}={value}` is no number"))
-        };
         match &*name {
-            "offset" => asked.offset = number()?,
-            "limit" => asked.limit = number()?.clamp(1, LIMIT_MAX),
+            "offset" => asked.offset = number(&name, &value)?,
+            "limit" => asked.limit = limit(&name, &value)?,
             name if name == chooses => asked.only = Some(value),
             _ => {
                 return Err(format!(
@@ -75,6 +71,17 @@ fn read(text: &str, chooses: &str) -> Result<Asked, String> {
         }
     }
     Ok(asked)
+}
+
+/// The value of a parameter that is a number.
+pub(crate) fn number(name: &str, value: &str) -> Result<usize, String> {
+    let number = value.parse();
+    number.map_err(|_| format!("`{name}={value}` is no number"))
+}
+
+/// How many things a page is to have.
+pub(crate) fn limit(name: &str, value: &str) -> Result<usize, String> {
+    Ok(number(name, value)?.clamp(1, LIMIT_MAX))
 }
 
 fn page<T>(all: Vec<T>, asked: &Asked) -> Page<T> {

@@ -6,8 +6,9 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    AddEndpoint, Applied, ConfigView, DiagnosticView, EndpointOfView, Page, Rollback, RouteView,
-    SetEndpoint, UpstreamView, ValueView, VersionDetail, VersionView,
+    AddEndpoint, Applied, ConfigView, ConnectionState, ConnectionView, ConnectionsPage,
+    DiagnosticView, EndpointOfView, Page, Rollback, RouteView, SetEndpoint, UpstreamView,
+    ValueView, VersionDetail, VersionView,
 };
 
 /// What is answered where something is refused.
@@ -203,6 +204,7 @@ pub fn document() -> Value {
     process(&mut paths);
     configuration(&mut paths);
     upstreams(&mut paths);
+    connections(&mut paths);
     let schemas = paths.generator.take_definitions(true);
     json!({
         "openapi": "3.1.0",
@@ -326,6 +328,28 @@ fn upstreams(paths: &mut Paths) {
         answers.insert("204".into(), json!({ "description": "It is gone." }));
     }
     paths.add("delete", ENDPOINT, one);
+}
+
+fn connections(paths: &mut Paths) {
+    let one = paths.operation::<ConnectionsPage>(
+        "Open connections of clients, each worker's oldest first",
+        200,
+    );
+    let state = paths.schema::<ConnectionState>();
+    let mut one = (one.paged()).parameter("listener", "only those of this listener", "string");
+    push(
+        &mut one.told["parameters"],
+        json!({
+            "name": "state", "in": "query", "description": "only those in this state", "schema": state,
+        }),
+    );
+    paths.add("get", "/connections", one);
+    let one = paths.operation::<ConnectionView>(
+        "Has a connection end: after what runs on it, or at once",
+        200,
+    );
+    let one = one.parameter("now", "whatever runs on it", "boolean");
+    paths.add("delete", "/connections/{id}", one);
 }
 
 #[cfg(test)]

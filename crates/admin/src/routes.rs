@@ -6,19 +6,22 @@ use axum::extract::{Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, patch, post};
+use axum::routing::{delete, get, patch, post};
 use axum::{Json, Router};
 use foregate_telemetry::metrics::CONTENT_TYPE;
 use serde_json::json;
 use tokio::sync::Semaphore;
 
-use crate::{Control, View, body, caller, configuration, endpoints, lists};
+use crate::{Control, View, body, caller, configuration, connections, endpoints, lists};
 
 /// Renewals that are waited for at once.
 const RENEWALS_MAX: usize = 4;
 
 /// Changes of endpoints that are waited for at once.
 const CHANGES_MAX: usize = 16;
+
+/// Looks at connections that workers are asked for at once.
+const LOOKS_MAX: usize = 4;
 
 #[derive(Clone)]
 pub(crate) struct Desk {
@@ -30,6 +33,8 @@ pub(crate) struct Desk {
     renewing: Arc<Semaphore>,
     /// The same for changes of endpoints.
     pub(crate) changing: Arc<Semaphore>,
+    /// The same for whoever looks at connections.
+    pub(crate) looking: Arc<Semaphore>,
 }
 
 /// What requests have in common, whichever way they come.
@@ -40,6 +45,7 @@ pub(crate) fn desk(view: Arc<dyn View>, control: Arc<dyn Control>) -> Desk {
         reloading: Arc::new(Semaphore::new(1)),
         renewing: Arc::new(Semaphore::new(RENEWALS_MAX)),
         changing: Arc::new(Semaphore::new(CHANGES_MAX)),
+        looking: Arc::new(Semaphore::new(LOOKS_MAX)),
     }
 }
 
@@ -60,6 +66,8 @@ pub(crate) fn router(desk: Desk, token: Option<&str>, certified: bool) -> Router
         .route("/config/values", get(lists::values))
         .route("/routes", get(lists::routes))
         .route("/endpoints", get(lists::endpoints))
+        .route("/connections", get(connections::list))
+        .route("/connections/{id}", delete(connections::close))
         .route("/openapi.json", get(openapi))
         .route("/config/history", get(configuration::history))
         .route("/config/history/{id}", get(configuration::version))
@@ -202,7 +210,7 @@ async fn guard(State(by_any_name): State<bool>, request: Request, next: Next) ->
 }
 
 async fn not_found() -> Response {
-    let detail = "there are /metrics, /healthz, /readyz, /status, /config, /routes, /endpoints, /certificates, /upstreams and /reload; /openapi.json tells all";
+    let detail = "there are /metrics, /healthz, /readyz, /status, /config, /routes, /endpoints, /connections, /certificates, /upstreams and /reload; /openapi.json tells all";
     problem(StatusCode::NOT_FOUND, "not-found", detail)
 }
 

@@ -128,6 +128,15 @@ impl View for Gateway {
         Vec::new()
     }
 
+    fn connections(&self, asked: &crate::ConnectionsAsked) -> crate::ConnectionsPage {
+        crate::ConnectionsPage {
+            total: 0,
+            offset: asked.offset as u64,
+            items: Vec::new(),
+            silent_workers: 0,
+        }
+    }
+
     fn ready(&self) -> bool {
         !self.draining.load(Ordering::SeqCst)
     }
@@ -147,6 +156,10 @@ impl Control for Gateway {
         let text = format!("{endpoint} {change}");
         self.changes.lock().unwrap().push(text);
         Ok(())
+    }
+
+    fn close_connection(&self, id: &str, _: bool) -> Result<crate::ConnectionView, Refusal> {
+        Err(Refusal::new(RefusalKind::NotFound, id.to_owned()))
     }
 
     fn renew(&self, name: &str) -> Result<String, String> {

@@ -5,16 +5,18 @@ use crate::connection::Connection;
 use crate::handler::{Handler, Passage};
 use crate::listener::{ListenerMode, Protocols, TlsRules};
 use crate::preface;
+use crate::roll::{Closing, Enrolled, Phase};
 use crate::worker::Worker;
 use foregate_message::{Chunk, Peer, Reason};
 use foregate_telemetry::clock::{Deadline, now};
 use foregate_telemetry::log::process;
 use foregate_telemetry::metrics::{ListenerId, Refusal, Shard};
 use foregate_tls::{HandshakeFault, Stream, sni};
-use std::cell::Cell;
+use std::future::poll_fn;
 use std::io::ErrorKind;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::net::TcpStream;
 
@@ -27,7 +29,7 @@ pub(crate) struct Arrived {
     pub(crate) worker: Rc<Worker>,
     pub(crate) shard: Arc<Shard>,
     pub(crate) id: ListenerId,
-    pub(crate) closing: Rc<Cell<bool>>,
+    pub(crate) enrolled: Enrolled,
     pub(crate) admitted: Admitted,
     pub(crate) protocols: Protocols,
 }
@@ -50,13 +52,13 @@ impl Arrived {
             worker,
             shard,
             id,
-            closing,
+            enrolled,
             admitted,
             protocols,
         } = self;
         let stream = Stream::Plain(socket);
         Connection::new(
-            stream, peer, input, worker, shard, id, closing, admitted, protocols,
+            stream, peer, input, worker, shard, id, enrolled, admitted, protocols,
         )
     }
 
@@ -69,12 +71,17 @@ impl Arrived {
         mode: ListenerMode,
         handler: Rc<H>,
     ) -> impl Future<Output = ()> + use<H> {
-        // Held until the connection counts itself: a worker that drains waits for it.
-        let count = self.worker.connection();
-        let beginning = Box::pin(self.begin(proxy_protocol, mode));
+        let entry = self.enrolled.entry();
+        let mut beginning = Box::pin(self.begin(proxy_protocol, mode));
         async move {
-            let established = beginning.await;
-            drop(count);
+            entry.know_task().await;
+            let established = poll_fn(|cx| match entry.closing() {
+                // Nobody was promised anything yet.
+                Closing::Operator | Closing::Now => Poll::Ready(None),
+                Closing::No | Closing::Listener => beginning.as_mut().poll(cx),
+            })
+            .await;
+            drop((beginning, entry));
             match established {
                 Some(Established::Served(connection)) => connection.run(handler).await,
                 Some(Established::Passed(connection, passage)) => {
@@ -87,6 +94,7 @@ impl Arrived {
 
     async fn begin(mut self, proxy_protocol: bool, mode: ListenerMode) -> Option<Established> {
         if proxy_protocol {
+            self.enrolled.set_phase(Phase::ProxyHeader);
             let timeout = self.worker.limits().head_timeout;
             if !preface::read(&mut self, timeout).await {
                 self.refuse(Refusal::ProxyProtocol);
@@ -98,6 +106,7 @@ impl Arrived {
             ListenerMode::Tls(rules) => Established::Served(self.shake_hands(&rules).await?),
             ListenerMode::Tcp => Established::Passed(self.in_cleartext(), passage(Ok(None))),
             ListenerMode::TlsPassthrough { hello_timeout } => {
+                self.enrolled.set_phase(Phase::Hello);
                 let name = self.asked_name(hello_timeout).await;
                 Established::Passed(self.in_cleartext(), passage(name))
             }
@@ -117,10 +126,11 @@ impl Arrived {
             worker,
             shard,
             id,
-            closing,
+            enrolled,
             admitted,
             protocols,
         } = self;
+        enrolled.set_phase(Phase::Handshake);
         let mut deadline = Deadline::new();
         deadline.set(now().plus(rules.handshake_timeout));
         let accepted = tokio::select! {
@@ -145,13 +155,14 @@ impl Arrived {
         let peer = match stream.take_facts() {
             Some(facts) => {
                 shard.listener(id).tls().done(facts.cipher, facts.resumed);
+                enrolled.set_tls(&facts);
                 peer.over_tls(facts)
             }
             None => peer,
         };
         let input = Chunk::default();
         Some(Connection::new(
-            stream, peer, input, worker, shard, id, closing, admitted, protocols,
+            stream, peer, input, worker, shard, id, enrolled, admitted, protocols,
         ))
     }
 

@@ -15,13 +15,13 @@ use crate::handler::{Arrival, Handler, Passage};
 use crate::http1::{After, Http1};
 use crate::http2;
 use crate::listener::Protocols;
-use crate::worker::{ClientLimits, ConnectionCount, Worker};
+use crate::roll::{self, Closing, Enrolled, Phase};
+use crate::worker::{ClientLimits, Worker};
 use foregate_message::{Chunk, Fault, Peer, Reason, RequestHead};
 use foregate_telemetry::clock::{Deadline, now, recent};
 use foregate_telemetry::metrics::{ListenerCells, ListenerId, Shard};
 use foregate_tls::{Alpn, Stream};
 use foregate_wire::{h1, h2};
-use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -39,8 +39,8 @@ pub(crate) struct Connection {
     pub(crate) worker: Rc<Worker>,
     pub(crate) shard: Arc<Shard>,
     pub(crate) listener: ListenerId,
-    /// The listener takes no more connections: this one ends after its answer, or now if it waits.
-    pub(crate) closing: Rc<Cell<bool>>,
+    /// What operators see of it, and whether it is to end.
+    pub(crate) enrolled: Enrolled,
     /// Bytes received and not yet read; borrows no buffer while there are none.
     pub(crate) input: Chunk,
     /// Whether the client has closed its sending side.
@@ -55,7 +55,6 @@ pub(crate) struct Connection {
     /// What the client may speak where no handshake says it.
     protocols: Protocols,
     _admitted: Admitted,
-    _count: ConnectionCount,
 }
 
 /// How long a connection without a request yet is kept once the gateway drains.
@@ -95,20 +94,20 @@ impl Connection {
         worker: Rc<Worker>,
         shard: Arc<Shard>,
         listener: ListenerId,
-        closing: Rc<Cell<bool>>,
+        enrolled: Enrolled,
         admitted: Admitted,
         protocols: Protocols,
     ) -> Box<Connection> {
         shard.listener(listener).active.up();
+        enrolled.set_phase(Phase::Open);
         let requests_max = worker.limits().requests_per_connection_max.unwrap_or(0);
         Box::new(Connection {
             stream,
             peer,
-            _count: worker.connection(),
             worker,
             shard,
             listener,
-            closing,
+            enrolled,
             input,
             eof: false,
             machine: h1::ServerConnection::new(requests_max),
@@ -125,14 +124,19 @@ impl Connection {
     /// Boxed, so that the task of a connection that waits is a few words and not as many copies of it as it has states.
     pub(crate) async fn run<H: Handler>(mut self: Box<Self>, handler: Rc<H>) {
         let mut is_known = false;
+        self.enrolled.know_task().await;
         loop {
             self.peer.rest();
             if self.input.is_empty() && !self.wait().await {
                 return self.stream.close_now();
             }
-            if !std::mem::replace(&mut is_known, true) && self.speaks_http2().await {
-                // Its state is larger than that of a connection that waits for HTTP/1.
-                return Box::pin(http2::run(self, handler)).await;
+            if !std::mem::replace(&mut is_known, true) {
+                if self.speaks_http2().await {
+                    self.enrolled.set_protocol(roll::Protocol::Http2);
+                    // Its state is larger than that of a connection that waits for HTTP/1.
+                    return Box::pin(http2::run(self, handler)).await;
+                }
+                self.enrolled.set_protocol(roll::Protocol::Http1);
             }
             // The state of a request is large; a connection that waits for one does not carry it.
             let active = Box::pin(active(&mut self, &*handler));
@@ -151,6 +155,7 @@ impl Connection {
     /// Passes its bytes on to its end.
     pub(crate) async fn pass<H: Handler>(mut self: Box<Self>, passage: Passage, handler: Rc<H>) {
         let limits = self.worker.limits();
+        self.enrolled.passes();
         let passed = Box::pin(async {
             let mut client = Http1::tunnel(&mut self, limits);
             handler.pass(&mut client, passage).await;
@@ -176,8 +181,9 @@ impl Connection {
             if self.stream.poll_read_ready(cx).is_ready() {
                 return Poll::Ready(true);
             }
-            if (self.is_ending() || self.worker.is_trimming()) && !hurried {
-                if self.machine.requests() > 0 {
+            let is_spare = self.is_ending() || self.worker.is_trimming();
+            if is_spare && (!hurried || self.enrolled.is_cut()) {
+                if self.machine.requests() > 0 || self.enrolled.is_cut() {
                     return Poll::Ready(false);
                 }
                 // The first request of a connection that was just made may be on its way.
@@ -192,7 +198,11 @@ impl Connection {
     /// Whether a connection without a request is to be closed.
     #[inline]
     fn is_ending(&self) -> bool {
-        self.closing.get() && !self.worker.is_patient()
+        match self.enrolled.closing() {
+            Closing::No => false,
+            Closing::Listener => !self.worker.is_patient(),
+            Closing::Operator | Closing::Now => true,
+        }
     }
 
     /// Whether the client speaks HTTP/2: as the handshake has it, else by the first bytes (RFC 9113 §3).
@@ -334,6 +344,9 @@ impl Connection {
                     Poll::Ready(Ok(_)) => {}
                     Poll::Ready(Err(_)) => return Poll::Ready(Heading::Closed),
                     Poll::Pending if self.input.is_empty() => return Poll::Ready(Heading::Idle),
+                    Poll::Pending if self.enrolled.is_cut() => {
+                        return bad(head, Reason::ClosedByOperator);
+                    }
                     Poll::Pending if incomplete && self.head_is_late(cx, limits) => {
                         return bad(head, Reason::HeadTimeout);
                     }
@@ -347,6 +360,7 @@ impl Connection {
     /// Whether an incomplete head's time is over; its first call starts the time.
     fn head_is_late(&mut self, cx: &mut Context<'_>, limits: &ClientLimits) -> bool {
         if !self.deadline_is_for_head {
+            self.enrolled.reads_head();
             self.deadline_is_for_head = true;
             self.deadline.set(now().plus(limits.head_timeout));
         }
@@ -356,6 +370,7 @@ impl Connection {
     /// Closes the sending side and takes what the client still sends, so that the kernel does not answer it with a
     /// reset that would destroy the answer on its way (RFC 9112 §9.6).
     pub(crate) async fn linger(mut self: Box<Self>) {
+        self.enrolled.set_phase(Phase::Lingering);
         if self.stream.shutdown().await.is_err() {
             return;
         }
@@ -364,6 +379,9 @@ impl Connection {
         poll_fn(|cx| {
             loop {
                 self.input = Chunk::default();
+                if self.enrolled.is_cut() {
+                    return Poll::Ready(());
+                }
                 match self.poll_fill(cx) {
                     Poll::Ready(Ok(1..)) => {}
                     Poll::Ready(_) => return Poll::Ready(()),
@@ -404,16 +422,20 @@ async fn active<H: Handler>(connection: &mut Connection, handler: &H) -> End {
         if let Some(facts) = &mut connection.peer.tls {
             facts.early = connection.stream.is_early();
         }
+        let at = now();
+        connection.enrolled.begin(at);
         let mut client = Http1::new(connection, limits, &head, &outcome);
         let arrival = Arrival {
             head: &mut head,
             upgrade: outcome.is_ok_and(|framing| framing.upgrade),
             expects_continue: outcome.is_ok_and(|framing| framing.expects_continue),
             outcome: outcome.map(|framing| framing.length),
-            at: now(),
+            at,
         };
         handler.serve(&mut client, arrival).await;
-        match client.after() {
+        let after = client.after();
+        connection.enrolled.end();
+        match after {
             After::Next => {}
             After::Close => {
                 // Over TLS an answer that ends with the connection is not complete without a farewell (RFC 8446 §6.1).

@@ -2,6 +2,7 @@
 
 use crate::connection::Connection;
 use crate::pace::BodyWatch;
+use crate::roll::{Closing, Place};
 use crate::worker::ClientLimits;
 use foregate_message::{
     BodyLength, Chunk, Client, Fault, FieldId, Fields, Frame, Method, Peer, Piped, Reason,
@@ -172,7 +173,7 @@ impl<'c> Http1<'c> {
         self.connection.machine.may_keep()
             && more
             && !self.is_connect
-            && !self.connection.closing.get()
+            && self.connection.enrolled.closing() == Closing::No
             && self.body_is_here()
     }
 
@@ -318,6 +319,12 @@ impl Client for Http1<'_> {
         }
     }
 
+    #[inline]
+    fn going_to(&mut self, route: u32, endpoint: u32) {
+        let place = Place { route, endpoint };
+        self.connection.enrolled.going_to(place);
+    }
+
     fn allow_pipes(&mut self, allowed: bool) {
         self.pipes = allowed && self.connection.stream.can_splice();
     }
@@ -347,6 +354,7 @@ impl Client for Http1<'_> {
         self.encoder = encoder;
         self.connection.machine.response_began(keep_alive);
         if self.tunnel {
+            self.connection.enrolled.became_tunnel(head);
             self.reader = BodyReader::new(BodyDecoder::tunnel(), self.limits.body);
             self.body_ended = false;
         }
@@ -401,7 +409,11 @@ impl Client for Http1<'_> {
                 Poll::Pending => {
                     let timeout = self.limits.write_timeout;
                     let deadline = self.write_deadline.get_or_insert_with(|| starting(timeout));
-                    ready!(deadline.poll_expired(cx));
+                    let late = deadline.poll_expired(cx);
+                    if self.connection.enrolled.is_cut() {
+                        return Poll::Ready(Err(self.broke(Reason::ClosedByOperator)));
+                    }
+                    ready!(late);
                     return Poll::Ready(Err(self.broke(Reason::WriteTimeout)));
                 }
             }
@@ -415,6 +427,9 @@ impl Client for Http1<'_> {
     }
 
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
+        if self.connection.enrolled.is_cut() {
+            return Poll::Ready(self.broke(Reason::ClosedByOperator));
+        }
         let full = self.connection.input.len() >= self.limits.head.head_bytes_max;
         if !self.body_ended || full {
             return self.poll_reset(cx);

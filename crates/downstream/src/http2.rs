@@ -19,6 +19,7 @@ mod tests;
 
 use crate::connection::{Connection, caught};
 use crate::handler::Handler;
+use crate::roll::Closing;
 use foregate_message::{Chunk, Reason};
 use foregate_telemetry::clock::{Moment, now, recent};
 use foregate_wire::h2;
@@ -49,7 +50,8 @@ pub(crate) async fn run<H: Handler>(mut connection: Box<Connection>, handler: Rc
         h2::Connection::server(limits.http2, at.millis())
     };
     let worker = Rc::clone(&connection.worker);
-    let shared = Rc::new(Shared::new(connection.take_peer(), engine));
+    let entry = connection.enrolled.entry();
+    let shared = Rc::new(Shared::new(connection.take_peer(), engine, entry));
     connection.cells().http2.one();
     let mut driver = Driver {
         connection,
@@ -109,6 +111,13 @@ impl<H: Handler> Driver<H> {
         self.shared.attend(cx);
         if !self.is_gone {
             self.drain_if_closing();
+            if self.connection.enrolled.is_cut() {
+                // GOAWAY, if there is room for it.
+                let _ = self.write(cx);
+                self.go();
+            }
+        }
+        if !self.is_gone {
             match self.advance(cx) {
                 Ok(true) => {
                     // Whoever was begun or woken runs first, so that one write takes what all of them queue.
@@ -124,7 +133,8 @@ impl<H: Handler> Driver<H> {
 
     fn drain_if_closing(&mut self) {
         let is_spare = self.connection.worker.is_trimming() && self.requests > 0;
-        if self.connection.closing.get() || is_spare && self.shared.engine().streams_held() == 0 {
+        let is_closing = self.connection.enrolled.closing() != Closing::No;
+        if is_closing || is_spare && self.shared.engine().streams_held() == 0 {
             self.shared.engine().drain(now().millis());
         }
     }

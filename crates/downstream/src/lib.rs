@@ -13,6 +13,7 @@ mod http2;
 mod listener;
 mod pace;
 mod preface;
+mod roll;
 mod socket;
 mod worker;
 
@@ -20,5 +21,8 @@ pub use admission::{Admission, AdmissionLimits, Refused};
 pub use foregate_wire::h2::Limits as Http2Limits;
 pub use handler::{Arrival, Handler, Passage};
 pub use listener::{Listener, ListenerMode, ListenerRules, Protocols, TlsRules};
+pub use roll::{
+    Closing, ConnectionNote, ConnectionState, ExchangeNote, Protocol, Survey, TlsNote, Which,
+};
 pub use socket::bind;
 pub use worker::{ClientLimits, Worker};

@@ -3,6 +3,7 @@
 use crate::admission::{Admission, Refused};
 use crate::arrived::Arrived;
 use crate::handler::Handler;
+use crate::roll::Enrolled;
 use crate::worker::Worker;
 use foregate_message::{Chunk, Peer};
 use foregate_telemetry::clock::{Deadline, now};
@@ -83,8 +84,8 @@ pub struct Listener<H> {
     pub shard: Arc<Shard>,
     /// The listener's number in the cells.
     pub id: ListenerId,
-    /// Set to take no more connections and to end those that wait; the worker's deadlines must be woken then
-    /// (`deadlines::wake_all`).
+    /// Set to take no more connections; those that are open end by [`Worker::end_connections`]. The worker's deadlines
+    /// must be woken then (`deadlines::wake_all`).
     pub closing: Rc<Cell<bool>>,
     /// Who answers.
     pub handler: Rc<H>,
@@ -157,14 +158,17 @@ impl<H: Handler> Listener<H> {
             return cells.refused(Refusal::ProxyProtocol);
         }
         cells.accepted.one();
+        let peer = Peer::new(address, local, rules.number, trusted);
+        let (listener, client) = ((self.id, rules.number), peer.address);
+        let enrolled = Enrolled::enter(&self.worker, listener, client, self.closing.get());
         let arrived = Arrived {
             socket: stream,
-            peer: Peer::new(address, local, rules.number, trusted),
+            peer,
             input: Chunk::default(),
             worker: Rc::clone(&self.worker),
             shard: Arc::clone(&self.shard),
             id: self.id,
-            closing: Rc::clone(&self.closing),
+            enrolled,
             admitted,
             protocols: rules.protocols,
         };

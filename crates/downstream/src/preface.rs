@@ -21,6 +21,7 @@ pub(crate) async fn read(arrived: &mut Arrived, timeout: Duration) -> bool {
             destination,
         }) => {
             // Who the header names did not write it, so its own claims are not believed.
+            arrived.enrolled.set_client(source);
             arrived.peer = Peer::new(source, destination, arrived.peer.listener, false);
             true
         }

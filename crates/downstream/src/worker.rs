@@ -1,6 +1,6 @@
 //! What the connections of one worker share.
 
-use foregate_telemetry::clock::deadlines;
+use crate::roll::{Closing, ConnectionNote, Roll, Survey, Which};
 use foregate_telemetry::metrics::Registry;
 use foregate_wire::h1::{BodyLimits, HeadLimits};
 use foregate_wire::h2;
@@ -43,7 +43,7 @@ pub struct ClientLimits {
 /// with its next request.
 pub struct Worker {
     limits: RefCell<Rc<ClientLimits>>,
-    connections: Cell<usize>,
+    roll: Roll,
     /// Who waits for the last connection to close.
     empty_waker: RefCell<Option<Waker>>,
     registry: Arc<Registry>,
@@ -58,7 +58,7 @@ impl Worker {
     pub fn new(limits: ClientLimits, registry: Arc<Registry>, seed: u64) -> Rc<Worker> {
         Rc::new(Worker {
             limits: RefCell::new(Rc::new(limits)),
-            connections: Cell::new(0),
+            roll: Roll::default(),
             empty_waker: RefCell::default(),
             registry,
             random: Cell::new(seed),
@@ -108,13 +108,13 @@ impl Worker {
 
     pub(crate) fn is_paused(&self) -> bool {
         let above = self.pause_above.get();
-        above.is_some_and(|above| self.connections.get() > above.load(Ordering::Relaxed))
+        above.is_some_and(|above| self.roll.len() > above.load(Ordering::Relaxed))
     }
 
     /// Waits until no client connection is open.
     pub async fn emptied(&self) {
         poll_fn(|cx| {
-            if self.connections.get() == 0 {
+            if self.roll.len() == 0 {
                 return Poll::Ready(());
             }
             *self.empty_waker.borrow_mut() = Some(cx.waker().clone());
@@ -125,7 +125,39 @@ impl Worker {
 
     /// How many client connections are open.
     pub fn connections(&self) -> usize {
-        self.connections.get()
+        self.roll.len()
+    }
+
+    /// The open connections that are asked for.
+    pub fn survey(&self, which: &Which) -> Survey {
+        self.roll.survey(which)
+    }
+
+    /// Has the connection of this number end: after what runs on it, or `at_once`. How it was until then; `None` when it
+    /// is not open.
+    pub fn close(&self, sequence: u64, at_once: bool) -> Option<ConnectionNote> {
+        let how = match at_once {
+            true => Closing::Now,
+            false => Closing::Operator,
+        };
+        self.roll.close(sequence, how)
+    }
+
+    /// Has the connections of a listener end as they come to rest. The worker's deadlines must be woken then
+    /// (`deadlines::wake_all`).
+    pub fn end_connections(&self, listener: u32) {
+        self.roll.end_listener(listener);
+    }
+
+    pub(crate) fn roll(&self) -> &Roll {
+        &self.roll
+    }
+
+    /// No connection is open any more.
+    pub(crate) fn is_emptied(&self) {
+        if let Some(waker) = self.empty_waker.take() {
+            waker.wake();
+        }
     }
 
     /// Random enough for what must differ and need not be secret (SplitMix64).
@@ -142,29 +174,5 @@ impl Worker {
     /// Counts a panic, which ended one connection and nothing else.
     pub(crate) fn panicked(&self) {
         self.registry.panic_caught();
-    }
-
-    /// Counts a connection for as long as the answer lives.
-    pub(crate) fn connection(self: &Rc<Worker>) -> ConnectionCount {
-        self.connections.set(self.connections.get() + 1);
-        ConnectionCount(Rc::clone(self))
-    }
-}
-
-/// One connection of [`Worker::connections`].
-pub(crate) struct ConnectionCount(Rc<Worker>);
-
-impl Drop for ConnectionCount {
-    fn drop(&mut self) {
-        let was_paused = self.0.is_paused();
-        self.0.connections.set(self.0.connections.get() - 1);
-        if was_paused && !self.0.is_paused() {
-            deadlines::wake_all();
-        }
-        if self.0.connections.get() == 0
-            && let Some(waker) = self.0.empty_waker.take()
-        {
-            waker.wake();
-        }
     }
 }

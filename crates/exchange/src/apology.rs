@@ -21,6 +21,13 @@ pub(crate) async fn send<C: Client>(
     request: &RequestHead,
     reason: Reason,
 ) -> Reason {
+    if reason == Reason::ClosedByOperator {
+        if exchange.status == 0 {
+            exchange.status = reason.status().code();
+        }
+        client.abort();
+        return reason;
+    }
     if exchange.status != 0 {
         if is_told_in_trailers(exchange, request, reason) {
             let mut trailers = Fields::new();

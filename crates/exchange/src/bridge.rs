@@ -74,6 +74,10 @@ impl<C: Client> Client for Bridged<'_, C> {
         }
     }
 
+    fn going_to(&mut self, route: u32, endpoint: u32) {
+        self.client.going_to(route, endpoint);
+    }
+
     fn allow_pipes(&mut self, allowed: bool) {
         self.client.allow_pipes(allowed && self.request.is_plain());
     }

@@ -98,6 +98,8 @@ pub(crate) async fn forward<C: Client>(
         } else {
             answer.borrowed = Some(pool.endpoint.begin());
         }
+        let route = plan.route_id(exchange.route);
+        client.going_to(route.number(), pool.id().number());
         pool.cells().requests.one();
         if exchange.tries > 1 {
             pool.cells().retries.one();

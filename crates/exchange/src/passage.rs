@@ -98,6 +98,16 @@ impl Journey {
         outcome
     }
 
+    /// An endpoint is asked.
+    fn ask<C: Client>(&self, client: &mut C, pool: &Pool) {
+        let listener = self.plan.passage_id(self.listener);
+        client.going_to(listener.number(), pool.id().number());
+        pool.cells().requests.one();
+        if self.tries > 1 {
+            pool.cells().retries.one();
+        }
+    }
+
     /// Tries endpoints until one takes the connection.
     async fn connect<C: Client>(
         &mut self,
@@ -135,10 +145,7 @@ impl Journey {
                     }
                 },
             };
-            pool.cells().requests.one();
-            if self.tries > 1 {
-                pool.cells().retries.one();
-            }
+            self.ask(client, pool);
             // Kept connections are those of requests.
             let connected = match pool.fresh() {
                 Some(ticket) => attempt::dial(client, ticket, Use::Bytes, patience).await,

@@ -11,6 +11,7 @@ mod apply;
 mod certs;
 mod check;
 mod config;
+mod connections;
 mod demo;
 mod endpoints;
 mod explain;
@@ -58,6 +59,7 @@ enum Command {
     Upgrade(upgrade::Upgrade),
     Certs(certs::Certs),
     Endpoints(endpoints::Endpoints),
+    Connections(connections::Connections),
     Top(top::Top),
     Schema(schema::Schema),
     #[command(name = "openapi")]
@@ -81,6 +83,7 @@ fn main() -> ExitCode {
         Command::Upgrade(command) => command.execute(),
         Command::Certs(command) => command.execute(),
         Command::Endpoints(command) => command.execute(),
+        Command::Connections(command) => command.execute(),
         Command::Top(command) => command.execute(),
         Command::Schema(command) => command.execute(),
         Command::OpenApi(command) => command.execute(),

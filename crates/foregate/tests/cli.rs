@@ -122,7 +122,16 @@ fn help_is_as_agreed() {
     assert_eq!(code, 0);
     check_golden("help.txt", &help);
     for command in [
-        "run", "proxy", "demo", "check", "explain", "reload", "upgrade", "certs", "schema",
+        "run",
+        "proxy",
+        "demo",
+        "check",
+        "explain",
+        "reload",
+        "upgrade",
+        "certs",
+        "connections",
+        "schema",
     ] {
         let (code, help, _) = told(&[command, "--help"]);
         assert_eq!(code, 0, "{command}");

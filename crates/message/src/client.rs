@@ -135,6 +135,12 @@ pub trait Client {
     /// The body broke a rule or a limit, or the client has gone.
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame, Reason>>;
 
+    /// Takes note of where the exchange goes, for whoever looks at the connection: the numbers of its route and of the
+    /// endpoint that is asked.
+    fn going_to(&mut self, route: u32, endpoint: u32) {
+        let _ = (route, endpoint);
+    }
+
     /// Sets whether pieces of the request's body may stay in the kernel: whoever takes them can pass such on.
     fn allow_pipes(&mut self, allowed: bool) {
         let _ = allowed;

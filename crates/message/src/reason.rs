@@ -337,6 +337,8 @@ reasons! {
     TunnelIdle "tunnel-idle" 101 Nobody,
     /// The gateway was told to end and could not wait for the exchange any longer.
     Draining "draining" 503 Gateway,
+    /// An operator had the connection cut.
+    ClosedByOperator "closed-by-operator" 503 Gateway,
     /// A defect in the gateway, caught at the connection.
     Panicked "internal-error" 500 Gateway,
 }

@@ -3,7 +3,9 @@
 use crate::control::{Command, Configure, Controller};
 use crate::history::Cause;
 use crate::view::Facts;
-use foregate_admin::{Applied, Apply, ConfigRefusal, Doors, EndpointChange, Refusal, Rollback};
+use foregate_admin::{
+    Applied, Apply, ConfigRefusal, ConnectionView, Doors, EndpointChange, Refusal, Rollback,
+};
 use foregate_telemetry::log::process;
 use std::io;
 use std::net::TcpListener;
@@ -202,6 +204,10 @@ impl foregate_admin::Control for Handle {
         change: EndpointChange,
     ) -> Result<(), Refusal> {
         self.controller.change_endpoint(upstream, endpoint, change)
+    }
+
+    fn close_connection(&self, id: &str, at_once: bool) -> Result<ConnectionView, Refusal> {
+        self.facts.connections().close(id, at_once)
     }
 
     fn renew(&self, name: &str) -> Result<String, String> {

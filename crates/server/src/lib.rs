@@ -15,6 +15,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests fail by panicking"))]
 
 mod certificates;
+mod connections;
 mod control;
 mod credentials;
 mod discovery;

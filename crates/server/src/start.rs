@@ -1,5 +1,6 @@
 //! Start: load, bind, resolve, spawn; either all of it or nothing.
 
+use crate::connections::Connections;
 use crate::control::{Attic, Command, Control, Controller, Exit, Inner};
 use crate::credentials::Credentials;
 use crate::discovery::Seekers;
@@ -205,10 +206,11 @@ impl Server {
         let prober = probing::start(&parts, &registry).map_err(StartError::System)?;
         let surroundings = surroundings(&snapshot, &registry, &keeper, &listening);
         let acceptors = &secured.acceptors;
-        let running = spawn_workers(opened, &parts, acceptors, &log, &surroundings, &sender)?;
+        let (running, connections) =
+            spawn_workers(opened, &parts, acceptors, &log, &surroundings, &sender)?;
         let facts = Arc::new(Facts::new(
             (Arc::clone(&registry), Arc::clone(&surroundings.overload)),
-            (Arc::clone(&fleet), Arc::clone(&prober)),
+            (Arc::clone(&fleet), Arc::clone(&prober), connections),
             Arc::clone(&snapshot),
             loaded.origin,
             &listening,
@@ -411,6 +413,7 @@ fn surroundings(
     }
 }
 
+/// Starts the workers; the second part is whom to ask for connections of clients.
 fn spawn_workers(
     opened: Vec<Vec<Opened>>,
     parts: &PlanParts,
@@ -418,7 +421,7 @@ fn spawn_workers(
     log: &AccessLog,
     surroundings: &Surroundings,
     sender: &SyncSender<Command>,
-) -> Result<Vec<Running>, StartError> {
+) -> Result<(Vec<Running>, Connections), StartError> {
     let spawn = |(number, opened)| {
         let update = Update {
             parts: parts.clone(),
@@ -431,7 +434,12 @@ fn spawn_workers(
         let ended = move || drop(ended.send(Command::WorkerEnded));
         worker::start(number, update, surroundings.clone(), ended).map_err(StartError::System)
     };
-    opened.into_iter().enumerate().map(spawn).collect()
+    let running = opened.into_iter().enumerate().map(spawn);
+    let running: Vec<Running> = running.collect::<Result<_, _>>()?;
+    let ears = running.iter().map(|worker| worker.orders.downgrade());
+    let registry = Arc::clone(&surroundings.registry);
+    let connections = Connections::new(ears.collect(), registry);
+    Ok((running, connections))
 }
 
 /// Gives each worker its sockets of a listener.

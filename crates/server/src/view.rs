@@ -1,6 +1,7 @@
 //! View: what the admin API shows.
 
 use crate::certificates;
+use crate::connections::Connections;
 use crate::discovery::Statuses;
 use crate::fleet::{Fleet, Group};
 use crate::ledger::Ledger;
@@ -9,8 +10,8 @@ use crate::probing::Known;
 use crate::sockets::Listening;
 use foregate_acme::Agent;
 use foregate_admin::{
-    ConfigView, DiscoveryView, EndpointState, EndpointView, RouteView, TargetView, UpstreamView,
-    ValueView, VersionDetail, VersionView,
+    ConfigView, ConnectionsAsked, ConnectionsPage, DiscoveryView, EndpointState, EndpointView,
+    RouteView, TargetView, UpstreamView, ValueView, VersionDetail, VersionView,
 };
 use foregate_balance::{AdminState, Health, is_panic};
 use foregate_snapshot::{Action, RouteNote, Snapshot, TargetNote, TargetPlan};
@@ -27,6 +28,7 @@ pub(crate) struct Facts {
     registry: Arc<Registry>,
     fleet: Arc<Fleet>,
     prober: Arc<Prober>,
+    connections: Connections,
     draining: AtomicBool,
     present: Mutex<Present>,
     store: Arc<CertificateStore>,
@@ -62,7 +64,7 @@ impl Present {
 impl Facts {
     pub(crate) fn new(
         (registry, overload): (Arc<Registry>, Arc<Overload>),
-        (fleet, prober): (Arc<Fleet>, Arc<Prober>),
+        (fleet, prober, connections): (Arc<Fleet>, Arc<Prober>, Connections),
         snapshot: Arc<Snapshot>,
         origin: String,
         listening: &[Listening],
@@ -78,6 +80,7 @@ impl Facts {
             registry,
             fleet,
             prober,
+            connections,
             draining: AtomicBool::new(false),
             present: Mutex::new(Present::new(snapshot, origin, listening)),
         }
@@ -92,6 +95,11 @@ impl Facts {
 
     pub(crate) fn set_draining(&self) {
         self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Those of clients.
+    pub(crate) fn connections(&self) -> &Connections {
+        &self.connections
     }
 
     /// Who says what is given up when there is too much to do.
@@ -165,6 +173,10 @@ impl foregate_admin::View for Facts {
 
     fn values(&self) -> Vec<ValueView> {
         self.ledger.values()
+    }
+
+    fn connections(&self, asked: &ConnectionsAsked) -> ConnectionsPage {
+        self.connections.list(asked)
     }
 
     fn routes(&self) -> Vec<RouteView> {

@@ -1,5 +1,6 @@
 //! One worker: a thread with a runtime, sockets, pools, timers and cells of its own. A request never leaves it.
 
+use crate::connections::Inquiry;
 use crate::fleet::Handover;
 use crate::gate::Gate;
 use crate::overload::Overload;
@@ -49,6 +50,8 @@ pub(crate) enum Order {
     Apply(Box<Update>),
     /// Put the same configuration in force with other endpoints.
     Endpoints(Box<PlanParts>, Arc<Handover>),
+    /// Say something of the connections of clients.
+    Inquire(Inquiry),
     /// Take no more connections, finish what runs, and end.
     Drain,
     /// The same for the sake of a successor: nobody is in a hurry.
@@ -193,6 +196,7 @@ async fn run(
         match orders.recv().await {
             Some(Order::Apply(update)) => shop.apply(*update),
             Some(Order::Endpoints(parts, _handover)) => shop.plan(&parts),
+            Some(Order::Inquire(inquiry)) => inquiry.answer(&shop.worker),
             Some(Order::Drain) => break,
             Some(Order::HandOver) => {
                 shop.worker.set_patient(true);
@@ -205,7 +209,7 @@ async fn run(
     shop.close_listeners(|_| true);
     tokio::select! {
         () = shop.worker.emptied() => shop.road.flush_log(),
-        () = stop_order(&mut orders) => shop.cut().await,
+        () = stop_order(&mut orders, &shop.worker) => shop.cut().await,
     }
 }
 
@@ -218,9 +222,15 @@ async fn lose_patience(shop: Rc<Shop>) {
     deadlines::wake_all();
 }
 
-/// Waits until the worker is told to stop; what else it is told while it drains has no more meaning.
-async fn stop_order(orders: &mut Receiver<Order>) {
-    while !matches!(orders.recv().await, Some(Order::Stop) | None) {}
+/// Waits until the worker is told to stop; of what else it is told while it drains only questions have a meaning.
+async fn stop_order(orders: &mut Receiver<Order>, worker: &Worker) {
+    loop {
+        match orders.recv().await {
+            Some(Order::Inquire(inquiry)) => inquiry.answer(worker),
+            Some(Order::Stop) | None => return,
+            Some(_) => {}
+        }
+    }
 }
 
 /// Hands over log lines and closes old connections, for as long as the worker lives.
@@ -343,6 +353,7 @@ impl Shop {
         self.listeners.borrow_mut().retain(|&number, open| {
             if which(number) {
                 open.closing.set(true);
+                self.worker.end_connections(number);
             }
             !open.closing.get()
         });

@@ -53,6 +53,12 @@ pub struct RouteId(u32);
 impl RouteId {
     /// The slot of requests that reached no route, and of routes beyond the limit.
     pub const OTHER: RouteId = RouteId(0);
+
+    /// The slot's number.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        self.0
+    }
 }
 
 /// The slot of an endpoint of an upstream.
@@ -62,6 +68,12 @@ pub struct EndpointId(u32);
 impl EndpointId {
     /// The slot of endpoints beyond the limit.
     pub const OTHER: EndpointId = EndpointId(0);
+
+    /// The slot's number.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        self.0
+    }
 }
 
 /// A listener's slot.
@@ -197,6 +209,31 @@ impl Registry {
     /// The slot of a listener. For loading a configuration: takes a lock and may allocate.
     pub fn listener(&self, name: &str) -> ListenerId {
         ListenerId(lock(&self.listeners).intern(name, ""))
+    }
+
+    /// Site and route of a slot's number. Takes a lock: not for workers.
+    #[must_use]
+    pub fn route_names(&self, number: u32) -> Option<[Arc<str>; 2]> {
+        lock(&self.routes).at(number)
+    }
+
+    /// Upstream and address of a slot's number. Takes a lock: not for workers.
+    #[must_use]
+    pub fn endpoint_names(&self, number: u32) -> Option<[Arc<str>; 2]> {
+        lock(&self.endpoints).at(number)
+    }
+
+    /// The name of a listener. Takes a lock: not for workers.
+    #[must_use]
+    pub fn listener_name(&self, id: ListenerId) -> Option<Arc<str>> {
+        let [name, _] = lock(&self.listeners).at(id.0)?;
+        Some(name)
+    }
+
+    /// The slot of a listener that there is or was. Takes a lock: not for workers.
+    #[must_use]
+    pub fn known_listener(&self, name: &str) -> Option<ListenerId> {
+        lock(&self.listeners).find(name, "").map(ListenerId)
     }
 
     /// The outcomes' names by number.

@@ -225,6 +225,12 @@ impl Pool {
         }
     }
 
+    /// The endpoint's slot in the metrics.
+    #[inline]
+    pub fn id(&self) -> EndpointId {
+        self.id
+    }
+
     /// The endpoint's cells in this worker's shard.
     #[inline]
     pub fn cells(&self) -> &EndpointCells {

@@ -68,6 +68,7 @@ async fn serve<H: Handler>(shared: &Shared, request: Request, worker: &Worker, h
         at,
     } = request;
     let limits = worker.limits();
+    shared.entry().begin_stream(key.slot(), at);
     let mut client = Http2Stream::new(shared, key, limits, &facts);
     if let Ok(facts) = &facts
         && facts.upgrade
@@ -97,5 +98,6 @@ async fn serve<H: Handler>(shared: &Shared, request: Request, worker: &Worker, h
     if served.is_none() {
         worker.panicked();
     }
+    shared.entry().end_stream(key.slot());
     shared.served();
 }

@@ -1,14 +1,18 @@
 //! What the tasks of one connection share. All of them run on one thread.
 
 use super::lane::Request;
+use crate::roll::Entry;
 use foregate_message::Peer;
 use foregate_wire::h2::{self, StreamKey};
 use std::cell::{Cell, RefCell, RefMut};
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 /// The engine, and who waits for what.
 pub(super) struct Shared {
     peer: Peer,
+    /// What operators see of the connection.
+    entry: Rc<Entry>,
     engine: RefCell<h2::Connection>,
     slots: RefCell<Vec<Slot>>,
     driver: RefCell<Option<Waker>>,
@@ -35,9 +39,10 @@ struct Slot {
 }
 
 impl Shared {
-    pub(super) fn new(peer: Peer, engine: h2::Connection) -> Shared {
+    pub(super) fn new(peer: Peer, engine: h2::Connection, entry: Rc<Entry>) -> Shared {
         Shared {
             peer,
+            entry,
             engine: RefCell::new(engine),
             slots: RefCell::default(),
             driver: RefCell::default(),
@@ -51,6 +56,10 @@ impl Shared {
 
     pub(super) fn peer(&self) -> &Peer {
         &self.peer
+    }
+
+    pub(super) fn entry(&self) -> &Entry {
+        &self.entry
     }
 
     /// The engine. No borrow is held across a call that could take it again.
@@ -176,6 +185,7 @@ impl Shared {
     /// Frees what a connection without lanes does not need.
     pub(super) fn rest(&mut self) {
         self.slots = RefCell::default();
+        self.entry.rest();
         self.peer.rest();
     }
 

@@ -3,6 +3,7 @@
 use super::shared::Shared;
 use super::websocket::Handshake;
 use crate::pace::BodyWatch;
+use crate::roll::Place;
 use crate::worker::ClientLimits;
 use foregate_message::{
     BodyLength, Chunk, Client, Fault, Fields, Frame, Peer, Reason, RequestHead, ResponseHead,
@@ -71,7 +72,17 @@ impl<'s> Http2Stream<'s> {
         if self.broken.is_some() || self.shared.is_broken() {
             return self.broken.or(Some(Reason::ClientGone));
         }
-        self.shared.engine().fate(self.key).map(|fate| fate.reason)
+        let fate = self.shared.engine().fate(self.key)?;
+        Some(self.ended_by(fate.reason))
+    }
+
+    /// Why the stream ended, if not by what the engine says.
+    #[cold]
+    fn ended_by(&self, reason: Reason) -> Reason {
+        match self.shared.entry().is_cut() {
+            true => Reason::ClosedByOperator,
+            false => reason,
+        }
     }
 
     /// Breaks the exchange off: the client must not take what came as whole.
@@ -163,7 +174,7 @@ impl<'s> Http2Stream<'s> {
                 let late = ready!(self.wait_for_body(cx));
                 Poll::Ready(Err(late))
             }
-            Err(fate) => Poll::Ready(Err(fate.reason)),
+            Err(fate) => Poll::Ready(Err(self.ended_by(fate.reason))),
         }
     }
 }
@@ -190,6 +201,11 @@ impl Client for Http2Stream<'_> {
             self.inform(&ResponseHead::new(status));
         }
         self.take(cx)
+    }
+
+    fn going_to(&mut self, route: u32, endpoint: u32) {
+        let place = Place { route, endpoint };
+        self.shared.entry().stream_going_to(self.key.slot(), place);
     }
 
     fn limit_body(&mut self, bytes_max: Option<u64>) {

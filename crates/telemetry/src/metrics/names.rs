@@ -111,6 +111,17 @@ impl Names {
         self.gone.clone()
     }
 
+    /// The names of a slot.
+    pub(super) fn at(&self, slot: u32) -> Option<Pair> {
+        self.list.get(slot as usize).cloned()
+    }
+
+    /// The slot of a pair that has one.
+    pub(super) fn find(&self, first: &str, second: &str) -> Option<u32> {
+        let pair: Pair = [first.into(), second.into()];
+        self.slots.get(&pair).copied()
+    }
+
     /// All names by slot, "other" first.
     pub(super) fn list(&self) -> Vec<Pair> {
         self.list.clone()

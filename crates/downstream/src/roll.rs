@@ -1,0 +1,353 @@
+//! Roll: which connections of a worker are open, for operators who look at them and who end them.
+//!
+//! A connection is entered when it is accepted and struck out when it is dropped. What changes with each request are
+//! plain cells of its entry: nobody pays for being looked at until somebody looks.
+
+mod note;
+
+pub use note::{
+    Closing, ConnectionNote, ConnectionState, ExchangeNote, Protocol, Survey, TlsNote, Which,
+};
+
+use crate::worker::Worker;
+use foregate_message::{FieldId, ResponseHead, TlsFacts};
+use foregate_telemetry::clock::{Moment, deadlines, now};
+use foregate_telemetry::metrics::ListenerId;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+
+/// Exchanges that are shown of one connection; how many there are is always whole.
+const EXCHANGES_SHOWN_MAX: usize = 8;
+
+/// What a connection is about, beside its requests.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Phase {
+    /// The PROXY protocol header is read.
+    ProxyHeader,
+    /// The TLS handshake is held.
+    Handshake,
+    /// The name that TLS asks for is read.
+    Hello,
+    /// Requests or bytes come and go.
+    Open,
+    /// The client has time to take its last answer.
+    Lingering,
+}
+
+/// Where an exchange goes, by the numbers of those who count it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Place {
+    pub(crate) route: u32,
+    pub(crate) endpoint: u32,
+}
+
+impl Place {
+    /// Nowhere yet.
+    pub(crate) const NONE: Place = Place {
+        route: u32::MAX,
+        endpoint: u32::MAX,
+    };
+}
+
+/// An exchange on a connection that carries several.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Running {
+    pub(crate) began: Moment,
+    pub(crate) place: Place,
+}
+
+/// An open connection, as operators see it.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    sequence: u64,
+    listener: ListenerId,
+    /// The listener's number in the snapshot.
+    number: u32,
+    opened: Moment,
+    client: Cell<SocketAddr>,
+    phase: Cell<Phase>,
+    protocol: Cell<Protocol>,
+    closing: Cell<Closing>,
+    /// Twice the requests that were served, and one more while HTTP/1 serves another.
+    steps: Cell<u32>,
+    /// How many steps there were when a head was last found incomplete.
+    head_at: Cell<u32>,
+    /// When the exchange began that HTTP/1 is in.
+    began: Cell<Moment>,
+    place: Cell<Place>,
+    /// Those of HTTP/2, by the engine's slots; empty at rest.
+    streams: RefCell<Vec<Option<Running>>>,
+    tls: OnceCell<Box<TlsNote>>,
+    waker: OnceCell<Waker>,
+}
+
+impl Entry {
+    /// Whether the connection is to come to its end.
+    #[inline]
+    pub(crate) fn closing(&self) -> Closing {
+        self.closing.get()
+    }
+
+    /// Whether it is to end whatever runs on it.
+    #[inline]
+    pub(crate) fn is_cut(&self) -> bool {
+        self.closing.get() == Closing::Now
+    }
+
+    /// A request's head is complete.
+    #[inline]
+    pub(crate) fn begin(&self, at: Moment) {
+        self.steps.set(self.steps.get().wrapping_add(1));
+        self.began.set(at);
+        self.place.set(Place::NONE);
+    }
+
+    /// The request was served.
+    #[inline]
+    pub(crate) fn end(&self) {
+        self.steps.set(self.steps.get().wrapping_add(1));
+    }
+
+    /// The exchange goes there.
+    #[inline]
+    pub(crate) fn going_to(&self, place: Place) {
+        self.place.set(place);
+    }
+
+    /// A head is here in part.
+    #[cold]
+    pub(crate) fn reads_head(&self) {
+        self.head_at.set(self.steps.get());
+    }
+
+    pub(crate) fn set_phase(&self, phase: Phase) {
+        self.phase.set(phase);
+    }
+
+    pub(crate) fn set_protocol(&self, protocol: Protocol) {
+        self.protocol.set(protocol);
+    }
+
+    /// The client is somebody else than who holds the socket.
+    pub(crate) fn set_client(&self, client: SocketAddr) {
+        self.client.set(client);
+    }
+
+    pub(crate) fn set_tls(&self, facts: &TlsFacts) {
+        // There is one handshake in a connection's life.
+        let _ = self.tls.set(Box::new(TlsNote::of(facts)));
+    }
+
+    /// Bytes are passed on from now on, in a protocol that was switched to.
+    pub(crate) fn became_tunnel(&self, answer: &ResponseHead) {
+        let protocol = answer.fields.get(FieldId::Upgrade);
+        let is_websocket =
+            protocol.is_some_and(|protocol| protocol.eq_ignore_ascii_case(b"websocket"));
+        self.protocol.set(match is_websocket {
+            true => Protocol::WebSocket,
+            false => Protocol::Tunnel,
+        });
+    }
+
+    /// Passes bytes on from its beginning.
+    pub(crate) fn passes(&self) {
+        self.set_phase(Phase::Open);
+        self.set_protocol(Protocol::Tcp);
+        self.begin(now());
+    }
+
+    /// A stream's request is being served.
+    pub(crate) fn begin_stream(&self, slot: usize, at: Moment) {
+        let mut streams = self.streams.borrow_mut();
+        if streams.len() <= slot {
+            streams.resize(slot + 1, None);
+        }
+        streams[slot] = Some(Running {
+            began: at,
+            place: Place::NONE,
+        });
+    }
+
+    /// The stream's request goes there.
+    pub(crate) fn stream_going_to(&self, slot: usize, place: Place) {
+        if let Some(Some(running)) = self.streams.borrow_mut().get_mut(slot) {
+            running.place = place;
+        }
+    }
+
+    /// The stream's request was served.
+    pub(crate) fn end_stream(&self, slot: usize) {
+        if let Some(running) = self.streams.borrow_mut().get_mut(slot) {
+            *running = None;
+        }
+        self.steps.set(self.steps.get().wrapping_add(2));
+    }
+
+    /// Frees what only a busy connection needs.
+    pub(crate) fn rest(&self) {
+        self.streams.take();
+    }
+
+    /// Takes note of the task that serves the connection, which is the one that this is called by.
+    pub(crate) async fn know_task(&self) {
+        poll_fn(|cx| {
+            self.waker.get_or_init(|| cx.waker().clone());
+            Poll::Ready(())
+        })
+        .await;
+    }
+
+    /// Has the connection end, unless it is to end sooner already.
+    fn close(&self, how: Closing) {
+        if self.closing.get() < how {
+            self.closing.set(how);
+        }
+        if let Some(waker) = self.waker.get() {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+/// The entries of a worker, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Roll {
+    entries: RefCell<BTreeMap<u64, Rc<Entry>>>,
+    next: Cell<u64>,
+}
+
+impl Roll {
+    /// How many connections are open.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.entries.borrow().len()
+    }
+
+    fn enter(
+        &self,
+        (listener, number): (ListenerId, u32),
+        client: SocketAddr,
+        closing: Closing,
+    ) -> Rc<Entry> {
+        let sequence = self.next.get() + 1;
+        self.next.set(sequence);
+        let entry = Rc::new(Entry {
+            sequence,
+            listener,
+            number,
+            opened: now(),
+            client: Cell::new(client),
+            phase: Cell::new(Phase::Open),
+            protocol: Cell::new(Protocol::Unknown),
+            closing: Cell::new(closing),
+            steps: Cell::new(0),
+            head_at: Cell::new(u32::MAX),
+            began: Cell::new(Moment::NEVER),
+            place: Cell::new(Place::NONE),
+            streams: RefCell::default(),
+            tls: OnceCell::new(),
+            waker: OnceCell::new(),
+        });
+        self.entries
+            .borrow_mut()
+            .insert(sequence, Rc::clone(&entry));
+        entry
+    }
+
+    fn strike(&self, sequence: u64) {
+        self.entries.borrow_mut().remove(&sequence);
+    }
+
+    /// Those that are asked for, and how many there are of them in all.
+    pub(crate) fn survey(&self, which: &Which) -> Survey {
+        let at = now();
+        let mut survey = Survey::default();
+        for entry in self.entries.borrow().values() {
+            if !entry.is_meant(which) {
+                continue;
+            }
+            let place = survey.total;
+            survey.total += 1;
+            if place >= which.skip && survey.items.len() < which.take {
+                survey.items.push(entry.note(at));
+            }
+        }
+        survey
+    }
+
+    /// Has a connection end; how it was until then.
+    pub(crate) fn close(&self, sequence: u64, how: Closing) -> Option<ConnectionNote> {
+        let entry = self.entries.borrow().get(&sequence).cloned()?;
+        let note = entry.note(now());
+        entry.close(how);
+        Some(note)
+    }
+
+    /// Has all connections of a listener end in order; the worker's deadlines must be woken then.
+    pub(crate) fn end_listener(&self, number: u32) {
+        for entry in self.entries.borrow().values() {
+            if entry.number == number && entry.closing() == Closing::No {
+                entry.closing.set(Closing::Listener);
+            }
+        }
+    }
+}
+
+/// A connection's place in the roll, for as long as it is open.
+pub(crate) struct Enrolled {
+    worker: Rc<Worker>,
+    entry: Rc<Entry>,
+}
+
+impl Enrolled {
+    /// Enters a connection. Its listener may have come to its end already.
+    pub(crate) fn enter(
+        worker: &Rc<Worker>,
+        listener: (ListenerId, u32),
+        client: SocketAddr,
+        is_ending: bool,
+    ) -> Enrolled {
+        let closing = match is_ending {
+            true => Closing::Listener,
+            false => Closing::No,
+        };
+        Enrolled {
+            entry: worker.roll().enter(listener, client, closing),
+            worker: Rc::clone(worker),
+        }
+    }
+
+    /// The entry, for those who serve the connection beside its own task.
+    pub(crate) fn entry(&self) -> Rc<Entry> {
+        Rc::clone(&self.entry)
+    }
+}
+
+impl Deref for Enrolled {
+    type Target = Entry;
+
+    #[inline]
+    fn deref(&self) -> &Entry {
+        &self.entry
+    }
+}
+
+impl Drop for Enrolled {
+    fn drop(&mut self) {
+        let was_paused = self.worker.is_paused();
+        self.worker.roll().strike(self.entry.sequence);
+        if was_paused && !self.worker.is_paused() {
+            deadlines::wake_all();
+        }
+        if self.worker.roll().len() == 0 {
+            self.worker.is_emptied();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
