@@ -30,16 +30,20 @@ impl Guarded {
         self.folder.join("admin.sock")
     }
 
-    /// The status without the token over TCP.
-    fn over_tcp(&self, target: &str) -> u16 {
+    fn connect_tcp(&self) -> RawClient {
         let stdout = self.process.stdout();
         let mut lines = stdout.lines();
         let address = lines.find_map(|line| line.strip_prefix("listening admin "));
         let address: std::net::SocketAddr =
             (address.and_then(|at| at.parse().ok())).expect("the address is announced");
+        RawClient::connect(address)
+    }
+
+    /// The status without the token over TCP.
+    fn over_tcp(&self, target: &str) -> u16 {
         let request =
             format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-        RawClient::connect(address).exchange(request).status
+        self.connect_tcp().exchange(request).status
     }
 }
 
@@ -78,6 +82,18 @@ fn whoever_may_open_the_socket_may_ask_without_a_token() {
         .output()
         .expect("curl is there");
     assert_eq!(curl.stdout, b"{\"ready\":true}");
+}
+
+#[test]
+fn strangers_who_fill_the_address_leave_the_socket_open() {
+    let gateway = Guarded::start();
+    let mut strangers: Vec<RawClient> = (0..65).map(|_| gateway.connect_tcp()).collect();
+    // All but one of them have a place.
+    for stranger in &mut strangers[..64] {
+        let request = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        assert_eq!(stranger.exchange(request).status, 200);
+    }
+    assert_eq!(ask(&gateway.socket(), "/status"), "HTTP/1.1 200 OK");
 }
 
 #[test]

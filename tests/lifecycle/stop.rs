@@ -34,6 +34,37 @@ fn an_idle_gateway_ends_at_once() {
 }
 
 #[test]
+fn a_worker_that_has_ended_is_not_taken_for_a_late_one() {
+    let backend = Backend::answering(|_| {
+        std::thread::sleep(Duration::from_millis(1_000));
+        Answer::ok("finished")
+    });
+    let mut gateway = Gateway::new(
+        r#"
+        workers = 2
+        drain_timeout = "30s"
+        [overload]
+        delay_max = "200ms"
+        [sites."*"]
+        upstream = "app"
+        [upstreams.app]
+        servers = ["{backend}"]
+        "#,
+    )
+    .fill("backend", backend.address())
+    .start();
+    let mut client = gateway.connect();
+    client.send(GET);
+    backend.wait_requests(1);
+    // The other worker has nothing to do and ends at once.
+    gateway.signal(Signal::Term);
+    assert_eq!(client.response().text(), "finished");
+    assert_eq!(gateway.wait_exit().code(), Some(0));
+    let told = gateway.stderr();
+    assert!(!told.contains("more is given up"), "{told}");
+}
+
+#[test]
 fn a_request_in_flight_is_finished() {
     let backend = Backend::answering(|_| {
         std::thread::sleep(Duration::from_millis(800));

@@ -11,7 +11,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -21,6 +21,9 @@ use crate::{Control, View, routes};
 
 /// Connections that are served at once; others wait for one to end.
 pub const CONNECTIONS_MAX: usize = 64;
+
+/// The same at the socket in the file system.
+const LOCAL_CONNECTIONS_MAX: usize = 16;
 
 /// From accepting a connection to the end of its TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -63,6 +66,16 @@ pub struct LocalDoor {
     pub owner: Option<u32>,
 }
 
+/// Waits for a place, then for who takes it.
+async fn with_place<T>(
+    room: &Arc<Semaphore>,
+    accepting: impl Future<Output = T>,
+) -> (OwnedSemaphorePermit, T) {
+    let place = Arc::clone(room).acquire_owned().await;
+    let place = place.expect("the semaphore is never closed");
+    (place, accepting.await)
+}
+
 /// Serves the admin listener until `stop` completes, with a `token` to those alone who show it. At the end no more
 /// connections are taken, which is told by calling `closed`; those that are here have a second for a request that is on
 /// its way, and answers in progress another one to finish. Needs a tokio runtime with time and I/O.
@@ -88,19 +101,20 @@ pub async fn serve(
     let acceptor = doors.tls.map(TlsAcceptor::from);
     let (stopping, _) = watch::channel(false);
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    // Whoever fills the one door does not shut the other.
+    let local_room = Arc::new(Semaphore::new(LOCAL_CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     let mut stop = pin!(stop);
     loop {
         let next = async {
-            let place = Arc::clone(&room)
-                .acquire_owned()
-                .await
-                .expect("the semaphore is never closed");
-            let arrived = tokio::select! {
-                accepted = listener.accept() => accepted.map(|(stream, _)| Arrived::Tcp(stream)),
-                accepted = local_accept(local.as_ref()) => accepted.map(Arrived::Local),
-            };
-            (place, arrived)
+            tokio::select! {
+                (place, accepted) = with_place(&room, listener.accept()) => {
+                    (place, accepted.map(|(stream, _)| Arrived::Tcp(stream)))
+                }
+                (place, accepted) = with_place(&local_room, local_accept(local.as_ref())) => {
+                    (place, accepted.map(Arrived::Local))
+                }
+            }
         };
         tokio::select! {
             () = &mut stop => break,

@@ -203,7 +203,7 @@ impl Ladder {
                 let reached = Rung::ALL
                     .into_iter()
                     .take_while(|&rung| rung <= highest)
-                    .filter(|&rung| percent + slack >= steps.from(rung))
+                    .filter(|&rung| reaches(percent, slack, steps.from(rung)))
                     .max();
                 (reached.unwrap_or_default(), percent, cause)
             };
@@ -231,6 +231,12 @@ impl Ladder {
     }
 }
 
+/// Whether a pressure holds a step. Slack alone never does: at no pressure all is calm.
+fn reaches(percent: u32, slack: u32, step: u32) -> bool {
+    let slack = slack.min(step.saturating_sub(1));
+    percent.saturating_add(slack) >= step
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -248,6 +254,22 @@ mod tests {
             memory,
             ..Pressure::default()
         }
+    }
+
+    #[test]
+    fn steps_and_pressures_may_be_as_small_and_large_as_they_like() {
+        let low = Steps {
+            trim_percent: 1,
+            shed_background_percent: 2,
+            shed_normal_percent: 3,
+            pause_percent: 4,
+        };
+        let mut ladder = Ladder::default();
+        assert_eq!(ladder.look(&low, memory(u32::MAX), 0).0, Rung::Pause);
+        for look in 1..=4 {
+            ladder.look(&low, memory(0), look * HOLD_MS);
+        }
+        assert_eq!(ladder.rung(), Rung::Calm);
     }
 
     #[test]

@@ -52,7 +52,10 @@ struct Inner {
     admissions: Vec<Arc<Admission>>,
     ladder: Ladder,
     pressure: Pressure,
-    memory_bytes: u64,
+    /// `None` when the system did not tell.
+    memory_bytes: Option<u64>,
+    is_blind_told: bool,
+    looked: Moment,
     running: u32,
     delay_ms: u64,
     cause: Option<Cause>,
@@ -72,7 +75,9 @@ impl Overload {
             admissions: admissions(listening),
             ladder: Ladder::default(),
             pressure: Pressure::default(),
-            memory_bytes: 0,
+            memory_bytes: None,
+            is_blind_told: false,
+            looked: now(),
             running: 0,
             delay_ms: 0,
             cause: None,
@@ -114,6 +119,14 @@ impl Overload {
         Rung::of(self.rung.load(Ordering::Relaxed))
     }
 
+    /// A worker has ended, or a panic has ended it: it is not late from now on, and serves nothing.
+    pub(crate) fn left(&self, worker: usize) {
+        if let Some(beat) = self.beats.get(worker) {
+            beat.running.store(0, Ordering::Relaxed);
+            beat.at_ms.store(0, Ordering::Relaxed);
+        }
+    }
+
     /// Above how many open connections a worker accepts no more.
     pub(crate) fn pause_above(&self) -> Arc<AtomicUsize> {
         Arc::clone(&self.pause_above)
@@ -121,16 +134,23 @@ impl Overload {
 
     /// Looks again; how long until the next time.
     pub(crate) fn look(&self) -> Duration {
-        let memory_bytes = self.taken.bytes().unwrap_or(0);
+        let memory_bytes = self.taken.bytes();
         let mut inner = self.inner();
-        let (running, delay_ms) = self.workers();
+        if memory_bytes.is_none() && !std::mem::replace(&mut inner.is_blind_told, true) {
+            process::warn(
+                "overload: the system does not tell how much memory the process takes, so it is not bounded",
+                &[("file", &"/proc/self/statm")],
+            );
+        }
+        let looked = std::mem::replace(&mut inner.looked, now());
+        let (running, delay_ms) = self.workers(inner.looked, looked);
         let of = |value: u64, max: Option<u64>| {
             max.map_or(0, |max| {
                 u32::try_from(value.saturating_mul(100) / max.max(1)).unwrap_or(u32::MAX)
             })
         };
         let pressure = Pressure {
-            memory: of(memory_bytes, inner.memory_max),
+            memory: of(memory_bytes.unwrap_or(0), inner.memory_max),
             requests: of(u64::from(running), inner.plan.requests_max.map(u64::from)),
             delay: of(
                 delay_ms,
@@ -164,17 +184,15 @@ impl Overload {
     }
 
     /// Requests that all workers serve, and how late the latest of them is.
-    fn workers(&self) -> (u32, u64) {
-        let now_ms = now().millis();
+    fn workers(&self, at: Moment, looked: Moment) -> (u32, u64) {
         let mut running = 0u32;
         let mut delay_ms = 0;
         for beat in &self.beats {
             running = running.saturating_add(beat.running.load(Ordering::Relaxed));
-            let at_ms = beat.at_ms.load(Ordering::Relaxed);
-            // One that has not begun yet is not late.
-            if at_ms > 0 {
-                let late = now_ms.saturating_sub(at_ms).saturating_sub(ON_TIME_MS);
-                delay_ms = delay_ms.max(late);
+            let beat_ms = beat.at_ms.load(Ordering::Relaxed);
+            // One that has not begun yet is not late, nor is one that has ended.
+            if beat_ms > 0 {
+                delay_ms = delay_ms.max(late_ms(beat_ms, at, looked));
             }
         }
         (running, delay_ms)
@@ -203,6 +221,14 @@ impl Overload {
         // Every look writes all of it anew, so a panic elsewhere leaves nothing that lasts.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// How late a worker is whose last tick was at `beat_ms`. What this look, whose last was at `looked`, is late by itself is
+/// not the worker's: the whole process was stopped, or has no processor.
+fn late_ms(beat_ms: u64, at: Moment, looked: Moment) -> u64 {
+    let own = at.since(looked).saturating_sub(CALM_INTERVAL);
+    let due = beat_ms + ON_TIME_MS + own.as_millis() as u64;
+    at.millis().saturating_sub(due)
 }
 
 fn admissions(listening: &[Listening]) -> Vec<Arc<Admission>> {
@@ -250,5 +276,29 @@ impl Gauges for Overload {
             out.value(pressure, &labels, f64::from(percent) / 100.0);
         }
         out.count(running, &[], u64::from(inner.running));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(beat_ms: u64, looked_ms: u64, at_ms: u64, late: u64) {
+        let at = Moment::from_millis;
+        assert_eq!(late_ms(beat_ms, at(at_ms), at(looked_ms)), late);
+    }
+
+    #[test]
+    fn late_is_who_missed_ticks_that_others_had() {
+        check(1_000, 1_200, 1_250, 0);
+        check(1_000, 3_200, 3_250, 2_000);
+    }
+
+    #[test]
+    fn nobody_is_late_when_all_were_stopped() {
+        check(1_000, 1_050, 9_000, 0);
+        // The second look after it is on time again, and so are they, or not.
+        check(1_000, 9_000, 9_100, 7_850);
+        check(9_010, 9_000, 9_100, 0);
     }
 }

@@ -188,6 +188,7 @@ async fn run(
         number,
         overload,
     });
+    let _leaving = Leaving(Rc::clone(&shop));
     shop.bear(&parts.snapshot);
     shop.worker.heed_pause(shop.overload.pause_above());
     shop.listen(opened, &parts.snapshot, &acceptors);
@@ -210,6 +211,15 @@ async fn run(
     tokio::select! {
         () = shop.worker.emptied() => shop.road.flush_log(),
         () = stop_order(&mut orders, &shop.worker) => shop.cut().await,
+    }
+}
+
+/// Tells that the worker has ended, however it did.
+struct Leaving(Rc<Shop>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.overload.left(self.0.number);
     }
 }
 
