@@ -238,14 +238,26 @@ fn commands_apply_confirm_and_roll_back() {
 fn secrets_are_shown_to_nobody() {
     let gateway = saying("one", "");
     let secret = "a-secret-of-many-letters";
-    let sticky = "[upstreams.app]\nservers = [\"127.0.0.1:1\"]\nsticky = { secrets = [\"a-secret-of-many-letters\"] }\n[sites.\"b\"]\nupstream = \"app\"\n";
+    let sticky = "[upstreams.app]\nservers = [\"127.0.0.1:1\"]\nsticky = { secrets = [\"a-secret-of-many-letters\"] }\n[[sites.\"b\".routes]]\nheaders = { X-Api-Key = \"a-secret-of-many-letters\" }\nupstream = \"app\"\n";
     let text = with_word(&gateway, "one", "two") + sticky;
     let (status, told) = put(&gateway, "", &text);
     assert_eq!(status, 200, "{told}");
-    for target in ["/config", "/config/history", "/config/history/2", "/status"] {
+    // Not even when a slip of the pen hides from us where it stands.
+    let slip = text.clone() + "broken = [";
+    fs::write(gateway.config_path(), slip).unwrap();
+    for target in [
+        "/config",
+        "/config/values",
+        "/config/history",
+        "/config/history/2",
+        "/routes",
+        "/upstreams",
+        "/status",
+    ] {
         let shown = gateway.admin_send("GET", target, "").text();
         assert!(!shown.contains(secret), "{target}: {shown}");
     }
+    assert_eq!(config(&gateway)["drift"]["state"], "differs");
     let shown = run(&gateway, &["config", "show"]).stdout;
     assert!(shown.contains("secrets = [\"…\"]"), "{shown}");
     assert_eq!(post(&gateway, "/config/rollback", "").0, 200);

@@ -44,6 +44,7 @@ pub use origin::Origin;
 pub use reference::reference;
 pub use render::{render, to_json};
 pub use schema::schema;
+pub use secrets::is_credential;
 pub use settings::Settings;
 pub use source::{Place, Source, Sources};
 pub use tree::Format;

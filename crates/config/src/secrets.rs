@@ -11,9 +11,20 @@ use std::ops::Range;
 const MASK: &str = "\"…\"";
 
 /// The text of a configuration without its secrets, and with as many lines. What `${...}` refers to is not in the text,
-/// so that references stay.
+/// so that references stay. Nothing is shown of a text that can't be read: nobody knows where its secrets are.
 pub(crate) fn without_secrets(name: &str, text: &str) -> String {
-    let tree = tree::parse(text, 0, Format::of_name(name), &mut Report::default());
+    let mut report = Report::default();
+    let tree = tree::parse(text, 0, Format::of_name(name), &mut report);
+    if report.has_errors() {
+        let hidden = |line: &str| {
+            if line.trim().is_empty() {
+                "\n"
+            } else {
+                "…\n"
+            }
+        };
+        return text.lines().map(hidden).collect();
+    }
     let mut found = Vec::new();
     in_table(&ROOT, &tree, &mut found);
     found.sort_by_key(|range| range.start);
@@ -33,17 +44,43 @@ pub(crate) fn without_secrets(name: &str, text: &str) -> String {
     shown
 }
 
+/// Whether a text says nothing but where a secret is, at most with the name of a scheme before it.
+pub(crate) fn only_refers(text: &str) -> bool {
+    let mut rest = text;
+    let mut said = String::new();
+    let mut refers = false;
+    while let Some(start) = rest.find("${") {
+        let reference = &rest[start..];
+        let Some(end) = reference.find('}') else {
+            return false;
+        };
+        if !reference.starts_with("${ENV:") && !reference.starts_with("${FILE:") {
+            return false;
+        }
+        refers = true;
+        said.push_str(&rest[..start]);
+        rest = &reference[end + 1..];
+    }
+    said.push_str(rest);
+    refers && matches!(said.trim(), "" | "Basic" | "Bearer" | "Token")
+}
+
 /// Whether a header field usually carries what proves who somebody is.
-pub(crate) fn is_credential(field: &str) -> bool {
+pub fn is_credential(field: &str) -> bool {
     let field = field.to_ascii_lowercase();
     [
-        "authorization",
+        "auth",
         "cookie",
         "token",
         "secret",
-        "api-key",
+        "session",
+        "signature",
+        "credential",
+        "passw",
         "apikey",
-        "password",
+        "api-key",
+        "access-key",
+        "private-key",
     ]
     .iter()
     .any(|word| field.contains(word))
@@ -91,10 +128,10 @@ fn in_value(kind: Kind, node: &Node, found: &mut Vec<Range<usize>>) {
     }
 }
 
-/// Hides every text of a value that refers to nothing else.
+/// Hides every text of a value, but for references.
 fn hide(node: &Node, found: &mut Vec<Range<usize>>) {
     match &node.value {
-        Value::Text(text) if !text.text.contains("${") => found.push(range(node.origin)),
+        Value::Text(text) if !only_refers(&text.text) => found.push(range(node.origin)),
         Value::List(items) => items.iter().for_each(|item| hide(item, found)),
         Value::Table(entries) => entries.iter().for_each(|entry| hide(&entry.node, found)),
         _ => {}
@@ -141,9 +178,38 @@ mod tests {
             "[admin]\ntoken = \"${FILE:token}\"\n",
             "import = [\"sites/*.toml\"]\n[upstreams.app]\nservers = [\"a:1\"]\n",
             "",
-            "not = [toml",
         ] {
             check(text, text);
         }
+    }
+
+    #[test]
+    fn a_reference_hides_nothing_that_stands_beside_it() {
+        for shown in ["${ENV:A}", "Bearer ${FILE:a}", "${ENV:A}${ENV:B}"] {
+            assert!(only_refers(shown), "{shown}");
+        }
+        for hidden in [
+            "abc-${ENV:A}",
+            "Basic abc= ${1}",
+            "${x}",
+            "${ENV:A",
+            "secret",
+            "",
+            "${ENV:A} ${",
+        ] {
+            assert!(!only_refers(hidden), "{hidden}");
+        }
+        check(
+            "[admin]\ntoken = \"0123456789-${ENV:X}\"\n",
+            "[admin]\ntoken = \"…\"\n",
+        );
+    }
+
+    #[test]
+    fn nothing_is_shown_of_a_text_that_is_broken() {
+        check("a = [1\n\n[admin]\ntoken = \"t\"\n", "…\n\n…\n…\n");
+        check("[admin]\ntoken = \"t\"\ntoken = \"u\"\n", "…\n…\n…\n");
+        let json = "{\"admin\": {\"token\": \"t\",}\n";
+        assert_eq!(without_secrets("a.json", json), "…\n");
     }
 }

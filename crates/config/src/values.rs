@@ -3,7 +3,7 @@
 use crate::diagnostic::Report;
 use crate::files::{Files, MemoryFiles};
 use crate::keys::{self, Default, Kind, Section};
-use crate::secrets::is_credential;
+use crate::secrets::{is_credential, only_refers};
 use crate::sections::ROOT;
 use crate::source::Sources;
 use crate::tree::{Node, Value};
@@ -146,7 +146,7 @@ fn is_table(node: &Node) -> bool {
 fn shown(kind: Kind, node: &Node) -> Json {
     let is_secret = matches!(kind, Kind::Text(syntax) if syntax.is_secret);
     match &node.value {
-        Value::Text(text) if is_secret && !text.text.contains("${") => json!(MASK),
+        Value::Text(text) if is_secret && !only_refers(&text.text) => json!(MASK),
         Value::Text(text) => json!(text.text),
         Value::Integer(number) => json!(number),
         Value::Boolean(boolean) => json!(boolean),
@@ -184,7 +184,7 @@ fn shown(kind: Kind, node: &Node) -> Json {
 /// What carries a credential; references are none.
 fn hidden(node: &Node) -> Json {
     match &node.value {
-        Value::Text(text) if text.text.contains("${") => json!(text.text),
+        Value::Text(text) if only_refers(&text.text) => json!(text.text),
         _ => json!(MASK),
     }
 }

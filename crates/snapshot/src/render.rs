@@ -1,6 +1,7 @@
 //! Explanations for people.
 
 use crate::explain::{CandidateNote, Explanation, Outcome, ProxyNote, TlsNote};
+use foregate_config::is_credential;
 use foregate_route::{HostMatch, PathMatch, RouteSpec, SiteSpec, ValueMatch};
 use std::fmt;
 
@@ -37,7 +38,11 @@ fn route_conditions(route: &RouteSpec) -> String {
         parts.push(format!("method {}", route.methods.join(" or ")));
     }
     for (name, test) in &route.headers {
-        parts.push(format!("header {}", value(name.as_str(), test)));
+        let name = name.as_str();
+        parts.push(match is_credential(name) {
+            true => format!("header {}", kind_of_value(name, test)),
+            false => format!("header {}", value(name, test)),
+        });
     }
     for (name, test) in &route.query {
         parts.push(format!("query {}", value(name, test)));
@@ -50,6 +55,15 @@ fn route_conditions(route: &RouteSpec) -> String {
         parts.push(format!("priority {}", route.priority));
     }
     parts.join(", ")
+}
+
+/// What is asked of a value that is nobody's business.
+fn kind_of_value(name: &str, test: &ValueMatch) -> String {
+    match test {
+        ValueMatch::Exact(_) => format!("{name} = …"),
+        ValueMatch::Regex(_) => format!("{name} ~ …"),
+        ValueMatch::Present | ValueMatch::Absent => value(name, test),
+    }
 }
 
 fn value(name: &str, test: &ValueMatch) -> String {
