@@ -2,6 +2,7 @@
 
 mod bounds;
 mod chaos;
+mod hedging;
 mod outliers;
 mod probes;
 mod retries;

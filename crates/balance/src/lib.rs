@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests fail by panicking"))]
 
+mod answer_times;
 mod breaker;
 mod budget;
 mod candidates;
@@ -19,6 +20,7 @@ mod endpoint;
 mod fit;
 mod hash;
 mod hashing;
+mod hedge;
 mod latency;
 mod least_requests;
 mod levels;
@@ -42,6 +44,7 @@ mod split;
 mod upstream_state;
 mod waiting_line;
 
+pub use answer_times::{ANSWERS_MIN, AnswerTimes};
 pub use breaker::{Admission, Breaker, BreakerChange, BreakerPolicy, BreakerState};
 pub use budget::{BudgetPolicy, RetryBudget, SAVED_TRIES_MAX};
 pub use candidates::{Candidates, Need, Standing, Tried};
@@ -49,6 +52,7 @@ pub use concurrency::{AdaptiveLimit, AdaptivePolicy};
 pub use ejection::{EjectionCause, EjectionPolicy, Outcome, Verdict, acquit, observe};
 pub use endpoint::{AdminState, Endpoint, EndpointState, InFlight};
 pub use hash::hash;
+pub use hedge::{HedgeNote, HedgePolicy};
 pub use memory::Memory;
 pub use outlier::{OutlierClock, OutlierPolicy, PEERS_MIN, compare, note_latency, note_outcome};
 pub use panic_threshold::is_panic;
@@ -61,5 +65,5 @@ pub use roster::{Attributes, Balancing, Bounds, Member, Roster, Subset};
 pub use session::{SessionNote, SessionToken};
 pub use slow_start::SLOW_START_PERCENT_MIN;
 pub use split::split;
-pub use upstream_state::UpstreamState;
+pub use upstream_state::{Shared, Taken, UpstreamState};
 pub use waiting_line::WaitingLine;

@@ -1,6 +1,11 @@
 //! What the endpoints of an upstream have in common, shared by all workers.
 
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use crate::answer_times::AnswerTimes;
 use crate::breaker::Breaker;
+use crate::hedge::{HedgeNote, HedgePolicy};
 use crate::outlier::OutlierClock;
 
 /// Lives as long as any configuration names the upstream.
@@ -10,4 +15,109 @@ pub struct UpstreamState {
     pub comparing: OutlierClock,
     /// The circuit breaker of them all.
     pub breaker: Breaker,
+    /// How long answers take, once that is asked for.
+    times: OnceLock<Box<AnswerTimes>>,
+    /// By [`Shared`].
+    under_way: [AtomicU32; Shared::COUNT],
+    /// By [`HedgeNote`].
+    hedges: [AtomicU64; HedgeNote::ALL.len()],
+}
+
+/// What all workers count together, and what is bounded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Shared {
+    /// Hedges.
+    Hedges,
+}
+
+impl Shared {
+    const COUNT: usize = 1;
+}
+
+impl UpstreamState {
+    /// How long its answers take.
+    #[must_use]
+    #[inline]
+    pub fn times(&self) -> &AnswerTimes {
+        self.times.get_or_init(Box::default)
+    }
+
+    /// How long a request waits before it is hedged, for those who look; `None` while too little is known.
+    #[must_use]
+    pub fn hedge_delay_micros(&self, policy: &HedgePolicy) -> Option<u64> {
+        match policy.percentile {
+            None => Some(policy.after_micros),
+            Some(_) => policy.delay_micros(self.times.get()?),
+        }
+    }
+
+    /// One more of a kind, until the guard is dropped, unless `most` are under way already.
+    #[must_use]
+    pub fn take(self: &Arc<UpstreamState>, kind: Shared, most: u32) -> Option<Taken> {
+        let count = &self.under_way[kind as usize];
+        // Counted before it is looked at, so that of two who meet at the last place at most one has it.
+        if count.fetch_add(1, Ordering::SeqCst) >= most {
+            count.fetch_sub(1, Ordering::SeqCst);
+            return None;
+        }
+        Some(Taken {
+            state: Arc::clone(self),
+            kind,
+        })
+    }
+
+    /// How many of a kind are under way.
+    #[must_use]
+    pub fn under_way(&self, kind: Shared) -> u32 {
+        self.under_way[kind as usize].load(Ordering::Relaxed)
+    }
+
+    /// Counts what became of a hedge, or why there was none.
+    pub fn note_hedge(&self, note: HedgeNote) {
+        self.hedges[note as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often that was noted.
+    #[must_use]
+    pub fn hedges(&self, note: HedgeNote) -> u64 {
+        self.hedges[note as usize].load(Ordering::Relaxed)
+    }
+}
+
+/// One of what all workers count together; given back when dropped.
+#[derive(Debug)]
+pub struct Taken {
+    state: Arc<UpstreamState>,
+    kind: Shared,
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.state.under_way[self.kind as usize].fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_those_who_meet_at_the_last_place_one_has_it() {
+        let state: Arc<UpstreamState> = Arc::default();
+        let held: Vec<_> = std::thread::scope(|scope| {
+            let asking: Vec<_> = (0..8)
+                .map(|_| scope.spawn(|| state.take(Shared::Hedges, 3)))
+                .collect();
+            asking
+                .into_iter()
+                .filter_map(|one| one.join().unwrap())
+                .collect()
+        });
+        assert!(held.len() <= 3 && !held.is_empty());
+        assert_eq!(state.under_way(Shared::Hedges), held.len() as u32);
+        drop(held);
+        assert_eq!(state.under_way(Shared::Hedges), 0);
+        assert!(state.take(Shared::Hedges, 0).is_none());
+    }
 }

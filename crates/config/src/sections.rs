@@ -14,6 +14,7 @@ mod ejection;
 mod files;
 mod forwarding;
 mod header_rules;
+mod hedge;
 mod http2;
 mod listener_mode;
 mod listeners;

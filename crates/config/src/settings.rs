@@ -46,7 +46,7 @@ pub use matching::{HostPattern, PathMatch, Rank, ValueMatch};
 pub use overload::{Importance, MemoryMax, Overload};
 pub use paths::{Backslash, DotSegments, DuplicateSlashes, EncodedSlash, Paths};
 pub use probe::{Probe, ProbeBody, ProbeQuestion, ProbeRequest};
-pub use retry::{Retry, RetryOn};
+pub use retry::{Hedge, Retry, RetryOn};
 pub use rules::{FieldRules, FieldValue, ValuePlaceholder};
 pub use site::{FieldMatch, Route, Site, SiteHost};
 pub use site_tls::{

@@ -7,6 +7,7 @@ use crate::patience::Patience;
 use crate::plan::Upstream;
 use crate::repeat::Repeat;
 use crate::upload::Upload;
+use foregate_balance::Endpoint;
 use foregate_message::{BodyLength, Client, Reason, RequestHead, ResponseHead, Status};
 use foregate_snapshot::RetryPlan;
 use foregate_telemetry::clock::recent;
@@ -36,20 +37,29 @@ pub(crate) struct Failure {
     pub(crate) kind: Option<EndpointFailure>,
 }
 
-/// Asks one endpoint. A kept connection that turns out to be stale is replaced by a new one to the same endpoint.
+/// Writes what depends on the endpoint into the head that it gets.
+pub(crate) fn address(
+    exchange: &Exchange,
+    head: &mut RequestHead,
+    endpoint: &Endpoint,
+    patience: &Patience,
+) {
+    let target = exchange.destination(&exchange.plan);
+    target.host.apply(&mut head.fields, endpoint.label());
+    if let Some(deadline) = patience.deadline() {
+        deadline::pass_on(&mut head.fields, deadline, recent());
+    }
+}
+
+/// Asks one endpoint with a head that is addressed to it. A kept connection that turns out to be stale is replaced by a new one to the same endpoint.
 pub(crate) async fn run<C: Client>(
     exchange: &Exchange,
     client: &mut C,
-    head: &mut RequestHead,
+    head: &RequestHead,
     pool: &Rc<Pool>,
     (upstream, repeat): (&Upstream, &mut Repeat),
     answer: &mut Answer,
 ) -> Result<(), Failure> {
-    let target = exchange.destination(&exchange.plan);
-    target.host.apply(&mut head.fields, pool.endpoint.label());
-    if let Some(deadline) = answer.patience.deadline() {
-        deadline::pass_on(&mut head.fields, deadline, recent());
-    }
     // What can't be sent twice is sent only where the kernel, too, thinks that somebody listens.
     let repeatable = repeat.is_possible();
     let purpose = match exchange.upgrade {

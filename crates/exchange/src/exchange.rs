@@ -5,7 +5,7 @@ use crate::mirror::Pending;
 use crate::plan::Plan;
 use crate::session::Session;
 use crate::{Road, describe};
-use foregate_balance::Pick;
+use foregate_balance::{HedgeNote, Pick};
 use foregate_message::{BodyLength, FieldId, Fields, Peer, Reason, RequestHead, path::Normal};
 use foregate_policy::request_id::RequestId;
 use foregate_telemetry::clock::Moment;
@@ -71,26 +71,30 @@ pub(crate) struct Exchange {
     /// The endpoint that answered or failed last.
     pub(crate) endpoint: Option<Rc<Pool>>,
     pub(crate) tries: u32,
+    /// What became of its hedge, or why it has none, once it was time for one.
+    pub(crate) hedge: Option<HedgeNote>,
     /// What it holds of an upstream with limits or circuits.
     pub(crate) guarded: Option<Box<Guarded>>,
-    /// The tries that failed and were followed by another.
+    /// The tries that failed and were followed by another, or that another one has outrun.
     pub(crate) failures: Vec<(Rc<Pool>, TryFailure)>,
     pub(crate) upstream_micros: Option<u64>,
     /// The status that the client was sent; 0 until then.
     pub(crate) status: u16,
 }
 
-/// Why a try was followed by another.
+/// Why a try was followed by another, or is not the one whose answer was taken.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum TryFailure {
     /// There was no answer.
     Reason(Reason),
     /// The answer had this status.
     Status(u16),
+    /// Another try of the request was answered sooner.
+    Outrun,
 }
 
 impl Exchange {
-    /// What failed before the last try, for the log; empty when nothing did.
+    /// What failed before the last try or was outrun, for the log; empty when nothing did.
     pub(crate) fn retries(&self) -> String {
         let mut text = String::new();
         for (pool, failure) in &self.failures {
@@ -102,6 +106,7 @@ impl Exchange {
             match failure {
                 TryFailure::Reason(reason) => text.push_str(reason.name()),
                 TryFailure::Status(status) => text.push_str(&status.to_string()),
+                TryFailure::Outrun => text.push_str("outrun"),
             }
         }
         text
@@ -136,6 +141,7 @@ impl Exchange {
             copy: Cell::new(None),
             endpoint: None,
             tries: 0,
+            hedge: None,
             guarded: None,
             failures: Vec::new(),
             upstream_micros: None,

@@ -5,6 +5,7 @@ use crate::Road;
 use crate::attempt::{self, Failure, Give};
 use crate::exchange::{Exchange, TryFailure};
 use crate::guard;
+use crate::hedge::{self, Lane};
 use crate::patience::Patience;
 use crate::plan::Upstream;
 use crate::repeat::Repeat;
@@ -80,7 +81,7 @@ pub(crate) async fn forward<C: Client>(
     upstream.budget.borrow_mut().pay(&upstream.retry.budget);
     let mut tried = Tried::default();
     let to = (&**upstream, target);
-    let mut index = match upstream.is_guarded {
+    let index = match upstream.is_guarded {
         false => pick(exchange, to, road, &tried).map_err(|_| Reason::NoEndpoint)?,
         // In a place of its own: the future of others need not have room for it.
         true => {
@@ -88,30 +89,29 @@ pub(crate) async fn forward<C: Client>(
             Box::pin(entering).await?
         }
     };
+    let mut lane = Lane::of(index);
     loop {
-        tried.insert(index);
-        exchange.tries += 1;
-        let pool = upstream.pool(index);
-        exchange.endpoint = Some(Rc::clone(pool));
-        if exchange.guarded.is_some() {
-            guard::take_up(exchange, pool, answer);
-        } else {
-            answer.borrowed = Some(pool.endpoint.begin());
-        }
-        let route = plan.route_id(exchange.route);
-        client.going_to(route.number(), pool.id().number());
-        pool.cells().requests.one();
-        if exchange.tries > 1 {
-            pool.cells().retries.one();
-        }
-        let asked = recent();
-        answer.patience.begin_try();
-        let with = (&**upstream, &mut repeat);
-        let (failure, next) = match attempt::run(exchange, client, head, pool, with, answer).await {
+        tried.insert(lane.index);
+        lane.asked = begin(exchange, client, upstream.pool(lane.index), head, answer);
+        let ended = match hedge::race(exchange, road, to, &repeat, lane.asked) {
+            None => {
+                let (pool, with) = (upstream.pool(lane.index), (&**upstream, &mut repeat));
+                attempt::run(exchange, client, head, pool, with, answer).await
+            }
+            // In a place of its own, too.
+            Some(race) => {
+                let with = (&mut tried, &mut repeat);
+                let racing = hedge::attempt(exchange, client, head, &race, with, answer, &mut lane);
+                Box::pin(racing).await
+            }
+        };
+        // Of two endpoints that were asked it is the one whose answer is taken.
+        let pool = upstream.pool(lane.index);
+        let (failure, next) = match ended {
             Ok(()) => {
-                let at = now();
-                let status = answer.head.status.code();
-                exchange.upstream_micros = Some(heard_after(upstream, pool, status, asked, at));
+                let (at, status) = (now(), answer.head.status.code());
+                let micros = heard_after(upstream, pool, status, lane.asked, at);
+                exchange.upstream_micros = Some(micros);
                 let again = again(exchange, to, road, &tried, (&mut repeat, answer));
                 let Some(next) = again else {
                     answer.patience.body(at);
@@ -123,21 +123,60 @@ pub(crate) async fn forward<C: Client>(
             }
             Err(failure) => {
                 let reason = failure.reason;
-                if upstream.is_timed && failure.kind.is_some() {
-                    let at = now();
-                    pool.endpoint.failed(at.micros_since(asked), at.millis());
+                if failure.kind.is_some() {
+                    failed_after(upstream, pool, lane.asked);
                 }
                 let next = elsewhere(exchange, to, road, &tried, failure)?;
                 (TryFailure::Reason(reason), next)
             }
         };
         exchange.failures.push((Rc::clone(pool), failure));
-        index = next;
+        lane.index = next;
     }
 }
 
+/// An endpoint is asked, with a head that is addressed to it; when.
+#[inline]
+fn begin<C: Client>(
+    exchange: &mut Exchange,
+    client: &mut C,
+    pool: &Rc<Pool>,
+    head: &mut RequestHead,
+    answer: &mut Answer,
+) -> Moment {
+    exchange.tries += 1;
+    exchange.endpoint = Some(Rc::clone(pool));
+    if exchange.guarded.is_some() {
+        guard::take_up(exchange, pool, answer);
+    } else {
+        answer.borrowed = Some(pool.endpoint.begin());
+    }
+    tell_way(exchange, client, pool);
+    pool.cells().requests.one();
+    if exchange.tries > 1 {
+        pool.cells().retries.one();
+    }
+    let asked = recent();
+    answer.patience.begin_try();
+    attempt::address(exchange, head, &pool.endpoint, &answer.patience);
+    asked
+}
+
+/// Tells the client's connection where its request is.
+#[inline]
+pub(crate) fn tell_way<C: Client>(exchange: &Exchange, client: &mut C, pool: &Pool) {
+    let route = exchange.plan.route_id(exchange.route);
+    client.going_to(route.number(), pool.id().number());
+}
+
 /// Takes note of when an answer began; how long it took.
-fn heard_after(upstream: &Upstream, pool: &Pool, status: u16, asked: Moment, at: Moment) -> u64 {
+pub(crate) fn heard_after(
+    upstream: &Upstream,
+    pool: &Pool,
+    status: u16,
+    asked: Moment,
+    at: Moment,
+) -> u64 {
     let micros = at.micros_since(asked);
     pool.cells().answered(micros);
     if upstream.is_timed {
@@ -150,7 +189,25 @@ fn heard_after(upstream: &Upstream, pool: &Pool, status: u16, asked: Moment, at:
     if upstream.outliers.is_some() {
         note_latency(&pool.endpoint, micros);
     }
+    measure(upstream, micros);
     micros
+}
+
+/// Takes note of how long the upstream takes, where hedges go by it.
+#[inline]
+pub(crate) fn measure(upstream: &Upstream, micros: u64) {
+    if let Some(percent) = upstream.hedge.and_then(|policy| policy.percentile) {
+        upstream.state.times().observe(micros, percent);
+    }
+}
+
+/// Takes note of an attempt that failed, for algorithms that go by how long endpoints take.
+#[cold]
+pub(crate) fn failed_after(upstream: &Upstream, pool: &Pool, asked: Moment) {
+    if upstream.is_timed {
+        let at = now();
+        pool.endpoint.failed(at.micros_since(asked), at.millis());
+    }
 }
 
 /// Another endpoint, after one has failed.
@@ -214,18 +271,22 @@ fn again(
         let_go(exchange);
         return None;
     }
-    if exchange.guarded.is_some() {
-        let is_unable = matches!(status, 502..=504);
-        let outcome = [Outcome::Success, Outcome::GatewayError][usize::from(is_unable)];
+    if let Some(pool) = exchange.endpoint.clone() {
+        let outcome = unfit(upstream, &pool, status);
         guard::conclude(exchange, upstream, Some(outcome));
     }
-    if let Some(pool) = &exchange.endpoint {
-        match status {
-            502..=504 => fail(upstream, pool, EndpointFailure::Status),
-            _ => pool.cells().failed(EndpointFailure::Status),
-        }
-    }
     next
+}
+
+/// Takes note of an answer that is followed by another try, and what circuits are to make of it.
+#[cold]
+pub(crate) fn unfit(upstream: &Upstream, pool: &Pool, status: u16) -> Outcome {
+    if matches!(status, 502..=504) {
+        fail(upstream, pool, EndpointFailure::Status);
+        return Outcome::GatewayError;
+    }
+    pool.cells().failed(EndpointFailure::Status);
+    Outcome::Success
 }
 
 /// Takes a try of the budget.

@@ -243,6 +243,11 @@ pub(crate) fn take_up(exchange: &mut Exchange, pool: &Pool, answer: &mut Answer)
 }
 
 impl Guarded {
+    /// Another endpoint is asked already, in the place of the one before.
+    pub(crate) fn exchange_held(&mut self, held: Option<Held>) {
+        self.held = held;
+    }
+
     /// No other is asked.
     pub(crate) fn let_go(&mut self) {
         self.next = None;

@@ -51,6 +51,11 @@ impl Kept {
         }
     }
 
+    /// Whether all of the body was taken and is here.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.whole && !self.lost
+    }
+
     /// Sends what is here; whether that was the whole body.
     pub(crate) fn send(&self, call: &mut Call) -> bool {
         if !self.bytes.is_empty() {
@@ -75,13 +80,14 @@ mod tests {
         assert!(kept.is_good());
         assert_eq!(kept.bytes, b"abcde");
         kept.keep(&Frame::End);
-        assert!(kept.whole && kept.is_good());
+        assert!(kept.is_whole() && kept.is_good());
 
         let mut kept = Kept::new(5);
         kept.keep(&Frame::Data(Chunk::copy_of(b"abc")));
         kept.keep(&Frame::Data(Chunk::copy_of(b"def")));
         assert!(!kept.is_good());
         kept.keep(&Frame::Data(Chunk::copy_of(b"g")));
-        assert!(!kept.is_good() && kept.bytes.is_empty());
+        kept.keep(&Frame::End);
+        assert!(!kept.is_good() && !kept.is_whole() && kept.bytes.is_empty());
     }
 }

@@ -5,16 +5,13 @@
 
 use crate::exchange::{Exchange, MIRRORED};
 use crate::forward::{self, Answer};
+use crate::shadow::Shadow;
 use crate::{Road, relay};
-use foregate_message::{
-    BodyLength, Chunk, Client, FieldId, Fields, Frame, Peer, Reason, RequestHead, ResponseHead,
-};
+use foregate_message::{BodyLength, Chunk, FieldId, Peer, RequestHead};
 use foregate_snapshot::MirrorPlan;
 use foregate_telemetry::metrics::Mirrored;
 use std::cell::Cell;
-use std::collections::VecDeque;
 use std::rc::Rc;
-use std::task::{Context, Poll};
 
 /// Pieces in which a copied body is sent.
 const PIECE_BYTES: usize = 16 * 1024;
@@ -125,10 +122,8 @@ impl Job {
     }
 
     async fn send(mut self, body: Vec<u8>) {
-        let mut client = Shadow {
-            peer: self.peer,
-            body: body.chunks(PIECE_BYTES).map(Chunk::copy_of).collect(),
-        };
+        let body = body.chunks(PIECE_BYTES).map(Chunk::copy_of).collect();
+        let mut client = Shadow::of_copy(self.peer, body);
         let (exchange, road) = (&mut self.exchange, &*self.road);
         let mut answer = Answer::awaited(exchange, road);
         let (request, client) = (&mut self.head, &mut client);
@@ -143,50 +138,9 @@ impl Job {
     }
 }
 
-/// The client of a copy: it has the body, and wants no answer.
-#[derive(Debug)]
-struct Shadow {
-    peer: Peer,
-    body: VecDeque<Chunk>,
-}
-
-impl Client for Shadow {
-    fn peer(&self) -> &Peer {
-        &self.peer
-    }
-
-    fn poll_frame(&mut self, _: &mut Context<'_>) -> Poll<Result<Frame, Reason>> {
-        Poll::Ready(Ok(self.body.pop_front().map_or(Frame::End, Frame::Data)))
-    }
-
-    fn limit_body(&mut self, _: Option<u64>) {}
-
-    fn inform(&mut self, _: &ResponseHead) {}
-
-    fn respond(&mut self, _: &ResponseHead, _: BodyLength) {}
-
-    fn send(&mut self, _: Chunk) {}
-
-    fn finish(&mut self, _: Option<&Fields>) {}
-
-    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Reason>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_gone(&mut self, _: &mut Context<'_>) -> Poll<Reason> {
-        Poll::Pending
-    }
-
-    fn abort(&mut self) {}
-
-    fn transferred(&self) -> (u64, u64) {
-        (0, 0)
-    }
-}
-
 impl Exchange {
     /// The exchange of a copy.
-    fn mirrored(&self) -> Exchange {
+    pub(crate) fn mirrored(&self) -> Exchange {
         Exchange {
             plan: Rc::clone(&self.plan),
             at: foregate_telemetry::clock::recent(),
@@ -211,6 +165,7 @@ impl Exchange {
             endpoint: None,
             tries: 0,
             guarded: None,
+            hedge: None,
             failures: Vec::new(),
             upstream_micros: None,
             status: 0,

@@ -5,8 +5,8 @@ use crate::patience::TimeLimits;
 use crate::secure::SecurePart;
 use crate::session::Seal;
 use foregate_balance::{
-    Bounds, BreakerPolicy, EjectionPolicy, Endpoint, OutlierPolicy, Picker, RetryBudget, Roster,
-    UpstreamState,
+    Bounds, BreakerPolicy, EjectionPolicy, Endpoint, HedgePolicy, OutlierPolicy, Picker,
+    RetryBudget, Roster, UpstreamState,
 };
 use foregate_message::path::Normal;
 use foregate_message::{Peer, RequestHead, Scheme, Target, host_without_port};
@@ -104,6 +104,8 @@ pub(crate) struct Upstream {
     pub(crate) outliers: Option<OutlierPolicy>,
     pub(crate) retry: RetryPlan,
     pub(crate) budget: RefCell<RetryBudget>,
+    /// When a request is sent to a second endpoint as well, if ever.
+    pub(crate) hedge: Option<HedgePolicy>,
     pub(crate) state: Arc<UpstreamState>,
     /// Whether there are limits or circuits.
     pub(crate) is_guarded: bool,
@@ -312,6 +314,7 @@ fn upstream(
         ejection: plan.ejection,
         outliers: plan.outliers,
         retry: plan.retry.clone(),
+        hedge: plan.hedge,
         state: Arc::clone(&part.state),
         is_guarded: plan.balancing.bounds.is_guarded() || plan.circuit.is_some(),
         bounds: plan.balancing.bounds,

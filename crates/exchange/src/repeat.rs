@@ -4,6 +4,11 @@ use crate::exchange::Exchange;
 use crate::kept::Kept;
 use crate::plan::Upstream;
 use foregate_message::{BodyLength, RequestHead};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// What was taken of a body, for whoever may have to send it again.
+pub(crate) type SharedKept = Rc<RefCell<Kept>>;
 
 /// What a request has that makes it repeatable.
 #[derive(Debug)]
@@ -12,7 +17,7 @@ pub(crate) struct Repeat {
     idempotent: bool,
     has_body: bool,
     /// What was taken of its body.
-    pub(crate) kept: Option<Box<Kept>>,
+    pub(crate) kept: Option<SharedKept>,
 }
 
 impl Repeat {
@@ -38,6 +43,15 @@ impl Repeat {
         }
     }
 
+    /// The same request at another endpoint while the first one has it; `kept` is its whole body, if it has one.
+    pub(crate) fn beside(kept: Option<SharedKept>) -> Repeat {
+        Repeat {
+            idempotent: true,
+            has_body: kept.is_some(),
+            kept,
+        }
+    }
+
     /// Whether the whole request can be sent again, as far as it was sent.
     #[inline]
     pub(crate) fn is_possible(&self) -> bool {
@@ -46,17 +60,20 @@ impl Repeat {
 
     /// Whether what was taken of its body is here.
     pub(crate) fn is_kept(&self) -> bool {
-        self.kept.as_ref().is_some_and(|kept| kept.is_good())
+        self.kept
+            .as_ref()
+            .is_some_and(|kept| kept.borrow().is_good())
     }
 }
 
 /// The room for a body that may turn out to fit.
-fn keep(length: BodyLength, upstream: &Upstream) -> Option<Box<Kept>> {
+fn keep(length: BodyLength, upstream: &Upstream) -> Option<SharedKept> {
     let bytes_max = upstream.retry.body_bytes_max;
     let fits = match length {
         BodyLength::Known(bytes) => bytes <= bytes_max as u64,
         BodyLength::Unknown => true,
         BodyLength::Empty | BodyLength::Tunnel => false,
     };
-    (fits && bytes_max > 0 && upstream.tries_max > 1).then(|| Box::new(Kept::new(bytes_max)))
+    let kept = || Rc::new(RefCell::new(Kept::new(bytes_max)));
+    (fits && bytes_max > 0 && upstream.tries_max > 1).then(kept)
 }

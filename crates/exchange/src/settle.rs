@@ -3,6 +3,7 @@
 use crate::Road;
 use crate::exchange::Exchange;
 use crate::passage::Journey;
+use foregate_balance::HedgeNote;
 use foregate_message::{Client, Reason, RequestHead};
 use foregate_snapshot::Action;
 use foregate_telemetry::clock::{now, unix_at};
@@ -72,6 +73,7 @@ pub(crate) fn settle<C: Client>(
         queued_micros: exchange.queued_micros(),
         pick: exchange.pick.map_or("", |pick| pick.reason.name()),
         session: exchange.session.map_or("", |session| session.note.name()),
+        hedge: exchange.hedge.map_or("", HedgeNote::name),
         reason: outcome.name(),
         request_id: exchange.request_id.as_bytes(),
         referer: fields.at(&exchange.referer),
@@ -134,6 +136,7 @@ pub(crate) fn settle_passage<C: Client>(
         queued_micros: 0,
         pick: "",
         session: "",
+        hedge: "",
         reason: outcome.name(),
         request_id: journey.request_id.as_bytes(),
         referer: b"",

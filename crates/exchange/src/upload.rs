@@ -1,7 +1,7 @@
 //! The request's body, from the client to the backend.
 
-use crate::kept::Kept;
 use crate::mirror::Pending;
+use crate::repeat::SharedKept;
 use foregate_message::{Client, Frame, Reason};
 use foregate_telemetry::clock::{Deadline, now};
 use foregate_upstream::{Call, SendOutcome};
@@ -24,7 +24,7 @@ pub(crate) struct Upload {
     /// By when the body is sent even though the backend has not said that it wants it.
     hold: Option<Deadline>,
     /// What was taken from the client, where it is kept.
-    kept: Option<Box<Kept>>,
+    kept: Option<SharedKept>,
     /// What is kept is still to be sent.
     resends: bool,
     /// Whether any of it was taken from the client, after which the request can't be sent again unless it is kept.
@@ -54,13 +54,13 @@ impl Upload {
     }
 
     /// Keeps what is taken of the body; what is here already is sent first.
-    pub(crate) fn keep(&mut self, kept: Option<Box<Kept>>) {
+    pub(crate) fn keep(&mut self, kept: Option<SharedKept>) {
         self.resends = kept.is_some();
         self.kept = kept;
     }
 
     /// Hands over what was kept, for another try.
-    pub(crate) fn take_kept(&mut self) -> Option<Box<Kept>> {
+    pub(crate) fn take_kept(&mut self) -> Option<SharedKept> {
         self.kept.take()
     }
 
@@ -131,7 +131,7 @@ impl Upload {
             if self.resends {
                 self.resends = false;
                 if let Some(kept) = &self.kept {
-                    self.ended = kept.send(call);
+                    self.ended = kept.borrow().send(call);
                     continue;
                 }
             }
@@ -147,8 +147,8 @@ impl Upload {
             if self.copy.is_some() {
                 self.copy(&frame);
             }
-            if let Some(kept) = &mut self.kept {
-                kept.keep(&frame);
+            if let Some(kept) = &self.kept {
+                kept.borrow_mut().keep(&frame);
             }
             match frame {
                 Frame::Data(data) => call.send(data),

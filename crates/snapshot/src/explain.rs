@@ -487,7 +487,18 @@ impl Road<'_> {
             key: by.and_then(|by| self.key(path, by)),
             ..Need::any(self.inquiry.now_ms, self.inquiry.random, &Tried::NONE)
         };
-        let picked = Picker::new(Arc::new(roster), 0).pick_noting(&need, &mut notes);
+        let mut picker = Picker::new(Arc::new(roster), 0);
+        let picked = picker.pick_noting(&need, &mut notes);
+        let second = picked.ok().zip(upstream.hedge).and_then(|(pick, policy)| {
+            let mut tried = Tried::NONE;
+            tried.insert(pick.index);
+            let need = Need {
+                tried: &tried,
+                ..need
+            };
+            policy.second(&mut picker, &need)
+        });
+        let second = second.map(|pick| pick.index);
         let mut fields = self.request.head.fields.clone();
         let authority = picked
             .ok()
@@ -503,6 +514,7 @@ impl Road<'_> {
             algorithm: upstream.balancing.algorithm.name(),
             candidates: self.candidates(upstream, &notes),
             retry: balancing::retry(upstream, destination),
+            hedge: balancing::hedge(upstream, destination, &self.request.head.method, second),
             queue: balancing::queue(upstream),
             split,
             hash_by: by.map(RequestKey::describe),

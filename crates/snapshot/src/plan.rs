@@ -10,8 +10,8 @@ pub use tls::{
 
 use crate::overload::OverloadPlan;
 use foregate_balance::{
-    Attributes, Balancing, BreakerPolicy, BudgetPolicy, EjectionPolicy, OutlierPolicy, ProbePlan,
-    Statuses,
+    Attributes, Balancing, BreakerPolicy, BudgetPolicy, EjectionPolicy, HedgePolicy, OutlierPolicy,
+    ProbePlan, Statuses,
 };
 use foregate_config::settings::{Consul, CookieSecure, DnsLookup, Docker, LogLevel, ServerAddress};
 use foregate_message::FieldName;
@@ -360,6 +360,8 @@ pub struct UpstreamPlan {
     pub tries_max: u32,
     /// When a request is tried on another.
     pub retry: RetryPlan,
+    /// When it is sent to a second one as well, if ever.
+    pub hedge: Option<HedgePolicy>,
     /// Bytes of a response's head.
     pub response_head_bytes_max: usize,
     /// Fields of a response's head or trailers.

@@ -298,5 +298,9 @@ fn fmt_proxy(proxy: &ProxyNote, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         time(proxy.request_timeout_ms)
     );
     line(f, "timeouts", &said)?;
-    line(f, "retries", &proxy.retry)
+    line(f, "retries", &proxy.retry)?;
+    match &proxy.hedge {
+        Some(hedge) => line(f, "hedge", hedge),
+        None => Ok(()),
+    }
 }

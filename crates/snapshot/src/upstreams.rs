@@ -8,11 +8,11 @@ use crate::plan::{
 use crate::{probes, targets, tls};
 use foregate_balance::{
     AdaptivePolicy, Algorithm, Attributes, Balancing, Bounds, BreakerPolicy, BudgetPolicy,
-    EjectionPolicy, OutlierPolicy, Statuses, Subset,
+    EjectionPolicy, HedgePolicy, OutlierPolicy, Statuses, Subset,
 };
 use foregate_config::settings::{
-    Balance, Circuit, Discovery, DiscoverySource, Ejection, HashBy, ProxyProtocolVersion, Retry,
-    SameSite, Server, ServerAddress, ServerHost, Sticky, Timeouts, Upstream,
+    Balance, Circuit, Discovery, DiscoverySource, Ejection, HashBy, Hedge, ProxyProtocolVersion,
+    Retry, SameSite, Server, ServerAddress, ServerHost, Sticky, Timeouts, Upstream,
 };
 use foregate_config::{Diagnostic, Settings};
 use foregate_message::FieldName;
@@ -71,6 +71,7 @@ fn upstream(
         }),
         tries_max: upstream.tries_max.max(1),
         retry: retry(&upstream.retry),
+        hedge: upstream.hedge.as_ref().map(hedge),
         response_head_bytes_max: size(upstream.response.head_bytes_max),
         response_fields_max: size(upstream.response.fields_max),
     }
@@ -164,6 +165,16 @@ fn retry(retry: &Retry) -> RetryPlan {
             share_percent: u32::from(retry.budget_percent),
             per_second: retry.budget_per_second,
         },
+    }
+}
+
+fn hedge(hedge: &Hedge) -> HedgePolicy {
+    HedgePolicy {
+        after_micros: hedge
+            .after
+            .map_or(0, |after| millis(after).saturating_mul(1_000)),
+        percentile: hedge.after_percentile.map(u32::from),
+        requests_max: hedge.requests_max,
     }
 }
 

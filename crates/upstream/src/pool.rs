@@ -500,6 +500,14 @@ impl Pool {
         }
     }
 
+    /// Whether a request would have to wait until another one has ended.
+    pub fn is_busy(&self) -> bool {
+        let open_max = self.limits.get().open_max;
+        open_max.is_some_and(|max| self.open.get() >= max)
+            && self.idle.borrow().is_empty()
+            && self.shared.borrow().is_empty()
+    }
+
     /// How many connections are idle.
     pub fn idle(&self) -> usize {
         self.idle.borrow().len()

@@ -139,6 +139,7 @@ fn configuration(heading: &str, section: Value) -> Value {
         "[upstreams.<name>.ejection]" => app["ejection"] = section,
         "[upstreams.<name>.probe]" => app["probe"] = section,
         "[upstreams.<name>.retry]" => app["retry"] = section,
+        "[upstreams.<name>.hedge]" => app["hedge"] = section,
         "[upstreams.<name>.queue]" => {
             app["requests_max"] = json!(10);
             app["queue"] = section;

@@ -2,7 +2,8 @@
 
 use super::files::Directories;
 use super::{
-    balancing, bounds, discovery, ejection, probe, proxying, retry, servers, sticky, upstream_tls,
+    balancing, bounds, discovery, ejection, hedge, probe, proxying, retry, servers, sticky,
+    upstream_tls,
 };
 use crate::diagnostic::{Code, Diagnostic, Report};
 use crate::fields::Fields;
@@ -109,6 +110,7 @@ pub(super) static SECTION: Section = Section {
             "Backends tried per request; `retry` says when.",
         ),
         retry::RETRY,
+        hedge::HEDGE,
         key(
             "timeouts",
             Kind::Table(&proxying::TIMEOUTS),
@@ -227,6 +229,7 @@ pub(crate) fn read_one(
         requests_per_connection_max: fields.count_or_off("requests_per_connection_max", report),
         tries_max: fields.count("tries_max", report),
         retry: retry::read(fields.table("retry", report), timeouts.per_try, report),
+        hedge: (fields.entry("hedge")).map(|entry| hedge::read(entry, &fields, report)),
         timeouts,
         response: response(fields.table("response", report), report),
         ejection: ejection::read(fields.table("ejection", report), report),

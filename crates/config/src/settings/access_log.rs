@@ -77,6 +77,8 @@ pub enum LogField {
     Pick,
     /// `{session}`: what became of the request's session.
     Session,
+    /// `{hedge}`: what became of the try at a second backend, or why there was none.
+    Hedge,
     /// `{reason}`: the outcome's kebab-case name.
     Reason,
     /// `{request_id}`: the request id.
@@ -117,6 +119,7 @@ impl Placeholder for LogField {
         ("queued_ms", Self::QueuedMs),
         ("pick", Self::Pick),
         ("session", Self::Session),
+        ("hedge", Self::Hedge),
         ("reason", Self::Reason),
         ("request_id", Self::RequestId),
         ("referer", Self::Referer),

@@ -1,4 +1,6 @@
-//! `[upstreams.<name>.retry]`: when a request is tried on another backend.
+//! `[upstreams.<name>.retry]` and `hedge`: when a request is tried on another backend.
+
+use std::time::Duration;
 
 /// When a request is tried again, and how much of that there may be.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,4 +28,15 @@ pub struct RetryOn {
     pub reset: bool,
     /// The first byte of the answer did not come in time.
     pub timeout: bool,
+}
+
+/// When a request that has no answer yet is sent to a second backend as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hedge {
+    /// How long an answer is waited for, or at least so long.
+    pub after: Option<Duration>,
+    /// As long as so many percent of the upstream's answers take.
+    pub after_percentile: Option<u8>,
+    /// Requests that may have a second backend at once, of all workers.
+    pub requests_max: u32,
 }

@@ -1,7 +1,7 @@
 //! `[upstreams.<name>]`: the backends.
 
 use super::{
-    Balance, Bounds, Discovery, FitMin, HashBy, HostHeader, Probe, Protocol, Retry, Sticky,
+    Balance, Bounds, Discovery, FitMin, HashBy, Hedge, HostHeader, Probe, Protocol, Retry, Sticky,
     Timeouts, UpstreamTls,
 };
 use crate::Origin;
@@ -51,6 +51,8 @@ pub struct Upstream {
     pub tries_max: u32,
     /// When a request is tried on another backend.
     pub retry: Retry,
+    /// When a request is sent to a second backend as well, if ever.
+    pub hedge: Option<Hedge>,
     /// How long backends may take, where a route says nothing; already merged into every [`Proxy`](super::Proxy).
     pub timeouts: Timeouts,
     /// What a backend may send.

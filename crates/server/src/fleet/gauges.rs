@@ -1,7 +1,7 @@
 //! What metrics tell of endpoints.
 
 use super::{Fleet, Group};
-use foregate_balance::{AdminState, Breaker, BreakerState, Health, is_panic};
+use foregate_balance::{AdminState, Breaker, BreakerState, Health, HedgeNote, Shared, is_panic};
 use foregate_telemetry::clock::now;
 use foregate_telemetry::metrics::{Exposition, Family, Gauges, Kind};
 
@@ -70,6 +70,7 @@ fn upstreams(fleet: &Fleet, out: &mut Exposition, endpoints: Family, now_ms: u64
         "1 while a circuit is open, 0.5 while requests try whether all is well again; without an endpoint that of the upstream.",
     );
     let bounded = (limits, circuits);
+    let hedging = Hedging::families(out);
     for (upstream, group) in fleet.groups() {
         let own = [("upstream", &*upstream)];
         let plan = group.plan();
@@ -82,6 +83,7 @@ fn upstreams(fleet: &Fleet, out: &mut Exposition, endpoints: Family, now_ms: u64
             out.histogram(waited, &own, &group.part.line.waited());
         }
         bounds(&group, out, bounded, now_ms);
+        hedging.tell(&group, out);
     }
 }
 
@@ -103,6 +105,69 @@ fn bounds(group: &Group, out: &mut Exposition, (limits, circuits): (Family, Fami
         }
         if plan.balancing.bounds.circuit.is_some() {
             out.value(circuits, &labels, position(&endpoint.breaker));
+        }
+    }
+}
+
+/// What is told of requests that were sent to a second endpoint as well.
+struct Hedging {
+    sent: Family,
+    ended: Family,
+    refused: Family,
+    under_way: Family,
+    delay: Family,
+}
+
+impl Hedging {
+    fn families(out: &mut Exposition) -> Hedging {
+        Hedging {
+            sent: out.family(
+                "foregate_upstream_hedges_total",
+                Kind::Counter,
+                "Requests that were sent to a second endpoint as well.",
+            ),
+            ended: out.family(
+                "foregate_upstream_hedges_ended_total",
+                Kind::Counter,
+                "What became of those second tries, by result.",
+            ),
+            refused: out.family(
+                "foregate_upstream_hedges_refused_total",
+                Kind::Counter,
+                "Requests that were not sent to a second endpoint when it was time, by reason.",
+            ),
+            under_way: out.family(
+                "foregate_upstream_hedges",
+                Kind::Gauge,
+                "Requests that are at two endpoints now.",
+            ),
+            delay: out.family(
+                "foregate_upstream_hedge_delay_seconds",
+                Kind::Gauge,
+                "How long an answer is waited for before a second endpoint is asked; not there while too little is known.",
+            ),
+        }
+    }
+
+    fn tell(&self, group: &Group, out: &mut Exposition) {
+        let plan = group.plan();
+        let Some(policy) = &plan.hedge else {
+            return;
+        };
+        let (state, own) = (&group.part.state, ("upstream", &*plan.name));
+        out.count(self.sent, &[own], state.hedges(HedgeNote::Sent));
+        for note in HedgeNote::ENDS {
+            let labels = [own, ("result", note.name())];
+            out.count(self.ended, &labels, state.hedges(note));
+        }
+        for note in HedgeNote::REFUSALS {
+            let labels = [own, ("reason", note.name())];
+            out.count(self.refused, &labels, state.hedges(note));
+        }
+        let under_way = u64::from(state.under_way(Shared::Hedges));
+        out.count(self.under_way, &[own], under_way);
+        if let Some(micros) = state.hedge_delay_micros(policy) {
+            out.value(self.delay, &[own], micros as f64 / 1e6);
         }
     }
 }

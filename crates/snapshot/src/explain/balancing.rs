@@ -2,7 +2,8 @@
 
 use super::Road;
 use crate::plan::{EndpointPlan, ProxyPlan, Snapshot, TargetPlan, UpstreamPlan};
-use foregate_balance::{CandidateNote as Seen, Endpoint, Member, hash, split};
+use foregate_balance::{CandidateNote as Seen, Endpoint, HedgeNote, Member, hash, split};
+use foregate_message::Method;
 use foregate_policy::request_key::{Keyed, RequestKey};
 use serde::Serialize;
 use std::sync::Arc;
@@ -42,6 +43,8 @@ pub struct ProxyNote {
     pub no_endpoint: Option<&'static str>,
     /// When it is tried on another.
     pub retry: String,
+    /// When it is sent to a second endpoint as well, and why not if it never is.
+    pub hedge: Option<String>,
     /// Where it waits while all are full, if they can be.
     pub queue: Option<String>,
     /// Until a connection stands.
@@ -213,6 +216,40 @@ pub(super) fn retry(upstream: &UpstreamPlan, target: &TargetPlan) -> String {
         retry.budget.share_percent,
         retry.budget.per_second
     )
+}
+
+/// When a request is sent to a second endpoint as well, for people. `second` is who would get it now.
+pub(super) fn hedge(
+    upstream: &UpstreamPlan,
+    target: &TargetPlan,
+    method: &Method,
+    second: Option<usize>,
+) -> Option<String> {
+    let policy = upstream.hedge?;
+    if !target.idempotent && !method.is_idempotent() {
+        return Some("not this request: it can't be repeated".to_owned());
+    }
+    let ms = policy.after_micros as f64 / 1_000.0;
+    let after = match policy.percentile {
+        None => format!("after {ms} ms"),
+        Some(percent) if policy.after_micros == 0 => {
+            format!("after as long as {percent} % of the answers take")
+        }
+        Some(percent) => {
+            format!("after as long as {percent} % of the answers take, at least {ms} ms")
+        }
+    };
+    let to = match second {
+        Some(index) => format!("to {} as things are", upstream.endpoints[index].authority),
+        None => format!(
+            "to nobody as things are: {}",
+            HedgeNote::NoOtherEndpoint.name()
+        ),
+    };
+    Some(format!(
+        "{after} without a head, {to}; at most {} at once, of the retry budget",
+        policy.requests_max
+    ))
 }
 
 /// Where a request waits while all endpoints are full, for people.

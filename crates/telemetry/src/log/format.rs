@@ -31,6 +31,7 @@ enum Field {
     QueuedMs,
     Pick,
     Session,
+    Hedge,
     Reason,
     RequestId,
     Referer,
@@ -41,7 +42,7 @@ enum Field {
     TimeCommon,
 }
 
-const FIELDS: [Field; 28] = [
+const FIELDS: [Field; 29] = [
     Field::Client,
     Field::Method,
     Field::Path,
@@ -62,6 +63,7 @@ const FIELDS: [Field; 28] = [
     Field::QueuedMs,
     Field::Pick,
     Field::Session,
+    Field::Hedge,
     Field::Reason,
     Field::RequestId,
     Field::Referer,
@@ -73,7 +75,7 @@ const FIELDS: [Field; 28] = [
 ];
 
 /// The names that a template may have between braces, in the order of the documentation.
-pub const PLACEHOLDERS: [&str; 28] = [
+pub const PLACEHOLDERS: [&str; 29] = [
     "client",
     "method",
     "path",
@@ -94,6 +96,7 @@ pub const PLACEHOLDERS: [&str; 28] = [
     "queued_ms",
     "pick",
     "session",
+    "hedge",
     "reason",
     "request_id",
     "referer",
@@ -352,6 +355,7 @@ fn write_field(
         Field::QueuedMs => millis(out, record.queued_micros),
         Field::Pick => text(out, style, record.pick.as_bytes()),
         Field::Session => text(out, style, record.session.as_bytes()),
+        Field::Hedge => text(out, style, record.hedge.as_bytes()),
         Field::Reason => text(out, style, record.reason.as_bytes()),
         Field::RequestId => text(out, style, record.request_id),
         Field::Referer => text(out, style, record.referer),
@@ -471,6 +475,7 @@ mod tests {
             queued_micros: 0,
             pick: "random",
             session: "",
+            hedge: "won",
             reason: "ok",
             request_id: b"01J-x",
             referer: b"http://example.com/",
@@ -543,7 +548,7 @@ mod tests {
         check(
             &all.join("|"),
             &record(),
-            "192.0.2.45|GET|/a/b|c=d|/a/b?c=d|HTTP/1.1|200|2326|17|12.345|9.008|example.com|api|app|10.0.0.1:8080|2|10.0.0.2:8080 connect-failed|0.000|random|-|ok|\
+            "192.0.2.45|GET|/a/b|c=d|/a/b?c=d|HTTP/1.1|200|2326|17|12.345|9.008|example.com|api|app|10.0.0.1:8080|2|10.0.0.2:8080 connect-failed|0.000|random|-|won|ok|\
              01J-x|http://example.com/|curl/8.0|example.com|2000-10-10T13:55:36.789Z|971186136.789|\
              10/Oct/2000:13:55:36 +0000",
         );

@@ -44,7 +44,7 @@ pub struct Record<'a> {
     pub endpoint: &'a str,
     /// Endpoints tried.
     pub tries: u32,
-    /// What failed before the last try: endpoint and reason of each.
+    /// What failed before the last try or was outrun: endpoint and reason of each.
     pub retries: &'a str,
     /// How long it waited for a place at an endpoint, in µs.
     pub queued_micros: u64,
@@ -52,6 +52,8 @@ pub struct Record<'a> {
     pub pick: &'a str,
     /// What became of the request's session.
     pub session: &'a str,
+    /// What became of the request's hedge, or why it has none.
+    pub hedge: &'a str,
     /// The outcome's stable name.
     pub reason: &'a str,
     /// The request's id.
@@ -87,6 +89,7 @@ impl Default for Record<'_> {
             queued_micros: 0,
             pick: "",
             session: "",
+            hedge: "",
             reason: "",
             request_id: b"",
             referer: b"",

@@ -126,6 +126,7 @@ struct Seen {
     open: AtomicUsize,
     streams: AtomicUsize,
     streams_peak: AtomicUsize,
+    resets: Mutex<Vec<u32>>,
 }
 
 /// The backend. Dropping it closes its port and connections.
@@ -211,6 +212,14 @@ impl Http2Backend {
     /// How many connections are open.
     pub fn connections_open(&self) -> usize {
         self.seen.open.load(Ordering::SeqCst)
+    }
+
+    /// The codes with which streams that are never answered were reset.
+    ///
+    /// # Panics
+    /// When a thread of it has.
+    pub fn resets(&self) -> Vec<u32> {
+        self.seen.resets.lock().expect("no panic").clone()
     }
 
     /// How many streams are being answered.
@@ -369,7 +378,8 @@ async fn serve(
             Ok(())
         }
         Http2Reply::Silence => {
-            std::future::poll_fn(|cx| respond.poll_reset(cx)).await?;
+            let code = std::future::poll_fn(|cx| respond.poll_reset(cx)).await?;
+            seen.resets.lock().expect("no panic").push(code.into());
             Ok(())
         }
     }
