@@ -1,5 +1,5 @@
-//! A simulation of bad days: pickers of several workers, ejection, comparison of peers, probes, retry budgets, limits with
-//! the line before them, circuits and slow start as they are, and endpoints that fail in ways that a seed decides, in virtual time.
+//! A simulation of bad days: pickers of several workers, ejection, comparison of peers, probes, retry budgets, hedges,
+//! limits with the line before them, circuits and slow start as they are, and endpoints that fail in ways that a seed decides, in virtual time.
 //!
 //! What must never happen is looked at after every step. A seed that fails is told, and replayed with
 //! `FOREGATE_SIMULATION_SEED=<seed> cargo test -p foregate-balance simulation`.
@@ -8,19 +8,23 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
-use crate::breaker::{Admission, BreakerPolicy};
+use crate::breaker::BreakerPolicy;
 use crate::budget::{BudgetPolicy, RetryBudget, SAVED_TRIES_MAX};
 use crate::candidates::{Draws, Need, Tried};
 use crate::ejection::{EjectionPolicy, Outcome, Verdict, observe};
-use crate::endpoint::{AdminState, Endpoint, InFlight};
-use crate::outlier::{OutlierClock, OutlierPolicy, compare, note_latency, note_outcome};
+use crate::endpoint::{AdminState, Endpoint};
+use crate::hedge::{HedgeNote, HedgePolicy};
+use crate::outlier::{OutlierClock, OutlierPolicy, compare, note_outcome};
 use crate::pick::{Algorithm, NoEndpoint, PickReason, Picker};
 use crate::probe::{Health, ProbeFault, ProbeRecord, ProbeResult, Rhythm};
 use crate::roster::{Balancing, Bounds, Member, Roster};
+use crate::upstream_state::{Shared, UpstreamState};
 use crate::waiting_line::WaitingLine;
 
+mod hedges;
 mod trouble;
 
+use hedges::Leg;
 use trouble::{Fault, Trouble, trouble};
 
 /// How many seeds every test run plays.
@@ -81,7 +85,13 @@ enum Event {
     Arrives,
     Ends {
         request: usize,
+        leg: u64,
         end: End,
+    },
+    /// It is time to ask a second endpoint, unless the first has answered.
+    Hedges {
+        request: usize,
+        leg: u64,
     },
     Probes(usize),
     /// One who waits was called.
@@ -93,12 +103,11 @@ enum Event {
 struct Request {
     worker: usize,
     tried: Tried,
-    endpoint: usize,
-    began_ms: u64,
     /// Its place in the line.
     ticket: Option<u64>,
-    held: Option<InFlight>,
-    admission: Option<Admission>,
+    /// The endpoints that work on it.
+    legs: Vec<Leg>,
+    is_hedged: bool,
 }
 
 struct World {
@@ -109,6 +118,8 @@ struct World {
     count: u64,
     algorithm: Algorithm,
     bounds: Bounds,
+    hedging: Option<HedgePolicy>,
+    state: Arc<UpstreamState>,
     line: WaitingLine<usize>,
     endpoints: Vec<Arc<Endpoint>>,
     troubles: Vec<Trouble>,
@@ -170,6 +181,8 @@ impl World {
             count: 0,
             algorithm,
             bounds,
+            hedging: hedges::policy(&mut draws),
+            state: Arc::default(),
             line: WaitingLine::default(),
             records: vec![ProbeRecord::new(); count],
             passed_over: vec![(0, 0); count],
@@ -214,7 +227,8 @@ impl World {
             self.operate();
             match event {
                 Event::Arrives => self.arrives(),
-                Event::Ends { request, end } => self.ends(request, end),
+                Event::Ends { request, leg, end } => self.ends(request, leg, end),
+                Event::Hedges { request, leg } => self.hedges(request, leg),
                 Event::Probes(endpoint) => self.probes(endpoint),
                 Event::Called(request) => self.called(request),
                 Event::Expires(request) => self.expires(request),
@@ -224,6 +238,7 @@ impl World {
         self.holds(self.under_way == 0, "every request ends");
         self.holds(self.line.is_empty(), "nobody waits for ever");
         let is_at_rest = self.endpoints.iter().all(|one| one.in_flight() == 0);
+        let is_at_rest = is_at_rest && self.state.under_way(Shared::Hedges) == 0;
         self.holds(is_at_rest, "nothing is counted that is over");
         self.now_ms += EJECTION.time_max_ms;
         for (number, endpoint) in self.endpoints.iter().enumerate() {
@@ -251,11 +266,9 @@ impl World {
         self.requests.push(Request {
             worker,
             tried: Tried::new(),
-            endpoint: 0,
-            began_ms: 0,
             ticket: None,
-            held: None,
-            admission: None,
+            legs: Vec::new(),
+            is_hedged: false,
         });
         self.under_way += 1;
         if !self.asks(self.requests.len() - 1) {
@@ -288,6 +301,9 @@ impl World {
             self.holds(is_within, "nobody has more than it may");
         }
         self.holds(self.line.len() <= LINE_MAX, "the line is bounded");
+        let hedges_max = self.hedging.map_or(0, |policy| policy.requests_max);
+        let is_within = self.state.under_way(Shared::Hedges) <= hedges_max;
+        self.holds(is_within, "hedges are bounded");
     }
 
     fn wake(&mut self, called: Option<usize>) {
@@ -373,30 +389,8 @@ impl World {
             self.holds(!fit(self), "and only when nobody fit is left");
         }
         self.nobody_starves(index);
-        let most = self.bounds.requests_max.unwrap_or(u32::MAX);
-        let held = self.endpoints[index].try_begin(most);
-        self.holds(held.is_some(), "who is full is left alone");
-        let circuit = self.bounds.circuit.as_ref();
-        let admission =
-            circuit.map(|policy| self.endpoints[index].breaker.admit(self.now_ms, policy));
-        self.holds(
-            admission != Some(Admission::Refused),
-            "an open circuit sends nothing",
-        );
-        self.requests[number].held = held;
-        self.requests[number].admission = admission;
-        let (end, after_ms) = self.fate(worker, index);
-        let request = &mut self.requests[number];
-        request.tried.insert(index);
-        request.endpoint = index;
-        request.began_ms = self.now_ms;
-        self.schedule(
-            after_ms,
-            Event::Ends {
-                request: number,
-                end,
-            },
-        );
+        let leg = self.sends(number, index, None);
+        self.may_hedge(number, leg);
         true
     }
 
@@ -439,16 +433,21 @@ impl World {
         }
     }
 
-    fn ends(&mut self, number: usize, end: End) {
-        let Request {
-            worker,
+    fn ends(&mut self, number: usize, leg: u64, end: End) {
+        let request = &mut self.requests[number];
+        let (worker, tried) = (request.worker, request.tried);
+        let Some(place) = request.legs.iter().position(|one| one.number == leg) else {
+            return;
+        };
+        let Leg {
             endpoint: index,
             began_ms,
-            tried,
+            held,
+            admission,
             ..
-        } = self.requests[number];
+        } = request.legs.swap_remove(place);
         let endpoint = Arc::clone(&self.endpoints[index]);
-        drop(self.requests[number].held.take());
+        drop(held);
         let next = self.line.call();
         self.wake(next);
         let outcome = match end {
@@ -457,13 +456,11 @@ impl World {
             End::Refused | End::Late => Outcome::Failure,
         };
         if matches!(end, End::Answered | End::Unable) {
-            note_latency(&endpoint, (self.now_ms - began_ms) * 1_000);
+            self.took(index, began_ms);
         }
         let verdict = observe(&endpoint, &self.endpoints, outcome, self.now_ms, &EJECTION);
         self.share_holds(verdict);
-        if let (Some(policy), Some(admission)) =
-            (&self.bounds.circuit, self.requests[number].admission.take())
-        {
+        if let (Some(policy), Some(admission)) = (&self.bounds.circuit, admission) {
             let is_well = outcome == Outcome::Success;
             let _ = endpoint
                 .breaker
@@ -475,6 +472,12 @@ impl World {
             verdicts
                 .into_iter()
                 .for_each(|(_, verdict)| self.share_holds(verdict));
+        }
+        if end == End::Answered {
+            self.breaks_off(number);
+        } else if !self.requests[number].legs.is_empty() {
+            // The other try goes on as the retry.
+            return;
         }
         let may = end != End::Answered && tried.count() < TRIES_MAX;
         let costs = end != End::Refused;
@@ -558,4 +561,15 @@ fn a_seed_plays_the_same_again() {
     for seed in 0..20 {
         assert_eq!(figures(seed), figures(seed));
     }
+}
+
+#[test]
+fn hedges_are_sent_in_it() {
+    let sent = |seed| {
+        let mut world = World::new(seed);
+        world.run();
+        world.state.hedges(HedgeNote::Sent)
+    };
+    let sent: u64 = (0..100).map(sent).sum();
+    assert!(sent > 300, "{sent} in a hundred seeds");
 }
