@@ -4,7 +4,7 @@ use foldhash::fast::FixedState;
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Locks are taken once when a connection opens and once when it closes, never for a request.
@@ -34,6 +34,7 @@ pub struct Admission {
     open: AtomicUsize,
     connections_max: AtomicUsize,
     per_client_max: AtomicUsize,
+    crowded_percent: AtomicU32,
     clients: [Mutex<HashMap<IpAddr, usize, foldhash::fast::RandomState>>; SHARDS],
 }
 
@@ -44,6 +45,7 @@ impl Admission {
             open: AtomicUsize::new(0),
             connections_max: AtomicUsize::new(0),
             per_client_max: AtomicUsize::new(0),
+            crowded_percent: AtomicU32::new(u32::MAX),
             clients: std::array::from_fn(|_| Mutex::default()),
         });
         admission.set_limits(limits);
@@ -67,6 +69,19 @@ impl Admission {
     pub fn percent(&self) -> u32 {
         let max = self.connections_max.load(Ordering::Relaxed).max(1);
         u32::try_from(self.open() * 100 / max).unwrap_or(u32::MAX)
+    }
+
+    /// From how much of what may be open on connections that wait for a request are spare.
+    pub fn set_crowded_percent(&self, percent: u32) {
+        self.crowded_percent.store(percent, Ordering::Relaxed);
+    }
+
+    /// Whether so many are open that those which wait for a request are to make room.
+    pub fn is_crowded(&self) -> bool {
+        let max = self.connections_max.load(Ordering::Relaxed);
+        let percent = self.crowded_percent.load(Ordering::Relaxed) as usize;
+        // No division: it is asked with every answer.
+        self.open().saturating_mul(100) >= max.saturating_mul(percent)
     }
 
     /// Counts a connection in.
@@ -114,6 +129,13 @@ impl Admission {
 pub struct Admitted {
     admission: Arc<Admission>,
     client: IpAddr,
+}
+
+impl Admitted {
+    /// Whether the listener has use for the place.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.admission.is_crowded()
+    }
 }
 
 impl Drop for Admitted {

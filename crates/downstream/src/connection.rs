@@ -54,11 +54,15 @@ pub(crate) struct Connection {
     deadline_knows_task: bool,
     /// What the client may speak where no handshake says it.
     protocols: Protocols,
-    _admitted: Admitted,
+    admitted: Admitted,
 }
 
 /// How long a connection without a request yet is kept once the gateway drains.
 const FIRST_REQUEST_WHILE_DRAINING: Duration = Duration::from_millis(500);
+
+/// How long a connection may still wait for its next request when what it takes is wanted for others. It was promised to
+/// live, so that a request may be on its way; few come after so long a pause.
+const SPARE_PAUSE: Duration = Duration::from_millis(500);
 
 /// How long a connection between two requests keeps its state ready.
 const ACTIVE_PAUSE: Duration = Duration::from_millis(50);
@@ -115,7 +119,7 @@ impl Connection {
             deadline_is_for_head: false,
             deadline_knows_task: false,
             protocols,
-            _admitted: admitted,
+            admitted,
         })
     }
 
@@ -177,19 +181,33 @@ impl Connection {
         self.deadline_is_for_head = false;
         self.deadline.set(recent().plus(timeout));
         let mut hurried = false;
+        let mut spare = false;
         poll_fn(|cx| {
             if self.stream.poll_read_ready(cx).is_ready() {
                 return Poll::Ready(true);
             }
-            let is_spare = self.is_ending() || self.worker.is_trimming();
-            if is_spare && (!hurried || self.enrolled.is_cut()) {
-                if self.machine.requests() > 0 || self.enrolled.is_cut() {
+            if self.enrolled.is_cut() {
+                return Poll::Ready(false);
+            }
+            if self.is_ending() && !hurried {
+                if self.machine.requests() > 0 {
                     return Poll::Ready(false);
                 }
                 // The first request of a connection that was just made may be on its way.
                 hurried = true;
                 self.deadline.set(now().plus(FIRST_REQUEST_WHILE_DRAINING));
             }
+            if !hurried && !spare && self.is_wanted() {
+                spare = true;
+                self.deadline.set(now().plus(SPARE_PAUSE));
+            }
+            ready!(self.deadline.poll_expired(cx));
+            if hurried || !spare || self.is_wanted() {
+                return Poll::Ready(false);
+            }
+            // Others have made room meanwhile.
+            spare = false;
+            self.deadline.set(now().plus(timeout));
             self.deadline.poll_expired(cx).map(|()| false)
         })
         .await
@@ -203,6 +221,12 @@ impl Connection {
             Closing::Listener => !self.worker.is_patient(),
             Closing::Operator | Closing::Now => true,
         }
+    }
+
+    /// Whether what the connection takes while it waits for a request is wanted for others.
+    #[inline]
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.worker.is_trimming() || self.admitted.is_wanted()
     }
 
     /// Whether the client speaks HTTP/2: as the handshake has it, else by the first bytes (RFC 9113 §3).

@@ -132,7 +132,7 @@ impl<H: Handler> Driver<H> {
     }
 
     fn drain_if_closing(&mut self) {
-        let is_spare = self.connection.worker.is_trimming() && self.requests > 0;
+        let is_spare = self.connection.is_wanted() && self.requests > 0;
         let is_closing = self.connection.enrolled.closing() != Closing::No;
         if is_closing || is_spare && self.shared.engine().streams_held() == 0 {
             self.shared.engine().drain(now().millis());

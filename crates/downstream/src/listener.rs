@@ -121,7 +121,7 @@ impl<H: Handler> Listener<H> {
         socket: &TcpListener,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
-        if self.worker.is_paused() && !self.closing.get() {
+        if !self.closing.get() && self.worker.holds_back() {
             return Poll::Pending;
         }
         socket.poll_accept(cx)

@@ -11,7 +11,7 @@ pub use note::{
 
 use crate::worker::Worker;
 use foregate_message::{FieldId, ResponseHead, TlsFacts};
-use foregate_telemetry::clock::{Moment, deadlines, now};
+use foregate_telemetry::clock::{Moment, now};
 use foregate_telemetry::metrics::ListenerId;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
@@ -338,11 +338,8 @@ impl Deref for Enrolled {
 
 impl Drop for Enrolled {
     fn drop(&mut self) {
-        let was_paused = self.worker.is_paused();
         self.worker.roll().strike(self.entry.sequence);
-        if was_paused && !self.worker.is_paused() {
-            deadlines::wake_all();
-        }
+        self.worker.end_pause();
         if self.worker.roll().len() == 0 {
             self.worker.is_emptied();
         }

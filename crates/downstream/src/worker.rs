@@ -1,6 +1,7 @@
 //! What the connections of one worker share.
 
 use crate::roll::{Closing, ConnectionNote, Roll, Survey, Which};
+use foregate_telemetry::clock::deadlines;
 use foregate_telemetry::metrics::Registry;
 use foregate_wire::h1::{BodyLimits, HeadLimits};
 use foregate_wire::h2;
@@ -51,6 +52,8 @@ pub struct Worker {
     patient: Cell<bool>,
     trimming: Cell<bool>,
     pause_above: OnceCell<Arc<AtomicUsize>>,
+    /// Whether somebody who waits for the pause to end has not been woken.
+    held: Cell<bool>,
 }
 
 impl Worker {
@@ -65,6 +68,7 @@ impl Worker {
             patient: Cell::new(false),
             trimming: Cell::new(false),
             pause_above: OnceCell::new(),
+            held: Cell::new(false),
         })
     }
 
@@ -96,10 +100,27 @@ impl Worker {
     }
 
     /// Above how many open connections new ones are left to wait in the system's queue: read before each is accepted, so
-    /// that a flood is stopped at once. The worker's deadlines must be woken when it rises.
+    /// that a flood is stopped at once. [`Worker::end_pause`] must be called when it rises.
     pub fn heed_pause(&self, above: Arc<AtomicUsize>) {
         // Told a second time: the first is kept, since there is one for the life of the process.
         let _ = self.pause_above.set(above);
+    }
+
+    /// Whether new connections are left to wait. Who hears so is woken by [`Worker::end_pause`].
+    pub(crate) fn holds_back(&self) -> bool {
+        let paused = self.is_paused();
+        if paused {
+            self.held.set(true);
+        }
+        paused
+    }
+
+    /// Lets those go on who were held back by a pause that has ended; called now and then, since nobody else may notice
+    /// its end.
+    pub fn end_pause(&self) {
+        if !self.is_paused() && self.held.replace(false) {
+            deadlines::wake_all();
+        }
     }
 
     pub(crate) fn is_trimming(&self) -> bool {

@@ -195,9 +195,9 @@ impl Ladder {
     ) -> (Rung, Option<Cause>) {
         let wanted = |slack: u32| {
             let rung_of = |(cause, percent): (Cause, u32)| {
-                // A full listener is no reason to turn requests away: others wait for its idle connections to go.
+                // A full listener is no reason to give up what others have: its own idle connections make room.
                 let highest = match cause {
-                    Cause::Connections => Rung::Trim,
+                    Cause::Connections => Rung::Calm,
                     _ => Rung::Pause,
                 };
                 let reached = Rung::ALL
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_listener_only_costs_idle_connections() {
+    fn a_full_listener_costs_others_nothing() {
         let mut ladder = Ladder::default();
         let pressure = Pressure {
             connections: 100,
@@ -326,7 +326,7 @@ mod tests {
             ..Pressure::default()
         };
         let (rung, cause) = ladder.look(&STEPS, pressure, 0);
-        assert_eq!((rung, cause), (Rung::Trim, Some(Cause::Connections)));
+        assert_eq!((rung, cause), (Rung::Calm, None));
     }
 
     #[test]

@@ -72,7 +72,7 @@ impl Overload {
         let inner = Inner {
             plan: snapshot.overload.clone(),
             memory_max: memory::limit(snapshot.overload.memory_max),
-            admissions: admissions(listening),
+            admissions: admissions(snapshot, listening),
             ladder: Ladder::default(),
             pressure: Pressure::default(),
             memory_bytes: None,
@@ -98,7 +98,7 @@ impl Overload {
         let mut inner = self.inner();
         inner.plan = snapshot.overload.clone();
         inner.memory_max = memory::limit(snapshot.overload.memory_max);
-        inner.admissions = admissions(listening);
+        inner.admissions = admissions(snapshot, listening);
     }
 
     /// One worker's share of the limits.
@@ -231,9 +231,13 @@ fn late_ms(beat_ms: u64, at: Moment, looked: Moment) -> u64 {
     at.millis().saturating_sub(due)
 }
 
-fn admissions(listening: &[Listening]) -> Vec<Arc<Admission>> {
-    let each = listening.iter();
-    each.map(|one| Arc::clone(&one.admission)).collect()
+fn admissions(snapshot: &Snapshot, listening: &[Listening]) -> Vec<Arc<Admission>> {
+    let each = listening.iter().map(|one| {
+        let crowded = snapshot.overload.steps.trim_percent;
+        one.admission.set_crowded_percent(crowded);
+        Arc::clone(&one.admission)
+    });
+    each.collect()
 }
 
 fn tell(before: Rung, rung: Rung, pressure: Pressure, cause: Option<Cause>) {

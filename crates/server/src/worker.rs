@@ -141,6 +141,7 @@ const EVENT_INTERVAL: u32 = 61;
 /// What can be changed of a listener that is open.
 struct Open {
     rules: Rc<RefCell<ListenerRules>>,
+    admission: Arc<Admission>,
     closing: Rc<Cell<bool>>,
 }
 
@@ -248,6 +249,7 @@ async fn keep_house(shop: Rc<Shop>) {
     let mut deadline = Deadline::new();
     let mut tick = 0u32;
     let mut rung = Rung::Calm;
+    let mut crowded = 0;
     loop {
         deadline.set(now().plus(TICK));
         deadline.expired().await;
@@ -256,6 +258,12 @@ async fn keep_house(shop: Rc<Shop>) {
         let wanted = shop.overload.beat(shop.number, load.running());
         if std::mem::replace(&mut rung, wanted) != wanted {
             shop.give_up(wanted);
+        }
+        shop.worker.end_pause();
+        let now_crowded = shop.crowded();
+        if std::mem::replace(&mut crowded, now_crowded) < now_crowded {
+            // Connections that wait are to hear that they are spare.
+            deadlines::wake_all();
         }
         tick = tick.wrapping_add(1);
         if tick.is_multiple_of(SWEEP_TICKS) {
@@ -282,6 +290,13 @@ impl Shop {
     fn bear(&self, snapshot: &Snapshot) {
         let share = self.overload.share(&snapshot.overload);
         self.road.load().set_limits(share);
+    }
+
+    /// How many listeners are so full that waiting connections are to make room.
+    fn crowded(&self) -> usize {
+        let listeners = self.listeners.borrow();
+        let crowded = listeners.values().filter(|one| one.admission.is_crowded());
+        crowded.count()
     }
 
     /// Gives up what is too much.
@@ -336,6 +351,7 @@ impl Shop {
                 opened.number,
                 Open {
                     rules: Rc::clone(&rules),
+                    admission: Arc::clone(&opened.admission),
                     closing: Rc::clone(&closing),
                 },
             );

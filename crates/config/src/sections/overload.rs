@@ -58,8 +58,8 @@ pub(super) static SECTION: Section = Section {
         percent(
             "trim_percent",
             80,
-            "From this pressure on, connections that wait for a request are closed; also when a listener is so close to its \
-             `connections_max`.",
+            "From this pressure on, connections that have waited half a second for a request are closed; those of a listener also \
+             when it is so close to its `connections_max`, until it is not.",
         ),
         percent(
             "shed_background_percent",
