@@ -96,8 +96,12 @@ pub enum RefusalKind {
     NotFound,
     /// It does not go with what is there.
     Conflict,
+    /// A successor is being started, which would not know of it.
+    Upgrading,
     /// It makes no sense.
     Invalid,
+    /// It is noted, and not in force everywhere yet.
+    Pending,
     /// It was tried and came to nothing.
     Failed,
 }
@@ -108,7 +112,9 @@ impl RefusalKind {
         match self {
             RefusalKind::NotFound => "not-found",
             RefusalKind::Conflict => "conflict",
+            RefusalKind::Upgrading => "upgrading",
             RefusalKind::Invalid => "invalid",
+            RefusalKind::Pending => "pending",
             RefusalKind::Failed => "failed",
         }
     }

@@ -20,7 +20,8 @@ pub(crate) const CONFIG_BYTES_MAX: usize = 16 << 20;
 /// Bytes of what is said of a configuration, and of its name.
 const NOTE_BYTES_MAX: usize = 1024;
 
-/// How long a configuration may go unconfirmed.
+/// How long a configuration may go unconfirmed. Less is too little to be heard in.
+const CONFIRM_MIN: Duration = Duration::from_millis(500);
 const CONFIRM_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 type Outcome = Result<Response, Response>;
@@ -50,19 +51,21 @@ pub(crate) async fn version(State(desk): State<Desk>, Path(id): Path<String>) ->
 pub(crate) async fn apply(State(desk): State<Desk>, request: Request) -> Outcome {
     let mut apply = asked(&request)
         .map_err(|detail| problem(StatusCode::BAD_REQUEST, "invalid-query", &detail))?;
-    // Before the body is taken, so that one is held at a time.
-    let turn = turn(&desk).ok_or_else(busy)?;
+    // One is held at a time. While it comes others may change the configuration: those who send slowly stop nobody.
+    let receiving = Arc::clone(&desk.receiving).try_acquire_owned();
+    let _receiving = receiving.map_err(|_| busy())?;
     let bytes = body::read(request.into_body(), CONFIG_BYTES_MAX).await?;
     apply.text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let detail = format!("the configuration is not UTF-8 (at byte {at})");
         problem(StatusCode::BAD_REQUEST, "invalid-body", &detail)
     })?;
+    let turn = turn(&desk).ok_or_else(busy)?;
     change(turn, move || desk.control.apply(apply)).await
 }
 
 pub(crate) async fn confirm(State(desk): State<Desk>) -> Outcome {
-    change(turn(&desk).ok_or_else(busy)?, move || {
+    change(word(&desk).ok_or_else(crowded)?, move || {
         desk.control.confirm()
     })
     .await
@@ -76,7 +79,7 @@ pub(crate) async fn rollback(State(desk): State<Desk>, request: Request) -> Outc
     };
     check_text("note", rollback.note.as_deref())
         .map_err(|detail| problem(StatusCode::BAD_REQUEST, "invalid-body", &detail))?;
-    change(turn(&desk).ok_or_else(busy)?, move || {
+    change(word(&desk).ok_or_else(crowded)?, move || {
         desk.control.rollback(rollback)
     })
     .await
@@ -95,6 +98,16 @@ pub(crate) async fn reload(State(desk): State<Desk>) -> Outcome {
 /// One change of the configuration at a time.
 fn turn(desk: &Desk) -> Option<OwnedSemaphorePermit> {
     Arc::clone(&desk.reloading).try_acquire_owned().ok()
+}
+
+/// Who has a word on what waits for confirmation is heard while another change is under way: the time runs.
+fn word(desk: &Desk) -> Option<OwnedSemaphorePermit> {
+    Arc::clone(&desk.changing).try_acquire_owned().ok()
+}
+
+fn crowded() -> Response {
+    let detail = "too many changes are under way";
+    problem(StatusCode::SERVICE_UNAVAILABLE, "busy", detail)
 }
 
 fn busy() -> Response {
@@ -140,7 +153,7 @@ fn asked(request: &Request) -> Result<Apply, String> {
         match &*name {
             "name" => apply.name = Some(value),
             "note" => apply.note = Some(value),
-            "confirm" => apply.confirm = Some(query::duration(&value, CONFIRM_MAX)?),
+            "confirm" => apply.confirm = Some(query::duration(&value, CONFIRM_MIN..=CONFIRM_MAX)?),
             _ => {
                 return Err(format!(
                     "there is no parameter `{name}`: name, note, confirm"

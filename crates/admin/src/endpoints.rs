@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use crate::routes::{Desk, blocking, problem};
-use crate::{AddEndpoint, EndpointChange, Refusal, RefusalKind, SetEndpoint, body};
+use crate::{AddEndpoint, EndpointChange, Refusal, RefusalKind, SetEndpoint, UpstreamView, body};
 
 /// What a request asks for, or the answer that says why it gets nothing.
 type Outcome = Result<Response, Response>;
@@ -36,7 +36,7 @@ pub(crate) async fn add(
     let AddEndpoint { address, weight } = body::json(request.into_body()).await?;
     let change = EndpointChange::Add { weight };
     let changed = change_one(desk, upstream, address, change).await?;
-    Ok((StatusCode::CREATED, changed).into_response())
+    Ok(shown(StatusCode::CREATED, changed))
 }
 
 pub(crate) async fn set(
@@ -49,13 +49,9 @@ pub(crate) async fn set(
         let detail = "neither `weight` nor `state` is said";
         return Err(problem(StatusCode::BAD_REQUEST, "invalid-body", detail));
     }
-    change_one(
-        desk,
-        upstream,
-        endpoint,
-        EndpointChange::Set { weight, state },
-    )
-    .await
+    let change = EndpointChange::Set { weight, state };
+    let changed = change_one(desk, upstream, endpoint, change).await?;
+    Ok(shown(StatusCode::OK, changed))
 }
 
 pub(crate) async fn remove(
@@ -66,13 +62,24 @@ pub(crate) async fn remove(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// Changes an endpoint and shows its upstream.
+/// An upstream that was changed as an answer.
+fn shown(status: StatusCode, changed: Option<UpstreamView>) -> Response {
+    match changed {
+        Some(upstream) => (status, Json(upstream)).into_response(),
+        None => {
+            let detail = "another configuration came into force meanwhile, without this upstream: the change waits for it";
+            refused(&Refusal::new(RefusalKind::NotFound, detail.to_owned()))
+        }
+    }
+}
+
+/// Changes an endpoint; its upstream, unless that went meanwhile.
 async fn change_one(
     desk: Desk,
     upstream: String,
     endpoint: String,
     change: EndpointChange,
-) -> Outcome {
+) -> Result<Option<UpstreamView>, Response> {
     let Ok(turn) = std::sync::Arc::clone(&desk.changing).try_acquire_owned() else {
         let detail = "too many changes are under way";
         return Err(problem(StatusCode::SERVICE_UNAVAILABLE, "busy", detail));
@@ -83,10 +90,7 @@ async fn change_one(
         changed.map(|()| desk.view.upstream(&upstream))
     })
     .await?;
-    match done {
-        Ok(shown) => Ok(Json(shown).into_response()),
-        Err(refusal) => Err(refused(&refusal)),
-    }
+    done.map_err(|refusal| refused(&refusal))
 }
 
 /// A refusal as an answer.
@@ -102,8 +106,9 @@ pub(crate) fn refused(refusal: &Refusal) -> Response {
 pub(crate) fn status_of(kind: RefusalKind) -> StatusCode {
     match kind {
         RefusalKind::NotFound => StatusCode::NOT_FOUND,
-        RefusalKind::Conflict => StatusCode::CONFLICT,
+        RefusalKind::Conflict | RefusalKind::Upgrading => StatusCode::CONFLICT,
         RefusalKind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
+        RefusalKind::Pending => StatusCode::GATEWAY_TIMEOUT,
         RefusalKind::Failed => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

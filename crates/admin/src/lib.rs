@@ -144,7 +144,7 @@ pub trait Control: Send + Sync + 'static {
     /// Changes an endpoint of an upstream; it is in force when this returns.
     ///
     /// # Errors
-    /// Why nothing has changed.
+    /// Why nothing has changed, or ([`RefusalKind::Pending`]) that it is not in force everywhere yet.
     fn change_endpoint(
         &self,
         upstream: &str,

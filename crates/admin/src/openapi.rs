@@ -257,7 +257,7 @@ fn configuration(paths: &mut Paths) {
         one.answers(422, "The configuration is wrong.", &refused)
             .answers(
                 409,
-                "Another change is under way, or waits for confirmation.",
+                "Another change or an upgrade is under way, or one waits for confirmation.",
                 &refused,
             )
     };
@@ -312,7 +312,12 @@ fn upstreams(paths: &mut Paths) {
     paths.add("get", "/upstreams/{upstream}", one);
     let body = paths.schema::<AddEndpoint>();
     let one = paths.operation::<UpstreamView>("One endpoint more", 201);
-    let one = one.takes(&["application/json"], &body, true);
+    let pending = paths.schema::<Problem>();
+    let later = |one: Operation| {
+        let description = "It is noted, and not in force everywhere yet (`pending`).";
+        one.answers(504, description, &pending)
+    };
+    let one = later(one).takes(&["application/json"], &body, true);
     paths.add("post", "/upstreams/{upstream}/endpoints", one);
     const ENDPOINT: &str = "/upstreams/{upstream}/endpoints/{endpoint}";
     let body = paths.schema::<SetEndpoint>();
@@ -320,9 +325,9 @@ fn upstreams(paths: &mut Paths) {
     paths.add(
         "patch",
         ENDPOINT,
-        one.takes(&["application/json"], &body, true),
+        later(one).takes(&["application/json"], &body, true),
     );
-    let mut one = paths.operation::<Told>("One endpoint less", 200);
+    let mut one = later(paths.operation::<Told>("One endpoint less", 200));
     if let Value::Object(answers) = &mut one.told["responses"] {
         answers.remove("200");
         answers.insert("204".into(), json!({ "description": "It is gone." }));

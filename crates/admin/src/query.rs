@@ -1,5 +1,6 @@
 //! Queries of targets: `name=value&…`, percent-encoded.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// The pairs of a query; `+` is a space.
@@ -36,11 +37,11 @@ fn decode(text: &str) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|_| format!("`{text}` is not UTF-8"))
 }
 
-/// A time such as `500ms`, `60s`, `5m` or `1h`, more than none and at most `max`.
+/// A time such as `500ms`, `60s`, `5m` or `1h`, within `bounds`.
 ///
 /// # Errors
 /// It is none.
-pub(crate) fn duration(text: &str, max: Duration) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str, bounds: RangeInclusive<Duration>) -> Result<Duration, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let factor = match unit {
@@ -53,12 +54,10 @@ pub(crate) fn duration(text: &str, max: Duration) -> Result<Duration, String> {
     let millis = factor.zip(number.parse::<u64>().ok());
     let millis = millis.and_then(|(factor, number)| number.checked_mul(factor));
     let found = millis.map(Duration::from_millis);
-    found
-        .filter(|time| !time.is_zero() && *time <= max)
-        .ok_or_else(|| {
-            let hours = max.as_secs() / 3600;
-            format!("`{text}` is no time such as 60s or 5m, up to {hours}h")
-        })
+    found.filter(|time| bounds.contains(time)).ok_or_else(|| {
+        let (millis, hours) = (bounds.start().as_millis(), bounds.end().as_secs() / 3600);
+        format!("`{text}` is no time such as 60s or 5m, from {millis}ms to {hours}h")
+    })
 }
 
 #[cfg(test)]
@@ -80,13 +79,15 @@ mod tests {
 
     #[test]
     fn times_are_read() {
-        let hour = Duration::from_secs(3600);
-        assert_eq!(duration("500ms", hour), Ok(Duration::from_millis(500)));
-        assert_eq!(duration("60s", hour), Ok(Duration::from_secs(60)));
-        assert_eq!(duration("1h", hour), Ok(hour));
+        let (half, hour) = (Duration::from_millis(500), Duration::from_secs(3600));
+        let duration = |text| duration(text, half..=hour);
+        assert_eq!(duration("500ms"), Ok(half));
+        assert_eq!(duration("60s"), Ok(Duration::from_secs(60)));
+        assert_eq!(duration("1h"), Ok(hour));
         for bad in [
             "",
             "0s",
+            "499ms",
             "2h",
             "60",
             "s",
@@ -94,7 +95,7 @@ mod tests {
             "1.5s",
             "99999999999999999999s",
         ] {
-            assert!(duration(bad, hour).is_err(), "{bad}");
+            assert!(duration(bad).is_err(), "{bad}");
         }
     }
 }

@@ -29,6 +29,8 @@ pub(crate) struct Desk {
     pub(crate) control: Arc<dyn Control>,
     /// One change of the configuration at a time.
     pub(crate) reloading: Arc<Semaphore>,
+    /// One configuration at a time that comes.
+    pub(crate) receiving: Arc<Semaphore>,
     /// A few renewals at a time: each holds a thread while it waits.
     renewing: Arc<Semaphore>,
     /// The same for changes of endpoints.
@@ -43,6 +45,7 @@ pub(crate) fn desk(view: Arc<dyn View>, control: Arc<dyn Control>) -> Desk {
         view,
         control,
         reloading: Arc::new(Semaphore::new(1)),
+        receiving: Arc::new(Semaphore::new(1)),
         renewing: Arc::new(Semaphore::new(RENEWALS_MAX)),
         changing: Arc::new(Semaphore::new(CHANGES_MAX)),
         looking: Arc::new(Semaphore::new(LOOKS_MAX)),

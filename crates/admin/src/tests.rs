@@ -6,6 +6,7 @@
 
 mod bounds;
 mod configurations;
+mod endpoints;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -149,7 +150,12 @@ impl Control for Gateway {
         endpoint: &str,
         change: EndpointChange,
     ) -> Result<(), Refusal> {
-        if upstream != "app" {
+        if upstream == "slow" {
+            let detail = "later".to_owned();
+            return Err(Refusal::new(RefusalKind::Pending, detail));
+        }
+        // One that goes as soon as it is changed is never shown.
+        if upstream != "app" && upstream != "fleeting" {
             let detail = format!("there is no upstream `{upstream}`");
             return Err(Refusal::new(RefusalKind::NotFound, detail));
         }

@@ -22,6 +22,57 @@ fn large_heads_and_bodies_are_refused() {
 }
 
 #[test]
+fn who_sends_a_configuration_slowly_stops_nobody() {
+    let admin = Admin::start();
+    let mut slow = admin.connect();
+    slow.write_all(
+        b"PUT /config HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 12\r\nConnection: close\r\n\r\n",
+    )
+    .unwrap();
+    // Told once the body is waited for.
+    let mut told = [0; 25];
+    slow.read_exact(&mut told).unwrap();
+    assert_eq!(&told, b"HTTP/1.1 100 Continue\r\n\r\n");
+    let (status, _, answer) = admin.ask(
+        "PUT /config HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+    );
+    assert_eq!(status, 409, "one is held at a time: {answer}");
+    for (target, status, named) in [
+        ("/config/confirm", 409, "nothing-to-confirm"),
+        ("/config/rollback", 200, "rolled back"),
+        ("/reload", 200, "reloaded"),
+    ] {
+        let (answered, answer) = admin.post(target, "");
+        assert_eq!(answered, status, "{target}: {answer}");
+        assert!(answer.to_string().contains(named), "{target}: {answer}");
+    }
+    slow.write_all(b"workers = 1\n").unwrap();
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[test]
+fn who_confirms_is_heard_while_a_change_is_under_way() {
+    let admin = Admin::start();
+    *admin.gateway.held.lock().unwrap() = true;
+    let mut busy = admin.connect();
+    busy.write_all(b"POST /reload HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    while admin.gateway.reloads.load(Ordering::SeqCst) == 0 {
+        std::thread::yield_now();
+    }
+    let (_, answer) = admin.post("/config/confirm", "");
+    assert_eq!(answer["error"], "nothing-to-confirm", "{answer}");
+    assert_eq!(admin.post("/config/rollback", "").0, 200);
+    *admin.gateway.held.lock().unwrap() = false;
+    admin.gateway.released.notify_all();
+    let mut answer = String::new();
+    busy.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[test]
 fn connections_beyond_the_bound_wait_their_turn() {
     let admin = Admin::start();
     let mut idle: Vec<TcpStream> = (0..CONNECTIONS_MAX).map(|_| admin.connect()).collect();
