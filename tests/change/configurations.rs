@@ -146,6 +146,83 @@ fn what_is_not_confirmed_comes_back_by_itself() {
 }
 
 #[test]
+fn what_was_taken_back_is_no_way_back() {
+    let gateway = saying("one", "");
+    let bad = with_word(&gateway, "one", "bad");
+    assert_eq!(put(&gateway, "?confirm=500ms", &bad).0, 200);
+    eventually("the old one is back", || {
+        (config(&gateway)["cause"] == "expiry").then_some(())
+    });
+    let (status, told) = post(&gateway, "/config/rollback", "");
+    assert_eq!(
+        (status, &told["error"]),
+        (409, &"nothing-to-roll-back".into()),
+        "{told}"
+    );
+    assert_eq!(said(&gateway), "one");
+    assert_eq!(run(&gateway, &["rollback"]).code, Some(1));
+    let better = with_word(&gateway, "one", "better");
+    assert_eq!(put(&gateway, "", &better).0, 200);
+    assert_eq!(post(&gateway, "/config/rollback", "").0, 200);
+    assert_eq!(said(&gateway), "one", "not the one that nobody confirmed");
+    // Who names it has it.
+    assert_eq!(post(&gateway, "/config/rollback", "{\"id\":2}").0, 200);
+    assert_eq!(said(&gateway), "bad");
+}
+
+#[test]
+fn the_files_own_text_is_told_as_such_when_it_came_back() {
+    let gateway = saying("one", "");
+    let two = with_word(&gateway, "one", "two");
+    let origin = || {
+        let target = "/config/values?under=access_log";
+        let values = gateway.admin_send("GET", target, "").json();
+        let mut items = values["items"].as_array().cloned().unwrap_or_default();
+        items.retain(|one| one["path"] == "access_log.to");
+        items.pop().map(|one| one["from"].clone())
+    };
+    assert_eq!(origin(), Some("file".into()));
+    assert_eq!(put(&gateway, "?confirm=1h", &two).0, 200);
+    assert_eq!(origin(), Some("api".into()));
+    assert_eq!(post(&gateway, "/config/rollback", "").0, 200);
+    assert_eq!(origin(), Some("file".into()));
+    fs::write(gateway.config_path(), two).unwrap();
+    let detail = eventually("the file is seen to differ", || {
+        let drift = config(&gateway)["drift"].clone();
+        (drift["state"] == "differs").then(|| drift["detail"].clone())
+    });
+    assert_eq!(detail, "the file was changed and not reloaded");
+}
+
+#[test]
+fn what_operators_said_of_endpoints_outlives_a_configuration_without_them() {
+    let (a, b) = (
+        Backend::answering(|_| Answer::ok("a")),
+        Backend::answering(|_| Answer::ok("b")),
+    );
+    let gateway = Gateway::before(&[a.address(), b.address()]);
+    let target = format!("/upstreams/app/endpoints/{}", a.address());
+    let drained = gateway.admin_send("PATCH", &target, r#"{"state":"draining"}"#);
+    assert_eq!(drained.status, 200, "{}", drained.text());
+    let without = SAYS.replace("{word}", "none");
+    let text = fs::read_to_string(gateway.config_path()).unwrap();
+    let (before, rest) = text.split_once("[sites").unwrap();
+    let after = rest.split_once("\n[listeners").unwrap().1;
+    let without = format!("{before}{without}[listeners{after}");
+    let (status, told) = put(&gateway, "?confirm=500ms", &without);
+    assert_eq!(status, 200, "{told}");
+    gateway.wait_stderr("is gone: the changes wait for it");
+    eventually("the old one is back", || {
+        (config(&gateway)["cause"] == "expiry").then_some(())
+    });
+    let shown = gateway.admin_send("GET", "/upstreams/app", "").json();
+    assert_eq!(shown["endpoints"][0]["state"], "draining", "{shown}");
+    for _ in 0..6 {
+        assert_eq!(said(&gateway), "b");
+    }
+}
+
+#[test]
 fn while_one_waits_for_confirmation_there_is_no_other() {
     let gateway = saying("one", "");
     let two = with_word(&gateway, "one", "two");
@@ -326,6 +403,50 @@ fn what_was_applied_survives_a_restart_if_it_is_to_be_kept_and_the_file_is_the_s
     let gateway = again(&config_text);
     assert_eq!(said(&gateway), "one");
     gateway.wait_stderr("begun anew");
+}
+
+#[test]
+fn a_history_is_kept_where_the_file_says_whatever_is_applied() {
+    let kept = Scratch::new();
+    let file = kept.join("history.json");
+    let admin = format!("history_file = {file:?}\nkeep_applied = true\n");
+    let gateway = saying("one", &admin);
+    let config_text = fs::read_to_string(gateway.config_path()).unwrap();
+    let elsewhere = |word: &str| {
+        let text = config_text.replace("\"one\"", &format!("\"{word}\""));
+        text.replace(&admin, "")
+    };
+    assert_eq!(put(&gateway, "", &with_word(&gateway, "one", "two")).0, 200);
+    let (status, told) = put(&gateway, "", &elsewhere("three"));
+    assert_eq!(status, 200, "{told}");
+    let warnings = told["warnings"].to_string();
+    assert!(
+        warnings.contains("history_file") && warnings.contains("history.json"),
+        "{told}"
+    );
+    drop(gateway);
+    let gateway = Gateway::new(&config_text).start();
+    assert_eq!(said(&gateway), "three", "not the one before");
+    assert_eq!(put(&gateway, "", &elsewhere("four")).0, 200);
+    drop(gateway);
+    let gateway = Gateway::new(&config_text).start();
+    assert_eq!(said(&gateway), "four");
+}
+
+#[test]
+fn one_that_waits_for_confirmation_does_not_cost_the_one_before_its_place() {
+    let kept = Scratch::new();
+    let file = kept.join("history.json");
+    let admin = format!("history_file = {file:?}\nkeep_applied = true\nhistory_max = 1\n");
+    let gateway = saying("one", &admin);
+    let config_text = fs::read_to_string(gateway.config_path()).unwrap();
+    assert_eq!(put(&gateway, "", &with_word(&gateway, "one", "two")).0, 200);
+    let three = with_word(&gateway, "one", "three");
+    assert_eq!(put(&gateway, "?confirm=1h", &three).0, 200);
+    // As a crash does.
+    drop(gateway);
+    let gateway = Gateway::new(&config_text).start();
+    assert_eq!(said(&gateway), "two");
 }
 
 #[test]

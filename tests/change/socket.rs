@@ -57,6 +57,12 @@ fn ask(path: &Path, target: &str) -> String {
     answer.lines().next().unwrap_or_default().to_owned()
 }
 
+/// The process that a command says took over.
+fn named(told: &str) -> Successor {
+    let pid = told.split(' ').nth(1).and_then(|pid| pid.parse().ok());
+    Successor::new(pid.expect("the new process is named"))
+}
+
 #[test]
 fn whoever_may_open_the_socket_may_ask_without_a_token() {
     let gateway = Guarded::start();
@@ -102,13 +108,57 @@ fn a_successor_takes_the_socket_over() {
     let place = format!("unix:{}", gateway.socket().display());
     let told = foregate(&["upgrade", "--admin", &place]);
     assert_eq!(told.code, Some(0), "{}", told.stderr);
-    let pid = told
-        .stdout
-        .split(' ')
-        .nth(1)
-        .and_then(|pid| pid.parse().ok());
-    let _successor = Successor::new(pid.expect("the new process is named"));
+    let _successor = named(&told.stdout);
     assert_eq!(ask(&gateway.socket(), "/status"), "HTTP/1.1 200 OK");
+}
+
+#[test]
+fn a_successor_that_fails_late_takes_the_socket_from_nobody() {
+    let gateway = Guarded::start();
+    let file = gateway.folder.join("foregate.toml");
+    let good = std::fs::read_to_string(&file).expect("it is there");
+    // The log is opened after the admin API's doors.
+    let broken = format!("{good}[access_log]\nto = \"/nowhere/at/all/access.log\"\n");
+    gateway.folder.write("foregate.toml", broken);
+    let place = format!("unix:{}", gateway.socket().display());
+    let told = foregate(&["upgrade", "--admin", &place]);
+    assert_eq!(told.code, Some(1), "{}", told.stdout);
+    let log = gateway.process.stderr();
+    assert!(log.contains("the access log can't be opened"), "{log}");
+    assert_eq!(ask(&gateway.socket(), "/status"), "HTTP/1.1 200 OK");
+    gateway.folder.write("foregate.toml", good);
+    let told = foregate(&["upgrade", "--admin", &place]);
+    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    let _successor = named(&told.stdout);
+    assert_eq!(ask(&gateway.socket(), "/status"), "HTTP/1.1 200 OK");
+}
+
+#[test]
+fn a_successor_listens_at_another_path_and_for_others_if_it_is_told_so() {
+    let gateway = Guarded::start();
+    let file = gateway.folder.join("foregate.toml");
+    let text = std::fs::read_to_string(&file).expect("it is there");
+    let for_group = format!("{text}socket_access = \"group\"\n");
+    gateway.folder.write("foregate.toml", &for_group);
+    let upgrade = |path: &Path| {
+        let told = foregate(&["upgrade", "--admin", &format!("unix:{}", path.display())]);
+        assert_eq!(told.code, Some(0), "{}", told.stderr);
+        named(&told.stdout)
+    };
+    let _first = upgrade(&gateway.socket());
+    let mode = std::fs::metadata(gateway.socket())
+        .expect("it is there")
+        .mode();
+    assert_eq!(mode & 0o777, 0o660);
+    let elsewhere = for_group.replace("admin.sock", "other.sock");
+    gateway.folder.write("foregate.toml", elsewhere);
+    let _second = upgrade(&gateway.socket());
+    let other = gateway.folder.join("other.sock");
+    assert_eq!(ask(&other, "/status"), "HTTP/1.1 200 OK");
+    assert!(
+        UnixStream::connect(gateway.socket()).is_err(),
+        "nobody listens at the path before"
+    );
 }
 
 #[test]

@@ -5,4 +5,5 @@ mod logs;
 mod reload;
 mod service;
 mod stop;
+mod takeover;
 mod upgrade;

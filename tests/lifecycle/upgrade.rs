@@ -141,6 +141,21 @@ fn what_was_changed_of_endpoints_stays_in_force() {
     );
 }
 
+#[test]
+fn what_was_changed_of_endpoints_is_kept_where_the_new_process_is_told() {
+    let (first, second) = (Backend::start(Echo), Backend::start(Echo));
+    let mut gateway = gateway(&first);
+    let body = format!("{{\"address\":\"{}\"}}", second.address());
+    let added = gateway.admin_send("POST", "/upstreams/app/endpoints", &body);
+    assert_eq!(added.status, 201, "{}", added.text());
+    let file = gateway.scratch().join("state.json");
+    let keeping = format!("{PROXYING}[admin]\naddress = \"127.0.0.1:0\"\nstate_file = {file:?}\n");
+    gateway.rewrite_config(&keeping, &[]);
+    let _new = upgrade(&gateway);
+    let kept = std::fs::read_to_string(&file).expect("it was written");
+    assert!(kept.contains(&second.address().to_string()), "{kept}");
+}
+
 /// What `/status` says of the first endpoint.
 fn first_endpoint(gateway: &Gateway) -> serde_json::Value {
     let status = gateway.admin_send("GET", "/status", "").json();

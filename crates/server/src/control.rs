@@ -17,7 +17,7 @@ use crate::discovery::Seekers;
 use crate::estate::{self, Estate, Secrets};
 use crate::fleet::{Addresses, Fleet, Roster};
 use crate::front::Desk;
-use crate::inherit::{ADMIN, Passed};
+use crate::inherit::{Inherited, Passed, Sockets};
 use crate::ledger::Ledger;
 use crate::notify;
 use crate::secure::{Keeper, Secured};
@@ -34,6 +34,7 @@ use foregate_telemetry::clock::{Moment, now};
 use foregate_telemetry::log::{AccessLog, process};
 use foregate_telemetry::metrics::Registry;
 use foregate_upstream::Prober;
+use rustix::process::{Pid, Signal, kill_process};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -47,6 +48,10 @@ const END_TIMEOUT: Duration = Duration::from_secs(2);
 const END_POLL: Duration = Duration::from_millis(5);
 /// How long the last log lines may take to be written at the end.
 const LOG_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What who changes anything is told while a successor is being started.
+const UPGRADING: &str =
+    "an upgrade is under way, and the new process would not know: come again when it is over";
 
 /// What control is told.
 #[derive(Debug)]
@@ -176,9 +181,17 @@ pub(crate) struct Inner {
 }
 
 impl Inner {
+    /// Has what operators said to a predecessor be found at the next start as well: it may have kept that nowhere.
+    pub(crate) fn keep_inherited(&self, inherited: &Inherited) -> Result<(), String> {
+        match &self.state_file {
+            Some(file) if inherited.wishes.is_some() => file.renew(&self.roster.wishes),
+            _ => Ok(()),
+        }
+    }
+
     /// Where the admin API listens, if it does.
     pub(crate) fn admin_address(&self) -> Option<SocketAddr> {
-        self.desk.socket()?.local_addr().ok()
+        self.desk.address()
     }
 }
 
@@ -189,8 +202,10 @@ pub(crate) struct Control {
     /// Set while draining: by when it must be over.
     draining_until: Option<Moment>,
     resolve_at: Moment,
-    /// Whether a successor is being started.
+    /// Whether a successor is being started. It has what is in force as a copy, so nothing may change meanwhile.
     upgrading: bool,
+    /// Whether the signal HUP came meanwhile.
+    reload_waits: bool,
 }
 
 impl Control {
@@ -201,6 +216,7 @@ impl Control {
             draining_until: None,
             resolve_at: now().plus(RESOLVE_INTERVAL),
             upgrading: false,
+            reload_waits: false,
         }
     }
 
@@ -328,30 +344,24 @@ impl Control {
         };
         let program = self.inner.program.clone();
         let controller = self.inner.controller.clone();
-        std::thread::spawn(move || {
+        let asked = answer.clone();
+        let work = move || {
             let outcome = program.succeed(&sockets, &estate);
             controller.tell(Command::Upgraded(outcome, answer));
-        });
+        };
+        if let Err(error) = spawn("upgrade", work) {
+            self.upgraded(Err(error.to_string()), asked);
+        }
     }
 
     /// Every listening socket once more.
-    fn sockets_to_pass(&self) -> io::Result<Vec<Passed>> {
+    fn sockets_to_pass(&self) -> io::Result<Sockets> {
         let held = self.inner.listening.iter().flat_map(|one| one.held.iter());
-        let mut sockets: Vec<Passed> = held.map(Passed::try_clone).collect::<io::Result<_>>()?;
-        let asked = self
-            .inner
-            .snapshot
-            .admin
-            .as_ref()
-            .map(|admin| admin.address);
-        if let (Some(socket), Some(asked)) = (self.inner.desk.socket(), asked) {
-            let socket = socket.try_clone()?;
-            sockets.push(Passed {
-                listener: Some(ADMIN.into()),
-                asked,
-                socket,
-            });
-        }
+        let mut sockets = Sockets {
+            tcp: held.map(Passed::try_clone).collect::<io::Result<_>>()?,
+            local: None,
+        };
+        self.inner.desk.pass_on(&mut sockets)?;
         Ok(sockets)
     }
 
@@ -359,12 +369,19 @@ impl Control {
         self.upgrading = false;
         let process = match outcome {
             Ok(process) => process,
-            Err(problem) => return refuse_upgrade(&problem, answer),
+            Err(problem) => {
+                refuse_upgrade(&problem, answer);
+                return self.reload_that_waited();
+            }
         };
         process::info(
             "a new process serves, this one drains",
             &[("pid", &process)],
         );
+        if std::mem::take(&mut self.reload_waits) {
+            // It may have read the file before that was changed.
+            hang_up(process);
+        }
         notify::succeeded_by(process);
         self.inner.keeper.stop();
         // Before the answer: whoever has it finds the successor.
@@ -424,8 +441,23 @@ fn refuse_upgrade(problem: &str, answer: Option<Upgraded>) {
     }
 }
 
-fn names_upstream(snapshot: &Snapshot, name: &str) -> bool {
-    (snapshot.upstreams.iter()).any(|upstream| &*upstream.name == name)
+/// Sends the signal for a reload to the process that serves now.
+fn hang_up(id: u32) {
+    let id = i32::try_from(id).ok().and_then(Pid::from_raw);
+    let sent = id.map(|id| kill_process(id, Signal::HUP));
+    if let Some(Err(error)) = sent {
+        let text = "the new process can't be told to reload";
+        process::warn(text, &[("error", &error)]);
+    }
+}
+
+/// Has something done on a thread of its own.
+///
+/// # Errors
+/// The system has no thread to spare.
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    thread.spawn(work).map(drop)
 }
 
 /// The level of the process' own log.

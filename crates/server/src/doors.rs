@@ -4,11 +4,26 @@ use crate::inherit::{ADMIN, Inherited};
 use crate::start::StartError;
 use foregate_admin::{Doors, LocalDoor};
 use foregate_snapshot::{AdminSocketPlan, Snapshot};
+use rustix::net::sockopt::{set_socket_reuseaddr, set_socket_reuseport};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use std::fs::{self, Permissions};
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 128;
+
+/// What is still to be done at the path of the socket in the file system. Until this process serves, whoever was there
+/// before goes on to be found there.
+#[derive(Debug)]
+pub(crate) struct Placing {
+    plan: AdminSocketPlan,
+    /// Where the socket is until then; nowhere else where it was inherited.
+    beside: Option<PathBuf>,
+}
 
 /// Opens what a configuration asks for, if it does.
 ///
@@ -17,60 +32,217 @@ use std::os::unix::net::{UnixListener, UnixStream};
 pub(crate) fn open(
     snapshot: &Snapshot,
     inherited: &mut Inherited,
-) -> Result<Option<Doors>, StartError> {
+) -> Result<(Option<Doors>, Option<Placing>), StartError> {
     let Some(plan) = &snapshot.admin else {
-        return Ok(None);
+        return Ok((None, None));
     };
-    let tcp = match inherited.take(ADMIN, plan.address).pop() {
-        Some(socket) => socket,
-        None => bind(plan.address).map_err(|error| StartError::Admin(plan.address, error))?,
-    };
-    let is_successor = inherited.is_successor();
-    let local = plan.socket.as_ref().map(|plan| {
-        open_local(plan, is_successor).map_err(|problem| {
-            let shown = plan.path.display();
-            StartError::AdminSocket(format!("the admin API can't listen on {shown}: {problem}"))
-        })
-    });
-    Ok(Some(Doors {
+    let tcp = open_tcp(plan.address, inherited)
+        .map_err(|error| StartError::Admin(plan.address, error))?;
+    let local = plan
+        .socket
+        .as_ref()
+        .map(|plan| open_local(plan, inherited).map_err(|problem| refuse_local(plan, &problem)));
+    let (local, placing) = local.transpose()?.unzip();
+    let doors = Doors {
         tcp,
         // Is there once certificates are.
         tls: None,
-        local: local.transpose()?,
-    }))
+        local,
+    };
+    Ok((Some(doors), placing))
 }
 
-fn bind(address: std::net::SocketAddr) -> io::Result<TcpListener> {
+fn refuse_local(plan: &AdminSocketPlan, problem: &dyn std::fmt::Display) -> StartError {
+    let shown = plan.path.display();
+    StartError::AdminSocket(format!("the admin API can't listen on {shown}: {problem}"))
+}
+
+/// The socket that was inherited for the address, or another one. What one is called by who passes it on is believed
+/// only if it listens there: the API may be for those alone who reach that address.
+fn open_tcp(address: SocketAddr, inherited: &mut Inherited) -> io::Result<TcpListener> {
+    let mut found = inherited.take(ADMIN, address);
+    found.extend(inherited.take_rest(ADMIN));
+    if let Some(at) = found.iter().position(|socket| listens_at(socket, address)) {
+        return Ok(found.swap_remove(at));
+    }
+    match bind(address) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            // Perhaps it is the predecessor, who listens at an address that comprises this one.
+            let is_near = |socket: &TcpListener| {
+                (socket.local_addr()).is_ok_and(|at| at.port() == address.port())
+            };
+            found.retain(is_near);
+            match found.is_empty() {
+                true => Err(error),
+                false => bind_beside(address, &found).map_err(|_| error),
+            }
+        }
+        bound => bound,
+    }
+}
+
+fn listens_at(socket: &TcpListener, address: SocketAddr) -> bool {
+    let is_it = |at: SocketAddr| {
+        at.ip() == address.ip() && (address.port() == 0 || at.port() == address.port())
+    };
+    socket.local_addr().is_ok_and(is_it)
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = TcpListener::bind(address)?;
     socket.set_nonblocking(true)?;
     Ok(socket)
 }
 
-/// Makes the socket beside its path and moves it there, so that a successor takes over without a moment in which nobody
-/// listens.
-fn open_local(plan: &AdminSocketPlan, is_successor: bool) -> Result<LocalDoor, String> {
+/// Binds where the admin API's own socket of before is in the way. The two share the port by their consent, which is
+/// taken back as soon as both listen: a process of the same user must not come upon the port by accident.
+fn bind_beside(address: SocketAddr, before: &[TcpListener]) -> io::Result<TcpListener> {
+    let consent = |is_given: bool| {
+        let mut each = before.iter();
+        each.try_for_each(|socket| set_socket_reuseport(socket, is_given))
+    };
+    consent(true)?;
+    let bound = bind_sharing(address);
+    consent(false)?;
+    let socket = bound?;
+    set_socket_reuseport(&socket, false)?;
+    Ok(socket)
+}
+
+fn bind_sharing(address: SocketAddr) -> io::Result<TcpListener> {
+    let family = match address.is_ipv4() {
+        true => AddressFamily::INET,
+        false => AddressFamily::INET6,
+    };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+    set_socket_reuseaddr(&socket, true)?;
+    set_socket_reuseport(&socket, true)?;
+    rustix::net::bind(&socket, &address)?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// The socket that was inherited for the path, or another one, made beside it.
+fn open_local(
+    plan: &AdminSocketPlan,
+    inherited: &mut Inherited,
+) -> Result<(LocalDoor, Placing), String> {
     let told = |error: io::Error| error.to_string();
+    let is_successor = inherited.is_successor();
+    let mut somebody_listens = false;
     match fs::symlink_metadata(&plan.path) {
         Ok(there) if !there.file_type().is_socket() => {
             return Err("there is a file that is no socket".to_owned());
         }
-        Ok(_) if !is_successor && UnixStream::connect(&plan.path).is_ok() => {
-            return Err("another process listens there".to_owned());
-        }
-        Ok(_) => {}
+        Ok(_) => somebody_listens = UnixStream::connect(&plan.path).is_ok(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(told(error)),
     }
+    if somebody_listens && !is_successor {
+        return Err("another process listens there".to_owned());
+    }
+    let owner = (!plan.is_for_group).then(|| rustix::process::geteuid().as_raw());
+    // One whose file has been taken away is of no use any more.
+    let inherited = inherited
+        .take_local(&plan.path)
+        .filter(|_| somebody_listens);
+    let (socket, beside) = match inherited {
+        Some(socket) => (socket, None),
+        None => {
+            let (socket, beside) = make_local(plan).map_err(told)?;
+            (socket, Some(beside))
+        }
+    };
+    let plan = plan.clone();
+    Ok((LocalDoor { socket, owner }, Placing { plan, beside }))
+}
+
+fn make_local(plan: &AdminSocketPlan) -> io::Result<(UnixListener, PathBuf)> {
     let mut beside = plan.path.clone().into_os_string();
     beside.push(".new");
+    let beside = PathBuf::from(beside);
     match fs::remove_file(&beside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(told(error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let socket = UnixListener::bind(&beside).map_err(told)?;
-    let mode = if plan.is_for_group { 0o660 } else { 0o600 };
-    fs::set_permissions(&beside, Permissions::from_mode(mode)).map_err(told)?;
-    fs::rename(&beside, &plan.path).map_err(told)?;
-    let owner = (!plan.is_for_group).then(|| rustix::process::geteuid().as_raw());
-    Ok(LocalDoor { socket, owner })
+    let socket = UnixListener::bind(&beside)?;
+    fs::set_permissions(&beside, mode(plan))?;
+    Ok((socket, beside))
+}
+
+fn mode(plan: &AdminSocketPlan) -> Permissions {
+    Permissions::from_mode(if plan.is_for_group { 0o660 } else { 0o600 })
+}
+
+/// Its owner may be another by now who is fine with its mode.
+fn set_mode(plan: &AdminSocketPlan) -> io::Result<()> {
+    let is = fs::metadata(&plan.path)?.permissions().mode() & 0o777;
+    match is == mode(plan).mode() & 0o777 {
+        true => Ok(()),
+        false => fs::set_permissions(&plan.path, mode(plan)),
+    }
+}
+
+impl Placing {
+    /// Has this process be the one that is found at the path, without a moment in which nobody is.
+    ///
+    /// # Errors
+    /// It can't be.
+    pub(crate) fn place(self) -> Result<(), StartError> {
+        let Placing { plan, beside } = self;
+        let done = match &beside {
+            Some(beside) => fs::rename(beside, &plan.path),
+            None => set_mode(&plan),
+        };
+        done.map_err(|error| refuse_local(&plan, &error))
+    }
+}
+
+#[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a client on the thread of a test"
+)]
+mod tests {
+    use super::*;
+    use std::net::TcpStream;
+
+    #[test]
+    fn a_socket_that_listens_elsewhere_is_not_taken_for_what_it_is_called() {
+        let at = |text: &str| -> SocketAddr { text.parse().unwrap() };
+        let everywhere = TcpListener::bind("0.0.0.0:0").unwrap();
+        let port = everywhere.local_addr().unwrap().port();
+        assert!(listens_at(&everywhere, at("0.0.0.0:0")));
+        assert!(listens_at(
+            &everywhere,
+            SocketAddr::new([0, 0, 0, 0].into(), port)
+        ));
+        assert!(!listens_at(
+            &everywhere,
+            SocketAddr::new([127, 0, 0, 1].into(), port)
+        ));
+        assert!(!listens_at(&everywhere, at("127.0.0.1:0")));
+        assert!(!listens_at(&everywhere, at("0.0.0.0:1")));
+    }
+
+    #[test]
+    fn a_part_of_the_predecessors_address_can_be_had_while_it_listens() {
+        let everywhere = TcpListener::bind("0.0.0.0:0").unwrap();
+        let port = everywhere.local_addr().unwrap().port();
+        let loopback = SocketAddr::new([127, 0, 0, 1].into(), port);
+        assert!(bind(loopback).is_err());
+        assert!(open_tcp(loopback, &mut Inherited::default()).is_err());
+        let mut inherited = Inherited::of_admin(everywhere.try_clone().unwrap(), loopback);
+        // It is called by another address than its own.
+        let opened = open_tcp(loopback, &mut inherited).unwrap();
+        assert_eq!(opened.local_addr().unwrap(), loopback);
+        let _client = TcpStream::connect(loopback).unwrap();
+        everywhere.set_nonblocking(true).unwrap();
+        assert!(
+            everywhere.accept().is_err(),
+            "it goes to the one that is meant"
+        );
+        assert!(bind(loopback).is_err(), "nobody else is let in unasked");
+    }
 }

@@ -2,13 +2,15 @@
 
 use crate::control::{Command, Configure, Controller};
 use crate::history::Cause;
+use crate::inherit::{ADMIN, Passed, PassedLocal, Sockets};
 use crate::view::Facts;
 use foregate_admin::{
     Applied, Apply, ConfigRefusal, ConnectionView, Doors, EndpointChange, Refusal, Rollback,
 };
+use foregate_snapshot::AdminPlan;
 use foregate_telemetry::log::process;
 use std::io;
-use std::net::TcpListener;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
@@ -23,7 +25,9 @@ const END_TIMEOUT: Duration = Duration::from_secs(3);
 /// What control has of the admin API: what is passed on of it, and its end.
 #[derive(Debug)]
 pub(crate) struct Desk {
-    socket: Option<TcpListener>,
+    /// Under the address that it was opened for: what a later configuration says is for the next start.
+    socket: Option<Passed>,
+    local: Option<PassedLocal>,
     closing: Arc<Notify>,
     closed: Receiver<()>,
     ended: Receiver<()>,
@@ -38,12 +42,31 @@ pub(crate) struct Counter {
 }
 
 impl Desk {
-    pub(crate) fn of(admin: Option<&TcpListener>) -> io::Result<(Desk, Counter)> {
+    /// For doors that were opened as a configuration asked.
+    pub(crate) fn of(
+        doors: Option<&Doors>,
+        plan: Option<&AdminPlan>,
+    ) -> io::Result<(Desk, Counter)> {
+        let (mut socket, mut local) = (None, None);
+        if let (Some(doors), Some(plan)) = (doors, plan) {
+            socket = Some(Passed {
+                listener: Some(ADMIN.into()),
+                asked: plan.address,
+                socket: doors.tcp.try_clone()?,
+            });
+            if let (Some(door), Some(plan)) = (&doors.local, &plan.socket) {
+                local = Some(PassedLocal {
+                    path: plan.path.clone(),
+                    socket: door.socket.try_clone()?,
+                });
+            }
+        }
         let closing: Arc<Notify> = Arc::default();
         let (closed, is_closed) = sync_channel(1);
         let (ended, has_ended) = sync_channel(1);
         let desk = Desk {
-            socket: admin.map(TcpListener::try_clone).transpose()?,
+            socket,
+            local,
             closing: Arc::clone(&closing),
             closed: is_closed,
             ended: has_ended,
@@ -57,13 +80,27 @@ impl Desk {
         Ok((desk, counter))
     }
 
-    /// The socket once more, unless it was let go of.
-    pub(crate) fn socket(&self) -> Option<&TcpListener> {
-        self.socket.as_ref()
+    /// Where it listens over TCP, unless it was let go of.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        self.socket.as_ref()?.socket.local_addr().ok()
+    }
+
+    /// Adds its sockets once more to those that are passed on.
+    pub(crate) fn pass_on(&self, sockets: &mut Sockets) -> io::Result<()> {
+        if let Some(socket) = &self.socket {
+            sockets.tcp.push(socket.try_clone()?);
+        }
+        sockets.local = self
+            .local
+            .as_ref()
+            .map(PassedLocal::try_clone)
+            .transpose()?;
+        Ok(())
     }
 
     /// A successor answers from now on: when this returns, nobody is let in here.
     pub(crate) fn close(&mut self) {
+        self.local = None;
         if self.socket.take().is_some() {
             self.is_closed = true;
             self.closing.notify_one();

@@ -67,6 +67,8 @@ pub(crate) struct Version {
     pub(crate) diff: String,
     /// What the configuration file was like when this came into force.
     pub(crate) file_mark: Option<String>,
+    /// Whether it was taken back, since nobody confirmed it.
+    pub(crate) taken_back: bool,
 }
 
 impl Version {
@@ -91,6 +93,7 @@ impl Version {
             "changes": self.changes,
             "diff": self.diff,
             "file_mark": self.file_mark,
+            "taken_back": self.taken_back,
         })
     }
 
@@ -120,6 +123,8 @@ impl Version {
                 .collect::<Option<_>>()?,
             diff: text("diff")?,
             file_mark: text("file_mark"),
+            // Older programs did not tell.
+            taken_back: value["taken_back"].as_bool().unwrap_or(false),
         })
     }
 }
@@ -127,7 +132,9 @@ impl Version {
 /// The configurations that are remembered. The last one is in force.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct History {
-    versions: VecDeque<Version>,
+    versions: VecDeque<Arc<Version>>,
+    /// What the one in force gives way to unless it is confirmed: it is not forgotten.
+    held: Option<u64>,
     next_id: u64,
     versions_max: usize,
     bytes_max: usize,
@@ -137,6 +144,7 @@ impl History {
     pub(crate) fn new(versions_max: usize, bytes_max: usize) -> History {
         History {
             versions: VecDeque::new(),
+            held: None,
             next_id: 1,
             versions_max,
             bytes_max,
@@ -144,21 +152,38 @@ impl History {
     }
 
     /// The one in force; there is none before the first.
-    pub(crate) fn last(&self) -> Option<&Version> {
+    pub(crate) fn last(&self) -> Option<&Arc<Version>> {
         self.versions.back()
     }
 
-    pub(crate) fn get(&self, id: u64) -> Option<&Version> {
+    pub(crate) fn get(&self, id: u64) -> Option<&Arc<Version>> {
         self.versions.iter().find(|version| version.id == id)
     }
 
-    /// The one before the one in force.
-    pub(crate) fn previous(&self) -> Option<&Version> {
-        self.versions.iter().rev().nth(1)
+    /// The last one before the one in force that was another, and was not taken back.
+    pub(crate) fn previous(&self) -> Option<&Arc<Version>> {
+        let last = self.last()?;
+        let is_another =
+            |one: &&Arc<Version>| !one.taken_back && !one.written.says_the_same_as(&last.written);
+        self.versions.iter().rev().find(is_another)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Version> {
-        self.versions.iter()
+        self.versions.iter().map(Arc::as_ref)
+    }
+
+    /// Has one be remembered, however many there are, until none or another is.
+    pub(crate) fn hold(&mut self, id: Option<u64>) {
+        self.held = id;
+        self.shrink();
+    }
+
+    /// Notes that nobody confirmed one, and that it is in force no more.
+    pub(crate) fn taken_back(&mut self, id: u64) {
+        let mut versions = self.versions.iter_mut();
+        if let Some(version) = versions.find(|version| version.id == id) {
+            Arc::make_mut(version).taken_back = true;
+        }
     }
 
     /// Takes one up, under a new number.
@@ -166,7 +191,7 @@ impl History {
         let id = self.next_id;
         self.next_id += 1;
         version.id = id;
-        self.versions.push_back(version);
+        self.versions.push_back(Arc::new(version));
         self.shrink();
         id
     }
@@ -178,33 +203,37 @@ impl History {
     }
 
     fn shrink(&mut self) {
-        let mut bytes: usize = self.versions.iter().map(Version::bytes).sum();
-        while self.versions.len() > 1
-            && (self.versions.len() > self.versions_max || bytes > self.bytes_max)
-        {
-            let gone = self.versions.pop_front();
+        let mut bytes: usize = self.iter().map(Version::bytes).sum();
+        while self.versions.len() > self.versions_max || bytes > self.bytes_max {
+            let in_force = self.versions.len().saturating_sub(1);
+            let mut older = self.versions.iter().take(in_force);
+            let Some(oldest) = older.position(|one| Some(one.id) != self.held) else {
+                return;
+            };
+            let gone = self.versions.remove(oldest);
             bytes -= gone.map_or(0, |gone| gone.bytes());
         }
     }
 
     /// As it is written to a file; without one that may not stay.
     pub(crate) fn to_json(&self, unconfirmed: Option<u64>) -> Value {
-        let stay = |version: &&Version| unconfirmed != Some(version.id);
+        let stay = |version: &&Arc<Version>| unconfirmed != Some(version.id);
         let versions = self.versions.iter().filter(stay);
         json!({
             "next_id": self.next_id,
-            "versions": versions.map(Version::to_json).collect::<Vec<_>>(),
+            "versions": versions.map(|one| one.to_json()).collect::<Vec<_>>(),
         })
     }
 
     /// As it was written to a file.
     pub(crate) fn from_json(value: &Value) -> Option<History> {
         let versions = value["versions"].as_array()?.iter();
-        let versions: VecDeque<Version> =
-            versions.map(Version::from_json).collect::<Option<_>>()?;
+        let read = |value| Version::from_json(value).map(Arc::new);
+        let versions: VecDeque<Arc<Version>> = versions.map(read).collect::<Option<_>>()?;
         let newest = versions.iter().map(|version| version.id).max();
         Some(History {
             versions,
+            held: None,
             next_id: value["next_id"]
                 .as_u64()?
                 .max(newest.map_or(1, |id| id.saturating_add(1))),
@@ -235,6 +264,7 @@ mod tests {
             changes: vec!["route added: a/b".into()],
             diff: String::new(),
             file_mark: None,
+            taken_back: false,
         }
     }
 
@@ -264,6 +294,36 @@ mod tests {
         assert_eq!(ids(&history), [2], "the texts are not all there is of them");
         history.push(version(&"z".repeat(500)));
         assert_eq!(ids(&history), [3]);
+    }
+
+    #[test]
+    fn what_was_taken_back_and_what_says_the_same_is_no_way_back() {
+        let mut history = History::new(10, 1 << 20);
+        for text in ["good", "bad", "good"] {
+            history.push(version(text));
+        }
+        history.taken_back(2);
+        assert_eq!(history.previous(), None, "there never was another good one");
+        history.push(version("better"));
+        assert_eq!(history.previous().map(|one| one.id), Some(3));
+        let read = History::from_json(&history.to_json(None)).unwrap();
+        assert!(read.get(2).unwrap().taken_back);
+    }
+
+    #[test]
+    fn what_comes_back_unless_another_is_confirmed_is_not_forgotten() {
+        for (versions_max, bytes_max) in [(1, 1 << 20), (10, 10)] {
+            let mut history = History::new(versions_max, bytes_max);
+            history.push(version("1"));
+            let good = history.push(version("2"));
+            history.hold(Some(good));
+            history.push(version("3"));
+            assert_eq!(ids(&history), [2, 3]);
+            history.push(version("2"));
+            assert_eq!(ids(&history), [2, 4]);
+            history.hold(None);
+            assert_eq!(ids(&history), [4]);
+        }
     }
 
     #[test]

@@ -24,7 +24,8 @@ use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use zeroize::Zeroizing;
 
@@ -76,10 +77,36 @@ impl Passed {
     }
 }
 
+/// A socket in the file system that listens.
+#[derive(Debug)]
+pub(crate) struct PassedLocal {
+    /// Where it is.
+    pub(crate) path: PathBuf,
+    pub(crate) socket: UnixListener,
+}
+
+impl PassedLocal {
+    /// The socket once more.
+    pub(crate) fn try_clone(&self) -> io::Result<PassedLocal> {
+        Ok(PassedLocal {
+            path: self.path.clone(),
+            socket: self.socket.try_clone()?,
+        })
+    }
+}
+
+/// All that is passed on of sockets.
+#[derive(Debug, Default)]
+pub(crate) struct Sockets {
+    pub(crate) tcp: Vec<Passed>,
+    /// The admin API's in the file system.
+    pub(crate) local: Option<PassedLocal>,
+}
+
 /// What there is to take over.
 #[derive(Debug, Default)]
 pub(crate) struct Inherited {
-    sockets: Vec<Passed>,
+    sockets: Sockets,
     /// What was changed through the admin API.
     pub(crate) wishes: Option<Value>,
     /// The configurations that were in force.
@@ -109,7 +136,7 @@ impl Inherited {
             if let Ok(Some(socket)) = given.take_tcp_listener(at) {
                 socket.set_nonblocking(true)?;
                 let asked = socket.local_addr()?;
-                found.sockets.push(Passed {
+                found.sockets.tcp.push(Passed {
                     listener: None,
                     asked,
                     socket,
@@ -126,13 +153,38 @@ impl Inherited {
 
     /// Takes the sockets of an address of a listener.
     pub(crate) fn take(&mut self, listener: &str, address: SocketAddr) -> Vec<TcpListener> {
-        let (found, left) = std::mem::take(&mut self.sockets)
+        let (found, left) = std::mem::take(&mut self.sockets.tcp)
             .into_iter()
             .partition(|one| {
                 one.asked == address && one.listener.as_deref().is_none_or(|name| name == listener)
             });
-        self.sockets = left;
+        self.sockets.tcp = left;
         found.into_iter().map(|one: Passed| one.socket).collect()
+    }
+
+    /// Takes the sockets that are left of a listener, whatever their addresses.
+    pub(crate) fn take_rest(&mut self, listener: &str) -> Vec<TcpListener> {
+        let of_it = |one: &mut Passed| one.listener.as_deref() == Some(listener);
+        let found = self.sockets.tcp.extract_if(.., of_it);
+        found.map(|one| one.socket).collect()
+    }
+
+    /// Takes the socket that listens at a path.
+    pub(crate) fn take_local(&mut self, path: &Path) -> Option<UnixListener> {
+        let found = self.sockets.local.take_if(|local| local.path == path);
+        found.map(|local| local.socket)
+    }
+
+    /// One that finds a socket of the admin API.
+    #[cfg(test)]
+    pub(crate) fn of_admin(socket: TcpListener, asked: SocketAddr) -> Inherited {
+        let mut inherited = Inherited::default();
+        inherited.sockets.tcp.push(Passed {
+            listener: Some(ADMIN.into()),
+            asked,
+            socket,
+        });
+        inherited
     }
 
     /// Tells the old process that this one serves. Sockets that nobody took are closed.
@@ -145,14 +197,20 @@ impl Inherited {
 }
 
 /// Passes sockets on, and what no file keeps.
-pub(crate) fn pass(stream: &UnixStream, sockets: &[Passed], estate: &Estate) -> io::Result<()> {
-    let asked: Vec<Value> = sockets
+pub(crate) fn pass(stream: &UnixStream, sockets: &Sockets, estate: &Estate) -> io::Result<()> {
+    let path = |local: &PassedLocal| Some(local.path.to_str()?.to_owned());
+    let local = sockets
+        .local
+        .as_ref()
+        .and_then(|one| Some((path(one)?, one)));
+    let asked: Vec<Value> = (sockets.tcp)
         .iter()
         .map(|one| json!([one.listener, one.asked.to_string()]))
         .collect();
     let state = json!({
         "version": VERSION,
         "sockets": asked,
+        "local": local.as_ref().map(|(path, _)| path),
         "endpoints": estate.wishes,
         "history": estate.history,
         "learnt": estate.learnt,
@@ -165,11 +223,15 @@ pub(crate) fn pass(stream: &UnixStream, sockets: &[Passed], estate: &Estate) -> 
     writer.write_all(state.as_bytes())?;
     // Beside the text, whose copies nobody wipes.
     writer.write_all(&estate.secrets)?;
-    for some in sockets.chunks(SOCKETS_PER_MESSAGE) {
+    for some in sockets.tcp.chunks(SOCKETS_PER_MESSAGE) {
         let fds: Vec<BorrowedFd<'_>> = some.iter().map(|one| one.socket.as_fd()).collect();
         send(stream, &fds)?;
     }
-    Ok(())
+    // The last one: an older program does not know of it, and leaves it where it is.
+    match local {
+        Some((_, local)) => send(stream, &[local.socket.as_fd()]),
+        None => Ok(()),
+    }
 }
 
 fn send(stream: &UnixStream, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
@@ -223,6 +285,10 @@ fn receive(stream: UnixStream) -> io::Result<Inherited> {
             return Err(invalid("other sockets came than were announced"));
         }
     }
+    let local = match state["local"].as_str() {
+        Some(path) => Some(receive_local(&stream, path)?),
+        None => None,
+    };
     let mut sockets = Vec::new();
     for ((listener, asked), fd) in asked.into_iter().zip(found) {
         let socket = TcpListener::from(fd);
@@ -234,7 +300,10 @@ fn receive(stream: UnixStream) -> io::Result<Inherited> {
         });
     }
     Ok(Inherited {
-        sockets,
+        sockets: Sockets {
+            tcp: sockets,
+            local,
+        },
         wishes: Some(state["endpoints"].take()),
         // Processes of older programs have none.
         history: Some(state["history"].take()).filter(|history| !history.is_null()),
@@ -242,6 +311,18 @@ fn receive(stream: UnixStream) -> io::Result<Inherited> {
         secrets: Secrets::from_bytes(&secrets),
         predecessor: Some(stream),
     })
+}
+
+fn receive_local(stream: &UnixStream, path: &str) -> io::Result<PassedLocal> {
+    let mut found = Vec::new();
+    receive_some(stream, &mut found)?;
+    match (found.pop(), found.is_empty()) {
+        (Some(fd), true) => Ok(PassedLocal {
+            path: path.into(),
+            socket: UnixListener::from(fd),
+        }),
+        _ => Err(invalid("other sockets came than were announced")),
+    }
 }
 
 fn addresses(listed: &Value) -> io::Result<Vec<(Option<Box<str>>, SocketAddr)>> {
@@ -317,9 +398,23 @@ mod tests {
             learnt: json!({ "app": [] }),
             secrets: secrets.to_bytes(),
         };
+        let folder = std::env::temp_dir().join(format!("foregate-inherit-{}", std::process::id()));
+        let _ = std::fs::remove_file(&folder);
+        let sockets = Sockets {
+            tcp: sockets,
+            local: Some(PassedLocal {
+                path: folder.clone(),
+                socket: UnixListener::bind(&folder).unwrap(),
+            }),
+        };
         pass(&old, &sockets, &estate).unwrap();
         drop(sockets);
         let mut inherited = receive(new).unwrap();
+        assert!(inherited.take_local(Path::new("/another")).is_none());
+        let local = inherited.take_local(&folder).unwrap();
+        let _client = UnixStream::connect(&folder).unwrap();
+        local.accept().unwrap();
+        std::fs::remove_file(&folder).unwrap();
         assert_eq!(inherited.wishes, Some(wishes));
         assert_eq!(inherited.history, Some(history));
         assert_eq!(inherited.learnt, json!({ "app": [] }));
@@ -330,6 +425,7 @@ mod tests {
         let taken = inherited.take("public", asked);
         assert_eq!(taken.len(), addresses.len());
         assert!(inherited.take("public", asked).is_empty());
+        assert!(inherited.take_rest("public").is_empty());
         for ((socket, at), early) in taken.iter().zip(&addresses).zip(&early) {
             assert_eq!(socket.local_addr().unwrap(), *at);
             let (_, from) = socket.accept().unwrap();

@@ -9,11 +9,11 @@ use foregate_admin::{
     ConfigView, DriftView, FileView, UnconfirmedView, ValueView, VersionDetail, VersionView,
 };
 use foregate_config::{ValueInForce, Written};
-use foregate_snapshot::{HistoryPlan, Snapshot};
+use foregate_snapshot::Snapshot;
 use foregate_telemetry::clock::{self, Moment, now};
 use foregate_telemetry::log::process;
 use serde_json::{Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ pub(crate) struct Unconfirmed {
     pub(crate) id: u64,
     pub(crate) until: Moment,
     /// What comes back.
-    pub(crate) before: Version,
+    pub(crate) before: Arc<Version>,
 }
 
 /// See above.
@@ -48,8 +48,27 @@ pub(crate) struct Ledger {
 struct State {
     history: History,
     unconfirmed: Option<Unconfirmed>,
-    plan: Option<HistoryPlan>,
+    keeping: Keeping,
     drift: Option<(Moment, DriftView)>,
+}
+
+/// Where a history outlives its process, and whether what was applied is in force again then: as the configuration file
+/// says when the process starts. What else comes into force later can't lead the history elsewhere, where the next start
+/// would not look for it.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+struct Keeping {
+    file: Option<PathBuf>,
+    keeps_applied: bool,
+}
+
+impl Keeping {
+    fn of(snapshot: &Snapshot) -> Keeping {
+        let plan = snapshot.admin.as_ref().map(|admin| &admin.history);
+        Keeping {
+            file: plan.and_then(|plan| plan.file.clone()),
+            keeps_applied: plan.is_some_and(|plan| plan.keeps_applied),
+        }
+    }
 }
 
 /// What is said of a change beside what it changes.
@@ -57,6 +76,8 @@ struct State {
 pub(crate) struct About {
     pub(crate) cause: Cause,
     pub(crate) note: Option<String>,
+    /// Whether it waits for confirmation, so that the one before it must stay.
+    pub(crate) waits: bool,
 }
 
 /// A configuration that came into force.
@@ -70,13 +91,13 @@ pub(crate) struct Taken {
 }
 
 impl Ledger {
-    fn new(history: History, disk: Option<Arc<dyn Disk>>) -> Ledger {
+    fn new(history: History, disk: Option<Arc<dyn Disk>>, keeping: Keeping) -> Ledger {
         Ledger {
             disk,
             state: Mutex::new(State {
                 history,
                 unconfirmed: None,
-                plan: None,
+                keeping,
                 drift: None,
             }),
         }
@@ -92,15 +113,20 @@ impl Ledger {
         self.state().unconfirmed.clone()
     }
 
-    pub(crate) fn last(&self) -> Option<Version> {
+    /// Until when it waits.
+    pub(crate) fn unconfirmed_until(&self) -> Option<Moment> {
+        self.state().unconfirmed.as_ref().map(|one| one.until)
+    }
+
+    pub(crate) fn last(&self) -> Option<Arc<Version>> {
         self.state().history.last().cloned()
     }
 
-    pub(crate) fn get(&self, id: u64) -> Option<Version> {
+    pub(crate) fn get(&self, id: u64) -> Option<Arc<Version>> {
         self.state().history.get(id).cloned()
     }
 
-    pub(crate) fn previous(&self) -> Option<Version> {
+    pub(crate) fn previous(&self) -> Option<Arc<Version>> {
         self.state().history.previous().cloned()
     }
 
@@ -109,15 +135,24 @@ impl Ledger {
         self.state().history.to_json(None)
     }
 
-    /// Goes by what a new configuration says of histories.
-    pub(crate) fn follow(&self, snapshot: &Snapshot) {
-        let plan = snapshot.admin.as_ref().map(|admin| admin.history.clone());
-        let limits = plan.as_ref().map_or((VERSIONS_MAX, BYTES_MAX), |plan| {
+    /// Goes by what a new configuration says of histories; what is odd about that.
+    pub(crate) fn follow(&self, snapshot: &Snapshot) -> Option<String> {
+        let plan = snapshot.admin.as_ref().map(|admin| &admin.history);
+        let limits = plan.map_or((VERSIONS_MAX, BYTES_MAX), |plan| {
             (plan.versions_max, plan.bytes_max)
         });
         let mut state = self.state();
         state.history.set_limits(limits.0, limits.1);
-        state.plan = plan;
+        (Keeping::of(snapshot) != state.keeping).then(|| {
+            let goes_on = match &state.keeping.file {
+                Some(file) => format!("goes on to be kept in {}", file.display()),
+                None => "goes on to be kept nowhere".to_owned(),
+            };
+            format!(
+                "what differs in `admin.history_file` or `admin.keep_applied` takes effect at the next start, as the \
+                 configuration file says it then: until then the history {goes_on}"
+            )
+        })
     }
 
     /// Notes what came into force; its number. One that was read again and is the same is no other.
@@ -133,6 +168,9 @@ impl Ledger {
         {
             return before.id;
         }
+        if about.waits {
+            state.history.hold(before.as_ref().map(|before| before.id));
+        }
         let diff = before.map_or_else(String::new, |before| taken.written.diff(&before.written));
         state.history.push(Version {
             id: 0,
@@ -145,12 +183,29 @@ impl Ledger {
             changes: taken.changes.clone(),
             diff,
             file_mark: mark,
+            taken_back: false,
         })
     }
 
-    /// Has a configuration wait for confirmation, or none.
-    pub(crate) fn wait_for(&self, unconfirmed: Option<Unconfirmed>) {
-        self.state().unconfirmed = unconfirmed;
+    /// Has a configuration wait for confirmation.
+    pub(crate) fn wait_for(&self, unconfirmed: Unconfirmed) {
+        self.state().unconfirmed = Some(unconfirmed);
+    }
+
+    /// The one that waited stays.
+    pub(crate) fn confirmed(&self) {
+        let mut state = self.state();
+        state.unconfirmed = None;
+        state.history.hold(None);
+    }
+
+    /// The one that waited is in force no more.
+    pub(crate) fn taken_back(&self) {
+        let mut state = self.state();
+        if let Some(one) = state.unconfirmed.take() {
+            state.history.taken_back(one.id);
+        }
+        state.history.hold(None);
     }
 
     /// Writes the history where it is kept, but for what waits for confirmation.
@@ -159,7 +214,7 @@ impl Ledger {
     /// It can't be written.
     pub(crate) fn keep(&self) -> Result<(), String> {
         let state = self.state();
-        let Some(path) = state.plan.as_ref().and_then(|plan| plan.file.clone()) else {
+        let Some(path) = state.keeping.file.clone() else {
             return Ok(());
         };
         let unconfirmed = state.unconfirmed.as_ref().map(|one| one.id);
@@ -190,7 +245,7 @@ impl Ledger {
             }
             state.history.last().cloned()
         };
-        let drift = self.look(in_force.as_ref());
+        let drift = self.look(in_force.as_deref());
         self.state().drift = Some((at, drift.clone()));
         drift
     }
@@ -212,7 +267,7 @@ impl Ledger {
                 view("none", detail.to_owned(), String::new())
             }
             Ok(file) => {
-                let why = match in_force.cause.is_applied() {
+                let why = match came_over_api(in_force) {
                     true => "what is in force came over the admin API, and the file says otherwise",
                     false => "the file was changed and not reloaded",
                 };
@@ -235,7 +290,7 @@ impl Ledger {
         let (version, view) = {
             let state = self.state();
             let version = state.history.get(id)?;
-            (version.clone(), state.view(version))
+            (Arc::clone(version), state.view(version))
         };
         Some(detail(&version, view))
     }
@@ -245,7 +300,7 @@ impl Ledger {
         let Some(version) = self.last() else {
             return Vec::new();
         };
-        let written = match version.cause.is_applied() {
+        let written = match came_over_api(&version) {
             true => "api",
             false => "file",
         };
@@ -358,6 +413,12 @@ fn mark(written: &Written) -> String {
     sha256(each.join(" ").as_bytes())
 }
 
+/// Whether a version's texts came over the admin API, and are not what the configuration file said by itself: what an
+/// older one gives way to may be the file's own.
+fn came_over_api(version: &Version) -> bool {
+    version.cause.is_applied() && version.file_mark.as_ref() != Some(&mark(&version.written))
+}
+
 /// The first configuration of this process, and what came before it.
 ///
 /// # Errors
@@ -375,23 +436,27 @@ pub(crate) fn begin(
     {
         // A successor goes on with what is in force.
         let loaded = source.again(&last.written, None).map_err(config)?;
-        let ledger = Ledger::new(history.clone(), disk);
-        ledger.follow(&loaded.snapshot);
-        return Ok((loaded, ledger));
+        // The next start looks where the file says; one that says nothing any more lets nobody start.
+        let file = source.load(None).ok();
+        let keeping = Keeping::of(
+            file.as_ref()
+                .map_or(&loaded.snapshot, |file| &file.snapshot),
+        );
+        return Ok(first(loaded, Ledger::new(history.clone(), disk, keeping)));
     }
     let loaded = source.load(None).map_err(config)?;
-    let plan = loaded.snapshot.admin.as_ref().map(|admin| &admin.history);
-    let kept = plan.and_then(|plan| read(plan.file.as_deref()?));
+    let keeping = Keeping::of(&loaded.snapshot);
+    let kept = keeping.file.as_deref().and_then(read);
     let history = inherited.or(kept);
     let history = history.unwrap_or_else(|| History::new(VERSIONS_MAX, BYTES_MAX));
-    let keeps = plan.is_some_and(|plan| plan.keeps_applied);
-    let applied = keeps.then(|| applied(source, &history, &loaded)).flatten();
-    let ledger = Ledger::new(history, disk);
+    let applied = (keeping.keeps_applied)
+        .then(|| applied(source, &history, &loaded))
+        .flatten();
+    let ledger = Ledger::new(history, disk, keeping);
     if let Some(applied) = applied {
-        ledger.follow(&applied.snapshot);
-        return Ok((applied, ledger));
+        return Ok(first(applied, ledger));
     }
-    ledger.follow(&loaded.snapshot);
+    let (loaded, ledger) = first(loaded, ledger);
     let taken = Taken {
         from: loaded.origin.clone(),
         written: Arc::new(loaded.written.clone()),
@@ -402,12 +467,19 @@ pub(crate) fn begin(
     let about = About {
         cause: Cause::Start,
         note: None,
+        waits: false,
     };
     ledger.record(&taken, about);
     if let Err(problem) = ledger.keep() {
         process::warn(&problem, &[]);
     }
     Ok((loaded, ledger))
+}
+
+/// Has the ledger go by the first configuration.
+fn first(mut loaded: Loaded, ledger: Ledger) -> (Loaded, Ledger) {
+    loaded.warnings.extend(ledger.follow(&loaded.snapshot));
+    (loaded, ledger)
 }
 
 /// What was in force when the process before this one ended, if it came over the admin API and the file has not been

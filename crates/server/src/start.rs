@@ -4,7 +4,7 @@ use crate::connections::Connections;
 use crate::control::{Attic, Command, Control, Controller, Exit, Inner};
 use crate::credentials::Credentials;
 use crate::discovery::Seekers;
-use crate::doors;
+use crate::doors::{self, Placing};
 use crate::estate;
 use crate::fleet::{self, Fleet, Roster};
 use crate::front::{self, Desk};
@@ -188,7 +188,7 @@ impl Server {
         tell(&snapshot, &loaded.warnings);
         let registry = Registry::new(reasons::names());
         let (listening, opened) = open_listeners(&snapshot, &registry, &mut inherited)?;
-        let admin = doors::open(&snapshot, &mut inherited)?;
+        let (admin, placing) = doors::open(&snapshot, &mut inherited)?;
         let log = open_log(&snapshot).map_err(StartError::Log)?;
         let fleet = Arc::new(Fleet::default());
         let (sender, commands) = sync_channel(64);
@@ -199,7 +199,7 @@ impl Server {
             keeper.inherit_tickets(secrets.tickets);
         }
         let (keeper, secured) = secure(keeper, &snapshot, &loaded.credentials, &listening)?;
-        let (roster, seekers, state_file) = roster(&snapshot, &controller, &mut inherited)?;
+        let (roster, seekers, state_file) = roster(&snapshot, &controller, &inherited)?;
         let parts = fleet.parts(&snapshot, &roster, &secured, &registry).parts;
         estate::recall(&fleet, &inherited.learnt.take());
         register(&registry, (&fleet, &seekers), &log, &keeper);
@@ -241,7 +241,7 @@ impl Server {
             program,
             desk,
         });
-        announce(inherited)?;
+        announce(control.inner(), inherited, placing)?;
         Ok(Server {
             listeners: bound(&control.inner().listening),
             admin: control.inner().admin_address(),
@@ -284,7 +284,14 @@ fn descent() -> Result<(Program, Inherited), StartError> {
 }
 
 /// Tells those who wait for it that connections are taken.
-fn announce(inherited: Inherited) -> Result<(), StartError> {
+fn announce(
+    inner: &Inner,
+    inherited: Inherited,
+    placing: Option<Placing>,
+) -> Result<(), StartError> {
+    (inner.keep_inherited(&inherited)).map_err(StartError::State)?;
+    // As late as can be: until then the predecessor is found at its path, and after a failure still.
+    placing.map_or(Ok(()), Placing::place)?;
     inherited.serve().map_err(StartError::Inherit)?;
     notify::ready();
     Ok(())
@@ -308,8 +315,8 @@ fn open_desk(
     if let Some(doors) = &mut admin {
         doors.tls = keeper.admin(snapshot).map_err(StartError::Secure)?;
     }
-    let listener = admin.as_ref().map(|doors| &doors.tcp);
-    let (desk, counter) = Desk::of(listener).map_err(StartError::System)?;
+    let plan = snapshot.admin.as_ref();
+    let (desk, counter) = Desk::of(admin.as_ref(), plan).map_err(StartError::System)?;
     front::start(admin, counter, Arc::clone(facts), controller.clone())
         .map_err(StartError::System)?;
     Ok(desk)
@@ -361,17 +368,17 @@ fn register(
 fn roster(
     snapshot: &Snapshot,
     controller: &Controller,
-    inherited: &mut Inherited,
+    inherited: &Inherited,
 ) -> Result<(Roster, Seekers, Option<StateFile>), StartError> {
     let mut roster = Roster::default();
     let mut seekers = Seekers::new(controller.clone());
     seekers.seek(snapshot);
     let path = (snapshot.admin.as_ref()).and_then(|admin| admin.state_file.clone());
     let state_file = path.map(StateFile::new);
-    match (inherited.wishes.take(), &state_file) {
+    match (&inherited.wishes, &state_file) {
         // What the old process knows is what is in force.
         (Some(wishes), _) => {
-            roster.wishes = Wishes::from_json(&wishes).map_err(StartError::State)?
+            roster.wishes = Wishes::from_json(wishes).map_err(StartError::State)?
         }
         (None, Some(file)) => roster.wishes = file.read().map_err(StartError::State)?,
         (None, None) => {}

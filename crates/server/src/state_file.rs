@@ -58,6 +58,17 @@ impl StateFile {
         Ok(wishes)
     }
 
+    /// Writes it, unless there is nothing to write and nothing that would have to give way.
+    ///
+    /// # Errors
+    /// It can't be written.
+    pub(crate) fn renew(&self, wishes: &Wishes) -> Result<(), String> {
+        match wishes.is_empty() && !self.path.exists() {
+            true => Ok(()),
+            false => self.write(wishes),
+        }
+    }
+
     /// Writes it whole: a crash leaves what was there before, or what is there now.
     ///
     /// # Errors
@@ -89,12 +100,45 @@ pub(crate) fn read_whole(path: &Path, bytes_max: u64) -> io::Result<Option<Strin
 pub(crate) fn write_whole(path: &Path, text: &str) -> io::Result<()> {
     let mut beside = path.to_path_buf().into_os_string();
     beside.push(".new");
+    // What stands there may be another's, or lead elsewhere: a file of this name is made anew, or not at all.
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600);
+    options.write(true).create_new(true).mode(0o600);
     let mut file = options.open(&beside)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&beside, path)?;
     let folder = path.parent().filter(|path| !path.as_os_str().is_empty());
     File::open(folder.unwrap_or(".".as_ref()))?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{MetadataExt, symlink};
+
+    #[test]
+    fn what_stands_beside_the_file_is_neither_followed_nor_shared() {
+        let folder = std::env::temp_dir().join(format!("foregate-state-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let (path, beside) = (folder.join("state"), folder.join("state.new"));
+        let victim = folder.join("victim");
+        fs::write(&victim, "mine").unwrap();
+        symlink(&victim, &beside).unwrap();
+        write_whole(&path, "text").unwrap();
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "mine");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "text");
+        // One that everybody may read, and whoever has it open goes on to read.
+        fs::write(&beside, "").unwrap();
+        let mut spy = File::open(&beside).unwrap();
+        write_whole(&path, "secret").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        let mut seen = String::new();
+        spy.read_to_string(&mut seen).unwrap();
+        assert_eq!(seen, "");
+        fs::remove_dir_all(&folder).unwrap();
+    }
 }

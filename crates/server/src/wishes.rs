@@ -9,6 +9,9 @@ use std::collections::BTreeMap;
 /// Endpoints of one upstream about which operators may have said something.
 pub(crate) const WISHES_MAX: usize = 10_000;
 
+/// Upstreams that no configuration in force names, and that wishes are kept for.
+pub(crate) const ABSENT_MAX: usize = 1_000;
+
 /// The largest weight of an endpoint, as configured ones have it.
 pub(crate) const WEIGHT_MAX: u32 = 65_535;
 
@@ -54,16 +57,19 @@ impl Wishes {
         self.0.is_empty()
     }
 
-    /// Forgets the wishes for upstreams that there are no more, and names these.
-    pub(crate) fn keep(&mut self, is_there: impl Fn(&str) -> bool) -> Vec<Box<str>> {
-        let gone: Vec<Box<str>> = (self.0.keys())
-            .filter(|name| !is_there(name))
-            .cloned()
-            .collect();
-        for name in &gone {
+    /// The upstreams that wishes are for.
+    pub(crate) fn upstreams(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(AsRef::as_ref)
+    }
+
+    /// Forgets wishes for upstreams that are not there, where these are too many; names those that are forgotten.
+    pub(crate) fn forget_surplus(&mut self, is_there: impl Fn(&str) -> bool) -> Vec<Box<str>> {
+        let gone = self.0.keys().filter(|name| !is_there(name));
+        let surplus: Vec<Box<str>> = gone.skip(ABSENT_MAX).cloned().collect();
+        for name in &surplus {
             self.0.remove(name);
         }
-        gone
+        surplus
     }
 
     /// Takes a wish up. `is_there` says whether the endpoint is there at present.
@@ -281,8 +287,20 @@ mod tests {
         let text = wishes.to_json().to_string();
         let read = Wishes::from_json(&serde_json::from_str(&text).unwrap()).unwrap();
         assert_eq!(read, wishes);
-        let gone = wishes.keep(|name| name == "app");
-        assert_eq!((gone.len(), wishes.of("spare")), (1, None));
+    }
+
+    #[test]
+    fn wishes_wait_for_their_upstream_up_to_a_bound() {
+        let mut wishes = Wishes::default();
+        for number in 0..=ABSENT_MAX {
+            let name = format!("u{number:05}");
+            wishes.change(&name, "a:80", &ADD, false).unwrap();
+        }
+        wishes.change("zebra", "a:80", &ADD, false).unwrap();
+        let forgotten = wishes.forget_surplus(|name| name == "zebra");
+        assert_eq!(forgotten, [format!("u{ABSENT_MAX:05}").into()]);
+        assert!(wishes.of("zebra").is_some() && wishes.of("u00000").is_some());
+        assert!(wishes.forget_surplus(|_| false).len() == 1);
     }
 
     #[test]

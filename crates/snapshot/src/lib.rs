@@ -35,7 +35,7 @@ pub use explain::{
 pub use listing::{RouteNote, TargetNote};
 pub use overload::{MemoryLimit, OverloadPlan};
 pub use plan::{
-    AccessLogPlan, AcmePlan, Action, AdminSocketPlan, CertificateFiles, CertificatePlan,
+    AccessLogPlan, AcmePlan, Action, AdminPlan, AdminSocketPlan, CertificateFiles, CertificatePlan,
     ClientCertificatePlan, ClientPlan, DiscoveryPlan, DnsPlan, DnsProviderPlan, EndpointPlan,
     HistoryPlan, HstsPlan, Http2Plan, HttpsRedirect, ListenerPlan, LogTarget, MirrorPlan, ModePlan,
     OnDemandPlan, ProtocolPlan, ProxyPlan, QueuePlan, RetryPlan, RoutePlan, SecretText, SitePlan,

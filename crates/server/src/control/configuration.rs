@@ -1,6 +1,6 @@
 //! Configurations that come into force: read again, applied, confirmed, and taken back.
 
-use super::{Command, Control, Controller, LOG_TIMEOUT, level, names_upstream};
+use super::{Command, Control, Controller, LOG_TIMEOUT, UPGRADING, level, spawn};
 use crate::fleet::{self, Addresses, Changed, Handover};
 use crate::history::{Cause, Version};
 use crate::inherit::Inherited;
@@ -67,6 +67,12 @@ impl Controller {
 
 impl Control {
     pub(super) fn configure(&mut self, what: Configure, answer: Option<SyncSender<Outcome>>) {
+        if self.upgrading && matches!(what, Configure::Reload(Cause::Signal)) {
+            // Nobody waits for an answer who could be told to come again.
+            process::info("the reload waits until the upgrade is over", &[]);
+            self.reload_waits = true;
+            return;
+        }
         notify::reloading();
         let outcome = match what {
             Configure::Reload(cause) => self.reload(cause),
@@ -87,11 +93,18 @@ impl Control {
         }
     }
 
+    /// Does what HUP has asked for while a successor was being started that did not come up.
+    pub(super) fn reload_that_waited(&mut self) {
+        if std::mem::take(&mut self.reload_waits) {
+            self.configure(Configure::Reload(Cause::Signal), None);
+        }
+    }
+
     /// When a configuration that was not confirmed is to be taken back.
     pub(super) fn returns_at(&self) -> Option<Moment> {
         let is_draining = self.draining_until.is_some();
-        let unconfirmed = self.inner.ledger.unconfirmed().filter(|_| !is_draining);
-        unconfirmed.map(|one| one.until)
+        let until = self.inner.ledger.unconfirmed_until();
+        until.filter(|_| !is_draining)
     }
 
     /// Refuses what must not happen now.
@@ -103,6 +116,10 @@ impl Control {
                 "draining",
                 detail,
             ));
+        }
+        if self.upgrading {
+            let kind = RefusalKind::Conflict;
+            return Err(ConfigRefusal::new(kind, "upgrading", UPGRADING));
         }
         match self.inner.ledger.unconfirmed() {
             Some(one) => {
@@ -124,30 +141,36 @@ impl Control {
 
     fn reload(&mut self, cause: Cause) -> Outcome {
         self.must_be_settled()?;
-        let about = About { cause, note: None };
-        self.change(about, |source, before| source.load(Some(before)))
+        let about = About {
+            cause,
+            note: None,
+            waits: false,
+        };
+        let applied = self.bring(about, |source, before| source.load(Some(before)))?;
+        Ok(self.kept(applied))
     }
 
     fn apply(&mut self, apply: &Apply) -> Outcome {
         self.must_be_settled()?;
         let before = self.inner.ledger.last();
+        let confirm = apply.confirm.zip(before);
         let about = About {
             cause: Cause::Apply,
             note: apply.note.clone(),
+            waits: confirm.is_some(),
         };
         let text = NewText {
             text: &apply.text,
             name: apply.name.as_deref(),
             is_json: apply.is_json,
         };
-        let confirm = apply.confirm.zip(before);
         let mut applied = self.bring(about, |source, before| source.read(&text, before))?;
         if let Some((time, before)) = confirm {
-            self.inner.ledger.wait_for(Some(Unconfirmed {
+            self.inner.ledger.wait_for(Unconfirmed {
                 id: applied.id,
                 until: now().plus(time),
                 before,
-            }));
+            });
             let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
             applied.confirm_within_ms = Some(millis);
             let values: &[process::Value<'_>] = &[("id", &applied.id), ("ms", &millis)];
@@ -163,13 +186,13 @@ impl Control {
             let kind = RefusalKind::Conflict;
             return Err(ConfigRefusal::new(kind, "nothing-to-confirm", detail));
         };
-        ledger.wait_for(None);
+        ledger.confirmed();
         process::info("the configuration is confirmed", &[("id", &version.id)]);
         Ok(self.kept(Applied {
             id: version.id,
-            from: version.from,
-            summary: version.summary,
-            changes: version.changes,
+            from: version.from.clone(),
+            summary: version.summary.clone(),
+            changes: version.changes.clone(),
             warnings: Vec::new(),
             confirm_within_ms: None,
         }))
@@ -186,15 +209,18 @@ impl Control {
         let ledger = &self.inner.ledger;
         let found = match rollback.id {
             Some(id) => ledger.get(id).ok_or_else(|| {
-                format!("the history has no configuration {id}: see `foregate config history`")
+                let detail =
+                    format!("the history has no configuration {id}: see `foregate config history`");
+                ConfigRefusal::new(RefusalKind::NotFound, "not-in-history", detail)
             }),
-            None => (ledger.previous())
-                .ok_or_else(|| "the history has no configuration before this one".to_owned()),
-        };
-        let found = found.map_err(|detail| {
-            ConfigRefusal::new(RefusalKind::NotFound, "not-in-history", detail)
-        })?;
-        self.put_back(&found, Cause::Rollback, rollback.note)
+            None => ledger.previous().ok_or_else(|| {
+                let detail = "the history has no other configuration before this one that was not taken back: \
+                              `foregate config history` shows all, `foregate rollback ID` takes any";
+                ConfigRefusal::new(RefusalKind::Conflict, "nothing-to-roll-back", detail)
+            }),
+        }?;
+        let applied = self.put_back(&found, Cause::Rollback, rollback.note)?;
+        Ok(self.kept(applied))
     }
 
     /// Has the old configuration come back when the new one was not confirmed in time.
@@ -214,17 +240,17 @@ impl Control {
             let text = "the configuration before it can't come back yet, and is tried again";
             process::error(text, values);
             eprintln!("{}", refusal.detail);
-            self.inner.ledger.wait_for(Some(Unconfirmed {
+            self.inner.ledger.wait_for(Unconfirmed {
                 until: one.plus(RETURN_PAUSE).max(at.plus(RETURN_PAUSE)),
                 ..unconfirmed
-            }));
+            });
         }
     }
 
     fn take_back(&mut self, one: &Unconfirmed, cause: Cause, note: Option<String>) -> Outcome {
         let note = note.or_else(|| Some(format!("configuration {} was not confirmed", one.id)));
         let applied = self.put_back(&one.before, cause, note)?;
-        self.inner.ledger.wait_for(None);
+        self.inner.ledger.taken_back();
         Ok(self.kept(applied))
     }
 
@@ -232,22 +258,13 @@ impl Control {
         let about = About {
             cause,
             note: note.or_else(|| Some(format!("as configuration {}", version.id))),
+            waits: false,
         };
-        self.change(about, |source, before| {
+        self.bring(about, |source, before| {
             let mut loaded = source.again(&version.written, Some(before))?;
             loaded.origin.clone_from(&version.from);
             Ok(loaded)
         })
-    }
-
-    /// Takes a configuration up that is to stay.
-    fn change(
-        &mut self,
-        about: About,
-        load: impl FnOnce(&mut dyn Source, &Snapshot) -> Result<Loaded, LoadError>,
-    ) -> Outcome {
-        let applied = self.bring(about, load)?;
-        Ok(self.kept(applied))
     }
 
     /// Writes the history; that it can't be written is no reason to go back.
@@ -268,11 +285,14 @@ impl Control {
         let inner = &mut self.inner;
         let loaded = load(&mut *inner.source, &inner.snapshot);
         let taken = loaded.and_then(|loaded| self.take_up(loaded));
-        let taken = taken.map_err(|error| {
+        let mut taken = taken.map_err(|error| {
             self.inner.registry.reload_failed();
             refusal(error)
         })?;
-        self.inner.ledger.follow(&self.inner.snapshot);
+        if let Some(warning) = self.inner.ledger.follow(&self.inner.snapshot) {
+            process::warn(&warning, &[]);
+            taken.warnings.push(warning);
+        }
         let cause = about.cause.name();
         let id = self.inner.ledger.record(&taken, about);
         self.inner.registry.config_loaded(clock::unix_now());
@@ -392,14 +412,7 @@ impl Control {
             one.admission.set_limits(sockets::limits(&one.plan));
         }
         inner.roster.addresses = addresses;
-        for name in inner
-            .roster
-            .wishes
-            .keep(|name| names_upstream(&snapshot, name))
-        {
-            let values: &[process::Value<'_>] = &[("upstream", &name)];
-            process::warn("an upstream whose endpoints were changed is gone", values);
-        }
+        inner.keep_wishes(&snapshot);
         let Changed { parts, removed } =
             inner
                 .fleet
@@ -431,7 +444,13 @@ impl Control {
         });
         if let Some(old) = old_log {
             // Its thread ends by itself once the workers have let go of their writers; nobody waits for that.
-            std::thread::spawn(move || old.shutdown(LOG_TIMEOUT));
+            let shut = move || {
+                let _ = old.shutdown(LOG_TIMEOUT);
+            };
+            if let Err(error) = spawn("log", shut) {
+                let text = "the last lines of the access log before may be missing";
+                process::warn(text, &[("error", &error)]);
+            }
         }
     }
 

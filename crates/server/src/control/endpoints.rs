@@ -1,14 +1,14 @@
 //! Endpoints that change while a configuration stays in force.
 
-use super::{Command, Control, Controller, RESOLVE_INTERVAL};
+use super::{Command, Control, Controller, Inner, RESOLVE_INTERVAL, UPGRADING, spawn};
 use crate::fleet::{self, Addresses, Changed, Handover};
 use crate::worker::Order;
 use foregate_admin::{EndpointChange, Refusal, RefusalKind};
-use foregate_snapshot::EndpointPlan;
+use foregate_snapshot::{EndpointPlan, Snapshot};
 use foregate_telemetry::clock::now;
 use foregate_telemetry::log::process;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
 /// How long workers may take until a change of an endpoint is in force everywhere.
@@ -25,7 +25,7 @@ impl Controller {
         endpoint: &str,
         change: EndpointChange,
     ) -> Answer {
-        let gone = |_| Refusal::new(RefusalKind::Failed, "the server is ending".to_owned());
+        let gone = || Refusal::new(RefusalKind::Failed, "the server is ending".to_owned());
         let (answer, outcome) = sync_channel(1);
         let command = Command::Endpoint {
             upstream: upstream.into(),
@@ -33,11 +33,61 @@ impl Controller {
             change,
             answer,
         };
-        self.commands.send(command).map_err(|_| gone(()))?;
-        outcome.recv_timeout(CHANGE_TIMEOUT).unwrap_or_else(|_| {
-            let detail = "the workers did not take the change up in time";
-            Err(Refusal::new(RefusalKind::Failed, detail.to_owned()))
-        })
+        self.commands.send(command).map_err(|_| gone())?;
+        wait(&outcome, CHANGE_TIMEOUT).unwrap_or_else(|| Err(gone()))
+    }
+}
+
+/// What came of a wish, or that this is not known yet; nothing when nobody is left who would tell.
+fn wait(outcome: &Receiver<Answer>, timeout: Duration) -> Option<Answer> {
+    match outcome.recv_timeout(timeout) {
+        Ok(answer) => Some(answer),
+        Err(RecvTimeoutError::Timeout) => {
+            let detail = "the change is noted, and comes into force once every worker has taken it up, which takes \
+                          longer than usual: it needs not be asked for again";
+            Some(Err(Refusal::new(RefusalKind::Pending, detail.to_owned())))
+        }
+        Err(RecvTimeoutError::Disconnected) => None,
+    }
+}
+
+impl Inner {
+    /// Goes on with what operators said of upstreams under another configuration. Of one that is gone it is kept: an
+    /// older configuration may come back that names it, by itself even, and a drained backend must not take requests then.
+    pub(super) fn keep_wishes(&mut self, snapshot: &Snapshot) {
+        let names = |snapshot: &Snapshot, name: &str| {
+            let mut upstreams = snapshot.upstreams.iter();
+            upstreams.any(|upstream| &*upstream.name == name)
+        };
+        let wishes = &mut self.roster.wishes;
+        for name in wishes.upstreams() {
+            let values: &[process::Value<'_>] = &[("upstream", &name)];
+            match (names(&self.snapshot, name), names(snapshot, name)) {
+                (true, false) => {
+                    let text =
+                        "an upstream whose endpoints were changed is gone: the changes wait for it";
+                    process::warn(text, values);
+                }
+                (false, true) => {
+                    let text =
+                        "an upstream is back: the changes of its endpoints are in force again";
+                    process::info(text, values);
+                }
+                _ => {}
+            }
+        }
+        let forgotten = wishes.forget_surplus(|name| names(snapshot, name));
+        for name in &forgotten {
+            let values: &[process::Value<'_>] = &[("upstream", name)];
+            let text = "too many upstreams are gone whose endpoints were changed: the changes of one are forgotten";
+            process::warn(text, values);
+        }
+        if let Some(file) = &self.state_file
+            && !forgotten.is_empty()
+            && let Err(problem) = file.write(wishes)
+        {
+            process::warn(&problem, &[]);
+        }
     }
 }
 
@@ -71,6 +121,9 @@ impl Control {
         if self.draining_until.is_some() {
             let detail = "the server is draining";
             return Err(Refusal::new(RefusalKind::Conflict, detail.to_owned()));
+        }
+        if self.upgrading {
+            return Err(Refusal::new(RefusalKind::Upgrading, UPGRADING.to_owned()));
         }
         let inner = &mut self.inner;
         let group = inner.fleet.group(upstream).ok_or_else(|| {
@@ -164,9 +217,11 @@ impl Control {
             return;
         }
         let controller = self.inner.controller.clone();
-        std::thread::spawn(move || {
-            controller.tell(Command::Resolved(fleet::look_up(&names)));
-        });
+        let work = move || controller.tell(Command::Resolved(fleet::look_up(&names)));
+        if let Err(error) = spawn("resolve", work) {
+            let text = "names of backends can't be looked up now, and are tried again";
+            process::warn(text, &[("error", &error)]);
+        }
     }
 
     /// Takes new addresses up; a name that has just stopped resolving keeps its last ones.
@@ -184,5 +239,21 @@ impl Control {
         let upstreams = inner.snapshot.upstreams.iter();
         let all: Vec<Arc<str>> = upstreams.map(|plan| Arc::clone(&plan.name)).collect();
         self.renew_endpoints(&all, || {});
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_that_is_noted_and_not_in_force_yet_is_told_as_such() {
+        let (answer, outcome) = sync_channel(1);
+        let told = wait(&outcome, Duration::ZERO).unwrap();
+        assert_eq!(told.unwrap_err().kind, RefusalKind::Pending);
+        answer.send(Ok(())).unwrap();
+        assert_eq!(wait(&outcome, Duration::ZERO), Some(Ok(())));
+        drop(answer);
+        assert_eq!(wait(&outcome, Duration::ZERO), None);
     }
 }
