@@ -1,6 +1,6 @@
 //! Too much to do: what is given up first, what is served to the end, and that it all comes back.
 
-use foregate_testkit::{Backend, BlackHole, Gateway, RawClient, Response, eventually};
+use foregate_testkit::{Backend, BlackHole, Gateway, Http2Client, RawClient, Response, eventually};
 use foregate_tests::metric;
 use std::time::Duration;
 
@@ -113,6 +113,26 @@ fn more_requests_than_there_may_be_are_turned_away_at_once() {
         (gateway.get("a", "/login").status == 200).then_some(())
     });
     gateway.assert_no_leaks();
+}
+
+/// Clients that do not read that they were turned away are not what there is too much of.
+#[test]
+fn those_who_were_turned_away_take_no_room() {
+    const INITIAL_WINDOW_SIZE: u16 = 4;
+    let backend = Backend::start(BlackHole);
+    let gateway = gateway("requests_max = 2\nrequests_always = 100", &backend);
+    let mut held = hold(&gateway, 2);
+    backend.wait_requests(2);
+    let mut client = Http2Client::connect_with(gateway.target(), &[(INITIAL_WINDOW_SIZE, 0)]);
+    for _ in 0..5 {
+        let stream = client.request("GET", "/login", &[], true);
+        let answer = client.until(stream, |answer| answer.status != 0);
+        assert_eq!((answer.status, answer.ended), (503, false));
+    }
+    held.pop();
+    eventually("there is room for one", || {
+        (gateway.get("a", "/login").status == 200).then_some(())
+    });
 }
 
 #[test]

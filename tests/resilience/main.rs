@@ -5,6 +5,7 @@ mod chaos;
 mod hedging;
 mod outliers;
 mod probes;
+mod queue;
 mod retries;
 mod tls_probes;
 

@@ -220,12 +220,12 @@ impl Endpoint {
     /// The same, unless it works on as many as `most` already.
     #[must_use]
     pub fn try_begin(self: &Arc<Endpoint>, most: u32) -> Option<InFlight> {
-        // Counted before it is looked at, so that of two who meet at the last place at most one has it.
-        if self.load.in_flight.fetch_add(1, Ordering::SeqCst) >= most {
-            self.leave();
-            return None;
-        }
-        Some(InFlight {
+        // Never counted above the limit, not even for a moment: another would find the last place taken by somebody who
+        // does not have it, and nobody would call it again.
+        let order = Ordering::SeqCst;
+        let one_more = |count: u32| (count < most).then_some(count + 1);
+        let begun = self.load.in_flight.fetch_update(order, order, one_more);
+        begun.ok().map(|_| InFlight {
             endpoint: Arc::clone(self),
         })
     }
@@ -314,6 +314,23 @@ mod tests {
         assert_eq!(second.endpoint().in_flight(), 1);
         drop(second);
         assert_eq!(endpoint.in_flight(), 0);
+    }
+
+    #[test]
+    fn who_finds_no_place_is_not_counted() {
+        let endpoint = Arc::new(Endpoint::new("a", 1));
+        let last = endpoint.try_begin(1).unwrap();
+        let other = Arc::clone(&endpoint);
+        let asking = std::thread::spawn(move || {
+            (0..200_000).all(|_| other.try_begin(1).is_none() && other.in_flight() == 1)
+        });
+        for _ in 0..200_000 {
+            assert!(endpoint.try_begin(1).is_none());
+            assert_eq!(endpoint.in_flight(), 1);
+        }
+        assert!(asking.join().unwrap());
+        drop(last);
+        assert!(endpoint.try_begin(1).is_some());
     }
 
     #[test]

@@ -66,4 +66,4 @@ pub use session::{SessionNote, SessionToken};
 pub use slow_start::SLOW_START_PERCENT_MIN;
 pub use split::split;
 pub use upstream_state::{Shared, Taken, UpstreamState};
-pub use waiting_line::WaitingLine;
+pub use waiting_line::{Joined, Look, Ticket, WaitingLine};

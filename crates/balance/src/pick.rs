@@ -466,13 +466,15 @@ fn all_alike(
 /// Nothing is fit: ejected ones are better than none. Those that are full are not unfit, and worth waiting for.
 #[cold]
 fn in_panic(levels: &[Level], need: &Need<'_>, draws: &mut Draws) -> Result<Pick, NoEndpoint> {
-    let any = |is_so: fn(Standing) -> bool| {
+    let any = |panic: bool, is_so: fn(Standing) -> bool| {
         levels.iter().any(|level| {
-            let candidates = Candidates::of(level, need.now_ms, need.tried);
+            let mut candidates = Candidates::of(level, need.now_ms, need.tried);
+            candidates.panic = panic;
             (0..candidates.count()).any(|place| is_so(candidates.standing(place)))
         })
     };
-    if any(|standing| standing == Standing::Full) {
+    let is_full = |standing| standing == Standing::Full;
+    if any(false, is_full) {
         return Err(NoEndpoint::Full);
     }
     for level in levels {
@@ -482,12 +484,13 @@ fn in_panic(levels: &[Level], need: &Need<'_>, draws: &mut Draws) -> Result<Pick
             return Ok(pick_of(level, place, PickReason::Panic));
         }
     }
+    // What keeps the last ones from being asked is not that they are unfit.
+    let is_open = |standing| matches!(standing, Standing::CircuitOpen { .. });
     Err(match levels {
         [] => empty(need.subset),
-        _ if any(|standing| matches!(standing, Standing::CircuitOpen { .. })) => {
-            NoEndpoint::CircuitOpen
-        }
-        _ if any(|standing| standing == Standing::Tried) => NoEndpoint::AllTried,
+        _ if any(true, is_full) => NoEndpoint::Full,
+        _ if any(true, is_open) => NoEndpoint::CircuitOpen,
+        _ if any(true, |standing| standing == Standing::Tried) => NoEndpoint::AllTried,
         _ => NoEndpoint::NoneEnabled,
     })
 }

@@ -19,7 +19,7 @@ use crate::pick::{Algorithm, NoEndpoint, PickReason, Picker};
 use crate::probe::{Health, ProbeFault, ProbeRecord, ProbeResult, Rhythm};
 use crate::roster::{Balancing, Bounds, Member, Roster};
 use crate::upstream_state::{Shared, UpstreamState};
-use crate::waiting_line::WaitingLine;
+use crate::waiting_line::{Look, Ticket, WaitingLine};
 
 mod hedges;
 mod trouble;
@@ -104,7 +104,9 @@ struct Request {
     worker: usize,
     tried: Tried,
     /// Its place in the line.
-    ticket: Option<u64>,
+    ticket: Option<Ticket>,
+    /// Its right to look for a place, while it does.
+    look: Option<Look>,
     /// The endpoints that work on it.
     legs: Vec<Leg>,
     is_hedged: bool,
@@ -267,6 +269,7 @@ impl World {
             worker,
             tried: Tried::new(),
             ticket: None,
+            look: None,
             legs: Vec::new(),
             is_hedged: false,
         });
@@ -314,23 +317,33 @@ impl World {
 
     /// Stands in the line, if there is room.
     fn waits(&mut self, number: usize) -> bool {
-        let Some(ticket) = self.line.join(0, LINE_MAX) else {
+        let Some(joined) = self.line.join(0, LINE_MAX, number) else {
             return false;
         };
-        self.requests[number].ticket = Some(ticket);
+        self.requests[number].ticket = Some(joined.ticket);
         self.schedule(LINE_TIME_MS, Event::Expires(number));
-        if self.line.is_called(ticket, number) {
-            return self.asks(number);
+        match joined.look {
+            Some(look) => self.looks(number, look),
+            None => true,
         }
-        true
+    }
+
+    /// Looks for a place, and waits on when there is none. Whether it goes on.
+    fn looks(&mut self, number: usize, look: Look) -> bool {
+        self.requests[number].look = Some(look);
+        let goes_on = self.asks(number);
+        if !goes_on {
+            self.leaves_line(number, true);
+        }
+        goes_on
     }
 
     fn called(&mut self, number: usize) {
-        let Some(ticket) = self.requests[number].ticket else {
-            return;
-        };
-        if self.line.is_called(ticket, number) && !self.asks(number) {
-            self.leaves_line(number, false);
+        let ticket = self.requests[number].ticket;
+        let look = ticket.and_then(|ticket| self.line.take_call(ticket));
+        if let Some(look) = look
+            && !self.looks(number, look)
+        {
             self.under_way -= 1;
         }
     }
@@ -342,14 +355,10 @@ impl World {
         }
     }
 
-    fn leaves_line(&mut self, number: usize, served: bool) {
+    fn leaves_line(&mut self, number: usize, has_looked: bool) {
         if let Some(ticket) = self.requests[number].ticket.take() {
-            let next = self.line.leave(ticket);
+            let next = self.line.leave(ticket, has_looked);
             self.wake(next);
-            if served {
-                let next = self.line.call();
-                self.wake(next);
-            }
         }
     }
 
@@ -373,7 +382,7 @@ impl World {
             Err(none) => {
                 self.holds(!fit(self), "someone fit is found");
                 let is_full = none == NoEndpoint::Full && is_first_try;
-                return is_full && (waits || self.waits(number));
+                return is_full && self.finds_nothing(number);
             }
         };
         self.leaves_line(number, true);
@@ -391,6 +400,18 @@ impl World {
         self.nobody_starves(index);
         let leg = self.sends(number, index, None);
         self.may_hedge(number, leg);
+        true
+    }
+
+    /// There is no place for now: it waits, or waits on. Whether it may.
+    fn finds_nothing(&mut self, number: usize) -> bool {
+        let Some(ticket) = self.requests[number].ticket else {
+            return self.waits(number);
+        };
+        if let Some(look) = self.requests[number].look.take() {
+            let next = self.line.found_nothing(ticket, look);
+            self.wake(next);
+        }
         true
     }
 

@@ -1,225 +1,220 @@
 //! The line of those who wait for a place at an endpoint: first come, first served, and bounded.
 //!
-//! Whoever waits names the subset of endpoints that it wants. A place that comes free calls the first who was not called
-//! yet; one that finds nothing, since the place is of another subset, waits on where it stood and hands the call to
-//! the next behind it that wants another. Whoever leaves hands on a call that it did not make use of. Nobody who comes later may take a
-//! place while another waits for the same subset.
+//! Whoever waits stands in a lane: all in it may take the same places. Whether a place that comes free is one of a lane's
+//! nobody knows before one of the lane has looked, so
+//!
+//! - a place calls the first of all who wait and were not called yet;
+//! - one that finds nothing waits on where it stood. Its lane is dry until another place comes free: nobody else of it need
+//!   look, and the call goes on to the next lane that is not;
+//! - one that is served calls the next, too: there may be more.
+//!
+//! As long as a lane is not dry somebody is called who will look or hand the call on, so nobody sleeps beside a free place;
+//! and each call dries every lane at most once, so calls for nothing come to an end.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 
 /// One who waits.
 #[derive(Debug)]
 struct Waiter<W> {
-    ticket: u64,
-    subset: u32,
-    called: bool,
+    /// By which call it was called last, if it has not looked since.
+    called: Option<u64>,
     /// How it is told.
-    wake: Option<W>,
+    bell: W,
+}
+
+/// Those who may take the same places, by their numbers: in the order they came. Never empty.
+#[derive(Debug)]
+struct Lane<W> {
+    waiters: BTreeMap<u64, Waiter<W>>,
+    /// How many of them are called and have not looked yet.
+    called: usize,
+    /// The call after which one of them has found nothing.
+    dry_after: u64,
+}
+
+/// A place in the line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket {
+    lane: u64,
+    number: u64,
+}
+
+/// What whoever joins is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Joined {
+    /// Its place.
+    pub ticket: Ticket,
+    /// The call that lets it look for a place at once: nobody else of its lane waits.
+    pub look: Option<Look>,
+}
+
+/// The right to look for a place once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// The last call before.
+    after: u64,
 }
 
 /// The line. `W` is how a waiter is told that it is called.
 #[derive(Debug)]
 pub struct WaitingLine<W> {
-    waiters: VecDeque<Waiter<W>>,
-    next_ticket: u64,
-    /// Places that came free when all who waited were called already: whoever comes next may try at once.
-    spare: usize,
+    /// By their numbers. None is empty.
+    lanes: BTreeMap<u64, Lane<W>>,
+    length: usize,
+    next_number: u64,
+    /// How often a place has come free, or may have.
+    calls: u64,
 }
 
 impl<W> Default for WaitingLine<W> {
     fn default() -> WaitingLine<W> {
         WaitingLine {
-            waiters: VecDeque::new(),
-            next_ticket: 0,
-            spare: 0,
+            lanes: BTreeMap::new(),
+            length: 0,
+            next_number: 0,
+            calls: 1,
         }
     }
 }
 
-impl<W> WaitingLine<W> {
+impl<W: Clone> WaitingLine<W> {
     /// How many wait.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.waiters.len()
+        self.length
     }
 
     /// Whether nobody waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.waiters.is_empty()
+        self.length == 0
     }
 
-    /// Stands at the end; the ticket, or `None` when `length_max` wait already.
-    pub fn join(&mut self, subset: u32, length_max: usize) -> Option<u64> {
-        if self.waiters.len() >= length_max {
+    /// Whether nobody waits in a lane, so that whoever comes passes nobody.
+    #[must_use]
+    pub fn is_free(&self, lane: u64) -> bool {
+        !self.lanes.contains_key(&lane)
+    }
+
+    /// Stands at the end of a lane and is told by `bell`. `None` when `length_max` wait already, whatever their lanes.
+    pub fn join(&mut self, lane: u64, length_max: usize, bell: W) -> Option<Joined> {
+        if self.length >= length_max {
             return None;
         }
-        let ticket = self.next_ticket;
-        self.next_ticket += 1;
-        self.waiters.push_back(Waiter {
-            ticket,
-            subset,
-            called: self.spare > 0,
-            wake: None,
+        let ticket = Ticket {
+            lane,
+            number: self.next_number,
+        };
+        self.next_number += 1;
+        self.length += 1;
+        let is_free = self.is_free(lane);
+        let lane = self.lanes.entry(lane).or_insert_with(|| Lane {
+            waiters: BTreeMap::new(),
+            called: 0,
+            dry_after: 0,
         });
-        self.spare = self.spare.saturating_sub(1);
-        Some(ticket)
-    }
-
-    /// Whether nobody before the holder of a ticket waits for the same subset.
-    #[must_use]
-    pub fn is_first(&self, ticket: u64) -> bool {
-        let own = self.waiters.iter().find(|one| one.ticket == ticket);
-        let before = |one: &&Waiter<W>| one.ticket < ticket;
-        own.is_some_and(|own| {
-            let mut others = self.waiters.iter().filter(before);
-            others.all(|one| one.subset != own.subset)
+        let waiter = Waiter { called: None, bell };
+        lane.waiters.insert(ticket.number, waiter);
+        Some(Joined {
+            ticket,
+            look: is_free.then_some(Look { after: self.calls }),
         })
     }
 
-    /// Whether the holder of a ticket is called: then it may try, and is not called any more. Otherwise it is told by `wake`.
-    pub fn is_called(&mut self, ticket: u64, wake: W) -> bool {
-        let Some(own) = self.waiters.iter_mut().find(|one| one.ticket == ticket) else {
-            return true;
-        };
-        own.wake = Some(wake);
-        std::mem::take(&mut own.called)
-    }
-
-    /// A place has come free: the first who was not called is. How it is told.
+    /// A place has come free, or may have: the first who was not called is. How it is told.
     pub fn call(&mut self) -> Option<W> {
-        match self.waiters.iter_mut().find(|one| !one.called) {
-            Some(next) => {
-                next.called = true;
-                next.wake.take()
-            }
-            None => {
-                self.spare = (self.spare + 1) * usize::from(!self.waiters.is_empty());
-                None
-            }
+        self.calls += 1;
+        let next = self.lanes.values_mut().filter_map(|lane| {
+            let is_called = lane.called > 0;
+            let mut waiters = lane.waiters.iter();
+            let first = match is_called {
+                false => waiters.next(),
+                true => waiters.find(|(_, waiter)| waiter.called.is_none()),
+            };
+            let number = *first?.0;
+            Some((number, lane))
+        });
+        // When all are called already, those see to it that nobody is forgotten.
+        let (number, lane) = next.min_by_key(|(number, _)| *number)?;
+        lane.call(number, self.calls)
+    }
+
+    /// Something has changed that may have made places, which nobody gave back. Who is called to see, and how it is told:
+    /// nobody behind one who is called already, so that nobody takes what is another's.
+    pub fn look_again(&mut self) -> Option<W> {
+        self.calls += 1;
+        self.call_next()
+    }
+
+    /// Whether the holder of a ticket is called: then it may look for a place, and is not called any more. One who was told
+    /// may be called no more, since another has looked for all of its lane.
+    pub fn take_call(&mut self, ticket: Ticket) -> Option<Look> {
+        let after = self.calls;
+        let lane = self.lanes.get_mut(&ticket.lane)?;
+        let own = lane.waiters.get_mut(&ticket.number)?;
+        own.called.take().map(|_| {
+            lane.called -= 1;
+            Look { after }
+        })
+    }
+
+    /// The holder of a ticket has looked for a place and found none. Who is called instead, and how it is told.
+    pub fn found_nothing(&mut self, ticket: Ticket, look: Look) -> Option<W> {
+        let lane = self.lanes.get_mut(&ticket.lane)?;
+        lane.dry_up(look.after);
+        self.call_next()
+    }
+
+    /// The holder of a ticket goes; `has_looked` when that is since it looked for a place and found one, or will not wait
+    /// for one any more. Who is called instead, and how it is told.
+    pub fn leave(&mut self, ticket: Ticket, has_looked: bool) -> Option<W> {
+        let lane = self.lanes.get_mut(&ticket.lane)?;
+        let gone = lane.waiters.remove(&ticket.number)?;
+        lane.called -= usize::from(gone.called.is_some());
+        self.length -= 1;
+        if lane.waiters.is_empty() {
+            self.lanes.remove(&ticket.lane);
+        }
+        match gone.called.is_some() || has_looked {
+            true => self.call_next(),
+            false => None,
         }
     }
 
-    /// The holder of a ticket has found nothing: the next behind it that wants another subset is called.
-    pub fn pass_on(&mut self, ticket: u64) -> Option<W> {
-        let own = self.waiters.iter().find(|one| one.ticket == ticket)?.subset;
-        let mut behind = self.waiters.iter_mut().filter(|one| one.ticket > ticket);
-        let next = behind.find(|one| !one.called && one.subset != own)?;
-        next.called = true;
-        next.wake.take()
+    /// Calls the first of the lanes that are not dry, unless one of its lane is called already.
+    fn call_next(&mut self) -> Option<W> {
+        let calls = self.calls;
+        let next = self.lanes.values_mut().filter_map(|lane| {
+            let is_asleep = lane.called == 0 && lane.dry_after < calls;
+            let (number, _) = lane.waiters.first_key_value().filter(|_| is_asleep)?;
+            Some((*number, lane))
+        });
+        let (number, lane) = next.min_by_key(|(number, _)| *number)?;
+        lane.call(number, calls)
+    }
+}
+
+impl<W: Clone> Lane<W> {
+    fn call(&mut self, number: u64, call: u64) -> Option<W> {
+        let waiter = self.waiters.get_mut(&number)?;
+        waiter.called = Some(call);
+        self.called += 1;
+        Some(waiter.bell.clone())
     }
 
-    /// The holder of a ticket goes, served or not. A call that it did not make use of is handed on.
-    pub fn leave(&mut self, ticket: u64) -> Option<W> {
-        let at = self.waiters.iter().position(|one| one.ticket == ticket)?;
-        let gone = self.waiters.remove(at)?;
-        if self.waiters.is_empty() {
-            self.spare = 0;
+    /// There was nothing for any of them after that call: those who are called by it or an earlier one need not look.
+    fn dry_up(&mut self, after: u64) {
+        self.dry_after = self.dry_after.max(after);
+        let mut left = self.called;
+        for waiter in self.waiters.values_mut() {
+            if left == 0 {
+                break;
+            }
+            left -= usize::from(waiter.called.is_some());
+            self.called -= usize::from(waiter.called.take_if(|call| *call <= after).is_some());
         }
-        if gone.called { self.call() } else { None }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn first_come_first_served() {
-        let mut line = WaitingLine::default();
-        let tickets: Vec<u64> = (0..3).map(|_| line.join(0, 3).unwrap()).collect();
-        assert_eq!(line.join(0, 3), None);
-        for ticket in &tickets {
-            assert!(!line.is_called(*ticket, *ticket));
-        }
-        assert!(line.is_first(tickets[0]) && !line.is_first(tickets[1]));
-        assert_eq!(line.call(), Some(tickets[0]), "one is woken");
-        assert_eq!(
-            line.call(),
-            Some(tickets[1]),
-            "and another by another place"
-        );
-        assert!(line.is_called(tickets[0], tickets[0]));
-        assert_eq!(line.leave(tickets[0]), None);
-        assert_eq!(
-            line.leave(tickets[1]),
-            Some(tickets[2]),
-            "who goes hands its call on"
-        );
-    }
-
-    #[test]
-    fn a_place_of_another_subset_goes_to_the_next() {
-        let mut line = WaitingLine::default();
-        let (one, other) = (line.join(1, 9).unwrap(), line.join(2, 9).unwrap());
-        assert!(line.is_first(other), "nobody else waits for that");
-        assert!(!line.is_called(one, 1) && !line.is_called(other, 2));
-        assert_eq!(line.call(), Some(1));
-        assert!(line.is_called(one, 1));
-        assert_eq!(line.pass_on(one), Some(2));
-        assert!(line.is_called(other, 2));
-        assert_eq!(line.leave(other), None);
-        assert_eq!(line.call(), Some(1), "it stands where it stood");
-    }
-
-    proptest! {
-        /// Places and waiters in any order: places are never more than there are, nobody is passed over, and nobody
-        /// sleeps while a place is free.
-        #[test]
-        fn nobody_starves_and_no_place_is_left_empty(
-            steps in proptest::collection::vec((0..4_u8, any::<u16>()), 1..300),
-            places in 1..4_usize,
-        ) {
-            let mut line: WaitingLine<u64> = WaitingLine::default();
-            let mut taken = 0;
-            let mut waiting: Vec<u64> = Vec::new();
-            let mut woken: Vec<u64> = Vec::new();
-            for (kind, which) in steps {
-                let told = match kind {
-                    // Somebody comes.
-                    0 if line.is_empty() && taken < places => { taken += 1; None }
-                    0 => {
-                        if let Some(ticket) = line.join(0, 8) {
-                            if line.is_called(ticket, ticket) {
-                                prop_assert!(taken < places, "a call is a place");
-                                prop_assert!(waiting.iter().all(|one| woken.contains(one)));
-                                taken += 1;
-                                woken.extend(line.leave(ticket));
-                            } else {
-                                waiting.push(ticket);
-                            }
-                        }
-                        None
-                    }
-                    // A place comes free.
-                    1 if taken > 0 => { taken -= 1; line.call() }
-                    // One who waits goes.
-                    2 if !waiting.is_empty() => {
-                        let ticket = waiting.remove(which as usize % waiting.len());
-                        woken.retain(|one| *one != ticket);
-                        line.leave(ticket)
-                    }
-                    // One who was told tries.
-                    3 if !woken.is_empty() => {
-                        let ticket = woken.remove(0);
-                        prop_assert!(line.is_called(ticket, ticket));
-                        prop_assert!(taken < places, "a call is a place");
-                        taken += 1;
-                        let sleeps = waiting.iter().find(|one| !woken.contains(one));
-                        prop_assert!(sleeps.is_none_or(|one| *one >= ticket), "nobody is passed over");
-                        waiting.retain(|one| *one != ticket);
-                        line.leave(ticket)
-                    }
-                    _ => None,
-                };
-                woken.extend(told);
-                prop_assert!(line.len() <= 8);
-                prop_assert!(
-                    waiting.is_empty() || taken + woken.len() >= places.min(taken + waiting.len()),
-                    "a free place has called somebody"
-                );
-            }
-        }
-    }
-}
+mod tests;

@@ -105,20 +105,21 @@ pub(crate) async fn enter<C: Client>(
     let Some(queue) = upstream.queue else {
         return pick(exchange, to, road, &Tried::NONE).map_err(reason);
     };
-    // Nobody passes those who wait.
-    if upstream.line.is_empty() {
+    // Nobody passes those who wait for the same places.
+    let lane = upstream.lane(to.1.subset);
+    if upstream.line.is_free(lane) {
         match pick(exchange, to, road, &Tried::NONE) {
             Err(NoEndpoint::Full) => {}
             picked => return picked.map_err(reason),
         }
     }
-    let joined = upstream.line.join(to.1.subset, queue.length_max);
+    let joined = upstream.line.join(lane, queue.length_max);
     let mut waiting = joined.ok_or(Reason::QueueFull)?;
     let began = now();
     patience.stand_in_line(queue.time_max);
     let served = wait(exchange, client, to, road, patience, &mut waiting).await;
     let micros = now().micros_since(began);
-    waiting.leave(micros, served.is_ok());
+    waiting.leave(micros);
     if let Some(guarded) = &mut exchange.guarded {
         guarded.queued_micros = micros;
     }
@@ -133,14 +134,7 @@ async fn wait<C: Client>(
     patience: &mut Patience,
     waiting: &mut Waiting,
 ) -> Result<usize, Reason> {
-    let mut may_try = waiting.is_first();
     loop {
-        if may_try {
-            match pick(exchange, to, road, &Tried::NONE) {
-                Err(NoEndpoint::Full) => waiting.pass_on(),
-                picked => return picked.map_err(reason),
-            }
-        }
         poll_fn(|cx| {
             if waiting.poll_called(cx).is_ready() {
                 return Poll::Ready(Ok(()));
@@ -151,7 +145,10 @@ async fn wait<C: Client>(
             patience.poll_connection(cx).map(Err)
         })
         .await?;
-        may_try = true;
+        match pick(exchange, to, road, &Tried::NONE) {
+            Err(NoEndpoint::Full) => waiting.found_nothing(),
+            picked => return picked.map_err(reason),
+        }
     }
 }
 
@@ -172,34 +169,40 @@ pub(crate) fn pick(
     road: &Road,
     tried: &Tried,
 ) -> Result<usize, NoEndpoint> {
+    let mut last = NoEndpoint::Full;
     for _ in 0..RACES_MAX {
         let index = forward::pick(exchange, to, road, tried)?;
-        if let Some(held) = hold(to.0, index) {
-            if let Some(guarded) = &mut exchange.guarded {
-                guarded.next = Some(held);
+        match hold(to.0, index) {
+            Ok(held) => {
+                if let Some(guarded) = &mut exchange.guarded {
+                    guarded.next = Some(held);
+                }
+                return Ok(index);
             }
-            return Ok(index);
+            Err(none) => last = none,
         }
     }
-    Err(NoEndpoint::Full)
+    Err(last)
 }
 
-/// A place at an endpoint, unless another worker was quicker.
-pub(crate) fn hold(upstream: &Upstream, index: usize) -> Option<(InFlight, Held)> {
+/// A place at an endpoint, with the count of requests in flight first: it is given back before whoever waits is called.
+///
+/// # Errors
+/// Another worker was quicker.
+pub(crate) fn hold(upstream: &Upstream, index: usize) -> Result<(InFlight, Held), NoEndpoint> {
     let endpoint = &upstream.endpoints()[index];
     let trial = match &upstream.bounds.circuit {
-        Some(policy) => Some(Trial {
-            of: Of::Endpoint(Arc::clone(endpoint)),
-            admission: endpoint.breaker.admit(recent().millis(), policy),
-        })
-        .filter(|trial| trial.admission != Admission::Refused),
+        Some(policy) => match endpoint.breaker.admit(recent().millis(), policy) {
+            Admission::Refused => return Err(NoEndpoint::CircuitOpen),
+            admission => Some(Trial {
+                of: Of::Endpoint(Arc::clone(endpoint)),
+                admission,
+            }),
+        },
         None => None,
     };
-    if trial.is_none() && upstream.bounds.circuit.is_some() {
-        return None;
-    }
     let in_flight = match upstream.bounds.most(endpoint) {
-        Some(most) => endpoint.try_begin(most)?,
+        Some(most) => endpoint.try_begin(most).ok_or(NoEndpoint::Full)?,
         None => endpoint.begin(),
     };
     let place = upstream.queue.map(|_| Place::new(&upstream.line));
@@ -207,10 +210,19 @@ pub(crate) fn hold(upstream: &Upstream, index: usize) -> Option<(InFlight, Held)
         trial,
         _place: place,
     };
-    Some((in_flight, held))
+    Ok((in_flight, held))
 }
 
 impl Held {
+    /// A place, and no circuit.
+    #[cfg(test)]
+    pub(crate) fn place(line: &Arc<foregate_upstream::Line>) -> Held {
+        Held {
+            trial: None,
+            _place: Some(Place::new(line)),
+        }
+    }
+
     /// What the endpoint was asked has come to something.
     pub(crate) fn conclude(&mut self, upstream: &Upstream, endpoint: &Endpoint, outcome: Outcome) {
         let (Some(policy), Some(trial)) = (&upstream.bounds.circuit, self.trial.take()) else {
@@ -220,7 +232,7 @@ impl Held {
         if change == Some(BreakerChange::Closed) {
             endpoint.begin_slowly(now().millis());
             // It has places that nobody gave back.
-            upstream.line.call();
+            upstream.line.look_again();
         }
         tell(&upstream.name, endpoint.label(), change, policy);
     }
@@ -265,7 +277,7 @@ pub(crate) fn conclude(exchange: &mut Exchange, upstream: &Upstream, outcome: Op
     }
 }
 
-/// The exchange is over: the upstream's own circuit is told what it came to.
+/// It is known what the exchange comes to: the upstream's own circuit is told, and what is held is given back.
 #[cold]
 pub(crate) fn end(exchange: &mut Exchange, outcome: Reason) {
     let plan = std::rc::Rc::clone(&exchange.plan);
@@ -273,6 +285,7 @@ pub(crate) fn end(exchange: &mut Exchange, outcome: Reason) {
     let Some(guarded) = &mut exchange.guarded else {
         return;
     };
+    guarded.next = None;
     guarded.held = None;
     let (Some(policy), Some(trial)) = (&upstream.circuit, guarded.whole.take()) else {
         return;

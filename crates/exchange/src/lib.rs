@@ -136,17 +136,22 @@ impl Road {
 
     /// Serves one request, whatever protocol it came by: the table of contents of its life.
     pub async fn serve<C: Client>(&self, client: &mut C, request: Request<'_>) {
-        let _running = self.load.count();
+        let running = self.load.count();
         let plan = Rc::clone(&self.plan.borrow());
         let mut exchange = Exchange::open(self, plan, client.peer(), &request);
         let head = request.head;
         let outcome = match exchange.travel(self, client, head).await {
-            Ok(reason) => reason,
-            Err(reason) => apology::send(&mut exchange, client, head, reason).await,
+            Ok(reason) => {
+                exchange.give_back(reason);
+                reason
+            }
+            Err(reason) => {
+                // A client may take its time to read that it gets nothing: it holds nothing meanwhile.
+                exchange.give_back(reason);
+                let _running = shed::unless_turned_away(running, reason);
+                apology::send(&mut exchange, client, head, reason).await
+            }
         };
-        if exchange.guarded.is_some() {
-            guard::end(&mut exchange, outcome);
-        }
         settle::settle(self, &exchange, client, head, outcome);
     }
 }
@@ -180,10 +185,21 @@ impl Exchange {
                 self.translated = true;
                 match self.exchange(road, &mut client, head).await {
                     // Whoever speaks the dialect is told in it.
-                    Err(reason) => Ok(apology::send(self, &mut client, head, reason).await),
+                    Err(reason) => {
+                        self.give_back(reason);
+                        Ok(apology::send(self, &mut client, head, reason).await)
+                    }
                     done => done,
                 }
             }
+        }
+    }
+
+    /// Gives back what it holds of a guarded upstream, now that it is known what it came to.
+    #[inline]
+    fn give_back(&mut self, outcome: Reason) {
+        if self.guarded.is_some() {
+            guard::end(self, outcome);
         }
     }
 

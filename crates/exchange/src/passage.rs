@@ -8,7 +8,7 @@ use crate::plan::{Plan, Upstream};
 use crate::relay;
 use crate::upload::Upload;
 use crate::{Road, settle};
-use foregate_balance::{InFlight, Need, Outcome, Pick, Tried, hash};
+use foregate_balance::{InFlight, Need, NoEndpoint, Outcome, Pick, Tried, hash};
 use foregate_message::{Client, Peer, Reason};
 use foregate_policy::request_id::RequestId;
 use foregate_snapshot::{ModePlan, UpstreamPlan};
@@ -42,6 +42,30 @@ pub(crate) struct Journey {
     /// The endpoint that took it or failed last.
     pub(crate) endpoint: Option<Rc<Pool>>,
     pub(crate) tries: u32,
+}
+
+/// What it holds of the endpoint that it is at. The count comes first: it is given back before whoever waits is called.
+#[derive(Debug)]
+struct Lent {
+    _in_flight: InFlight,
+    held: Option<Held>,
+}
+
+impl Lent {
+    /// A connection's place at an endpoint. It does not stand in the line for it.
+    fn of(upstream: &Upstream, index: usize) -> Result<Lent, NoEndpoint> {
+        if !upstream.is_guarded {
+            return Ok(Lent {
+                _in_flight: upstream.endpoints()[index].begin(),
+                held: None,
+            });
+        }
+        let (in_flight, held) = guard::hold(upstream, index)?;
+        Ok(Lent {
+            _in_flight: in_flight,
+            held: Some(held),
+        })
+    }
 }
 
 impl Road {
@@ -84,8 +108,7 @@ impl Journey {
         let upstream = &plan.upstreams[number];
         let limits = time_limits(&plan, &plan.snapshot.upstreams[number]);
         let mut patience = Patience::new(limits, self.at, &road.cut);
-        let (mut call, borrowed, held) =
-            self.connect(road, client, upstream, &mut patience).await?;
+        let (mut call, lent) = self.connect(road, client, upstream, &mut patience).await?;
         client.allow_pipes(call.takes_pipes());
         call.allow_pipes(client.takes_pipes());
         let mut upload = Upload::default();
@@ -93,8 +116,7 @@ impl Journey {
         patience.tunnel();
         let outcome =
             relay::move_both_ways(client, &mut call, &mut upload, &mut patience, true).await;
-        drop(borrowed);
-        drop(held);
+        drop(lent);
         outcome
     }
 
@@ -115,7 +137,7 @@ impl Journey {
         client: &mut C,
         upstream: &Upstream,
         patience: &mut Patience,
-    ) -> Result<(Call, InFlight, Option<Held>), Reason> {
+    ) -> Result<(Call, Lent), Reason> {
         let mut tried = Tried::default();
         let mut last = Reason::NoEndpoint;
         while self.tries < upstream.tries_max {
@@ -134,16 +156,12 @@ impl Journey {
             self.tries += 1;
             let pool = upstream.pool(index);
             self.endpoint = Some(Rc::clone(pool));
-            let (borrowed, mut held) = match upstream.is_guarded {
-                false => (pool.endpoint.begin(), None),
-                // A connection does not stand in the line.
-                true => match guard::hold(upstream, index) {
-                    Some((borrowed, held)) => (borrowed, Some(held)),
-                    None => {
-                        last = Reason::QueueFull;
-                        continue;
-                    }
-                },
+            let mut lent = match Lent::of(upstream, index) {
+                Ok(lent) => lent,
+                Err(none) => {
+                    last = guard::reason(none);
+                    continue;
+                }
             };
             self.ask(client, pool);
             // Kept connections are those of requests.
@@ -154,16 +172,17 @@ impl Journey {
             match connected {
                 Ok(connection) => {
                     forward::observed(upstream, pool, Outcome::Success, recent());
-                    if let Some(held) = &mut held {
+                    if let Some(held) = &mut lent.held {
                         held.conclude(upstream, &pool.endpoint, Outcome::Success);
                     }
                     let call = Call::tunnel(connection, &upstream.call_limits);
-                    return Ok((call, borrowed, held));
+                    return Ok((call, lent));
                 }
                 Err(Failure { reason, give, kind }) => {
                     if let Some(kind) = kind {
                         forward::fail(upstream, pool, kind);
-                        if let (Some(held), Some(outcome)) = (&mut held, forward::blame(kind)) {
+                        if let (Some(held), Some(outcome)) = (&mut lent.held, forward::blame(kind))
+                        {
                             held.conclude(upstream, &pool.endpoint, outcome);
                         }
                     }
@@ -209,5 +228,49 @@ fn time_limits(plan: &Plan, upstream: &UpstreamPlan) -> TimeLimits {
         request: None,
         per_try: None,
         tunnel_idle: plan.snapshot.client.tunnel_idle_timeout,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use foregate_balance::Endpoint;
+    use foregate_upstream::Line;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::task::{Context, Wake, Waker};
+
+    /// Sees how many requests an endpoint has when the one who waits for it is called.
+    struct Watch {
+        endpoint: Arc<Endpoint>,
+        seen: AtomicU32,
+    }
+
+    impl Wake for Watch {
+        fn wake(self: Arc<Self>) {
+            self.seen.store(self.endpoint.in_flight(), Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn whoever_is_called_finds_the_place_free() {
+        let (endpoint, line) = (Arc::new(Endpoint::new("a", 1)), Arc::<Line>::default());
+        let lent = Lent {
+            _in_flight: endpoint.begin(),
+            held: Some(Held::place(&line)),
+        };
+        let mut waiting = line.join(0, 1).unwrap();
+        let watch = Arc::new(Watch {
+            endpoint: Arc::clone(&endpoint),
+            seen: AtomicU32::new(9),
+        });
+        let waker = Waker::from(Arc::clone(&watch));
+        let mut cx = Context::from_waker(&waker);
+        assert!(waiting.poll_called(&mut cx).is_ready());
+        waiting.found_nothing();
+        assert!(waiting.poll_called(&mut cx).is_pending());
+        drop(lent);
+        assert_eq!(watch.seen.load(Ordering::SeqCst), 0);
+        assert!(waiting.poll_called(&mut cx).is_ready());
     }
 }

@@ -45,6 +45,8 @@ pub struct PlanParts {
 /// as nothing about its upstream changes: then workers go on with what they have.
 #[derive(Debug)]
 pub struct UpstreamPart {
+    /// Another one for each part that an upstream has had.
+    pub generation: u32,
     /// The endpoints, in the order that they are picked by.
     pub endpoints: Box<[EndpointPart]>,
     /// Their states alone, by the same index.
@@ -152,6 +154,12 @@ impl Upstream {
         self.part.seal.as_deref()
     }
 
+    /// The lane of the line for a subset's places. Whoever waits chooses among the endpoints that it knows, so those
+    /// who know others do not wait behind it.
+    pub(crate) fn lane(&self, subset: u32) -> u64 {
+        u64::from(self.part.generation) << 32 | u64::from(subset)
+    }
+
     /// What an endpoint is known by in cookies.
     pub(crate) fn identity(&self, index: usize) -> u64 {
         self.part.roster.members()[index].id
@@ -227,7 +235,7 @@ impl Plan {
         }
         // Places come without anybody giving them back, too: endpoints recover, and limits grow.
         for upstream in &self.upstreams {
-            upstream.line.call();
+            upstream.line.look_again();
         }
     }
 

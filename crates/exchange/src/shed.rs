@@ -78,6 +78,14 @@ impl Drop for Running<'_> {
     }
 }
 
+/// Counts a request no more if it ends with `reason` since there is too much to do: else those who do not read that they
+/// were turned away would be what there is too much of.
+#[cold]
+pub(crate) fn unless_turned_away(running: Running<'_>, reason: Reason) -> Option<Running<'_>> {
+    let is_turned_away = matches!(reason, Reason::Overloaded | Reason::RequestsFull);
+    (!is_turned_away).then_some(running)
+}
+
 /// Turns the request away if there is no room for it, or if others matter more.
 #[inline]
 pub(crate) fn shed(exchange: &Exchange, load: &Load) -> Result<(), Reason> {

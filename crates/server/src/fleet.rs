@@ -220,7 +220,9 @@ fn regroup(
     if let Some(old) = &old {
         release(old, &members, registry);
     }
+    let before = old.as_ref().map(|old| &old.part);
     let part = UpstreamPart {
+        generation: before.map_or(0, |part| part.generation.wrapping_add(1)),
         roster: arrange(plan, &members, &endpoints),
         states: (endpoints.iter())
             .map(|part| Arc::clone(&part.endpoint))
@@ -228,13 +230,11 @@ fn regroup(
         endpoints,
         seal: plan.sticky.as_ref().map(|sticky| seal(plan, sticky)),
         connector: connector.clone(),
-        state: old
-            .as_ref()
-            .map(|old| Arc::clone(&old.part.state))
+        state: before
+            .map(|part| Arc::clone(&part.state))
             .unwrap_or_default(),
-        line: old
-            .as_ref()
-            .map(|old| Arc::clone(&old.part.line))
+        line: before
+            .map(|part| Arc::clone(&part.line))
             .unwrap_or_default(),
     };
     let group = Group {

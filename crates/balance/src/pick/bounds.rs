@@ -7,6 +7,7 @@ use crate::endpoint::{Endpoint, InFlight};
 use crate::probe::Health;
 use crate::roster::{Balancing, Bounds};
 use proptest::prelude::*;
+use std::sync::atomic::Ordering;
 
 fn endpoints(count: usize) -> Vec<Arc<Endpoint>> {
     let endpoint = |number| Arc::new(Endpoint::new(format!("e{number}"), 1));
@@ -173,4 +174,46 @@ fn those_who_are_full_are_worth_waiting_for() {
     );
     drop(busy);
     assert_eq!(picker.pick(&need).map(|pick| pick.index), Ok(1));
+}
+
+#[test]
+fn those_who_are_unfit_and_full_are_worth_waiting_for_too() {
+    let all = endpoints(2);
+    let bounds = Bounds {
+        requests_max: Some(1),
+        ..Bounds::default()
+    };
+    for count in [1, 2] {
+        let mut picker = picker(Algorithm::LeastRequests, bounds, &all[..count]);
+        all[0].set_health(Health::Unhealthy, 0);
+        all[1].ejected_until_ms.store(1_000, Ordering::Relaxed);
+        let need = Need::any(0, 7, &Tried::NONE);
+        let busy: Vec<InFlight> = all.iter().map(Endpoint::begin).collect();
+        assert_eq!(picker.pick(&need), Err(NoEndpoint::Full));
+        drop(busy);
+        let picked = picker.pick(&need).unwrap();
+        assert_eq!(picked.reason, PickReason::Panic, "as if it were fit");
+    }
+}
+
+#[test]
+fn an_open_circuit_of_those_who_are_unfit_is_told() {
+    let all = endpoints(1);
+    let policy = BreakerPolicy {
+        failures_percent: 50,
+        window_ms: 1_000,
+        requests_min: 1,
+        open_ms: 500,
+        trials: 1,
+    };
+    let bounds = Bounds {
+        circuit: Some(policy),
+        ..Bounds::default()
+    };
+    let mut picker = picker(Algorithm::LeastRequests, bounds, &all);
+    all[0].set_health(Health::Unhealthy, 0);
+    let admission = all[0].breaker.admit(1, &policy);
+    assert!(all[0].breaker.ended(admission, false, 1, &policy).is_some());
+    let need = Need::any(2, 7, &Tried::NONE);
+    assert_eq!(picker.pick(&need), Err(NoEndpoint::CircuitOpen));
 }

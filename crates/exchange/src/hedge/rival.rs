@@ -76,8 +76,8 @@ impl<'r> Rival<'r> {
             ..forward::need(race.road, tried)
         };
         let none = HedgeNote::NoOtherEndpoint;
-        // Nobody passes those who wait for a place.
-        if upstream.queue.is_some() && !upstream.line.is_empty() {
+        // Nobody passes those who wait for the same places.
+        if upstream.queue.is_some() && !upstream.line.is_free(upstream.lane(target.subset)) {
             return Err(none);
         }
         let picked = race.policy.second(&mut upstream.picker.borrow_mut(), &need);
@@ -89,7 +89,7 @@ impl<'r> Rival<'r> {
         let (in_flight, held) = match upstream.is_guarded {
             false => (pool.endpoint.begin(), None),
             true => {
-                let (in_flight, held) = guard::hold(upstream, pick.index).ok_or(none)?;
+                let (in_flight, held) = guard::hold(upstream, pick.index).map_err(|_| none)?;
                 (in_flight, Some(held))
             }
         };
