@@ -115,6 +115,44 @@ fn a_shadow_that_hangs_or_refuses_is_not_felt() {
     refusing.assert_no_leaks();
 }
 
+/// Copies for a backend that is full do not stand in its queue, before requests that are meant.
+#[test]
+fn copies_do_not_stand_in_the_queue() {
+    let (main, hole) = (named("main"), Backend::start(BlackHole));
+    let gateway = Gateway::new(
+        r#"
+        [sites."*"]
+        [[sites."*".routes]]
+        upstream = "app"
+        mirror = { upstream = "shadow" }
+        [[sites."*".routes]]
+        path = "/meant"
+        upstream = "shadow"
+        [upstreams.app]
+        servers = ["{main}"]
+        [upstreams.shadow]
+        servers = ["{hole}"]
+        requests_max = 1
+        upstream_circuit = {}
+        "#,
+    )
+    .fill("main", main.address())
+    .fill("hole", hole.address())
+    .start();
+    let mut meant = gateway.connect();
+    meant.send("GET /meant HTTP/1.1\r\nHost: a\r\n\r\n");
+    hole.wait_requests(1);
+    for _ in 0..5 {
+        assert_eq!(gateway.get("a", "/").text(), "main");
+    }
+    gateway.wait_metric("foregate_mirrored_total", &[("result", "failed")], 5.0);
+    let shadow = [("upstream", "shadow")];
+    assert_eq!(
+        gateway.metric("foregate_upstream_queue_seconds_count", &shadow),
+        0.0
+    );
+}
+
 #[test]
 fn a_share_is_copied() {
     let (main, shadow) = (named("main"), named("shadow"));

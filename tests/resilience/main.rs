@@ -8,6 +8,7 @@ mod probes;
 mod queue;
 mod retries;
 mod tls_probes;
+mod trials;
 
 use foregate_testkit::{Gateway, RawClient};
 use serde_json::Value;

@@ -1,7 +1,9 @@
 //! The queue: who waits for whom, and who does not.
 
 use crate::endpoint;
-use foregate_testkit::{Answer, Backend, Gateway, Http2Client, RawClient, eventually};
+use foregate_testkit::{
+    Answer, Backend, Gateway, Http2Backend, Http2Client, Http2Reply, RawClient, eventually,
+};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -167,6 +169,38 @@ fn a_server_that_is_added_is_not_left_idle() {
         (first.response().status, second.response().status),
         (200, 200)
     );
+}
+
+/// A request that waited through a change of the servers may be the first of its plan that asks one of them. The connection
+/// that is opened for it is nobody else's, and closed behind it.
+#[test]
+fn nothing_is_left_of_connections_for_those_who_waited_through_a_change() {
+    let busy = Http2Backend::answering(|_| Http2Reply::Silence);
+    let spare = Http2Backend::answering(|_| Http2Reply::ok("spare"));
+    let more = "protocol = \"h2\"\nrequests_max = 1\nqueue = { time_max = \"60s\" }";
+    let servers = format!("\"{}\", \"{}\"", busy.address(), spare.address());
+    let gateway = gateway(&servers, more);
+    let change = |state: &str| {
+        let target = format!("/upstreams/app/endpoints/{}", spare.address());
+        let body = format!("{{\"state\": \"{state}\"}}");
+        assert_eq!(gateway.admin_send("PATCH", &target, &body).status, 200);
+    };
+    change("draining");
+    let _first = asking(&gateway, "/");
+    eventually("the other one is asked", || {
+        (busy.streams() == 1).then_some(())
+    });
+    let mut second = asking(&gateway, "/");
+    wait_queued(&gateway, 1);
+    let body = "{\"address\": \"127.0.0.1:9\"}";
+    let added = gateway.admin_send("POST", "/upstreams/app/endpoints", body);
+    assert_eq!(added.status, 201, "{}", added.text());
+    change("enabled");
+    assert_eq!(second.response().text(), "spare");
+    assert_eq!(spare.connections(), 1);
+    eventually("it is closed", || {
+        (spare.connections_open() == 0).then_some(())
+    });
 }
 
 /// A client that reads nothing, not even that its request has failed, keeps no circuit waiting for its verdict.

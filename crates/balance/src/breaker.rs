@@ -8,8 +8,9 @@
 //!     │   `trials` in a row succeed                   ▼            │
 //!     └──────────────────────────────────────────  half open ──────┘
 //! ```
-//! Half open, at most `trials` requests are under way at once; the others are refused as if it were open. All workers
-//! share one breaker; its state is one word, so that every step is taken by one of them.
+//! Half open, at most `trials` requests are under way at once; the others are refused as if it were open. Trials that come
+//! to no end don't keep it so: when the last one was admitted `open_ms` ago, one more is. All workers share one breaker; its
+//! state is one word, so that every step is taken by one of them.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -86,6 +87,8 @@ pub struct Breaker {
     failed: AtomicU32,
     /// Trials under way.
     trials: AtomicU32,
+    /// When the last one was admitted.
+    last_trial_ms: AtomicU64,
     /// Trials in a row that succeeded.
     succeeded: AtomicU32,
 }
@@ -108,7 +111,10 @@ impl Breaker {
         match self.open_until_ms.load(Ordering::Relaxed) {
             0 => true,
             until_ms if now_ms < until_ms => false,
-            _ => self.trials.load(Ordering::Relaxed) < policy.trials,
+            _ => {
+                let is_room = self.trials.load(Ordering::Relaxed) < policy.trials.max(1);
+                is_room || self.is_overdue(now_ms, policy)
+            }
         }
     }
 
@@ -118,7 +124,7 @@ impl Breaker {
         match self.open_until_ms.load(Ordering::Relaxed) {
             0 => Admission::Closed,
             until_ms if now_ms < until_ms => Admission::Refused,
-            _ => self.try_one(policy),
+            _ => self.try_one(now_ms, policy),
         }
     }
 
@@ -129,13 +135,29 @@ impl Breaker {
     }
 
     #[cold]
-    fn try_one(&self, policy: &BreakerPolicy) -> Admission {
+    fn try_one(&self, now_ms: u64, policy: &BreakerPolicy) -> Admission {
         let order = Ordering::Relaxed;
         let one_more = |trials| (trials < policy.trials.max(1)).then_some(trials + 1);
-        match self.trials.fetch_update(order, order, one_more) {
-            Ok(_) => Admission::Trial,
-            Err(_) => Admission::Refused,
+        if self.trials.fetch_update(order, order, one_more).is_ok() {
+            self.last_trial_ms.fetch_max(now_ms, order);
+            return Admission::Trial;
         }
+        let last_ms = self.last_trial_ms.load(order);
+        let is_mine = self.is_overdue(now_ms, policy)
+            && (self.last_trial_ms)
+                .compare_exchange(last_ms, now_ms, order, order)
+                .is_ok();
+        if !is_mine {
+            return Admission::Refused;
+        }
+        self.trials.fetch_add(1, order);
+        Admission::Trial
+    }
+
+    /// Whether those who try have had all the time that another opening would take.
+    fn is_overdue(&self, now_ms: u64, policy: &BreakerPolicy) -> bool {
+        let last_ms = self.last_trial_ms.load(Ordering::Relaxed);
+        now_ms >= last_ms.saturating_add(policy.open_ms.max(1))
     }
 
     /// A request came to nothing that tells anything: its client has gone, or it was never sent.
@@ -313,6 +335,27 @@ mod tests {
         assert_eq!(second, (Admission::Trial, Some(BreakerChange::Closed)));
     }
 
+    /// Uploads that their clients draw out, and long downloads: they must not decide alone for how long nobody is served.
+    #[test]
+    fn trials_that_come_to_no_end_do_not_keep_it_half_open() {
+        let breaker = opened();
+        for _ in 0..2 {
+            assert_eq!(breaker.admit(600, &POLICY), Admission::Trial);
+        }
+        assert_eq!(breaker.admit(1_099, &POLICY), Admission::Refused);
+        assert!(!breaker.admits(1_099, &POLICY) && breaker.admits(1_100, &POLICY));
+        assert_eq!(breaker.admit(1_100, &POLICY), Admission::Trial);
+        assert_eq!(breaker.admit(1_100, &POLICY), Admission::Refused);
+        assert_eq!(breaker.ended(Admission::Trial, true, 1_101, &POLICY), None);
+        assert_eq!(breaker.admit(1_600, &POLICY), Admission::Trial);
+        let closed = breaker.ended(Admission::Trial, true, 1_601, &POLICY);
+        assert_eq!(closed, Some(BreakerChange::Closed));
+        // The first ones go at last, and nothing is left of them.
+        breaker.withdrawn(Admission::Trial);
+        breaker.withdrawn(Admission::Trial);
+        assert_eq!(breaker.trials.load(Ordering::Relaxed), 0);
+    }
+
     #[test]
     fn too_few_requests_and_old_ones_say_nothing() {
         let breaker = Breaker::default();
@@ -329,7 +372,8 @@ mod tests {
     }
 
     proptest! {
-        /// However requests overlap, no more trials than may be are under way, and it never stays half open for ever.
+        /// However requests overlap, no more trials than may be are under way but for one each time that an opening would
+        /// take, and it never stays half open for ever.
         #[test]
         fn trials_are_bounded(
             steps in proptest::collection::vec((0..400_u64, any::<bool>(), any::<bool>()), 1..300),
@@ -337,6 +381,8 @@ mod tests {
             let breaker = opened();
             let mut now = 6;
             let mut under_way: Vec<Admission> = Vec::new();
+            // Since when nothing could be overdue.
+            let (mut overdue, mut last) = (0, 0);
             for (later, starts, succeeds) in steps {
                 now += later;
                 if starts {
@@ -344,11 +390,15 @@ mod tests {
                     if admission != Admission::Refused {
                         under_way.push(admission);
                     }
+                    if admission == Admission::Trial {
+                        overdue += u32::from(now - last >= POLICY.open_ms);
+                        last = now;
+                    }
                 } else if let Some(admission) = under_way.pop() {
                     let _ = breaker.ended(admission, succeeds, now, &POLICY);
                 }
                 let trials = under_way.iter().filter(|one| **one == Admission::Trial).count();
-                prop_assert!(trials as u32 <= POLICY.trials);
+                prop_assert!(trials as u32 <= POLICY.trials + overdue);
             }
             for admission in under_way {
                 breaker.withdrawn(admission);

@@ -114,6 +114,9 @@ pub(crate) async fn forward<C: Client>(
                 exchange.upstream_micros = Some(micros);
                 let again = again(exchange, to, road, &tried, (&mut repeat, answer));
                 let Some(next) = again else {
+                    if exchange.guarded.is_some() {
+                        guard::heard(exchange, upstream, answer, at);
+                    }
                     answer.patience.body(at);
                     return Ok(());
                 };
@@ -181,10 +184,6 @@ pub(crate) fn heard_after(
     pool.cells().answered(micros);
     if upstream.is_timed {
         time(&pool.endpoint, status, micros, at);
-    }
-    if let Some(policy) = &upstream.bounds.adaptive {
-        let in_flight = pool.endpoint.in_flight();
-        pool.endpoint.adaptive.observe(micros, in_flight, policy);
     }
     if upstream.outliers.is_some() {
         note_latency(&pool.endpoint, micros);

@@ -2,7 +2,7 @@
 //! never come here.
 
 use crate::Road;
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, MIRRORED};
 use crate::forward::{self, Answer};
 use crate::patience::Patience;
 use crate::plan::Upstream;
@@ -12,7 +12,7 @@ use foregate_balance::{
 };
 use foregate_message::{Blame, Client, Reason};
 use foregate_snapshot::TargetPlan;
-use foregate_telemetry::clock::{now, recent};
+use foregate_telemetry::clock::{Moment, now, recent};
 use foregate_telemetry::log::process;
 use foregate_upstream::{Place, Pool, Waiting};
 use std::future::poll_fn;
@@ -47,6 +47,8 @@ pub(crate) struct Held {
 pub(crate) struct Trial {
     of: Of,
     admission: Admission,
+    /// What the head of the answer said, where that has decided already.
+    heard: Option<bool>,
 }
 
 #[derive(Debug)]
@@ -63,10 +65,36 @@ impl Trial {
         }
     }
 
-    fn end(mut self, succeeded: bool, policy: &BreakerPolicy) -> Option<BreakerChange> {
-        let admission = std::mem::replace(&mut self.admission, Admission::Refused);
+    fn new(of: Of, admission: Admission) -> Trial {
+        Trial {
+            of,
+            admission,
+            heard: None,
+        }
+    }
+
+    /// An answer has begun: of one that tries whether all is well again that is enough, else a long download or a tunnel
+    /// would keep others from trying. What comes of the rest counts as it does for any other.
+    fn heard(&mut self, succeeded: bool, policy: &BreakerPolicy) -> Option<BreakerChange> {
+        if self.admission != Admission::Trial {
+            return None;
+        }
+        self.heard = Some(succeeded);
+        let admission = std::mem::replace(&mut self.admission, Admission::Closed);
         let now_ms = now().millis();
         self.breaker().ended(admission, succeeded, now_ms, policy)
+    }
+
+    fn end(mut self, succeeded: bool, policy: &BreakerPolicy) -> Option<BreakerChange> {
+        let admission = std::mem::replace(&mut self.admission, Admission::Refused);
+        match self.heard {
+            // All that follows from it has followed.
+            Some(heard) if !heard || succeeded => None,
+            _ => {
+                let now_ms = now().millis();
+                self.breaker().ended(admission, succeeded, now_ms, policy)
+            }
+        }
     }
 }
 
@@ -87,21 +115,39 @@ pub(crate) async fn enter<C: Client>(
     road: &Road,
     patience: &mut Patience,
 ) -> Result<usize, Reason> {
-    let upstream = to.0;
-    let mut guarded = Box::new(Guarded::default());
+    exchange.guarded = Some(Box::default());
+    // Who would be refused by the circuit does not wait for that.
     let now_ms = now().millis();
-    if let Some(policy) = &upstream.circuit {
-        let admission = upstream.state.breaker.admit(now_ms, policy);
-        guarded.whole = Some(Trial {
-            of: Of::Upstream(Arc::clone(&upstream.state)),
-            admission,
-        });
-        if admission == Admission::Refused {
-            exchange.guarded = Some(guarded);
-            return Err(Reason::CircuitOpen);
+    let circuit = to.0.circuit.as_ref();
+    if circuit.is_some_and(|policy| !to.0.state.breaker.admits(now_ms, policy)) {
+        return Err(Reason::CircuitOpen);
+    }
+    let index = find(exchange, client, to, road, patience).await?;
+    // A trial is one from now on, and not while it waits.
+    if let Some(policy) = circuit {
+        let state = &to.0.state;
+        let admission = state.breaker.admit(now().millis(), policy);
+        let trial = Trial::new(Of::Upstream(Arc::clone(state)), admission);
+        if let Some(guarded) = &mut exchange.guarded {
+            if admission == Admission::Refused {
+                guarded.let_go();
+                return Err(Reason::CircuitOpen);
+            }
+            guarded.whole = Some(trial);
         }
     }
-    exchange.guarded = Some(guarded);
+    Ok(index)
+}
+
+/// An endpoint with a place, perhaps after a wait.
+async fn find<C: Client>(
+    exchange: &mut Exchange,
+    client: &mut C,
+    to: (&Upstream, &TargetPlan),
+    road: &Road,
+    patience: &mut Patience,
+) -> Result<usize, Reason> {
+    let upstream = to.0;
     let Some(queue) = upstream.queue else {
         return pick(exchange, to, road, &Tried::NONE).map_err(reason);
     };
@@ -112,6 +158,10 @@ pub(crate) async fn enter<C: Client>(
             Err(NoEndpoint::Full) => {}
             picked => return picked.map_err(reason),
         }
+    }
+    // A copy does not take the time of requests that are meant.
+    if exchange.chosen == MIRRORED {
+        return Err(Reason::QueueFull);
     }
     let joined = upstream.line.join(lane, queue.length_max);
     let mut waiting = joined.ok_or(Reason::QueueFull)?;
@@ -194,10 +244,10 @@ pub(crate) fn hold(upstream: &Upstream, index: usize) -> Result<(InFlight, Held)
     let trial = match &upstream.bounds.circuit {
         Some(policy) => match endpoint.breaker.admit(recent().millis(), policy) {
             Admission::Refused => return Err(NoEndpoint::CircuitOpen),
-            admission => Some(Trial {
-                of: Of::Endpoint(Arc::clone(endpoint)),
-                admission,
-            }),
+            admission => {
+                let of = Of::Endpoint(Arc::clone(endpoint));
+                Some(Trial::new(of, admission))
+            }
         },
         None => None,
     };
@@ -223,19 +273,37 @@ impl Held {
         }
     }
 
+    /// The answer has begun.
+    fn heard(&mut self, upstream: &Upstream, endpoint: &Endpoint, succeeded: bool) {
+        if let (Some(policy), Some(trial)) = (&upstream.bounds.circuit, &mut self.trial) {
+            let change = trial.heard(succeeded, policy);
+            changed(upstream, endpoint, change, policy);
+        }
+    }
+
     /// What the endpoint was asked has come to something.
     pub(crate) fn conclude(&mut self, upstream: &Upstream, endpoint: &Endpoint, outcome: Outcome) {
         let (Some(policy), Some(trial)) = (&upstream.bounds.circuit, self.trial.take()) else {
             return;
         };
         let change = trial.end(outcome == Outcome::Success, policy);
-        if change == Some(BreakerChange::Closed) {
-            endpoint.begin_slowly(now().millis());
-            // It has places that nobody gave back.
-            upstream.line.look_again();
-        }
-        tell(&upstream.name, endpoint.label(), change, policy);
+        changed(upstream, endpoint, change, policy);
     }
+}
+
+/// What follows from a change of an endpoint's circuit.
+fn changed(
+    upstream: &Upstream,
+    endpoint: &Endpoint,
+    change: Option<BreakerChange>,
+    policy: &BreakerPolicy,
+) {
+    if change == Some(BreakerChange::Closed) {
+        endpoint.begin_slowly(now().millis());
+        // It has places that nobody gave back.
+        upstream.line.look_again();
+    }
+    tell(&upstream.name, endpoint.label(), change, policy);
 }
 
 /// The endpoint that was picked is asked. What was held at the one before is let go of, its count first: whoever waits for
@@ -263,6 +331,29 @@ impl Guarded {
     /// No other is asked.
     pub(crate) fn let_go(&mut self) {
         self.next = None;
+    }
+}
+
+/// An answer that the client gets has begun, `at` then.
+#[cold]
+pub(crate) fn heard(exchange: &mut Exchange, upstream: &Upstream, answer: &Answer, at: Moment) {
+    let (Some(guarded), Some(pool)) = (&mut exchange.guarded, &exchange.endpoint) else {
+        return;
+    };
+    let succeeded = !matches!(answer.head.status.code(), 502..=504);
+    if let Some(held) = &mut guarded.held {
+        held.heard(upstream, &pool.endpoint, succeeded);
+    }
+    if let (Some(policy), Some(whole)) = (&upstream.circuit, &mut guarded.whole) {
+        tell(&upstream.name, "", whole.heard(succeeded, policy), policy);
+    }
+    // How long the client took to send its request, and a connection to be opened, say nothing of the endpoint.
+    if let Some(policy) = &upstream.bounds.adaptive
+        && answer.upload.is_ended()
+    {
+        let in_flight = pool.endpoint.in_flight();
+        let micros = at.micros_since(answer.patience.since());
+        pool.endpoint.adaptive.observe(micros, in_flight, policy);
     }
 }
 

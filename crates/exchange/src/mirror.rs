@@ -131,6 +131,10 @@ impl Job {
             Ok(()) => relay::relay(exchange, client, &mut answer).await,
             Err(reason) => Err(reason),
         };
+        // The count of the endpoint's requests first: whoever is called for its place finds it.
+        drop(answer);
+        let (Ok(reason) | Err(reason)) = outcome;
+        exchange.give_back(reason);
         road.shard.balancing.mirrored(match outcome {
             Ok(_) => Mirrored::Answered,
             Err(_) => Mirrored::Failed,

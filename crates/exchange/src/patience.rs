@@ -40,6 +40,8 @@ pub(crate) struct Patience {
     until: Moment,
     set: bool,
     wait: Wait,
+    /// Since when.
+    since: Moment,
     /// The road's: nothing is waited for any more.
     cut: Rc<Cell<bool>>,
     /// By when the whole exchange must be over.
@@ -56,6 +58,7 @@ impl Patience {
             until: Moment::NEVER,
             set: false,
             wait: Wait::Connection,
+            since: began,
             cut: Rc::clone(cut),
             try_end: Moment::NEVER,
             end: limits
@@ -75,6 +78,12 @@ impl Patience {
     pub(crate) fn deadline(&self) -> Option<Moment> {
         let deadline = self.end.min(self.try_end);
         (deadline != Moment::NEVER).then_some(deadline)
+    }
+
+    /// Since when there has been nothing but the present wait: for an answer, since the last of the request that came from
+    /// the client.
+    pub(crate) fn since(&self) -> Moment {
+        self.since
     }
 
     /// A connection is being opened.
@@ -134,6 +143,7 @@ impl Patience {
     fn set(&mut self, span: Option<Duration>, at: Moment) {
         let until = span.map_or(Moment::NEVER, |span| at.plus(span));
         self.until = until.min(self.end).min(self.try_end);
+        self.since = at;
         self.set = false;
     }
 

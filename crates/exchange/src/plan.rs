@@ -20,7 +20,7 @@ use foregate_telemetry::metrics::{EndpointId, RouteId, Shard};
 use foregate_upstream::{
     BodyLimits, CallLimits, Connector, HeadLimits, Http2Limits, Line, Pool, PoolLimits, Protocol,
 };
-use std::cell::{LazyCell, OnceCell, RefCell};
+use std::cell::{Cell, LazyCell, OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -96,6 +96,8 @@ pub(crate) struct Upstream {
     /// that nobody asks.
     pools: Box<[OnceCell<Rc<Pool>>]>,
     pool_limits: PoolLimits,
+    /// Another has taken its place: pools that are made for those who still know it are kept by nobody.
+    is_retired: Cell<bool>,
     shard: Arc<Shard>,
     pub(crate) picker: RefCell<Picker>,
     /// Whether its algorithm goes by how long endpoints take.
@@ -135,6 +137,9 @@ impl Upstream {
         let (endpoint, shard) = (Arc::clone(&one.endpoint), Arc::clone(&self.shard));
         let pool = Pool::new(endpoint, one.address, one.id, shard, self.pool_limits);
         pool.set_connector(self.part.connector.clone());
+        if self.is_retired.get() {
+            pool.retire();
+        }
         pool
     }
 
@@ -221,6 +226,7 @@ impl Plan {
             .filter(|one| !before.contains(&Rc::as_ptr(one)))
             .flat_map(|one| one.made_pools().map(Rc::as_ptr))
             .collect();
+        gone.iter().for_each(|one| one.is_retired.set(true));
         for pool in gone.iter().flat_map(|one| one.made_pools()) {
             if !kept.contains(&Rc::as_ptr(pool)) {
                 pool.retire();
@@ -318,6 +324,7 @@ fn upstream(
         picker: RefCell::new(Picker::new(Arc::clone(&part.roster), seed)),
         pools,
         pool_limits: limits,
+        is_retired: Cell::new(false),
         shard: Arc::clone(shard),
         ejection: plan.ejection,
         outliers: plan.outliers,

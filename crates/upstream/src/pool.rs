@@ -88,6 +88,8 @@ pub struct Pool {
     /// Until when it is spoken to over HTTP/1.1 alone, since it has asked for that.
     http1_until: Cell<Option<Moment>>,
     waiting: RefCell<VecDeque<Rc<Waiter>>>,
+    /// Nobody will ask for connections any more but exchanges that began before.
+    is_retired: Cell<bool>,
     /// Whether the last answer's body was one to leave in the kernel: the next one's is likely to be.
     pub(crate) passes: Cell<bool>,
 }
@@ -197,6 +199,7 @@ impl Pool {
             http1_until: Cell::new(None),
             open: Cell::new(0),
             waiting: RefCell::default(),
+            is_retired: Cell::new(false),
             passes: Cell::new(false),
         })
     }
@@ -319,7 +322,7 @@ impl Pool {
                 may_agree && self.shares.get() != Some(false)
             }
         };
-        may && limits.proxy_protocol.is_none()
+        may && limits.proxy_protocol.is_none() && !self.is_retired.get()
     }
 
     fn ticket(self: &Rc<Pool>) -> Ticket {
@@ -428,7 +431,8 @@ impl Pool {
             return Ok(Connection(Carrier::Http1(Http1::new(stream, ticket))));
         }
         pool.shares.set(Some(true));
-        let exclusive = limits.proxy_protocol.is_some();
+        // Nobody would look after a shared one of a pool that is kept no more.
+        let exclusive = limits.proxy_protocol.is_some() || pool.is_retired.get();
         let dialling = std::mem::take(&mut ticket.dialling);
         let (shared, lease) =
             http2::begin(&pool, stream, ticket, limits.http2, exclusive, dialling);
@@ -475,6 +479,7 @@ impl Pool {
 
     /// Nobody will ask for connections any more: idle ones are closed now, the others when their exchanges end.
     pub fn retire(&self) {
+        self.is_retired.set(true);
         let mut limits = self.limits.get();
         limits.idle_max = 0;
         self.limits.set(limits);
