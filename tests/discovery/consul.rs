@@ -1,6 +1,6 @@
 //! Consul's health endpoint, with blocking queries.
 
-use foregate_testkit::{ConsulAgent, Gateway, eventually};
+use foregate_testkit::{ConsulAgent, Gateway, Transport, eventually};
 
 use crate::{check, finding, named, shown, wait_for};
 
@@ -33,6 +33,58 @@ fn instances_come_and_go_with_the_agents_answers() {
     assert!(questions[1].contains("&index=2&wait=60s"), "{questions:?}");
     agent.set(&[]);
     wait_for(&gateway, &["503"]);
+}
+
+#[test]
+fn an_agent_is_asked_over_tls() {
+    let a = named("a");
+    let transport = Transport::tls();
+    let agent = ConsulAgent::start_over(&transport, "s3cret");
+    agent.set(&[(a.address(), 3)]);
+    let asking = |agent: &ConsulAgent, tls: &str| {
+        finding(&format!(
+            "consul = {{ service = \"web\", address = \"{}\", token = \"s3cret\", {tls} }}",
+            agent.address()
+        ))
+    };
+    let gateway = asking(&agent, "{tls}").upstream_over(&transport).start();
+    check(&gateway, &["a"]);
+    assert_eq!(agent.questions()[0], "/v1/health/service/web?passing=1");
+    // Whoever is certified by nobody who is trusted hears no token.
+    let other = ConsulAgent::start_over(&transport, "s3cret");
+    let gateway = asking(&other, "tls = true").start();
+    gateway.wait_stderr("tls-unknown-issuer");
+    check(&gateway, &["503"]);
+    assert_eq!(other.questions().len(), 0);
+}
+
+#[test]
+fn metadata_and_tags_say_where_instances_stand() {
+    let (a, b) = (named("a"), named("b"));
+    let agent = ConsulAgent::start("s3cret");
+    let instance = |address: std::net::SocketAddr, about: &str| {
+        format!(
+            r#"{{"Service":{{"Address":"{}","Port":{},{about}}}}}"#,
+            address.ip(),
+            address.port()
+        )
+    };
+    let first = instance(a.address(), r#""Meta":{"zone":"east","version":"v2"}"#);
+    let second = instance(b.address(), r#""Tags":["backup","zone=west"]"#);
+    agent.say(&format!("[{first},{second}]"));
+    let gateway = asking(&agent);
+    check(&gateway, &["a"]);
+    let view = shown(&gateway);
+    let one = |address: std::net::SocketAddr| {
+        let all = view["endpoints"].as_array().cloned().unwrap_or_default();
+        let mut found = all.into_iter();
+        let found = found.find(|one| one["endpoint"] == address.to_string());
+        found.expect("the endpoint is shown")
+    };
+    let (a, b) = (one(a.address()), one(b.address()));
+    assert_eq!((&a["zone"], &a["backup"]), (&"east".into(), &false.into()));
+    assert_eq!(a["labels"]["version"], "v2");
+    assert_eq!((&b["zone"], &b["backup"]), (&"west".into(), &true.into()));
 }
 
 #[test]

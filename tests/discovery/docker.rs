@@ -2,7 +2,7 @@
 
 use foregate_testkit::{DockerEngine, Gateway, Scratch, eventually};
 
-use crate::{check, finding, named, wait_for};
+use crate::{check, finding, named, shown, wait_for};
 
 fn asking(folder: &Scratch) -> (DockerEngine, Gateway) {
     let socket = folder.join("docker.sock");
@@ -42,6 +42,29 @@ fn containers_come_and_go_with_events() {
         questions[1].contains("foregate.upstream%3Dapp"),
         "{questions:?}"
     );
+}
+
+#[test]
+fn labels_say_what_containers_are() {
+    let (a, b) = (named("a"), named("b"));
+    let folder = Scratch::new();
+    let (engine, gateway) = asking(&folder);
+    let labels = r#""foregate.weight":"2","foregate.zone":"east","foregate.label.version":"v2""#;
+    engine.set(&[
+        (a.address(), labels),
+        (b.address(), r#""foregate.backup":"true""#),
+    ]);
+    wait_for(&gateway, &["a"]);
+    let view = shown(&gateway);
+    let all = view["endpoints"].as_array().cloned().unwrap_or_default();
+    let is_a = |one: &&serde_json::Value| one["endpoint"] == a.address().to_string();
+    let (a, others): (Vec<_>, Vec<_>) = all.iter().partition(is_a);
+    assert_eq!(
+        (&a[0]["zone"], &a[0]["weight"]),
+        (&"east".into(), &2.into())
+    );
+    assert_eq!(a[0]["labels"]["version"], "v2");
+    assert_eq!(others[0]["backup"], true);
 }
 
 #[test]

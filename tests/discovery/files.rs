@@ -1,6 +1,6 @@
 //! A file, or a folder of files.
 
-use foregate_testkit::{Gateway, eventually};
+use foregate_testkit::{Backend, Gateway, eventually};
 
 use crate::{check, finding, named, shown, wait_for};
 
@@ -178,4 +178,101 @@ fn a_reload_that_says_nothing_else_of_them_keeps_what_was_found_and_its_connecti
     check(&gateway, &["a"]);
     assert_eq!(a.connections_accepted(), 1);
     assert_eq!(shown(&gateway)["discovery"]["answers"], 1);
+}
+
+/// An endpoint as the admin API shows it.
+fn endpoint(gateway: &Gateway, backend: &Backend) -> serde_json::Value {
+    let all = shown(gateway)["endpoints"].clone();
+    let address = backend.address().to_string();
+    let mut all = all.as_array().cloned().unwrap_or_default().into_iter();
+    all.find(|one| one["endpoint"] == address)
+        .unwrap_or_default()
+}
+
+#[test]
+fn what_an_endpoint_is_may_change_and_what_is_known_of_it_stays() {
+    let (a, b) = (named("a"), named("b"));
+    let gateway = Gateway::new(
+        "workers = 1\n[sites.\"*\"]\nupstream = \"app\"\n[upstreams.app]\n\
+         balance = \"round-robin\"\nejection = { consecutive_failures = 1, base_time = \"1m\" }\n[upstreams.app.discovery]\nfile = \"backends.txt\"\n",
+    )
+    .file(
+        "backends.txt",
+        &format!("{}\n{} 2\n", a.address(), b.address()),
+    )
+    .start();
+    check(&gateway, &["a", "b"]);
+    let at = b.address();
+    let refuser = b.kill();
+    wait_for(&gateway, &["a"]);
+    let shown_b = |field: &str| {
+        let all = shown(&gateway)["endpoints"].clone();
+        let all = all.as_array().cloned().unwrap_or_default();
+        let one = all
+            .into_iter()
+            .find(|one| one["endpoint"] == at.to_string());
+        one.map(|one| one[field].clone()).unwrap_or_default()
+    };
+    let before = shown_b("ejected_for_ms").as_u64();
+    assert!(before.is_some_and(|ms| ms > 0), "{before:?}");
+    let connections = a.connections_accepted();
+    gateway.scratch().write(
+        "backends.txt",
+        format!(
+            "{} 5 zone=east label.version=v2\n{at} weight=7 zone=west\n",
+            a.address()
+        ),
+    );
+    eventually("what changed is in force", || {
+        (endpoint(&gateway, &a)["zone"] == "east" && shown_b("weight") == 7).then_some(())
+    });
+    // The one is still left out, and nobody had to connect to the other anew.
+    let after = shown_b("ejected_for_ms").as_u64();
+    assert!(
+        after <= before && after.is_some_and(|ms| ms > 0),
+        "{after:?}"
+    );
+    check(&gateway, &["a"]);
+    assert_eq!(a.connections_accepted(), connections);
+    let view = endpoint(&gateway, &a);
+    assert_eq!(
+        (&view["weight"], &view["labels"]["version"]),
+        (&5.into(), &"v2".into())
+    );
+    assert_eq!(view["slow_start_percent"], serde_json::Value::Null);
+    drop(refuser);
+}
+
+#[test]
+fn zones_backups_and_labels_count_as_those_of_servers() {
+    let (a, b) = (named("a"), named("b"));
+    let gateway = Gateway::new(
+        "zone = \"east\"\nworkers = 2\n[sites.\"*\"]\n\
+         [[sites.\"*\".routes]]\npath = \"/\"\nupstream = \"app\"\n\
+         [[sites.\"*\".routes]]\npath = \"/new\"\nupstream = \"app\"\nsubset = { version = \"v2\" }\n\
+         [upstreams.app]\nprimary_fit_min = 50\n[upstreams.app.discovery]\nfile = \"backends.txt\"\n",
+    )
+    .file(
+        "backends.txt",
+        &format!("{} zone=east\n{} zone=west\n", a.address(), b.address()),
+    )
+    .start();
+    check(&gateway, &["a"]);
+    assert_eq!(
+        gateway.get("a", "/new").status,
+        503,
+        "nobody has the label yet"
+    );
+    let write = |first: &str, second: &str| {
+        let text = format!("{} {first}\n{} {second}\n", a.address(), b.address());
+        gateway.scratch().write("backends.txt", text);
+    };
+    write("zone=west", "zone=east");
+    wait_for(&gateway, &["b"]);
+    write("label.version=v2", "backup");
+    wait_for(&gateway, &["a"]);
+    assert_eq!(gateway.get("a", "/new").text(), "a");
+    write("backup", "label.version=v2");
+    wait_for(&gateway, &["b"]);
+    assert_eq!(gateway.get("a", "/new").text(), "b");
 }

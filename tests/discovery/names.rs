@@ -138,7 +138,7 @@ fn both_families_are_taken_where_there_is_a_way_to_them() {
 }
 
 #[test]
-fn services_bring_their_ports_and_weights_and_only_the_most_preferred_count() {
+fn services_bring_their_ports_and_weights_and_those_less_preferred_are_backups() {
     let (a, b, c) = (
         at([127, 0, 0, 1], 0),
         at([127, 0, 0, 2], 0),
@@ -159,8 +159,9 @@ fn services_bring_their_ports_and_weights_and_only_the_most_preferred_count() {
         ],
     );
     let server = names.address();
-    let gateway = finding(&format!(
-        "srv = {{ name = \"{service}\", name_servers = [\"{server}\"], ttl_min = \"100ms\" }}"
+    let gateway = Gateway::new(&format!(
+        "workers = 2\n[sites.\"*\"]\nupstream = \"app\"\n[upstreams.app]\nbalance = \"round-robin\"\n\
+         [upstreams.app.discovery]\nsrv = {{ name = \"{service}\", name_servers = [\"{server}\"], ttl_min = \"100ms\" }}\n"
     ))
     .start();
     check(&gateway, &["1", "2"]);
@@ -170,6 +171,43 @@ fn services_bring_their_ports_and_weights_and_only_the_most_preferred_count() {
         (&first["endpoint"], &first["weight"]),
         (&format!("a.test:{pa}").into(), &3.into())
     );
-    names.set_services(service, &[(2, 1, pc, "c.test")]);
+    let backups: Vec<_> = view["endpoints"]
+        .as_array()
+        .map(|all| all.iter().map(|one| one["backup"] == true).collect())
+        .unwrap_or_default();
+    assert_eq!(backups, [false, false, true], "{view}");
+    // They step in for who has failed.
+    drop((a, b));
     wait_for(&gateway, &["3"]);
+    names.set_services(service, &[(2, 1, pc, "c.test")]);
+    eventually("the one that is left is no backup", || {
+        let all = shown(&gateway)["endpoints"].clone();
+        (all.as_array()?.len() == 1 && all[0]["backup"] == false).then_some(())
+    });
+    check(&gateway, &["3"]);
+}
+
+#[test]
+fn a_target_without_address_is_left_out() {
+    let a = at([127, 0, 0, 1], 0);
+    let names = Names::start();
+    names.set("a.test", &["127.0.0.1"]);
+    let service = "_http._tcp.app.test";
+    let port = a.address().port();
+    // The first one's name is nobody's, so the second one is no backup.
+    let services = [(1, 1, port, "gone.test"), (2, 1, port, "a.test")];
+    names.set_services(service, &services);
+    let server = names.address();
+    let gateway = finding(&format!(
+        "srv = {{ name = \"{service}\", name_servers = [\"{server}\"], ttl_min = \"100ms\" }}"
+    ))
+    .start();
+    check(&gateway, &["1"]);
+    let view = shown(&gateway);
+    assert_eq!(
+        view["endpoints"].as_array().map(Vec::len),
+        Some(1),
+        "{view}"
+    );
+    assert_eq!(view["endpoints"][0]["backup"], false, "{view}");
 }

@@ -8,6 +8,7 @@ mod bounds;
 mod configurations;
 mod endpoints;
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -50,6 +51,9 @@ fn app() -> UpstreamView {
             state: EndpointState::Enabled,
             available: true,
             weight: 1,
+            zone: None,
+            backup: false,
+            labels: BTreeMap::default(),
             in_flight: 0,
             consecutive_failures: 0,
             ejected_for_ms: None,

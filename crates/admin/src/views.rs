@@ -3,6 +3,7 @@
 use crate::EndpointState;
 use schemars::JsonSchema;
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// An upstream and what it has at present.
 #[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
@@ -55,6 +56,12 @@ pub struct EndpointView {
     pub available: bool,
     /// Its share of requests relative to its siblings.
     pub weight: u32,
+    /// Where it stands, where that is known.
+    pub zone: Option<String>,
+    /// Whether it takes requests only when too few of the others are fit.
+    pub backup: bool,
+    /// What it is, by name.
+    pub labels: BTreeMap<String, String>,
     /// Requests that it works on.
     pub in_flight: u32,
     /// Failures since its last success.

@@ -18,7 +18,7 @@ use crate::ring::Ring;
 use crate::slow_start;
 
 /// What is known of an endpoint beside its state and weight.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Attributes {
     /// It takes requests only when too few of the others are fit.
     pub backup: bool,

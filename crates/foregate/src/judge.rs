@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use foregate_config::settings::{CertificateSource, NamedFile};
+use foregate_config::settings::{CertificateSource, DiscoverySource, NamedFile};
 use foregate_config::{Code, Diagnostic, Origin, Outcome, Settings};
 use foregate_server::{About, CredentialFinding, Credentials};
 
@@ -90,7 +90,13 @@ fn files(settings: &Settings) -> impl Iterator<Item = &NamedFile> {
     let upstreams = settings
         .upstreams
         .iter()
-        .filter_map(|upstream| upstream.tls.as_ref())
+        .flat_map(|upstream| {
+            let knower = match upstream.discovery.as_ref().map(|one| &one.source) {
+                Some(DiscoverySource::Consul(consul)) => consul.tls.as_ref(),
+                _ => None,
+            };
+            upstream.tls.iter().chain(knower)
+        })
         .flat_map(|tls| {
             let own = tls.client_certificate.as_ref();
             [

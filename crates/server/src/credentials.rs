@@ -28,6 +28,8 @@ pub struct Credentials {
     pub(crate) clients: Vec<Option<ClientAuthPlan>>,
     /// How backends are spoken to, by the upstream's number.
     pub(crate) connectors: Vec<Option<ConnectorPlan>>,
+    /// How those who know an upstream's endpoints are spoken to, by the upstream's number.
+    pub(crate) knowers: Vec<Option<ConnectorPlan>>,
     /// Keys for tickets.
     pub(crate) ticket_keys: Option<Vec<u8>>,
     /// What the ACME server is trusted by.
@@ -73,6 +75,9 @@ impl Credentials {
             let plan = upstream.tls.as_ref();
             let connector = plan.and_then(|plan| credentials.read_connector(plan));
             credentials.connectors.push(connector);
+            let plan = (upstream.discovery.as_ref()).and_then(|plan| plan.source.tls());
+            let knower = plan.and_then(|plan| credentials.read_connector(plan));
+            credentials.knowers.push(knower);
         }
         if let Some(path) = &snapshot.tls.ticket_keys_file {
             credentials.ticket_keys = credentials.read_file(path);

@@ -1,10 +1,12 @@
 //! Discovery: upstreams whose endpoints others know, and what these said last.
 
 use crate::control::{Command, Controller};
+use crate::credentials::Credentials;
 use foregate_snapshot::{DnsLookup, EndpointPlan, ServerHost, Snapshot, SourcePlan};
 use foregate_telemetry::clock::now;
 use foregate_telemetry::log::process;
 use foregate_telemetry::metrics::{Exposition, Gauges, Kind};
+use foregate_tls::ConnectorPlan;
 use foregate_upstream::{
     ConsulQuestion, Discoverer, DiscoveryRequest, DiscoveryStatus, DnsQuestion, DockerQuestion,
     FoundEndpoint, Seeking, Source,
@@ -64,7 +66,7 @@ impl Inbox {
 
 /// One that has no form that a configuration would take is none.
 fn plan(found: FoundEndpoint) -> Option<(EndpointPlan, Option<SocketAddr>)> {
-    let plan = EndpointPlan::parse(&found.authority, found.weight)?;
+    let plan = EndpointPlan::described(&found.authority, found.weight, found.attributes)?;
     Some((plan, found.address))
 }
 
@@ -89,8 +91,8 @@ impl Seekers {
     }
 
     /// Seeks what a configuration asks for from now on, and waits a little for those that nobody has sought before.
-    pub(crate) fn seek(&mut self, snapshot: &Snapshot) {
-        let requests = requests(snapshot);
+    pub(crate) fn seek(&mut self, snapshot: &Snapshot, credentials: &Credentials) {
+        let requests = requests(snapshot, credentials);
         let wanted: HashMap<&str, &DiscoveryRequest> =
             requests.iter().map(|one| (&*one.upstream, one)).collect();
         self.watched
@@ -193,13 +195,13 @@ impl Gauges for Statuses {
     }
 }
 
-fn requests(snapshot: &Snapshot) -> Vec<DiscoveryRequest> {
-    let upstreams = snapshot.upstreams.iter();
-    let requests = upstreams.filter_map(|upstream| {
+fn requests(snapshot: &Snapshot, credentials: &Credentials) -> Vec<DiscoveryRequest> {
+    let upstreams = snapshot.upstreams.iter().zip(&credentials.knowers);
+    let requests = upstreams.filter_map(|(upstream, knower)| {
         let discovery = upstream.discovery.as_ref()?;
         Some(DiscoveryRequest {
             upstream: Arc::clone(&upstream.name),
-            source: source(&discovery.source),
+            source: source(&discovery.source, knower.as_ref()),
             endpoints_max: discovery.endpoints_max,
         })
     });
@@ -216,7 +218,7 @@ fn kind(request: &DiscoveryRequest) -> &'static str {
     }
 }
 
-fn source(plan: &SourcePlan) -> Source {
+fn source(plan: &SourcePlan, knower: Option<&ConnectorPlan>) -> Source {
     match plan {
         SourcePlan::Dns(name, lookup) => Source::Dns {
             host: host(&name.host),
@@ -228,17 +230,15 @@ fn source(plan: &SourcePlan) -> Source {
             question: question(lookup),
         },
         SourcePlan::File(path) => Source::File(path.clone()),
-        SourcePlan::Consul(consul) => {
-            let boxed = |text: &Option<String>| text.as_deref().map(Into::into);
-            Source::Consul(ConsulQuestion {
-                host: host(&consul.address.host),
-                port: consul.address.port,
-                service: consul.service.as_str().into(),
-                tag: boxed(&consul.tag),
-                datacenter: boxed(&consul.datacenter),
-                token: consul.token.as_ref().map(|token| token.reveal().into()),
-            })
-        }
+        SourcePlan::Consul(consul) => Source::Consul(ConsulQuestion {
+            host: host(&consul.address.host),
+            port: consul.address.port,
+            service: consul.service.clone(),
+            tag: consul.tag.clone(),
+            datacenter: consul.datacenter.clone(),
+            token: consul.token.as_ref().map(|token| token.reveal().into()),
+            tls: knower.cloned().map(Box::new),
+        }),
         SourcePlan::Docker(docker) => Source::Docker(DockerQuestion {
             socket: docker.socket.clone(),
             label: docker.label.as_str().into(),

@@ -199,7 +199,8 @@ impl Server {
             keeper.inherit_tickets(secrets.tickets);
         }
         let (keeper, secured) = secure(keeper, &snapshot, &loaded.credentials, &listening)?;
-        let (roster, seekers, state_file) = roster(&snapshot, &controller, &inherited)?;
+        let (roster, seekers, state_file) =
+            roster(&snapshot, &loaded.credentials, &controller, &inherited)?;
         let parts = fleet.parts(&snapshot, &roster, &secured, &registry).parts;
         estate::recall(&fleet, &inherited.learnt.take());
         register(&registry, (&fleet, &seekers), &log, &keeper);
@@ -367,12 +368,13 @@ fn register(
 /// What is known about endpoints beside the configuration, and where it is kept.
 fn roster(
     snapshot: &Snapshot,
+    credentials: &Credentials,
     controller: &Controller,
     inherited: &Inherited,
 ) -> Result<(Roster, Seekers, Option<StateFile>), StartError> {
     let mut roster = Roster::default();
     let mut seekers = Seekers::new(controller.clone());
-    seekers.seek(snapshot);
+    seekers.seek(snapshot, credentials);
     let path = (snapshot.admin.as_ref()).and_then(|admin| admin.state_file.clone());
     let state_file = path.map(StateFile::new);
     match (&inherited.wishes, &state_file) {

@@ -313,6 +313,7 @@ fn upstream_view(group: &Group, known: &Known) -> UpstreamView {
     let endpoints = group.endpoints().map(|(member, endpoint)| {
         let state = endpoint.state(now_ms);
         let ejected = state.ejected_until_ms;
+        let attributes = &member.endpoint.attributes;
         EndpointView {
             endpoint: endpoint.label().to_owned(),
             address: member.address.map(|address| address.to_string()),
@@ -327,6 +328,11 @@ fn upstream_view(group: &Group, known: &Known) -> UpstreamView {
                 && member.address.is_some()
                 && state.admin == AdminState::Enabled,
             weight: state.weight,
+            zone: attributes.zone.as_deref().map(str::to_owned),
+            backup: attributes.backup,
+            labels: (attributes.labels.iter())
+                .map(|(name, value)| (name.to_string(), value.to_string()))
+                .collect(),
             in_flight: state.in_flight,
             consecutive_failures: state.consecutive_failures,
             ejected_for_ms: ejected.map(|until| until.saturating_sub(now_ms)),

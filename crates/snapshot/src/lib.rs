@@ -36,11 +36,11 @@ pub use listing::{RouteNote, TargetNote};
 pub use overload::{MemoryLimit, OverloadPlan};
 pub use plan::{
     AccessLogPlan, AcmePlan, Action, AdminPlan, AdminSocketPlan, CertificateFiles, CertificatePlan,
-    ClientCertificatePlan, ClientPlan, DiscoveryPlan, DnsPlan, DnsProviderPlan, EndpointPlan,
-    HistoryPlan, HstsPlan, Http2Plan, HttpsRedirect, ListenerPlan, LogTarget, MirrorPlan, ModePlan,
-    OnDemandPlan, ProtocolPlan, ProxyPlan, QueuePlan, RetryPlan, RoutePlan, SecretText, SitePlan,
-    SiteTlsPlan, Snapshot, SniRoutes, SourcePlan, SplitPlan, StickyPlan, TargetPlan, TimeoutPlan,
-    TlsPlan, UpstreamPlan, UpstreamTlsPlan,
+    ClientCertificatePlan, ClientPlan, ConsulPlan, DiscoveryPlan, DnsPlan, DnsProviderPlan,
+    EndpointPlan, HistoryPlan, HstsPlan, Http2Plan, HttpsRedirect, ListenerPlan, LogTarget,
+    MirrorPlan, ModePlan, OnDemandPlan, ProtocolPlan, ProxyPlan, QueuePlan, RetryPlan, RoutePlan,
+    SecretText, SitePlan, SiteTlsPlan, Snapshot, SniRoutes, SourcePlan, SplitPlan, StickyPlan,
+    TargetPlan, TimeoutPlan, TlsPlan, UpstreamPlan, UpstreamTlsPlan,
 };
 
 /// The levels of the process' own log, as [`Snapshot::log_level`] has them.

@@ -13,7 +13,7 @@ use foregate_balance::{
     Attributes, Balancing, BreakerPolicy, BudgetPolicy, EjectionPolicy, HedgePolicy, OutlierPolicy,
     ProbePlan, Statuses,
 };
-use foregate_config::settings::{Consul, CookieSecure, DnsLookup, Docker, LogLevel, ServerAddress};
+use foregate_config::settings::{CookieSecure, DnsLookup, Docker, LogLevel, ServerAddress};
 use foregate_message::FieldName;
 use foregate_message::forwarded::ForwardingPolicy;
 use foregate_message::path::PathPolicy;
@@ -419,12 +419,37 @@ pub enum SourcePlan {
     /// A file, or the files of a folder.
     File(PathBuf),
     /// A Consul agent.
-    Consul(Consul),
+    Consul(ConsulPlan),
     /// A Docker engine.
     Docker(Docker),
 }
 
+/// A Consul agent and what it is asked for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConsulPlan {
+    /// The agent.
+    pub address: ServerAddress,
+    /// The service's name.
+    pub service: Box<str>,
+    /// The tag that instances must have.
+    pub tag: Option<Box<str>>,
+    /// The datacenter.
+    pub datacenter: Option<Box<str>>,
+    /// What the agent is shown.
+    pub token: Option<SecretText>,
+    /// How it is spoken to by TLS, if it is.
+    pub tls: Option<UpstreamTlsPlan>,
+}
+
 impl SourcePlan {
+    /// How whoever knows is spoken to by TLS, if that is so.
+    pub fn tls(&self) -> Option<&UpstreamTlsPlan> {
+        match self {
+            SourcePlan::Consul(consul) => consul.tls.as_ref(),
+            _ => None,
+        }
+    }
+
     /// The stable name of its kind, as configured.
     pub fn name(&self) -> &'static str {
         match self {

@@ -257,17 +257,7 @@ pub(crate) fn certificate_fields<'s>(
 }
 
 pub(crate) fn upstream(upstream: &Upstream) -> (Option<UpstreamTlsPlan>, ProtocolPlan) {
-    let tls = upstream.tls.as_ref().map(|tls| UpstreamTlsPlan {
-        server_name: tls.server_name.as_deref().map(Into::into),
-        ca_file: tls.ca_file.as_ref().map(path),
-        client_certificate: tls
-            .client_certificate
-            .as_ref()
-            .map(|(certificate, key)| (path(certificate), path(key))),
-        verify: tls.verify,
-        http1: upstream.protocol != Protocol::Http2,
-        http2: upstream.protocol != Protocol::Http1,
-    });
+    let tls = (upstream.tls.as_ref()).map(|tls| connector(tls, upstream.protocol));
     let protocol = ProtocolPlan {
         // Without a handshake nobody can choose.
         protocol: match upstream.protocol {
@@ -277,6 +267,20 @@ pub(crate) fn upstream(upstream: &Upstream) -> (Option<UpstreamTlsPlan>, Protoco
         streams_per_connection_max: upstream.streams_per_connection_max,
     };
     (tls, protocol)
+}
+
+pub(crate) fn connector(tls: &settings::UpstreamTls, protocol: Protocol) -> UpstreamTlsPlan {
+    UpstreamTlsPlan {
+        server_name: tls.server_name.as_deref().map(Into::into),
+        ca_file: tls.ca_file.as_ref().map(path),
+        client_certificate: tls
+            .client_certificate
+            .as_ref()
+            .map(|(certificate, key)| (path(certificate), path(key))),
+        verify: tls.verify,
+        http1: protocol != Protocol::Http2,
+        http2: protocol != Protocol::Http1,
+    }
 }
 
 impl SiteTlsPlan {

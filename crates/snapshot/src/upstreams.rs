@@ -2,8 +2,8 @@
 
 use crate::compile::size;
 use crate::plan::{
-    DiscoveryPlan, EndpointPlan, QueuePlan, RetryPlan, SourcePlan, StickyPlan, TimeoutPlan,
-    UpstreamPlan,
+    ConsulPlan, DiscoveryPlan, EndpointPlan, QueuePlan, RetryPlan, SourcePlan, StickyPlan,
+    TimeoutPlan, UpstreamPlan,
 };
 use crate::{probes, targets, tls};
 use foregate_balance::{
@@ -11,8 +11,9 @@ use foregate_balance::{
     EjectionPolicy, HedgePolicy, OutlierPolicy, Statuses, Subset,
 };
 use foregate_config::settings::{
-    Balance, Circuit, Discovery, DiscoverySource, Ejection, HashBy, Hedge, ProxyProtocolVersion,
-    Retry, SameSite, Server, ServerAddress, ServerHost, Sticky, Timeouts, Upstream,
+    Balance, Circuit, Consul, Discovery, DiscoverySource, Ejection, HashBy, Hedge, Protocol,
+    ProxyProtocolVersion, Retry, SameSite, Server, ServerAddress, ServerHost, Sticky, Timeouts,
+    Upstream,
 };
 use foregate_config::{Diagnostic, Settings};
 use foregate_message::FieldName;
@@ -207,8 +208,13 @@ impl EndpointPlan {
     /// An endpoint from `ip:port`, `[ipv6]:port` or `name:port`, for those that no configuration names; `None` when
     /// the text is none of these.
     pub fn parse(address: &str, weight: u32) -> Option<EndpointPlan> {
+        EndpointPlan::described(address, weight, Attributes::default())
+    }
+
+    /// The same with what else is known of it.
+    pub fn described(address: &str, weight: u32, attributes: Attributes) -> Option<EndpointPlan> {
         let address: ServerAddress = address.parse().ok()?;
-        Some(EndpointPlan::new(&address, weight, Attributes::default()))
+        Some(EndpointPlan::new(&address, weight, attributes))
     }
 }
 
@@ -220,10 +226,22 @@ fn discovery(discovery: &Discovery) -> DiscoveryPlan {
                 SourcePlan::Srv(name.as_str().into(), lookup.clone())
             }
             DiscoverySource::File(file) => SourcePlan::File(file.path.clone()),
-            DiscoverySource::Consul(consul) => SourcePlan::Consul(consul.clone()),
+            DiscoverySource::Consul(consul) => SourcePlan::Consul(self::consul(consul)),
             DiscoverySource::Docker(docker) => SourcePlan::Docker(docker.clone()),
         },
         endpoints_max: size(discovery.endpoints_max),
+    }
+}
+
+fn consul(consul: &Consul) -> ConsulPlan {
+    let boxed = |text: &Option<String>| text.as_deref().map(Into::into);
+    ConsulPlan {
+        address: consul.address.clone(),
+        service: consul.service.as_str().into(),
+        tag: boxed(&consul.tag),
+        datacenter: boxed(&consul.datacenter),
+        token: consul.token.clone(),
+        tls: (consul.tls.as_ref()).map(|one| tls::connector(one, Protocol::Http1)),
     }
 }
 

@@ -24,6 +24,7 @@ pub use dns::DnsQuestion;
 pub use status::DiscoveryStatus;
 pub use watch::{Discoverer, DiscoveryRequest, Seeking};
 
+use foregate_tls::ConnectorPlan;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -69,6 +70,8 @@ pub struct ConsulQuestion {
     pub datacenter: Option<Box<str>>,
     /// What the agent is shown.
     pub token: Option<Box<str>>,
+    /// How it is spoken to by TLS, if it is.
+    pub tls: Option<Box<ConnectorPlan>>,
 }
 
 impl std::fmt::Debug for ConsulQuestion {

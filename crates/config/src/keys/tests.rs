@@ -89,6 +89,9 @@ fn configuration(heading: &str, section: Value) -> Value {
             let whole = merged(json!({ "service": "app" }), section);
             app["discovery"] = json!({ "consul": whole });
         }
+        "[upstreams.<name>.discovery.consul.tls]" => {
+            app["discovery"] = json!({ "consul": { "service": "app", "tls": section } });
+        }
         "[upstreams.<name>.discovery.docker]" => {
             let whole = merged(json!({ "label": "app" }), section);
             app["discovery"] = json!({ "docker": whole });
@@ -339,7 +342,10 @@ fn in_place(heading: &str, key: &str, value: Value) -> Option<Value> {
         ("[upstreams.<name>]", "streams_per_connection_max") => {
             json!({ key: value, "protocol": "h2" })
         }
-        ("[upstreams.<name>.tls]", "client_certificate" | "client_key") => {
+        (
+            "[upstreams.<name>.tls]" | "[upstreams.<name>.discovery.consul.tls]",
+            "client_certificate" | "client_key",
+        ) => {
             let whole = json!({ "client_certificate": "a.pem", "client_key": "a.key" });
             merged(whole, json!({ key: value }))
         }

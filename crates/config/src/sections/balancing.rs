@@ -157,6 +157,10 @@ pub(super) fn fit_min(fields: &Fields<'_>, servers: &[Server], report: &mut Repo
         primary_percent: percent("primary_fit_min", report),
         zone_percent: percent("zone_fit_min", report),
     };
+    if fields.entry("discovery").is_some() {
+        // Whoever else there will be may be a backup or a primary.
+        return fit_min;
+    }
     let backups = servers.iter().filter(|server| server.backup).count();
     if let (Some(server), true) = (servers.first(), backups > 0 && backups == servers.len()) {
         report.push(

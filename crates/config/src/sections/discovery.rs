@@ -1,6 +1,7 @@
 //! `[upstreams.<name>.discovery]`
 
 use super::files::{self, Directories};
+use super::upstream_tls;
 use crate::Origin;
 use crate::diagnostic::{Code, Diagnostic, Report, quoted};
 use crate::fields::Fields;
@@ -45,7 +46,8 @@ pub(super) static SECTION: Section = Section {
             "file",
             Kind::Text(&files::FILE),
             Default::Absent("another source is written"),
-            "A file of addresses, or a folder of such files: JSON, or an address a line. It is looked at several times a second; \
+            "A file of addresses, or a folder of such files: JSON, or an address a line, with what a server in `servers` may have: \
+             weight, zone, backup, labels. It is looked at several times a second; \
              a broken one is told in the log and changes nothing.",
         ),
         key(
@@ -120,7 +122,8 @@ pub(super) static DNS: Section = Section {
 
 pub(super) static SRV: Section = Section {
     heading: "[upstreams.<name>.discovery.srv]",
-    doc: "Every address of every target of the most preferred priority is a backend, with its record's port and weight.",
+    doc: "Every address of every target is a backend, with its record's port and weight; those of any other than the most \
+          preferred priority are backups.",
     keys: &[
         key(
             "name",
@@ -136,7 +139,8 @@ pub(super) static SRV: Section = Section {
 
 pub(super) static CONSUL: Section = Section {
     heading: "[upstreams.<name>.discovery.consul]",
-    doc: "The instances of a service whose checks pass, with their weights. The agent tells changes at once.",
+    doc: "The instances of a service whose checks pass, with their weights. Metadata, and tags such as `zone=east`, say their \
+          `zone`, whether they are a `backup`, and with all other names their labels. The agent tells changes at once.",
     keys: &[
         key(
             "service",
@@ -148,7 +152,7 @@ pub(super) static CONSUL: Section = Section {
             "address",
             Kind::Text(&keys::SERVER_ADDRESS),
             Default::Text("127.0.0.1:8500"),
-            "The agent, over plain HTTP.",
+            "The agent, over plain HTTP unless `tls` says otherwise.",
         ),
         key(
             "tag",
@@ -168,13 +172,15 @@ pub(super) static CONSUL: Section = Section {
             Default::Absent("none is shown"),
             "The token that the agent is shown. Better not in the file itself: `${FILE:path}` or `${ENV:NAME}`.",
         ),
+        upstream_tls::AGENT_TLS,
     ],
 };
 
 pub(super) static DOCKER: Section = Section {
     heading: "[upstreams.<name>.discovery.docker]",
     doc: "Running containers with a label; those that are unhealthy by their own check are left out. A container's label \
-          `foregate.port` says its port, `foregate.weight` its weight. The engine tells changes at once.",
+          `foregate.port` says its port, `foregate.weight` its weight, `foregate.zone` its zone, `foregate.backup` with the value \
+          `true` that it is a backup, and `foregate.label.<name>` a label. The engine tells changes at once.",
     keys: &[
         key(
             "label",
@@ -247,7 +253,7 @@ pub(super) fn read(
         "dns" => dns(source, report),
         "srv" => srv(source, report),
         "file" => files::entry(source, directories, report).map(DiscoverySource::File),
-        "consul" => consul(source, report),
+        "consul" => consul(source, directories, report),
         _ => docker(source, report),
     };
     Some(Discovery {
@@ -324,7 +330,11 @@ fn lookup(fields: &Fields<'_>, report: &mut Report) -> DnsLookup {
     }
 }
 
-fn consul(entry: &Entry, report: &mut Report) -> Option<DiscoverySource> {
+fn consul(
+    entry: &Entry,
+    directories: Directories<'_>,
+    report: &mut Report,
+) -> Option<DiscoverySource> {
     let fields = Fields::open(&CONSUL, &entry.node, entry.key_origin, report);
     let service = fields.require("service", "\"app\"", report);
     let address = fields.text("address", report, words::server_address);
@@ -332,6 +342,9 @@ fn consul(entry: &Entry, report: &mut Report) -> Option<DiscoverySource> {
     let tag = optional("tag", report);
     let datacenter = optional("datacenter", report);
     let token = optional("token", report).map(Secret::new);
+    let tls = fields
+        .entry("tls")
+        .and_then(|entry| upstream_tls::read_agent(entry, directories, report));
     fields.finish();
     let service = plain(service?, report)?;
     Some(DiscoverySource::Consul(Consul {
@@ -340,6 +353,7 @@ fn consul(entry: &Entry, report: &mut Report) -> Option<DiscoverySource> {
         tag,
         datacenter,
         token,
+        tls,
     }))
 }
 

@@ -132,8 +132,8 @@ fn report_empty(
         let mut servers = upstream.servers.iter();
         servers.any(|server| labels.iter().all(|label| server.labels.contains(label)))
     };
-    // An upstream without servers is reported as such.
-    if upstream.servers.is_empty() || belongs(labels) {
+    // An upstream without servers is reported as such; who else there will be may have any labels.
+    if upstream.servers.is_empty() || upstream.discovery.is_some() || belongs(labels) {
         return;
     }
     let missing = labels

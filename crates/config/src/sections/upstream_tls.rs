@@ -12,12 +12,21 @@ use crate::tree::{Entry, Value};
 static NAME: Syntax = syntax("host name", "app.internal", "^[A-Za-z0-9_.:-]+$");
 
 static KINDS: [Kind; 2] = [Kind::Boolean, Kind::Table(&SECTION)];
+static AGENT_KINDS: [Kind; 2] = [Kind::Boolean, Kind::Table(&AGENT)];
 
 pub(super) const TLS: Key = key(
     "tls",
     Kind::Either(&KINDS),
     Default::Boolean(false),
     "Whether backends are spoken to by TLS; `true` is short for an empty table.",
+);
+
+/// `tls` of a Consul agent.
+pub(super) const AGENT_TLS: Key = key(
+    "tls",
+    Kind::Either(&AGENT_KINDS),
+    Default::Boolean(false),
+    "Whether the agent is spoken to by TLS, most often at its port 8501; `true` is short for an empty table.",
 );
 
 pub(super) const PROTOCOL: Key = key(
@@ -91,8 +100,58 @@ pub(super) static SECTION: Section = Section {
     ],
 };
 
-/// Reads `tls`.
+pub(super) static AGENT: Section = Section {
+    heading: "[upstreams.<name>.discovery.consul.tls]",
+    doc: "How a Consul agent is spoken to by TLS. Its certificate is verified. Files are read with the configuration.",
+    keys: &[
+        key(
+            "server_name",
+            Kind::Text(&NAME),
+            Default::Absent("the host in `address`"),
+            "The name that it is asked for (SNI), and that its certificate must have; often `server.<datacenter>.consul`.",
+        ),
+        key(
+            "ca_file",
+            Kind::Text(&files::FILE),
+            Default::Absent("the system's roots"),
+            "PEM file with the authorities that issue its certificate.",
+        ),
+        key(
+            "client_certificate",
+            Kind::Text(&files::FILE),
+            Default::Absent("none is shown"),
+            "PEM file with the certificate and chain that it is shown; needs `client_key`.",
+        ),
+        key(
+            "client_key",
+            Kind::Text(&files::FILE),
+            Default::Absent("none is shown"),
+            "PEM file with its private key.",
+        ),
+    ],
+};
+
+/// Reads `tls` of an upstream.
 pub(super) fn read(
+    entry: &Entry,
+    directories: Directories<'_>,
+    report: &mut Report,
+) -> Option<UpstreamTls> {
+    read_as((&SECTION, true), entry, directories, report)
+}
+
+/// Reads `tls` of a Consul agent.
+pub(super) fn read_agent(
+    entry: &Entry,
+    directories: Directories<'_>,
+    report: &mut Report,
+) -> Option<UpstreamTls> {
+    read_as((&AGENT, false), entry, directories, report)
+}
+
+/// By a section, and whether that can say what is verified.
+fn read_as(
+    (section, says_verify): (&'static Section, bool),
     entry: &Entry,
     directories: Directories<'_>,
     report: &mut Report,
@@ -109,8 +168,11 @@ pub(super) fn read(
             })
         }
         Value::Table(_) => {
-            let fields = Fields::open(&SECTION, &entry.node, entry.key_origin, report);
-            let tls = table(&fields, entry.key_origin, directories, report);
+            let fields = Fields::open(section, &entry.node, entry.key_origin, report);
+            let mut tls = table(&fields, entry.key_origin, directories, report);
+            if says_verify {
+                tls.verify = verify(&fields, report);
+            }
             fields.finish();
             Some(tls)
         }
@@ -175,7 +237,7 @@ fn table(
         server_name,
         ca_file: files::optional(fields, "ca_file", directories, report),
         client_certificate: certificate.zip(key),
-        verify: verify(fields, report),
+        verify: true,
     }
 }
 

@@ -1,6 +1,6 @@
 //! `[upstreams.<name>.discovery]`: where endpoints are found that no list names.
 
-use super::{NamedFile, Secret, ServerAddress};
+use super::{NamedFile, Secret, ServerAddress, UpstreamTls};
 use crate::Origin;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -54,7 +54,7 @@ pub struct DnsLookup {
 }
 
 /// A Consul agent and what it is asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Consul {
     /// The agent.
     pub address: ServerAddress,
@@ -66,6 +66,8 @@ pub struct Consul {
     pub datacenter: Option<String>,
     /// What the agent is shown.
     pub token: Option<Secret>,
+    /// How it is spoken to by TLS, if it is.
+    pub tls: Option<UpstreamTls>,
 }
 
 /// A Docker engine and what it is asked for.

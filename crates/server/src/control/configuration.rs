@@ -349,7 +349,7 @@ impl Control {
         }
         process::info("the configuration changes", &[("changes", &change)]);
         inner.secured = inner.keeper.take_up(&snapshot, prepared)?;
-        inner.seekers.seek(&snapshot);
+        inner.seekers.seek(&snapshot, &credentials);
         inner.roster.take_up(&snapshot, inner.seekers.take());
         let addresses = fleet::look_up(&fleet::names(&snapshot, &inner.roster));
         if let Some(agent) = inner.keeper.agent() {

@@ -9,8 +9,9 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use crate::backend::{Answer, Backend};
+use crate::backend::{Answer, Answers, Backend, Request};
 use crate::patience::PATIENCE;
+use crate::transport::Transport;
 
 /// What a name server says of a name.
 #[derive(Debug, Clone)]
@@ -190,9 +191,14 @@ pub struct ConsulAgent {
 impl ConsulAgent {
     /// Begins with no instances. Whoever does not show `token` is refused.
     pub fn start(token: &str) -> ConsulAgent {
+        ConsulAgent::start_over(&Transport::Cleartext, token)
+    }
+
+    /// The same, spoken to over some transport.
+    pub fn start_over(transport: &Transport, token: &str) -> ConsulAgent {
         let state = Arc::new((Mutex::new((1, Ok("[]".to_owned()))), Condvar::new()));
         let (shared, token) = (Arc::clone(&state), token.to_owned());
-        let backend = Backend::answering(move |request| {
+        let answers = Answers(move |request: &Request| {
             if request.field("x-consul-token").unwrap_or_default() != token {
                 return Answer::status(403).body("Permission denied");
             }
@@ -221,6 +227,7 @@ impl ConsulAgent {
                 Err(status) => Answer::status(*status),
             }
         });
+        let backend = Backend::start_over(transport, answers);
         ConsulAgent { backend, state }
     }
 

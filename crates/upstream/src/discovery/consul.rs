@@ -1,9 +1,11 @@
 //! Consul: the health endpoint with blocking queries.
 
-use super::answer::FoundEndpoint;
+use super::answer::{Described, FoundEndpoint};
 use super::http::{self, Peer, encoded};
 use super::{ANSWER_TIMEOUT, ConsulQuestion};
+use foregate_tls::Connector;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How long the agent may keep a question before it answers with what it answered before.
@@ -15,15 +17,22 @@ const APART: Duration = Duration::from_millis(100);
 /// A service as it is being watched.
 pub(super) struct ConsulWatch {
     question: ConsulQuestion,
-    peer: Peer,
+    /// Or why nobody can be asked.
+    peer: Result<Peer, String>,
     /// The version of the last answer; 0 for none.
     index: u64,
 }
 
 impl ConsulWatch {
     pub(super) fn new(question: ConsulQuestion) -> ConsulWatch {
+        let (host, port) = (question.host.clone(), question.port);
+        let peer = match question.tls.as_deref().map(Connector::new) {
+            None => Ok(Peer::Tcp(host, port)),
+            Some(Ok(connector)) => Ok(Peer::Tls(host, port, connector)),
+            Some(Err(fault)) => Err(fault.to_string()),
+        };
         ConsulWatch {
-            peer: Peer::Tcp(question.host.clone(), question.port),
+            peer,
             question,
             index: 0,
         }
@@ -49,7 +58,7 @@ impl ConsulWatch {
             _ => WAIT + WAIT / 16 + ANSWER_TIMEOUT,
         };
         let token = self.question.token.as_deref();
-        let answer = http::get(&self.peer, &target, token, patience).await?;
+        let answer = http::get(self.peer.as_ref()?, &target, token, patience).await?;
         let index = answer.headers().get("X-Consul-Index");
         let index = index.and_then(|index| index.to_str().ok()?.parse().ok());
         let found = read(&http::body(answer).await?)?;
@@ -101,6 +110,10 @@ struct Service {
     port: u16,
     #[serde(rename = "Weights")]
     weights: Option<Weights>,
+    #[serde(rename = "Tags", default)]
+    tags: Option<Vec<String>>,
+    #[serde(rename = "Meta", default)]
+    meta: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Deserialize)]
@@ -109,7 +122,9 @@ struct Weights {
     passing: u32,
 }
 
-/// The endpoints of an answer. A service without an address of its own has its node's; one without a port is none.
+/// The endpoints of an answer. A service without an address of its own has its node's; one without a port is none. What
+/// its metadata and its tags of the form `name=value` say is its zone, whether it is a backup, and its labels; what has
+/// no form that a configuration would take is left out.
 pub(super) fn read(answer: &[u8]) -> Result<Vec<FoundEndpoint>, String> {
     let entries: Vec<Entry> =
         serde_json::from_slice(answer).map_err(|error| format!("its answer is odd: {error}"))?;
@@ -124,13 +139,39 @@ fn endpoint(entry: Entry) -> Option<FoundEndpoint> {
         address,
         port,
         weights,
+        tags,
+        meta,
     } = entry.service;
     let host = match address.is_empty() {
         true => entry.node?.address,
         false => address,
     };
     let weight = weights.map_or(1, |weights| weights.passing);
-    (port > 0 && !host.is_empty()).then(|| FoundEndpoint::new(&host, port, weight))
+    let said = described(&tags.unwrap_or_default(), &meta.unwrap_or_default());
+    let is_one = port > 0 && !host.is_empty();
+    is_one.then(|| FoundEndpoint::new(&host, port, weight).described(said))
+}
+
+fn described(tags: &[String], meta: &BTreeMap<String, String>) -> Described {
+    let mut said = Described::default();
+    let tags = (tags.iter()).filter_map(|tag| match tag.as_str() {
+        "backup" => Some(("backup", "true")),
+        tag => tag.split_once('='),
+    });
+    let meta = (meta.iter()).map(|(name, value)| (name.as_str(), value.as_str()));
+    // Metadata comes last, and so counts where both say something.
+    for (name, value) in tags.chain(meta) {
+        // What is odd is as good as not said.
+        let _ = match name {
+            "zone" => said.zone(value),
+            "backup" => {
+                said.backup(value == "true");
+                Ok(())
+            }
+            _ => said.label(name, value),
+        };
+    }
+    said
 }
 
 #[cfg(test)]
@@ -159,6 +200,22 @@ mod tests {
     }
 
     #[test]
+    fn tags_and_metadata_describe_an_instance() {
+        let answer = br#"[
+            {"Service":{"Address":"10.0.0.1","Port":80,"Tags":["zone=east","backup","version=v1","plain","a b=c"],
+                "Meta":{"version":"v2","zone":"west","odd name":"x"}}},
+            {"Service":{"Address":"10.0.0.2","Port":80,"Tags":null,"Meta":{"backup":"true","zone":"no zone"}}}
+        ]"#;
+        let found = read(answer).unwrap();
+        let first = &found[0].attributes;
+        assert_eq!((first.zone.as_deref(), first.backup), (Some("west"), true));
+        assert_eq!(*first.labels, [("version".into(), "v2".into())]);
+        let second = &found[1].attributes;
+        assert_eq!((second.zone.as_deref(), second.backup), (None, true));
+        assert!(second.labels.is_empty());
+    }
+
+    #[test]
     fn questions_are_escaped() {
         let question = ConsulQuestion {
             host: "127.0.0.1".into(),
@@ -167,6 +224,7 @@ mod tests {
             tag: Some("x y".into()),
             datacenter: Some("eu".into()),
             token: None,
+            tls: None,
         };
         assert_eq!(
             target(&question, 7),

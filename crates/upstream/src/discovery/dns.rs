@@ -1,13 +1,14 @@
 //! DNS: the addresses of a name, and SRV records. Asked again when the records' time to live has passed.
 
 use super::ANSWER_TIMEOUT;
-use super::answer::{FoundEndpoint, interleaved};
+use super::answer::{Described, FoundEndpoint, interleaved};
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
 use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::{RData, RecordType};
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 use tokio::net::UdpSocket;
@@ -102,7 +103,7 @@ impl Asker {
         Ok(resolver)
     }
 
-    /// The addresses of a name, of both families.
+    /// The addresses of a name, of both families; none when name servers say that there are none.
     async fn addresses(
         &mut self,
         name: &str,
@@ -138,11 +139,8 @@ impl Asker {
             }
         }
         found.truncate(ADDRESSES_MAX);
-        let found = usable(interleaved(found)).await;
-        match found.is_empty() {
-            true => Err(format!("{name} has no address")),
-            false => Ok(Answer { value: found, ttl }),
-        }
+        let value = usable(interleaved(found)).await;
+        Ok(Answer { value, ttl })
     }
 }
 
@@ -251,23 +249,24 @@ impl DnsWatch {
     pub(super) async fn next(&mut self) -> Result<Vec<FoundEndpoint>, String> {
         self.asker.wait().await;
         let asked = self.asker.addresses(&self.host, self.port).await;
+        let asked = asked.and_then(|answer| match answer.value.is_empty() {
+            true => Err(format!("{} has no address", self.host)),
+            false => Ok(answer),
+        });
         let addresses = self.asker.settle(asked)?;
-        Ok(at_addresses(&self.host, self.port, 1, addresses))
+        let named = FoundEndpoint::new(&self.host, self.port, 1);
+        Ok(at_addresses(&named, addresses).collect())
     }
 }
 
 fn at_addresses(
-    host: &str,
-    port: u16,
-    weight: u32,
+    named: &FoundEndpoint,
     addresses: Vec<SocketAddr>,
-) -> Vec<FoundEndpoint> {
-    let named = FoundEndpoint::new(host, port, weight);
-    let at = |address| FoundEndpoint {
+) -> impl Iterator<Item = FoundEndpoint> {
+    addresses.into_iter().map(|address| FoundEndpoint {
         address: Some(address),
         ..named.clone()
-    };
-    addresses.into_iter().map(at).collect()
+    })
 }
 
 /// The SRV records of a name as they are being watched.
@@ -309,16 +308,32 @@ impl SrvWatch {
             Err(_) => return Err(format!("{}: no name server answers in time", self.name)),
         };
         let mut ttl = time_to_live(&lookup);
-        let mut found = Vec::new();
-        for target in preferred(targets(&lookup)) {
-            let answer = self.asker.addresses(&target.host, target.port).await?;
+        let targets = in_order(targets(&lookup));
+        let mut found: Vec<FoundEndpoint> = Vec::new();
+        // The priority of the first target that has an address: those behind it are backups.
+        let mut first = None;
+        for target in &targets {
+            let answer = match self.asker.addresses(&target.host, target.port).await {
+                Ok(answer) if answer.value.is_empty() => continue,
+                Ok(answer) => answer,
+                // Who begins does not wait for a name behind others that nobody can tell at present.
+                Err(_) if !self.asker.answered && !found.is_empty() => {
+                    ttl = Duration::ZERO;
+                    continue;
+                }
+                Err(trouble) => return Err(trouble),
+            };
             ttl = ttl.min(answer.ttl);
             let host = target.host.trim_end_matches('.');
-            found.extend(at_addresses(host, target.port, target.weight, answer.value));
+            let is_backup = *first.get_or_insert(target.priority) != target.priority;
+            let said = Described::new(is_backup);
+            let named = FoundEndpoint::new(host, target.port, target.weight).described(said);
+            found.extend(at_addresses(&named, answer.value));
         }
-        match found.is_empty() {
-            true => Err(format!("{} says that there is no such service", self.name)),
-            false => Ok(Answer { value: found, ttl }),
+        match (found.is_empty(), targets.is_empty()) {
+            (false, _) => Ok(Answer { value: found, ttl }),
+            (true, true) => Err(format!("{} says that there is no such service", self.name)),
+            (true, false) => Err(format!("no target of {} has an address", self.name)),
         }
     }
 }
@@ -339,12 +354,11 @@ fn targets(lookup: &Lookup) -> Vec<Target> {
     targets.collect()
 }
 
-/// The targets of the most preferred priority, which is the lowest number.
-fn preferred(mut targets: Vec<Target>) -> Vec<Target> {
+/// The targets, each once, those of the most preferred priority first, which is the lowest number.
+fn in_order(mut targets: Vec<Target>) -> Vec<Target> {
     targets.sort();
-    targets.dedup_by(|one, other| (&one.host, one.port) == (&other.host, other.port));
-    let first = targets.first().map(|target| target.priority);
-    targets.retain(|target| Some(target.priority) == first);
+    let mut seen = HashSet::new();
+    targets.retain(|target| seen.insert((target.host.clone(), target.port)));
     targets.truncate(TARGETS_MAX);
     targets
 }
@@ -354,7 +368,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_most_preferred_targets_are_taken_once_each() {
+    fn targets_are_taken_once_each_by_priority() {
         let target = |priority, host: &str, weight| Target {
             priority,
             host: host.into(),
@@ -366,9 +380,15 @@ mod tests {
             target(10, "b.", 5),
             target(10, "a.", 1),
             target(10, "b.", 5),
+            target(20, "a.", 9),
         ];
-        assert_eq!(preferred(given), [target(10, "a.", 1), target(10, "b.", 5)]);
-        assert_eq!(preferred(Vec::new()), []);
+        let expected = [
+            target(10, "a.", 1),
+            target(10, "b.", 5),
+            target(20, "c.", 1),
+        ];
+        assert_eq!(in_order(given), expected);
+        assert_eq!(in_order(Vec::new()), []);
     }
 
     #[tokio::test(flavor = "current_thread")]

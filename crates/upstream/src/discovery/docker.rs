@@ -1,6 +1,6 @@
 //! Docker: the engine's HTTP interface on its socket. Events say when to look, the list says what there is.
 
-use super::answer::FoundEndpoint;
+use super::answer::{Described, FoundEndpoint};
 use super::http::{self, Peer, Streaming, encoded};
 use super::{ANSWER_TIMEOUT, DockerQuestion};
 use http_body_util::BodyExt;
@@ -18,6 +18,15 @@ const PORT_LABEL: &str = "foregate.port";
 
 /// The label by which a container says its weight.
 const WEIGHT_LABEL: &str = "foregate.weight";
+
+/// The label by which a container says where it stands.
+const ZONE_LABEL: &str = "foregate.zone";
+
+/// The label, with the value `true`, by which a container says that it takes requests only when others don't.
+const BACKUP_LABEL: &str = "foregate.backup";
+
+/// What the names of labels begin with that are the endpoint's.
+const LABEL_PREFIX: &str = "foregate.label.";
 
 /// Bytes of one event; one that is longer ends the conversation.
 const EVENT_BYTES_MAX: usize = 1 << 20;
@@ -189,7 +198,23 @@ fn endpoint(container: &Container, question: &DockerQuestion) -> Option<FoundEnd
         Some(name) => networks.get(&**name).and_then(address)?,
         None => networks.values().find_map(address)?,
     };
-    (port > 0).then(|| FoundEndpoint::new(address, port, weight.unwrap_or(1)))
+    let said = container.labels.as_ref().map(described).unwrap_or_default();
+    (port > 0).then(|| FoundEndpoint::new(address, port, weight.unwrap_or(1)).described(said))
+}
+
+/// What a container's labels say of it. What has no form that a configuration would take is left out.
+fn described(labels: &BTreeMap<String, String>) -> Described {
+    let is_true = |value: &String| value == "true";
+    let mut said = Described::new(labels.get(BACKUP_LABEL).is_some_and(is_true));
+    if let Some(zone) = labels.get(ZONE_LABEL) {
+        let _ = said.zone(zone);
+    }
+    for (name, value) in labels {
+        if let Some(name) = name.strip_prefix(LABEL_PREFIX) {
+            let _ = said.label(name, value);
+        }
+    }
+    said
 }
 
 fn address(network: &Network) -> Option<&str> {
@@ -255,6 +280,18 @@ mod tests {
             ["172.18.0.2:81 3", "172.18.0.5:81 1", "[fd00::2]:9000 1"]
         );
         assert!(read(b"{}", &question()).is_err());
+    }
+
+    #[test]
+    fn labels_describe_a_container() {
+        let list = br#"[{"Labels":{"foregate.upstream":"app","foregate.zone":"east","foregate.backup":"true",
+            "foregate.label.version":"v2","foregate.label.":"x","foregate.port":"80","com.example":"y"},
+            "NetworkSettings":{"Networks":{"front":{"IPAddress":"172.18.0.2"}}}}]"#;
+        let found = read(list, &question()).unwrap();
+        let attributes = &found[0].attributes;
+        assert_eq!(attributes.zone.as_deref(), Some("east"));
+        assert!(attributes.backup);
+        assert_eq!(*attributes.labels, [("version".into(), "v2".into())]);
     }
 
     #[test]

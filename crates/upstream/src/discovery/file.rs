@@ -1,7 +1,8 @@
 //! Files of endpoints: JSON, or an address a line.
 
-use super::answer::FoundEndpoint;
+use super::answer::{Described, FoundEndpoint};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
@@ -141,26 +142,37 @@ enum Whole {
 #[serde(untagged)]
 enum One {
     Address(String),
-    Table {
-        address: String,
-        weight: Option<u32>,
-    },
+    Table(Written),
 }
 
-/// The endpoints of a file's text. JSON is a list of addresses, or of tables with `address` and `weight`; otherwise each
-/// line has an address, and its weight behind it if it is not 1; `#` begins a remark.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    address: String,
+    weight: Option<u32>,
+    #[serde(default)]
+    backup: bool,
+    zone: Option<String>,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+}
+
+/// The endpoints of a file's text. JSON is a list of addresses, or of tables with `address` and what a configuration's
+/// `servers` know beside it; otherwise each line has an address and words behind it: `weight=3`, `zone=east`, `backup`,
+/// `label.version=v2`; `#` begins a remark.
 pub(super) fn read(text: &str) -> Result<Vec<FoundEndpoint>, String> {
     if text.trim_start().starts_with(['[', '{']) {
         let whole: Whole = serde_json::from_str(text).map_err(|error| match error.is_data() {
             true => {
-                "it is neither a list of addresses nor a table with the list `endpoints`".into()
+                "it is neither a list of addresses, or of tables with `address`, `weight`, `backup`, `zone` and `labels`, \
+                 nor a table with the list `endpoints`".into()
             }
             false => error.to_string(),
         })?;
         let (Whole::List(list) | Whole::Table { endpoints: list }) = whole;
         let each = list.into_iter().map(|one| match one {
             One::Address(address) => endpoint(&address, 1),
-            One::Table { address, weight } => endpoint(&address, weight.unwrap_or(1)),
+            One::Table(written) => table(&written),
         });
         return each.collect();
     }
@@ -171,17 +183,49 @@ pub(super) fn read(text: &str) -> Result<Vec<FoundEndpoint>, String> {
         let Some(address) = words.next() else {
             continue;
         };
-        let weight = match words.next() {
-            None => Ok(1),
-            Some(word) => word.strip_prefix("weight=").unwrap_or(word).parse(),
-        };
-        let one = match (weight, words.next()) {
-            (Ok(weight), None) => endpoint(address, weight),
-            _ => Err("an address and a weight are expected".to_owned()),
-        };
+        let one = line_of(address, words);
         found.push(one.map_err(|problem| format!("line {number}: {problem}"))?);
     }
     Ok(found)
+}
+
+fn table(written: &Written) -> Result<FoundEndpoint, String> {
+    let mut said = Described::new(written.backup);
+    if let Some(zone) = &written.zone {
+        said.zone(zone)?;
+    }
+    for (name, value) in &written.labels {
+        said.label(name, value)?;
+    }
+    let endpoint = endpoint(&written.address, written.weight.unwrap_or(1))?;
+    Ok(endpoint.described(said))
+}
+
+/// The words behind an address. The first may be a weight alone.
+fn line_of<'l>(
+    address: &str,
+    words: impl Iterator<Item = &'l str>,
+) -> Result<FoundEndpoint, String> {
+    let mut said = Described::default();
+    let mut weight = 1;
+    for (number, word) in words.enumerate() {
+        let unknown = || {
+            let word = word.escape_debug();
+            format!("`{word}` is none of `weight=3`, `zone=east`, `backup`, `label.version=v2`")
+        };
+        match word.split_once('=') {
+            None if word == "backup" => said.backup(true),
+            None if number == 0 => weight = word.parse().map_err(|_| unknown())?,
+            Some(("weight", value)) => weight = value.parse().map_err(|_| unknown())?,
+            Some(("zone", zone)) => said.zone(zone)?,
+            Some((name, value)) => {
+                let name = name.strip_prefix("label.").ok_or_else(unknown)?;
+                said.label(name, value)?;
+            }
+            None => return Err(unknown()),
+        }
+    }
+    Ok(endpoint(address, weight)?.described(said))
 }
 
 fn endpoint(address: &str, weight: u32) -> Result<FoundEndpoint, String> {
@@ -235,13 +279,38 @@ mod tests {
     }
 
     #[test]
+    fn what_servers_may_have_endpoints_may_have() {
+        let line = "10.0.0.1:80 weight=3 zone=east backup label.version=v2 label.tier=gold";
+        let json = r#"[{"address":"10.0.0.1:80","weight":3,"zone":"east","backup":true,
+            "labels":{"version":"v2","tier":"gold"}}]"#;
+        let found = read(line).unwrap();
+        assert_eq!(found, read(json).unwrap());
+        let attributes = &found[0].attributes;
+        assert_eq!((found[0].weight, attributes.backup), (3, true));
+        assert_eq!(attributes.zone.as_deref(), Some("east"));
+        let labels = [
+            ("tier".into(), "gold".into()),
+            ("version".into(), "v2".into()),
+        ];
+        assert_eq!(*attributes.labels, labels);
+        assert!(read("10.0.0.1:80 backup").unwrap()[0].attributes.backup);
+        assert_eq!(read("a:80 3 zone=b").unwrap()[0].weight, 3);
+    }
+
+    #[test]
     fn what_is_broken_is_told_with_its_line() {
         for (text, told) in [
             ("10.0.0.1:80\n10.0.0.2", "line 2: `10.0.0.2` is not"),
             ("::1:80", "is not"),
             ("a:80 0", "out of range"),
-            ("a:80 1 2", "an address and a weight"),
-            ("a:80 heavy", "an address and a weight"),
+            ("a:80 1 2", "`2` is none of"),
+            ("a:80 heavy", "`heavy` is none of"),
+            ("a:80 weight=heavy", "is none of"),
+            ("a:80 zone=é", "is not the name of a zone"),
+            ("a:80 label.=x", "is not a label"),
+            ("a:80 color=blue", "`color=blue` is none of"),
+            ("[{\"address\":\"a:80\",\"zone\":\"a b\"}]", "zone"),
+            ("[{\"address\":\"a:80\",\"wieght\":2}]", "list `endpoints`"),
             ("[\"a:80\"", "line 1"),
             ("{\"servers\":[]}", "list `endpoints`"),
             ("[\"a b:80\"]", "is not"),

@@ -2,12 +2,14 @@
 
 use super::ANSWER_TIMEOUT;
 use bytes::Bytes;
+use foregate_tls::Connector;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
@@ -23,6 +25,7 @@ const BUFFER_BYTES_MAX: usize = 64 << 10;
 #[derive(Clone, Debug)]
 pub(super) enum Peer {
     Tcp(Box<str>, u16),
+    Tls(Box<str>, u16, Arc<Connector>),
     Unix(PathBuf),
 }
 
@@ -37,7 +40,7 @@ pub(super) async fn get(
     patience: Duration,
 ) -> Result<Streaming, String> {
     let host = match peer {
-        Peer::Tcp(host, port) => format!("{host}:{port}"),
+        Peer::Tcp(host, port) | Peer::Tls(host, port, _) => format!("{host}:{port}"),
         Peer::Unix(_) => "localhost".to_owned(),
     };
     let mut request = Request::get(target).header("Host", host);
@@ -51,6 +54,19 @@ pub(super) async fn get(
         Peer::Tcp(host, port) => {
             let dialled = timeout(ANSWER_TIMEOUT, TcpStream::connect((&**host, *port)));
             exchange(opened(dialled.await)?, request, patience).await
+        }
+        Peer::Tls(host, port, connector) => {
+            let dialled = timeout(ANSWER_TIMEOUT, TcpStream::connect((&**host, *port)));
+            let socket = opened(dialled.await)?;
+            let shaken = timeout(ANSWER_TIMEOUT, connector.connect_http1(socket, host));
+            let stream = match shaken.await {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(fault)) => {
+                    return Err(format!("TLS with it comes to nothing: {}", fault.name()));
+                }
+                Err(_) => return Err("the TLS handshake with it takes too long".to_owned()),
+            };
+            exchange(stream, request, patience).await
         }
         Peer::Unix(path) => {
             let dialled = timeout(ANSWER_TIMEOUT, UnixStream::connect(path));
