@@ -1,5 +1,8 @@
 //! Changes under load: reloads ten times a second, or upgrades once a second, while clients of HTTP/1.1 and HTTP/2 over
-//! TLS ask one request after the other and tunnels stay open. Nothing may fail.
+//! TLS ask one request after the other, h2load does as well, and tunnels stay open. WebSockets are opened before each
+//! upgrade and stay with the process that is replaced, with frames both ways all along. Nothing may fail.
+
+mod load;
 
 use std::fmt;
 use std::sync::Mutex;
@@ -10,6 +13,7 @@ use std::time::{Duration, Instant};
 use foregate_testkit::http2::{END_HEADERS, END_STREAM, block, kind};
 use foregate_testkit::{
     Backend, Echo, Gateway, Http2Client, RawClient, Successor, Target, Transport, UpgradeEcho,
+    WebSocketClient, WebSocketPeer, eventually,
 };
 
 /// What is changed, and how often.
@@ -42,17 +46,24 @@ respond = { status = 200, body = "{generation}" }
 path = "/tunnel"
 upstream = "tunnels"
 [[sites."*".routes]]
+path = "/frames"
+upstream = "frames"
+[[sites."*".routes]]
 upstream = "app"
 [upstreams.app]
 servers = ["{app}"]
 [upstreams.tunnels]
 servers = ["{tunnels}"]
+[upstreams.frames]
+servers = ["{frames}"]
 "#;
 
 const CLIENTS: usize = 3;
 const TUNNELS: u32 = 4;
 /// Streams that a client of HTTP/2 has at a time.
 const STREAMS: usize = 4;
+/// For how long a WebSocket stays: several upgrades.
+const WEBSOCKET_TIME: Duration = Duration::from_secs(5);
 /// A stream that was not looked at (RFC 9113 §7): sent again, as every client does.
 const REFUSED_STREAM: u32 = 7;
 
@@ -63,7 +74,10 @@ pub struct Summary {
     changes: u64,
     longest_ms: u64,
     requests: [u64; 2],
+    loaded: u64,
     echoes: u64,
+    websockets: u64,
+    frames: u64,
     failures: Vec<String>,
 }
 
@@ -72,7 +86,13 @@ struct Tally {
     stop: AtomicBool,
     http1: AtomicU64,
     http2: AtomicU64,
+    loaded: AtomicU64,
     echoes: AtomicU64,
+    /// Those that were closed in order, after upgrades.
+    websockets: AtomicU64,
+    frames: AtomicU64,
+    /// Upgrades that are done.
+    upgrades: AtomicU64,
     failures: Mutex<Vec<String>>,
 }
 
@@ -104,10 +124,12 @@ impl Drop for Stop<'_> {
 /// When the gateway does not start, or refuses a change.
 pub fn run(change: Change, time: Duration) -> Summary {
     let (app, tunnels) = (Backend::start(Echo), Backend::start(UpgradeEcho));
+    let frames = Backend::start(WebSocketPeer);
     let mut gateway = Gateway::new(CONFIG)
         .over(&Transport::tls())
         .fill("app", app.address())
         .fill("tunnels", tunnels.address())
+        .fill("frames", frames.address())
         .start();
     let tally = Tally::default();
     let mut successors = Vec::new();
@@ -124,12 +146,23 @@ pub fn run(change: Change, time: Duration) -> Summary {
             let (target, wait) = (target.clone(), time * number / TUNNELS);
             scope.spawn(move || tunnel(&target, wait, tally));
         }
+        let url = target.url("/");
+        scope.spawn(move || load::h2load(&url, tally));
         let begun = Instant::now();
         while begun.elapsed() < time {
             let asked = Instant::now();
             match change {
                 Change::Reload => reload(&mut gateway, changes),
-                Change::Upgrade => successors.push(upgrade(&gateway)),
+                Change::Upgrade => {
+                    match WebSocketClient::open(target.clone(), "/frames") {
+                        Ok(client) => {
+                            scope.spawn(move || websocket(client, tally));
+                        }
+                        Err(problem) => tally.fail(("no WebSocket", problem)),
+                    }
+                    successors.push(upgrade(&gateway));
+                    tally.upgrades.fetch_add(1, Ordering::SeqCst);
+                }
             }
             longest = longest.max(asked.elapsed());
             changes += 1;
@@ -137,16 +170,32 @@ pub fn run(change: Change, time: Duration) -> Summary {
             thread::sleep(due.saturating_sub(begun.elapsed()));
         }
     });
+    await_replaced(&successors);
     Summary {
         change,
         changes,
         longest_ms: longest.as_millis() as u64,
         requests: [&tally.http1, &tally.http2].map(|count| count.load(Ordering::SeqCst)),
+        loaded: tally.loaded.load(Ordering::SeqCst),
         echoes: tally.echoes.load(Ordering::SeqCst),
+        websockets: tally.websockets.load(Ordering::SeqCst),
+        frames: tally.frames.load(Ordering::SeqCst),
         failures: tally
             .failures
             .into_inner()
             .expect("nobody panicked while it was held"),
+    }
+}
+
+/// Waits for all but the last one to end: nobody is left whom they would serve.
+fn await_replaced(successors: &[Successor]) {
+    let Some((_last, replaced)) = successors.split_last() else {
+        return;
+    };
+    for replaced in replaced {
+        eventually("a process that was replaced has ended", || {
+            (!replaced.runs()).then_some(())
+        });
     }
 }
 
@@ -243,10 +292,43 @@ fn tunnel(target: &Target, wait: Duration, tally: &Tally) {
     }
 }
 
+/// Frames there and back for as long as a WebSocket stays; then it is closed in order.
+fn websocket(mut client: WebSocketClient, tally: &Tally) {
+    let upgrades = tally.upgrades.load(Ordering::SeqCst);
+    let until = Instant::now() + WEBSOCKET_TIME;
+    let mut number = 0_u64;
+    while tally.runs() && Instant::now() < until {
+        // Now and then a message that does not fit a short frame.
+        let text = match number.is_multiple_of(10) {
+            true => format!("{number}: {}", "long ".repeat(200)),
+            false => format!("{number}: short"),
+        };
+        if let Err(problem) = client.echo(&text) {
+            return tally.fail(("a WebSocket", number, problem));
+        }
+        tally.frames.fetch_add(1, Ordering::SeqCst);
+        number += 1;
+        thread::sleep(Duration::from_millis(10));
+    }
+    let was_replaced = tally.upgrades.load(Ordering::SeqCst) > upgrades;
+    match client.close() {
+        Ok(()) => {
+            tally
+                .websockets
+                .fetch_add(u64::from(was_replaced), Ordering::SeqCst);
+        }
+        Err(problem) => tally.fail(("a WebSocket's end", problem)),
+    }
+}
+
 impl Summary {
     /// Whether everything was served, by every protocol, and changes came as often as they should.
     pub fn is_good(&self) -> bool {
-        let served = self.requests.iter().all(|&count| count > 0) && self.echoes > 0;
+        let stayed = self.change == Change::Reload || (self.websockets > 0 && self.frames > 0);
+        let served = self.requests.iter().all(|&count| count > 0)
+            && self.echoes > 0
+            && self.loaded > 0
+            && stayed;
         served && self.changes > 0 && self.failures.is_empty()
     }
 
@@ -269,7 +351,13 @@ impl fmt::Display for Summary {
         let [http1, http2] = self.requests;
         writeln!(out, "requests over HTTP/1.1   {http1}")?;
         writeln!(out, "requests over HTTP/2     {http2}")?;
+        writeln!(out, "requests of h2load       {}", self.loaded)?;
         writeln!(out, "echoes through tunnels   {}", self.echoes)?;
+        writeln!(
+            out,
+            "WebSockets               {} over upgrades, {} frames and back",
+            self.websockets, self.frames
+        )?;
         writeln!(out, "failures                 {}", self.failures.len())?;
         for failure in self.failures.iter().take(10) {
             writeln!(out, "  {failure}")?;

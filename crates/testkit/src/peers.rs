@@ -6,3 +6,4 @@ pub(crate) mod clients;
 pub(crate) mod directories;
 pub(crate) mod http2;
 pub(crate) mod ports;
+pub(crate) mod websocket;

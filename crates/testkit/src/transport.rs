@@ -132,6 +132,11 @@ impl Target {
         }
     }
 
+    /// Its URL of a path.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}://{}{path}", self.scheme(), self.address)
+    }
+
     /// Begins to speak HTTP/1.1 on a connected socket.
     ///
     /// # Panics

@@ -1,0 +1,70 @@
+//! Load by a program that is not ours: h2load, HTTP/2 over TLS, one short run after the other.
+
+use std::process::{Command, Stdio};
+use std::sync::atomic::Ordering;
+
+use super::Tally;
+
+/// Requests of a run, connections, and streams at a time on each.
+const RUN: [&str; 6] = ["-n", "200", "-c", "2", "-m", "8"];
+
+/// Runs until the end.
+pub(super) fn h2load(url: &str, tally: &Tally) {
+    while tally.runs() {
+        let done = Command::new("h2load")
+            .args(RUN)
+            .arg(url)
+            .stdin(Stdio::null())
+            .output();
+        match done {
+            Ok(done) => judge(&String::from_utf8_lossy(&done.stdout), tally),
+            Err(error) => return tally.fail(("h2load can't be run", error)),
+        }
+    }
+}
+
+/// What h2load has counted. It opens no second connection when it is told GOAWAY and gives up what it has not yet sent,
+/// which it says and counts as failed; all that it has sent must have been answered well.
+fn judge(said: &str, tally: &Tally) {
+    let Some(counts) = Counts::of(said) else {
+        return tally.fail(("h2load", said.to_owned()));
+    };
+    let unsent = counts.total - counts.started;
+    let gave_up = said.contains("Process Request Failure");
+    let is_good = counts.started > 0
+        && counts.succeeded == counts.started
+        && counts.failed == unsent
+        && (unsent == 0 || gave_up);
+    if is_good {
+        tally.loaded.fetch_add(counts.succeeded, Ordering::SeqCst);
+    } else {
+        tally.fail(("h2load", said.to_owned()));
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Counts {
+    total: u64,
+    started: u64,
+    succeeded: u64,
+    failed: u64,
+}
+
+impl Counts {
+    /// From the line `requests: 200 total, 200 started, 200 done, 200 succeeded, 0 failed, 0 errored, 0 timeout`.
+    fn of(said: &str) -> Option<Counts> {
+        let line = said
+            .lines()
+            .find_map(|line| line.strip_prefix("requests: "))?;
+        let count = |name: &str| {
+            let mut parts = line.split(", ").filter_map(|part| part.split_once(' '));
+            parts.find(|(_, word)| *word == name)?.0.parse().ok()
+        };
+        Some(Counts {
+            total: count("total")?,
+            started: count("started")?,
+            succeeded: count("succeeded")?,
+            failed: count("failed")?,
+        })
+    }
+}
