@@ -1,5 +1,6 @@
 //! Stories about bad days that clients do not notice: probes, retries, limits, breakers.
 
+mod adaptive;
 mod bounds;
 mod chaos;
 mod hedging;

@@ -1,4 +1,5 @@
 //! Stories about listeners that carry bytes: balanced TCP, and TLS that is passed on by name.
 
+mod bounds;
 mod passthrough;
 mod relay;
