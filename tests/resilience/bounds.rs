@@ -1,7 +1,7 @@
 //! Limits of backends, the queue before them, circuits, slow start and the panic threshold.
 
 use crate::endpoint;
-use foregate_testkit::{Answer, Backend, Gateway, RawClient, eventually};
+use foregate_testkit::{Answer, Backend, Gateway, RawClient, Visit, eventually};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -105,6 +105,101 @@ fn requests_wait_in_their_order_while_a_backend_is_full() {
         "{lines:?}"
     );
     drop((first, third));
+    gateway.assert_no_leaks();
+}
+
+#[test]
+fn an_upstream_as_a_whole_has_no_more_than_it_may() {
+    let ((one, go_one), (other, go_other)) = (held(), held());
+    let more = "upstream_requests_max = 2\nqueue = { length_max = 1, time_max = \"60s\" }";
+    let gateway = before(&[one.address(), other.address()], more);
+    let mut first = asking(&gateway);
+    let mut second = asking(&gateway);
+    one.wait_requests(1);
+    other.wait_requests(1);
+    assert_eq!(gateway.metric("foregate_upstream_requests", &APP), 2.0);
+    assert_eq!(
+        gateway.metric("foregate_upstream_requests_limit", &APP),
+        2.0
+    );
+    // Any worker's: the count is the process'.
+    let mut third = asking(&gateway);
+    gateway.wait_metric("foregate_upstream_queue_length", &APP, 1.0);
+    assert_eq!(gateway.exchange(GET).status, 503);
+    assert_eq!(one.requests_total() + other.requests_total(), 2);
+    go_one.send(()).expect("the backend waits");
+    go_other.send(()).expect("the backend waits");
+    assert_eq!(first.response().status, 200);
+    assert_eq!(second.response().status, 200);
+    eventually("the third to be sent", || {
+        (one.requests_total() + other.requests_total() == 3).then_some(())
+    });
+    // Only the one that has it is waiting.
+    go_one.send(()).expect("the backend is there");
+    go_other.send(()).expect("the backend is there");
+    assert_eq!(third.response().status, 200);
+    gateway.wait_metric("foregate_upstream_requests", &APP, 0.0);
+    let lines = gateway.raw_log_lines(4);
+    let refused = lines.iter().filter(|line| line.contains(" queue-full 0"));
+    assert_eq!(refused.count(), 1, "{lines:?}");
+    drop((first, second, third));
+    gateway.assert_no_leaks();
+}
+
+#[test]
+fn a_request_that_is_tried_again_counts_once() {
+    let bad = Backend::start(|visit: &mut Visit| visit.next_request().map(drop));
+    let good = Backend::answering(|_| Answer::ok("good"));
+    // A place comes back a moment after the client has its answer, so the next one may have to wait for it.
+    let more = "upstream_requests_max = 1\nbalance = \"round-robin\"";
+    let gateway = before(&[bad.address(), good.address()], more);
+    for _ in 0..6 {
+        assert_eq!(gateway.exchange(GET).status, 200);
+    }
+    assert!(bad.requests_total() > 0);
+    gateway.wait_metric("foregate_upstream_requests", &APP, 0.0);
+}
+
+#[test]
+fn no_more_are_tried_again_at_once_than_may_be() {
+    let bad = Backend::start(|visit: &mut Visit| visit.next_request().map(drop));
+    let (good, go) = held();
+    let more = "balance = \"round-robin\"\nretry = { retries_max = 1 }";
+    let servers = [bad.address(), good.address()];
+    // Of one worker, so that turns are known.
+    let gateway = Gateway::new(
+        r#"
+        workers = 1
+        [access_log]
+        to = "{log}"
+        format = "{tries} {reason} {queued_ms}"
+        [sites."*"]
+        upstream = "app"
+        [upstreams.app]
+        servers = ["{bad}", "{good}"]
+        ejection = { consecutive_failures = "off", consecutive_gateway_errors = "off" }
+        {more}
+        "#,
+    )
+    .fill("bad", servers[0])
+    .fill("good", servers[1])
+    .fill("more", more)
+    .start();
+    let mut first = asking(&gateway);
+    good.wait_requests(1);
+    assert_eq!(gateway.metric("foregate_upstream_retries", &APP), 1.0);
+    let refused = gateway.exchange(GET);
+    assert_eq!(refused.status, 502, "what there is");
+    let count = gateway.metric("foregate_upstream_retries_refused_total", &APP);
+    assert_eq!(count, 1.0);
+    go.send(()).expect("the backend waits");
+    assert_eq!(first.response().status, 200);
+    gateway.wait_metric("foregate_upstream_retries", &APP, 0.0);
+    let mut lines = gateway.raw_log_lines(2);
+    lines.sort_unstable();
+    assert!(lines[0].starts_with("1 upstream-closed "), "{lines:?}");
+    assert!(lines[1].starts_with("2 proxied "), "{lines:?}");
+    drop(first);
     gateway.assert_no_leaks();
 }
 

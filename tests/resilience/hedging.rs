@@ -360,6 +360,26 @@ fn no_more_than_may_be_are_at_two_backends() {
 }
 
 #[test]
+fn a_hedge_is_one_of_the_tries_again() {
+    let backends = [telling("a", 300), telling("b", 300)];
+    let servers = backends.each_ref().map(Backend::address);
+    let more = "hedge = { after = \"10ms\" }\nretry = { retries_max = 3 }";
+    let gateway = before(&servers, more);
+    let mut clients: Vec<RawClient> = (0..8).map(|_| gateway.connect()).collect();
+    clients.iter_mut().for_each(|client| client.send(GET));
+    for client in &mut clients {
+        assert_eq!(client.response().status, 200);
+    }
+    assert_eq!(
+        (gateway.metric(SENT, &APP), refused(&gateway, "retries-max")),
+        (3.0, 5.0)
+    );
+    gateway.wait_metric("foregate_upstream_retries", &APP, 0.0);
+    drop(clients);
+    is_over(&gateway);
+}
+
+#[test]
 fn only_backends_that_are_fit_are_asked_too() {
     let (slow, other) = (telling("slow", 150), telling("other", 0));
     let servers = [slow.address(), other.address()];

@@ -21,18 +21,24 @@ pub struct UpstreamState {
     under_way: [AtomicU32; Shared::COUNT],
     /// By [`HedgeNote`].
     hedges: [AtomicU64; HedgeNote::ALL.len()],
+    /// Tries again that there was no room for.
+    retries_refused: AtomicU64,
 }
 
 /// What all workers count together, and what is bounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Shared {
+    /// Requests, from the first endpoint that is asked to the end of the answer, however many are asked.
+    Requests,
+    /// Tries again, hedges included.
+    Retries,
     /// Hedges.
     Hedges,
 }
 
 impl Shared {
-    const COUNT: usize = 1;
+    const COUNT: usize = 3;
 }
 
 impl UpstreamState {
@@ -71,6 +77,17 @@ impl UpstreamState {
     #[must_use]
     pub fn under_way(&self, kind: Shared) -> u32 {
         self.under_way[kind as usize].load(Ordering::Relaxed)
+    }
+
+    /// Counts a try again that is not made since as many as may be are under way.
+    pub fn note_retry_refused(&self) {
+        self.retries_refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many there were of those.
+    #[must_use]
+    pub fn retries_refused(&self) -> u64 {
+        self.retries_refused.load(Ordering::Relaxed)
     }
 
     /// Counts what became of a hedge, or why there was none.
@@ -119,5 +136,11 @@ mod tests {
         drop(held);
         assert_eq!(state.under_way(Shared::Hedges), 0);
         assert!(state.take(Shared::Hedges, 0).is_none());
+        let (_one, _other) = (
+            state.take(Shared::Requests, 1),
+            state.take(Shared::Retries, 1),
+        );
+        let all = [Shared::Requests, Shared::Retries, Shared::Hedges];
+        assert_eq!(all.map(|kind| state.under_way(kind)), [1, 1, 0]);
     }
 }

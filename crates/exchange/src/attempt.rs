@@ -52,7 +52,7 @@ pub(crate) fn address(
 }
 
 /// Asks one endpoint with a head that is addressed to it. A kept connection that turns out to be stale is replaced by a new one to the same endpoint.
-pub(crate) async fn run<C: Client>(
+pub(crate) async fn run<C: Client + ?Sized>(
     exchange: &Exchange,
     client: &mut C,
     head: &RequestHead,
@@ -107,7 +107,7 @@ pub(crate) fn full() -> Failure {
 }
 
 /// A connection, kept or new.
-async fn obtain<C: Client>(
+async fn obtain<C: Client + ?Sized>(
     client: &mut C,
     pool: &Rc<Pool>,
     purpose: Use,
@@ -150,7 +150,7 @@ async fn obtain<C: Client>(
 }
 
 /// A new connection.
-pub(crate) async fn dial<C: Client>(
+pub(crate) async fn dial<C: Client + ?Sized>(
     client: &mut C,
     ticket: Ticket,
     purpose: Use,
@@ -231,7 +231,7 @@ impl Unheard {
 }
 
 /// Sends the request and waits for the head of the answer; interim answers are passed on.
-async fn ask<C: Client>(
+async fn ask<C: Client + ?Sized>(
     exchange: &Exchange,
     client: &mut C,
     request: &RequestHead,
@@ -292,7 +292,7 @@ impl Answer {
     }
 
     /// Sends the request on and reads the answer, up to its final head.
-    fn poll_head<C: Client>(
+    fn poll_head<C: Client + ?Sized>(
         &mut self,
         client: &mut C,
         cx: &mut Context<'_>,
@@ -336,7 +336,7 @@ impl Answer {
 }
 
 /// Passes 1xx on. A 100 releases the body, and the client hears it when its body is first read.
-fn take_interim<C: Client>(client: &mut C, upload: &mut Upload, head: &mut ResponseHead) {
+fn take_interim<C: Client + ?Sized>(client: &mut C, upload: &mut Upload, head: &mut ResponseHead) {
     if head.status == Status::CONTINUE {
         upload.release();
     } else {

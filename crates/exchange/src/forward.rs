@@ -167,7 +167,7 @@ fn begin<C: Client>(
 
 /// Tells the client's connection where its request is.
 #[inline]
-pub(crate) fn tell_way<C: Client>(exchange: &Exchange, client: &mut C, pool: &Pool) {
+pub(crate) fn tell_way<C: Client + ?Sized>(exchange: &Exchange, client: &mut C, pool: &Pool) {
     let route = exchange.plan.route_id(exchange.route);
     client.going_to(route.number(), pool.id().number());
 }
@@ -238,7 +238,9 @@ fn elsewhere(
         return Err(reason);
     }
     let next = another(exchange, to, road, tried).ok_or(reason)?;
-    match give == Give::Over || afford(upstream, exchange.endpoint.as_deref()) {
+    let may = guard::may_again(exchange, upstream)
+        && (give == Give::Over || afford(upstream, exchange.endpoint.as_deref()));
+    match may {
         true => Ok(next),
         false => {
             let_go(exchange);
@@ -265,6 +267,7 @@ fn again(
     let next = (repeat.is_possible() && exchange.tries < upstream.tries_max)
         .then(|| another(exchange, to, road, tried))
         .flatten()
+        .filter(|_| guard::may_again(exchange, upstream))
         .filter(|_| afford(upstream, exchange.endpoint.as_deref()));
     if next.is_none() {
         let_go(exchange);

@@ -8,7 +8,7 @@ use crate::patience::Patience;
 use crate::plan::Upstream;
 use foregate_balance::{
     Admission, Breaker, BreakerChange, BreakerPolicy, Endpoint, InFlight, NoEndpoint, Outcome,
-    Tried, UpstreamState,
+    Shared, Taken, Tried, UpstreamState,
 };
 use foregate_message::{Blame, Client, Reason};
 use foregate_snapshot::TargetPlan;
@@ -31,8 +31,58 @@ pub(crate) struct Guarded {
     next: Option<(InFlight, Held)>,
     /// By the circuit of the whole upstream.
     whole: Option<Trial>,
+    /// Its place among the requests of the whole upstream.
+    seat: Option<Seat>,
+    /// Its place among those that are tried again.
+    again: Option<Taken>,
     /// How long it stood in the line.
     pub(crate) queued_micros: u64,
+}
+
+/// One of the requests that an upstream may work on; whoever waits for it is called once it is given back.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    _taken: Taken,
+    _place: Place,
+}
+
+/// A seat, where they are counted.
+///
+/// # Errors
+/// All are taken.
+pub(crate) fn seat(upstream: &Upstream) -> Result<Option<Seat>, NoEndpoint> {
+    let Some(most) = upstream.requests_max else {
+        return Ok(None);
+    };
+    let taken = upstream.state.take(Shared::Requests, most);
+    Ok(Some(Seat {
+        _taken: taken.ok_or(NoEndpoint::Full)?,
+        _place: Place::new(&upstream.line),
+    }))
+}
+
+/// Whether a request may be tried again, as far as that is counted over all workers: it has its place then.
+#[inline]
+pub(crate) fn may_again(exchange: &mut Exchange, upstream: &Upstream) -> bool {
+    match (upstream.retry.retries_max, &mut exchange.guarded) {
+        (Some(most), Some(guarded)) => guarded.may_again(upstream, most),
+        _ => true,
+    }
+}
+
+/// A place among the tries again for one that runs beside another.
+///
+/// # Errors
+/// All are taken.
+pub(crate) fn beside(upstream: &Upstream) -> Result<Option<Taken>, ()> {
+    let Some(most) = upstream.retry.retries_max else {
+        return Ok(None);
+    };
+    upstream
+        .state
+        .take(Shared::Retries, most)
+        .map(Some)
+        .ok_or(())
 }
 
 /// What is held beside the count of requests in flight.
@@ -222,10 +272,13 @@ pub(crate) fn pick(
     let mut last = NoEndpoint::Full;
     for _ in 0..RACES_MAX {
         let index = forward::pick(exchange, to, road, tried)?;
+        let is_seated = (exchange.guarded.as_ref()).is_some_and(|guarded| guarded.seat.is_some());
+        let seat = if is_seated { None } else { seat(to.0)? };
         match hold(to.0, index) {
             Ok(held) => {
                 if let Some(guarded) = &mut exchange.guarded {
                     guarded.next = Some(held);
+                    guarded.seat = guarded.seat.take().or(seat);
                 }
                 return Ok(index);
             }
@@ -324,8 +377,20 @@ pub(crate) fn take_up(exchange: &mut Exchange, pool: &Pool, answer: &mut Answer)
 
 impl Guarded {
     /// Another endpoint is asked already, in the place of the one before.
-    pub(crate) fn exchange_held(&mut self, held: Option<Held>) {
+    pub(crate) fn exchange_held(&mut self, held: Option<Held>, again: Option<Taken>) {
         self.held = held;
+        self.again = again.or(self.again.take());
+    }
+
+    #[cold]
+    fn may_again(&mut self, upstream: &Upstream, most: u32) -> bool {
+        if self.again.is_none() {
+            self.again = upstream.state.take(Shared::Retries, most);
+        }
+        if self.again.is_none() {
+            upstream.state.note_retry_refused();
+        }
+        self.again.is_some()
     }
 
     /// No other is asked.
@@ -378,6 +443,8 @@ pub(crate) fn end(exchange: &mut Exchange, outcome: Reason) {
     };
     guarded.next = None;
     guarded.held = None;
+    guarded.again = None;
+    guarded.seat = None;
     let (Some(policy), Some(trial)) = (&upstream.circuit, guarded.whole.take()) else {
         return;
     };

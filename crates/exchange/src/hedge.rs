@@ -4,7 +4,8 @@
 //!   first  ├──── no head after the delay ────┬───────► a good answer: taken, the rival is broken off
 //!   rival                                    └───────► a good answer: taken, the first is broken off
 //! ```
-//! What fails while the other is open is followed by it, as by a retry. Only upstreams that want it ever come here.
+//! What fails while the other is open is followed by it, as by a retry. Only upstreams that want it ever come here, and
+//! with clients of any kind: an attempt that is made for each kind has one caller, which it becomes a part of.
 
 mod rival;
 
@@ -89,9 +90,9 @@ fn may(exchange: &Exchange, upstream: &Upstream, repeat: &Repeat) -> bool {
 
 /// One try at `lane`, and its rival if it gets one. The exchange goes on with the answer or the failure of the endpoint
 /// that `lane` tells afterwards.
-pub(crate) async fn attempt<C: Client>(
+pub(crate) async fn attempt(
     exchange: &mut Exchange,
-    client: &mut C,
+    client: &mut dyn Client,
     head: &RequestHead,
     race: &Race<'_>,
     (tried, repeat): (&mut Tried, &mut Repeat),
@@ -209,10 +210,10 @@ impl<'r> Lap<'r> {
     }
 
     /// Runs until the first try has come to something; `None` when the rival has a good answer before.
-    async fn run<C: Client>(
+    async fn run(
         &mut self,
         exchange: &Exchange,
-        client: &mut C,
+        client: &mut dyn Client,
         head: &RequestHead,
         index: usize,
         (tried, repeat): (&Tried, &mut Repeat),

@@ -108,6 +108,8 @@ impl Journey {
         let upstream = &plan.upstreams[number];
         let limits = time_limits(&plan, &plan.snapshot.upstreams[number]);
         let mut patience = Patience::new(limits, self.at, &road.cut);
+        // A connection counts as one request of the upstream for as long as it is there.
+        let seat = guard::seat(upstream).map_err(guard::reason)?;
         let (mut call, lent) = self.connect(road, client, upstream, &mut patience).await?;
         client.allow_pipes(call.takes_pipes());
         call.allow_pipes(client.takes_pipes());
@@ -117,6 +119,7 @@ impl Journey {
         let outcome =
             relay::move_both_ways(client, &mut call, &mut upload, &mut patience, true).await;
         drop(lent);
+        drop(seat);
         outcome
     }
 

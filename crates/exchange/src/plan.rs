@@ -114,7 +114,9 @@ pub(crate) struct Upstream {
     /// Whether there are limits or circuits.
     pub(crate) is_guarded: bool,
     pub(crate) bounds: Bounds,
-    /// Where requests wait, if anything limits how many an endpoint has.
+    /// Requests that it works on at once, of all workers.
+    pub(crate) requests_max: Option<u32>,
+    /// Where requests wait, if anything limits how many an endpoint has, or all together.
     pub(crate) queue: Option<QueuePlan>,
     pub(crate) line: Arc<Line>,
     /// When nothing is sent to any endpoint for a while.
@@ -331,9 +333,13 @@ fn upstream(
         retry: plan.retry.clone(),
         hedge: plan.hedge,
         state: Arc::clone(&part.state),
-        is_guarded: plan.balancing.bounds.is_guarded() || plan.circuit.is_some(),
+        is_guarded: plan.has_queue()
+            || plan.balancing.bounds.is_guarded()
+            || plan.circuit.is_some()
+            || plan.retry.retries_max.is_some(),
+        requests_max: plan.requests_max,
         bounds: plan.balancing.bounds,
-        queue: plan.balancing.bounds.is_counted().then_some(plan.queue),
+        queue: plan.has_queue().then_some(plan.queue),
         line: Arc::clone(&part.line),
         circuit: plan.circuit,
         budget: RefCell::new(RetryBudget::new(&plan.retry.budget, recent().millis())),

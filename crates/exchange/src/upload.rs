@@ -104,7 +104,7 @@ impl Upload {
     ///
     /// # Errors
     /// The client's body is broken, or the client has gone.
-    pub(crate) fn poll<C: Client>(
+    pub(crate) fn poll<C: Client + ?Sized>(
         &mut self,
         client: &mut C,
         call: &mut Call,

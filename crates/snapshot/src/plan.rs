@@ -317,6 +317,15 @@ pub struct RetryPlan {
     pub body_bytes_max: usize,
     /// How much of that there may be.
     pub budget: BudgetPolicy,
+    /// How many requests may be at their second or later try at once, over all workers.
+    pub retries_max: Option<u32>,
+}
+
+impl UpstreamPlan {
+    /// Whether requests can come to wait for a place.
+    pub fn has_queue(&self) -> bool {
+        self.requests_max.is_some() || self.balancing.bounds.is_counted()
+    }
 }
 
 /// A named set of backends.
@@ -334,7 +343,9 @@ pub struct UpstreamPlan {
     pub hash_by: Option<RequestKey>,
     /// Sessions that stay with their endpoint, if they do.
     pub sticky: Option<StickyPlan>,
-    /// Where requests wait while all endpoints are full.
+    /// Requests that it works on at once, over all workers.
+    pub requests_max: Option<u32>,
+    /// Where requests wait while it, or every endpoint, is full.
     pub queue: QueuePlan,
     /// When nothing is sent to any of them for a while, if ever.
     pub circuit: Option<BreakerPolicy>,

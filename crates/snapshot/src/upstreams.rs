@@ -53,6 +53,7 @@ fn upstream(
         sticky: upstream.sticky.as_ref().map(sticky),
         hash_by: upstream.hash_by.as_ref().map(request_key),
         discovery: upstream.discovery.as_ref().map(discovery),
+        requests_max: upstream.bounds.upstream_requests_max,
         queue: QueuePlan {
             length_max: size(upstream.bounds.queue.length_max),
             time_max: upstream.bounds.queue.time_max,
@@ -166,6 +167,7 @@ fn retry(retry: &Retry) -> RetryPlan {
             share_percent: u32::from(retry.budget_percent),
             per_second: retry.budget_per_second,
         },
+        retries_max: retry.retries_max,
     }
 }
 

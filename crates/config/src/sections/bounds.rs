@@ -1,4 +1,4 @@
-//! `slow_start`, `panic_threshold`, `requests_max`, `queue`, `adaptive_concurrency` and the circuits of
+//! `slow_start`, `panic_threshold`, `requests_max`, `upstream_requests_max`, `queue`, `adaptive_concurrency` and the circuits of
 //! `[upstreams.<name>]`.
 
 use crate::diagnostic::{Code, Diagnostic, Report};
@@ -47,11 +47,24 @@ pub(super) const REQUESTS_MAX: Key = key(
      full, requests wait in the `queue`.",
 );
 
+pub(super) const UPSTREAM_REQUESTS_MAX: Key = key(
+    "upstream_requests_max",
+    Kind::Count {
+        min: 1,
+        max: 1_000_000,
+        off: true,
+    },
+    Default::Text("off"),
+    "Requests that the upstream as a whole works on at once, counted over all workers of the process; one with retries or a \
+     hedge counts once. When there are as many, requests wait in the `queue`.",
+);
+
 pub(super) const QUEUE: Key = key(
     "queue",
     Kind::Table(&QUEUE_SECTION),
     Default::Empty,
-    "Where requests wait while every backend has as many as it may have by `requests_max` or `adaptive_concurrency`.",
+    "Where requests wait while every backend has as many as it may have by `requests_max` or `adaptive_concurrency`, or the \
+     upstream by `upstream_requests_max`.",
 );
 
 pub(super) const ADAPTIVE: Key = key(
@@ -186,18 +199,19 @@ pub(super) fn read(fields: &Fields<'_>, report: &mut Report) -> Bounds {
         panic_threshold_percent: u8::try_from(fields.integer("panic_threshold", report))
             .unwrap_or(100),
         requests_max: fields.count_or_off("requests_max", report),
+        upstream_requests_max: fields.count_or_off("upstream_requests_max", report),
         adaptive: present("adaptive_concurrency").then_some(adaptive),
         queue,
         circuit: present("circuit").then_some(own),
         upstream_circuit: present("upstream_circuit").then_some(whole),
     };
-    if let (Some(entry), None, None) = (fields.entry("queue"), bounds.requests_max, bounds.adaptive)
-    {
+    let limit = bounds.requests_max.or(bounds.upstream_requests_max);
+    if let (Some(entry), None, None) = (fields.entry("queue"), limit, bounds.adaptive) {
         report.push(
             Diagnostic::new(
                 Code::ConflictingKeys,
                 entry.key_origin,
-                "`queue` does nothing while nothing limits how many requests a backend has",
+                "`queue` does nothing while nothing limits how many requests a backend or the upstream has",
             )
             .label("has no effect")
             .help("remove it, or write requests_max = 100, or adaptive_concurrency = {}"),
@@ -269,6 +283,11 @@ mod tests {
     fn what_is_not_written_bounds_nothing() {
         let bounds = load("").settings.unwrap().upstreams[0].bounds.clone();
         assert_eq!((bounds.slow_start, bounds.requests_max), (None, None));
+        assert_eq!(bounds.upstream_requests_max, None);
+        let whole = load("upstream_requests_max = 9\nqueue = {}")
+            .settings
+            .unwrap();
+        assert_eq!(whole.upstreams[0].bounds.upstream_requests_max, Some(9));
         assert_eq!((bounds.circuit, bounds.upstream_circuit), (None, None));
         assert_eq!((bounds.adaptive, bounds.panic_threshold_percent), (None, 0));
     }

@@ -96,6 +96,17 @@ pub(super) static SECTION: Section = Section {
             Default::Integer(10),
             "Tries again of a worker that are free in a second, whatever the share.",
         ),
+        key(
+            "retries_max",
+            Kind::Count {
+                min: 1,
+                max: 1_000_000,
+                off: true,
+            },
+            Default::Text("off"),
+            "Requests of the upstream that may be at their second or later try at once, hedges included, counted over all workers \
+             of the process; others get what there is.",
+        ),
     ],
 };
 
@@ -108,6 +119,7 @@ pub(super) fn read(fields: Fields<'_>, per_try: Option<Duration>, report: &mut R
             .unwrap_or(u32::MAX),
         budget_percent: u8::try_from(fields.integer("budget_percent", report)).unwrap_or(100),
         budget_per_second: fields.count("budget_per_second", report),
+        retries_max: fields.count_or_off("retries_max", report),
     };
     fields.finish();
     retry
@@ -175,7 +187,8 @@ mod tests {
         );
         assert!(some.on.connect && some.on.timeout && !some.on.refused && !some.on.reset);
         assert_eq!(some.statuses, [(502, 502), (500, 599)]);
-        assert_eq!(some.body_bytes_max, 0);
+        assert_eq!((some.body_bytes_max, some.retries_max), (0, None));
+        assert_eq!(retry("retry = { retries_max = 7 }").retries_max, Some(7));
     }
 
     #[test]
@@ -187,6 +200,7 @@ mod tests {
             ("statuses = ['2xx']", "bad-value"),
             ("body_bytes_max = '1GiB'", "bad-size"),
             ("budget_percent = 101", "bad-value"),
+            ("retries_max = 0", "bad-value"),
         ] {
             let outcome = load(&format!("[upstreams.app.retry]\n{retry}"));
             let found: Vec<&str> = outcome

@@ -45,6 +45,7 @@ pub(super) static SECTION: Section = Section {
         bounds::SLOW_START,
         bounds::PANIC_THRESHOLD,
         bounds::REQUESTS_MAX,
+        bounds::UPSTREAM_REQUESTS_MAX,
         bounds::QUEUE,
         bounds::ADAPTIVE,
         bounds::CIRCUIT,

@@ -11,6 +11,8 @@ pub struct Bounds {
     pub panic_threshold_percent: u8,
     /// Requests that a backend works on at once, of all workers.
     pub requests_max: Option<u32>,
+    /// Requests that the upstream works on at once, of all workers.
+    pub upstream_requests_max: Option<u32>,
     /// A limit that follows how long answers take.
     pub adaptive: Option<Adaptive>,
     /// Where requests wait while all backends are full.

@@ -15,6 +15,8 @@ pub struct Retry {
     pub budget_percent: u8,
     /// Tries again that are free in a second, per worker.
     pub budget_per_second: u32,
+    /// Tries again that may be under way at once, of all workers.
+    pub retries_max: Option<u32>,
 }
 
 /// Failures after which a request is tried again.

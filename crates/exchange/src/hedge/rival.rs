@@ -30,6 +30,8 @@ pub(super) struct Rival<'r> {
     lane: Lane,
     in_flight: Option<InFlight>,
     held: Option<Held>,
+    /// Its place among the tries again.
+    again: Option<Taken>,
     end: End,
 }
 
@@ -93,6 +95,7 @@ impl<'r> Rival<'r> {
                 (in_flight, Some(held))
             }
         };
+        let again = guard::beside(upstream).map_err(|()| HedgeNote::RetriesMax)?;
         let now_ms = recent().millis();
         if !(upstream.budget.borrow_mut()).take(&upstream.retry.budget, now_ms) {
             return Err(HedgeNote::Budget);
@@ -114,6 +117,7 @@ impl<'r> Rival<'r> {
             lane: Lane::of(pick.index),
             in_flight: Some(in_flight),
             held,
+            again,
             end: End {
                 // Unless it comes to something.
                 note: HedgeNote::GivenUp,
@@ -140,7 +144,7 @@ impl<'r> Rival<'r> {
     ///
     /// # Errors
     /// The client has gone.
-    pub(super) async fn alone<C: Client>(&mut self, client: &mut C) -> Result<Heard, Failure> {
+    pub(super) async fn alone(&mut self, client: &mut dyn Client) -> Result<Heard, Failure> {
         poll_fn(|cx| {
             if let Poll::Ready(heard) = self.poll(cx) {
                 return Poll::Ready(Ok(heard));
@@ -189,7 +193,7 @@ impl<'r> Rival<'r> {
         answer.borrowed = None;
         answer.borrowed = self.in_flight.take();
         if let Some(guarded) = &mut exchange.guarded {
-            guarded.exchange_held(self.held.take());
+            guarded.exchange_held(self.held.take(), self.again.take());
         }
         exchange.endpoint = Some(Rc::clone(&self.pool));
         exchange.pick = Some(self.pick);
@@ -237,7 +241,8 @@ fn ask<'r>(
         let mut shadow = Shadow::of_hedge(peer);
         let mut repeat = Repeat::beside(kept);
         let with = (upstream, &mut repeat);
-        let ended = attempt::run(&exchange, &mut shadow, &head, &pool, with, &mut answer).await;
+        let client: &mut dyn Client = &mut shadow;
+        let ended = attempt::run(&exchange, client, &head, &pool, with, &mut answer).await;
         Heard {
             ended,
             answer,
@@ -248,11 +253,7 @@ fn ask<'r>(
 
 impl Heard {
     /// The exchange's answer is the rival's, or its failure is.
-    pub(super) fn take<C: Client>(
-        self,
-        client: &mut C,
-        answer: &mut Answer,
-    ) -> Result<(), Failure> {
+    pub(super) fn take(self, client: &mut dyn Client, answer: &mut Answer) -> Result<(), Failure> {
         for head in &self.interim {
             client.inform(head);
         }

@@ -70,6 +70,7 @@ fn upstreams(fleet: &Fleet, out: &mut Exposition, endpoints: Family, now_ms: u64
         "1 while a circuit is open, 0.5 while requests try whether all is well again; without an endpoint that of the upstream.",
     );
     let bounded = (limits, circuits);
+    let whole = Whole::families(out);
     let hedging = Hedging::families(out);
     for (upstream, group) in fleet.groups() {
         let own = [("upstream", &*upstream)];
@@ -78,11 +79,12 @@ fn upstreams(fleet: &Fleet, out: &mut Exposition, endpoints: Family, now_ms: u64
         let threshold = plan.balancing.panic_threshold_percent;
         out.count(panic, &own, u64::from(is_panic(states, now_ms, threshold)));
         out.count(endpoints, &own, group.members.len() as u64);
-        if plan.balancing.bounds.is_counted() {
+        if plan.has_queue() {
             out.count(queued, &own, group.part.line.length() as u64);
             out.histogram(waited, &own, &group.part.line.waited());
         }
         bounds(&group, out, bounded, now_ms);
+        whole.tell(&group, out);
         hedging.tell(&group, out);
     }
 }
@@ -105,6 +107,55 @@ fn bounds(group: &Group, out: &mut Exposition, (limits, circuits): (Family, Fami
         }
         if plan.balancing.bounds.circuit.is_some() {
             out.value(circuits, &labels, position(&endpoint.breaker));
+        }
+    }
+}
+
+/// What is told of the bounds of a whole upstream, where it has them.
+struct Whole {
+    requests: Family,
+    limit: Family,
+    retries: Family,
+    refused: Family,
+}
+
+impl Whole {
+    fn families(out: &mut Exposition) -> Whole {
+        Whole {
+            requests: out.family(
+                "foregate_upstream_requests",
+                Kind::Gauge,
+                "Requests that the upstream works on, where that is limited.",
+            ),
+            limit: out.family(
+                "foregate_upstream_requests_limit",
+                Kind::Gauge,
+                "Requests that the upstream may have at once.",
+            ),
+            retries: out.family(
+                "foregate_upstream_retries",
+                Kind::Gauge,
+                "Requests at their second or later try, hedges included, where that is limited.",
+            ),
+            refused: out.family(
+                "foregate_upstream_retries_refused_total",
+                Kind::Counter,
+                "Tries again that were not made since as many as may be were under way.",
+            ),
+        }
+    }
+
+    fn tell(&self, group: &Group, out: &mut Exposition) {
+        let plan = group.plan();
+        let (state, own) = (&group.part.state, [("upstream", &*plan.name)]);
+        let under_way = |kind| u64::from(state.under_way(kind));
+        if let Some(most) = plan.requests_max {
+            out.count(self.requests, &own, under_way(Shared::Requests));
+            out.count(self.limit, &own, u64::from(most));
+        }
+        if plan.retry.retries_max.is_some() {
+            out.count(self.retries, &own, under_way(Shared::Retries));
+            out.count(self.refused, &own, state.retries_refused());
         }
     }
 }

@@ -209,8 +209,10 @@ pub(super) fn retry(upstream: &UpstreamPlan, target: &TargetPlan) -> String {
         true => "any request",
         false => "idempotent requests",
     };
+    let at_once = retry.retries_max;
+    let at_once = at_once.map_or_else(String::new, |most| format!(", {most} at once"));
     format!(
-        "{} tries, on {on}; {which} once a backend was reached, bodies up to {} bytes, budget {} % and {} a second",
+        "{} tries, on {on}; {which} once a backend was reached, bodies up to {} bytes, budget {} % and {} a second{at_once}",
         upstream.tries_max,
         retry.body_bytes_max,
         retry.budget.share_percent,
@@ -255,10 +257,20 @@ pub(super) fn hedge(
 /// Where a request waits while all endpoints are full, for people.
 pub(super) fn queue(upstream: &UpstreamPlan) -> Option<String> {
     let queue = &upstream.queue;
-    (upstream.balancing.bounds.is_counted()).then(|| {
-        let ms = queue.time_max.as_millis();
-        format!("{} requests, {ms} ms, while all are full", queue.length_max)
-    })
+    let full = match (
+        upstream.balancing.bounds.is_counted(),
+        upstream.requests_max,
+    ) {
+        (false, None) => return None,
+        (true, None) => "all are full".to_owned(),
+        (false, Some(most)) => format!("the upstream has {most}"),
+        (true, Some(most)) => format!("all are full or the upstream has {most}"),
+    };
+    let ms = queue.time_max.as_millis();
+    Some(format!(
+        "{} requests, {ms} ms, while {full}",
+        queue.length_max
+    ))
 }
 
 /// The labels that an endpoint must have.
