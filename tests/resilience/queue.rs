@@ -32,7 +32,8 @@ fn held(well: bool) -> (Backend, Sender<()>) {
 fn gateway(servers: &str, more: &str) -> Gateway {
     Gateway::new(
         r#"
-        workers = 2
+        # Of one worker: several look after the queue of their own accord, each once a second.
+        workers = 1
         [client]
         half_close_timeout = "50ms"
         [access_log]

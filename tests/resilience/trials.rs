@@ -45,6 +45,8 @@ fn before(backend: &Backend, more: &str) -> Gateway {
     Gateway::new(
         r#"
         workers = 2
+        [client]
+        body_rate_min = "off"
         [sites."*"]
         upstream = "app"
         [upstreams.app]
@@ -121,7 +123,7 @@ fn upload(gateway: &Gateway) -> RawClient {
 #[test]
 fn slow_uploads_are_not_the_backends_slowness() {
     let backend = moody(&Arc::default());
-    let more = "adaptive_concurrency = { initial = 16, min = 1, max = 16, tolerance = 1000 }";
+    let more = "adaptive_concurrency = { initial = 16, min = 1, max = 16, tolerance = 300 }";
     let gateway = before(&backend, more);
     // More than half of the limit is made use of.
     let mut busy: Vec<RawClient> = Vec::new();
