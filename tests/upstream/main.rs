@@ -8,3 +8,4 @@ mod failover;
 mod grpc_web;
 mod long_bodies;
 mod pooling;
+mod shared_bound;

@@ -36,6 +36,7 @@ mod random;
 mod ring;
 mod roster;
 mod round_robin;
+pub mod seats;
 mod session;
 #[cfg(test)]
 mod simulation;

@@ -82,8 +82,12 @@ pub(crate) async fn run<C: Client + ?Sized>(
         let repeatable = repeat.is_possible();
         match asked {
             Err(failure) if failure.is_stale() && stale && repeatable => {
-                let ticket = pool.fresh().ok_or(full())?;
-                connection = dial(client, ticket, purpose, &mut answer.patience).await?;
+                let patience = &mut answer.patience;
+                connection = match pool.fresh() {
+                    Some(ticket) => dial(client, ticket, purpose, patience).await?,
+                    // Its seat is another's already.
+                    None => obtain(client, pool, purpose, patience, true).await?,
+                };
             }
             // A backend that is going away takes requests on its next connection.
             Err(failure) if failure.unprocessed && !refused => {

@@ -19,6 +19,7 @@ use foregate_telemetry::clock::{Moment, recent};
 use foregate_telemetry::metrics::{EndpointId, RouteId, Shard};
 use foregate_upstream::{
     BodyLimits, CallLimits, Connector, HeadLimits, Http2Limits, Line, Pool, PoolLimits, Protocol,
+    Seats,
 };
 use std::cell::{Cell, LazyCell, OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
@@ -72,6 +73,8 @@ pub struct EndpointPart {
     pub address: Option<SocketAddr>,
     /// Its cells.
     pub id: EndpointId,
+    /// The connections of all workers to it.
+    pub seats: Arc<Seats>,
 }
 
 /// A snapshot in force on one worker.
@@ -137,7 +140,8 @@ impl Upstream {
     fn new_pool(&self, index: usize) -> Rc<Pool> {
         let one = &self.part.endpoints[index];
         let (endpoint, shard) = (Arc::clone(&one.endpoint), Arc::clone(&self.shard));
-        let pool = Pool::new(endpoint, one.address, one.id, shard, self.pool_limits);
+        let (seats, limits) = (Arc::clone(&one.seats), self.pool_limits);
+        let pool = Pool::new(endpoint, one.address, one.id, shard, seats, limits);
         pool.set_connector(self.part.connector.clone());
         if self.is_retired.get() {
             pool.retire();

@@ -333,6 +333,9 @@ fn part(
             Some(known) => known.id,
             None => registry.endpoint(&plan.name, authority),
         },
+        seats: known
+            .map(|known| Arc::clone(&known.seats))
+            .unwrap_or_default(),
     }
 }
 

@@ -337,3 +337,15 @@ impl Drop for Connection {
         }
     }
 }
+
+/// Whether the other side has closed, as far as the system knows by now. Whoever else reads the socket is not disturbed.
+#[must_use]
+pub fn has_ended(stream: &TcpStream) -> bool {
+    const PEEK_AND_DONT_WAIT: i32 = 0x02 | 0x40;
+    let mut byte = [std::mem::MaybeUninit::uninit()];
+    let socket = socket2::SockRef::from(stream);
+    match socket.recv_with_flags(&mut byte, PEEK_AND_DONT_WAIT) {
+        Ok(bytes) => bytes == 0,
+        Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+    }
+}

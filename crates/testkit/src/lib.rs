@@ -35,7 +35,7 @@ pub use backend::{Answer, Answers, Backend, Echo, Raw, RawThenCloses, Request, S
 pub use binary::{Process, Run, Signal, Successor, foregate, foregate_path};
 pub use certificates::{Authority, Issued, Request as CertificateRequest};
 pub use client::{RawClient, Response};
-pub use connection::{Connection, Trouble};
+pub use connection::{Connection, Trouble, has_ended};
 pub use fields::Fields;
 pub use foreign::ProcessBackend;
 pub use gateway::{Gateway, GatewayConfig};

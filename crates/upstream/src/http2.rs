@@ -155,6 +155,11 @@ impl Http2 {
         self.engine.borrow().takes_extended_connect()
     }
 
+    /// How many streams it carries or has promised.
+    pub(crate) fn streams(&self) -> usize {
+        self.engine.borrow().streams_held() + self.promised.get()
+    }
+
     pub(crate) fn scheme(&self) -> Scheme {
         self.scheme
     }

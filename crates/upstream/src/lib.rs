@@ -12,6 +12,7 @@ mod line;
 mod pool;
 mod probe;
 mod resolve;
+mod seats;
 mod websocket;
 
 pub use foregate_tls::Connector;
@@ -28,3 +29,4 @@ pub use line::{Line, Place, Waiting};
 pub use pool::{Checkout, Connection, Pool, PoolLimits, Protocol, Ticket, Use};
 pub use probe::{PROBES_MAX, ProbeTarget, Prober, Watched};
 pub use resolve::resolve;
+pub use seats::Seats;

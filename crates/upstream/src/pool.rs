@@ -1,8 +1,11 @@
 //! Connections to one endpoint, kept by one worker.
 
+mod bounded;
+
 use crate::call::Http1;
 use crate::connect::{self, ConnectFault};
 use crate::http2::{self, Http2, Lease};
+use crate::seats::{Seat, Seats};
 use foregate_balance::Endpoint;
 use foregate_message::Reason;
 use foregate_telemetry::clock::{Moment, recent};
@@ -48,9 +51,9 @@ pub enum Use {
 pub struct PoolLimits {
     /// Idle connections kept.
     pub idle_max: usize,
-    /// Open connections, idle ones included; `None` for no limit.
+    /// Open connections of all workers, idle ones included; `None` for no limit.
     pub open_max: Option<usize>,
-    /// Requests that may wait for a connection when `open_max` are busy.
+    /// Requests of this worker that may wait for a connection when `open_max` are busy.
     pub pending_max: usize,
     /// How long a connection may stay idle.
     pub idle_timeout: Duration,
@@ -74,6 +77,12 @@ pub struct Pool {
     pub address: Cell<Option<SocketAddr>>,
     id: EndpointId,
     shard: Arc<Shard>,
+    /// How many connections all workers have, and who waits for one.
+    seats: Arc<Seats>,
+    /// This pool's part in that, while there is a bound.
+    seat: RefCell<Option<Rc<Seat>>>,
+    /// Whether a shared connection ends for another worker's sake.
+    gives: Cell<bool>,
     limits: Cell<PoolLimits>,
     /// How TLS is spoken with the endpoint, if it is.
     connector: RefCell<Option<Arc<Connector>>>,
@@ -183,13 +192,17 @@ impl Pool {
         address: Option<SocketAddr>,
         id: EndpointId,
         shard: Arc<Shard>,
+        seats: Arc<Seats>,
         limits: PoolLimits,
     ) -> Rc<Pool> {
-        Rc::new(Pool {
+        let pool = Rc::new(Pool {
             endpoint,
             address: Cell::new(address),
             id,
             shard,
+            seats,
+            seat: RefCell::default(),
+            gives: Cell::new(false),
             limits: Cell::new(limits),
             connector: RefCell::default(),
             idle: RefCell::default(),
@@ -201,12 +214,19 @@ impl Pool {
             waiting: RefCell::default(),
             is_retired: Cell::new(false),
             passes: Cell::new(false),
-        })
+        });
+        if limits.open_max.is_some() {
+            pool.share(limits.open_max);
+        }
+        pool
     }
 
     /// Takes a new configuration's limits.
-    pub fn set_limits(&self, limits: PoolLimits) {
+    pub fn set_limits(self: &Rc<Pool>, limits: PoolLimits) {
         let before = self.limits.replace(limits);
+        if before.open_max != limits.open_max {
+            self.share(limits.open_max);
+        }
         // Connections of another protocol, or with other limits of their own, are not kept.
         if (before.protocol, before.http2) != (limits.protocol, limits.http2) {
             self.shares.set(None);
@@ -259,7 +279,7 @@ impl Pool {
             return Checkout::Reused(Connection(Carrier::Http1(idle.connection)));
         }
         // One that is on its way may have room for all that wait.
-        if self.dialling.get() > 0 && self.may_share() && !self.wants_http1(purpose) {
+        if self.is_served_by_dialling() && !self.wants_http1(purpose) {
             return Checkout::Full;
         }
         self.fresh().map_or(Checkout::Full, Checkout::Connect)
@@ -347,6 +367,7 @@ impl Pool {
     /// A stream of a shared connection has ended.
     pub(crate) fn place_is_free(&self) {
         self.wake_one();
+        self.give();
     }
 
     /// A shared connection is closed.
@@ -365,6 +386,7 @@ impl Pool {
         }
         let waiter = Rc::new(Waiter::default());
         self.waiting.borrow_mut().push_back(Rc::clone(&waiter));
+        self.stand_in_line();
         let mut place = Place {
             pool: Rc::clone(self),
             waiter,
@@ -382,21 +404,14 @@ impl Pool {
     }
 
     fn wake_one(&self) {
-        if let Some(waiter) = self.waiting.borrow_mut().pop_front() {
-            waiter.woken.set(true);
-            if let Some(waker) = waiter.waker.take() {
-                waker.wake();
-            }
+        let Some(waiter) = self.waiting.borrow_mut().pop_front() else {
+            return;
+        };
+        waiter.woken.set(true);
+        if let Some(waker) = waiter.waker.take() {
+            waker.wake();
         }
-    }
-
-    /// The right to a new connection, past the idle ones; `None` when the pool is full.
-    pub fn fresh(self: &Rc<Pool>) -> Option<Ticket> {
-        let full = (self.limits.get().open_max).is_some_and(|max| self.open.get() >= max);
-        (!full).then(|| {
-            self.cells().pool_misses.one();
-            self.ticket()
-        })
+        self.leave_line();
     }
 
     /// Opens a connection. `client` and `local` are the two ends of the client's own connection, for the PROXY
@@ -449,7 +464,11 @@ impl Pool {
         };
         let limits = pool.limits.get();
         let spent = (limits.requests_max).is_some_and(|max| connection.requests >= max);
-        if spent || limits.proxy_protocol.is_some() || pool.idle.borrow().len() >= limits.idle_max {
+        let is_given = limits.open_max.is_some() && pool.must_give();
+        let is_kept = !spent && !is_given && limits.proxy_protocol.is_none();
+        if !is_kept || pool.idle.borrow().len() >= limits.idle_max {
+            // Closed before it is counted out: another worker may open one at once.
+            drop(connection);
             return pool.count_closed(1);
         }
         pool.idle.borrow_mut().push(Idle {
@@ -494,15 +513,9 @@ impl Pool {
         for idle in &mut idle {
             idle.connection.stream.close_now();
         }
-        self.count_closed(idle.len());
-    }
-
-    fn count_closed(&self, closed: usize) {
-        self.open.set(self.open.get() - closed);
-        for _ in 0..closed {
-            self.cells().connections.down();
-            self.wake_one();
-        }
+        let count = idle.len();
+        drop(idle);
+        self.count_closed(count);
     }
 
     /// Whether a request would have to wait until another one has ended.
@@ -577,6 +590,8 @@ impl Drop for Place {
         } else {
             let mut waiting = self.pool.waiting.borrow_mut();
             waiting.retain(|other| !Rc::ptr_eq(other, &self.waiter));
+            drop(waiting);
+            self.pool.leave_line();
         }
     }
 }

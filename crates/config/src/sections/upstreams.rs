@@ -77,7 +77,7 @@ pub(super) static SECTION: Section = Section {
             "connections_max",
             COUNT_OR_OFF,
             Default::Text("off"),
-            "Open connections per worker and backend.",
+            "Open connections to each backend, over all workers; further requests wait.",
         ),
         key(
             "requests_pending_max",

@@ -39,7 +39,7 @@ pub struct Upstream {
     pub proxy_protocol: Option<ProxyProtocolVersion>,
     /// Pooled idle connections per worker and endpoint.
     pub connections_idle_max: u32,
-    /// Open connections per worker and endpoint.
+    /// Open connections to each endpoint, over all workers.
     pub connections_max: Option<u32>,
     /// Requests of a worker that may wait for a connection; more are refused with 503.
     pub requests_pending_max: u32,

@@ -71,7 +71,14 @@ async fn dial(
     };
     let endpoint = Arc::clone(&target.endpoint);
     let shard = Arc::clone(shard);
-    let pool = Pool::new(endpoint, Some(address), EndpointId::OTHER, shard, limits);
+    let pool = Pool::new(
+        endpoint,
+        Some(address),
+        EndpointId::OTHER,
+        shard,
+        Arc::default(),
+        limits,
+    );
     pool.set_connector(target.connector.clone());
     let ticket = pool.fresh().ok_or(ProbeFault::Exhausted)?;
     let connected = Pool::connect(ticket, purpose, NOBODY, NOBODY);

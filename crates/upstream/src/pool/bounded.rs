@@ -1,0 +1,159 @@
+//! What a pool does about a bound that it shares with the pools of other workers.
+
+use super::{Pool, Ticket};
+use crate::seats::Seat;
+use std::future::poll_fn;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll};
+
+impl Pool {
+    /// Takes up a bound, another, or none.
+    pub(super) fn share(self: &Rc<Pool>, open_max: Option<usize>) {
+        let mut seat = self.seat.borrow_mut();
+        match (&*seat, open_max) {
+            (Some(seat), Some(max)) => seat.set_max(max),
+            (None, Some(max)) => {
+                let joined = Rc::new(Seat::join(&self.seats, self.open.get(), max));
+                tokio::task::spawn_local(listen(Rc::downgrade(self), Rc::downgrade(&joined)));
+                *seat = Some(joined);
+            }
+            (_, None) => *seat = None,
+        }
+        drop(seat);
+        if open_max.is_none() {
+            // Nothing is in the way of those who waited.
+            self.wake_all();
+        }
+    }
+
+    pub(super) fn seat(&self) -> Option<Rc<Seat>> {
+        self.seat.borrow().clone()
+    }
+
+    /// The right to a new connection, past the idle ones; `None` when the pool is full.
+    pub fn fresh(self: &Rc<Pool>) -> Option<Ticket> {
+        let full = self.seat.borrow().as_ref().is_some_and(|seat| !seat.take());
+        (!full).then(|| {
+            self.cells().pool_misses.one();
+            self.ticket()
+        })
+    }
+
+    /// Has the pool stand in line, now that requests wait which nothing else is on its way for.
+    pub(super) fn stand_in_line(&self) {
+        if !self.is_served_by_dialling()
+            && !self.waiting.borrow().is_empty()
+            && let Some(seat) = self.seat()
+        {
+            seat.wait();
+        }
+    }
+
+    /// Whether a connection that is being opened may have room for all that wait.
+    pub(super) fn is_served_by_dialling(&self) -> bool {
+        self.dialling.get() > 0 && self.may_share()
+    }
+
+    /// No request waits any more, if that is so.
+    pub(super) fn leave_line(&self) {
+        if self.waiting.borrow().is_empty()
+            && let Some(seat) = self.seat()
+        {
+            seat.stop_waiting();
+        }
+    }
+
+    /// Whether a connection that is not needed this moment is to be closed for another worker's sake.
+    #[inline]
+    pub(super) fn must_give(&self) -> bool {
+        let seat = self.seat.borrow();
+        seat.as_ref().is_some_and(|seat| seat.must_give())
+    }
+
+    /// So many connections are closed.
+    pub(super) fn count_closed(&self, closed: usize) {
+        self.open.set(self.open.get() - closed);
+        for _ in 0..closed {
+            self.cells().connections.down();
+        }
+        let seat = if closed > 0 { self.seat() } else { None };
+        match seat {
+            // Who waits longest is granted it, wherever that is.
+            Some(seat) => {
+                self.gives.set(false);
+                seat.close(closed);
+                self.stand_in_line();
+            }
+            None => (0..closed).for_each(|_| self.wake_one()),
+        }
+    }
+
+    /// Closes connections that another worker is short of, as far as they are not needed this moment.
+    pub(super) fn give(&self) {
+        while self.must_give() {
+            let idle = self.idle.borrow_mut().pop();
+            let Some(mut idle) = idle else {
+                return self.give_shared();
+            };
+            idle.connection.stream.close_now();
+            drop(idle);
+            self.count_closed(1);
+        }
+    }
+
+    /// Has one shared connection end after its streams, unless one does already.
+    fn give_shared(&self) {
+        if self.gives.get() {
+            return;
+        }
+        let mut shared = self.shared.borrow_mut();
+        let fewest = (0..shared.len()).min_by_key(|&index| shared[index].streams());
+        let given = fewest.map(|index| shared.swap_remove(index));
+        drop(shared);
+        if let Some(given) = given {
+            self.gives.set(true);
+            given.retire();
+        }
+    }
+
+    /// Looks what the other workers have brought about; true when that is to be done once more.
+    fn attend(&self, seat: &Seat) -> bool {
+        let granted = seat.is_granted();
+        if granted {
+            let is_needless = self.waiting.borrow().is_empty() || self.is_served_by_dialling();
+            match is_needless {
+                true => seat.decline(),
+                false => self.wake_one(),
+            }
+        } else {
+            self.stand_in_line();
+        }
+        self.give();
+        granted
+    }
+}
+
+/// Attends to what other workers bring about, for as long as the pool has a bound.
+async fn listen(pool: Weak<Pool>, seat: Weak<Seat>) {
+    // A seat that was granted is taken up by the request that was woken for it: it has run when this looks again.
+    let mut again = false;
+    poll_fn(|cx| {
+        let (Some(pool), Some(seat)) = (pool.upgrade(), seat.upgrade()) else {
+            return Poll::Ready(());
+        };
+        listen_once(&pool, &seat, &mut again, cx);
+        Poll::Pending
+    })
+    .await;
+}
+
+fn listen_once(pool: &Pool, seat: &Seat, again: &mut bool, cx: &mut Context<'_>) {
+    let called = seat.poll_called(cx).is_ready();
+    if !called && !*again {
+        return;
+    }
+    *again = pool.attend(seat);
+    if called || *again {
+        cx.waker().wake_by_ref();
+    }
+}

@@ -1,0 +1,193 @@
+//! `connections_max` bounds the connections of all workers to a backend, and nobody starves under it.
+
+use std::net::TcpStream;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use foregate_testkit::{
+    Answer, Backend, Gateway, Http2Backend, Http2Reply, RawClient, Visit, eventually, has_ended,
+};
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/// The connections of a backend, counted as its system has them.
+#[derive(Default)]
+struct Counted {
+    live: Vec<TcpStream>,
+    most: usize,
+    accepted: usize,
+}
+
+impl Counted {
+    /// One more. Those whose end has come already are none any more, whether or not their threads have seen it.
+    fn enter(&mut self, stream: TcpStream) {
+        self.live.retain(|one| !has_ended(one));
+        self.live.push(stream);
+        self.most = self.most.max(self.live.len());
+        self.accepted += 1;
+    }
+}
+
+/// Takes each request a moment, so that requests meet.
+fn counting(pause: Duration) -> (Backend, Arc<Mutex<Counted>>) {
+    let counted: Arc<Mutex<Counted>> = Arc::default();
+    let seen = Arc::clone(&counted);
+    let backend = Backend::start(move |visit: &mut Visit| {
+        let stream = visit.connection.stream().try_clone().expect("a clone");
+        seen.lock().expect("no panics").enter(stream);
+        while let Some(request) = visit.next_request()? {
+            thread::sleep(pause);
+            visit.answer(&request, &Answer::ok("done"))?;
+        }
+        Ok(())
+    });
+    (backend, counted)
+}
+
+fn gateway(backend: &str, most: usize, more: &str) -> Gateway {
+    Gateway::new(
+        r#"
+        workers = 2
+        [sites."*"]
+        upstream = "app"
+        [upstreams.app]
+        servers = ["{backend}"]
+        connections_max = {most}
+        requests_pending_max = 100
+        tries_max = 1
+        {more}
+        "#,
+    )
+    .fill("backend", backend)
+    .fill("most", most)
+    .fill("more", more)
+    .start()
+}
+
+/// Clients on both workers, at least two on each.
+fn on_both_workers(gateway: &Gateway) -> Vec<RawClient> {
+    let mut clients: Vec<RawClient> = Vec::new();
+    eventually("both workers have clients", || {
+        clients.push(gateway.connect());
+        let told = gateway.admin_send("GET", "/connections", "").json();
+        let all = told["items"].as_array()?;
+        let of = |worker: &str| {
+            let ids = all.iter().filter_map(|one| one["id"].as_str());
+            ids.filter(|id| id.starts_with(worker)).count()
+        };
+        (of("0-") >= 2 && of("1-") >= 2).then_some(())
+    });
+    clients
+}
+
+#[test]
+fn a_backend_never_sees_more_connections_than_it_may() {
+    for most in [1, 3, 4] {
+        let (backend, counted) = counting(Duration::from_millis(2));
+        let gateway = gateway(&backend.address().to_string(), most, "");
+        let clients = on_both_workers(&gateway);
+        let began = Instant::now();
+        let running: Vec<_> = clients
+            .into_iter()
+            .map(|mut client| {
+                thread::spawn(move || {
+                    for _ in 0..20 {
+                        let answer = client.exchange(GET);
+                        assert_eq!((answer.status, answer.text().as_str()), (200, "done"));
+                    }
+                })
+            })
+            .collect();
+        let requests = running.len() * 20;
+        for one in running {
+            one.join().expect("each client is served to its end");
+        }
+        assert!(began.elapsed() < Duration::from_secs(9), "nobody timed out");
+        let counted = counted.lock().expect("no panics");
+        assert!(counted.most <= most, "{} of {most}", counted.most);
+        if most >= 2 {
+            // Each worker keeps its fair share: connections do not change hands for every request.
+            assert!(counted.accepted * 4 <= requests, "{}", counted.accepted);
+        }
+        drop(counted);
+        gateway.assert_no_leaks();
+    }
+}
+
+#[test]
+fn connections_that_are_idle_elsewhere_are_given_up_at_once() {
+    let (backend, counted) = counting(Duration::ZERO);
+    let gateway = gateway(&backend.address().to_string(), 1, "");
+    let mut clients = on_both_workers(&gateway);
+    let began = Instant::now();
+    for _ in 0..5 {
+        for client in &mut clients {
+            assert_eq!(client.exchange(GET).status, 200);
+        }
+    }
+    // Far below `idle_timeout`, after which the other worker would have closed it anyway.
+    assert!(began.elapsed() < Duration::from_secs(5));
+    assert_eq!(counted.lock().expect("no panics").most, 1);
+}
+
+#[test]
+fn a_worker_that_is_short_gets_the_next_connection_that_comes_free() {
+    let (backend, counted) = counting(Duration::from_millis(50));
+    let gateway = gateway(&backend.address().to_string(), 2, "");
+    let mut clients = on_both_workers(&gateway);
+    // All of one worker first, whichever that is, and then one of each.
+    for _ in 0..3 {
+        for client in &mut clients {
+            client.send(GET);
+        }
+        for client in &mut clients {
+            assert_eq!(client.response().status, 200);
+        }
+    }
+    assert!(counted.lock().expect("no panics").most <= 2);
+}
+
+#[test]
+fn shared_connections_are_given_up_too() {
+    let backend = Http2Backend::answering(|_| Http2Reply::ok("done"));
+    let gateway = gateway(&backend.address().to_string(), 1, "protocol = \"h2\"");
+    let mut clients = on_both_workers(&gateway);
+    for _ in 0..5 {
+        for client in &mut clients {
+            assert_eq!(client.exchange(GET).status, 200);
+        }
+    }
+    assert!(backend.connections_open() <= 1);
+}
+
+#[test]
+fn a_new_bound_holds_from_its_reload_on() {
+    let (backend, counted) = counting(Duration::from_millis(20));
+    let address = backend.address().to_string();
+    let mut gateway = gateway(&address, 100, "");
+    let mut clients = on_both_workers(&gateway);
+    let burst = |clients: &mut Vec<RawClient>| {
+        for client in clients.iter_mut() {
+            client.send(GET);
+        }
+        for client in clients {
+            assert_eq!(client.response().status, 200);
+        }
+    };
+    burst(&mut clients);
+    assert!(counted.lock().expect("no panics").most >= 3);
+    let text = std::fs::read_to_string(gateway.config_path()).expect("it is there");
+    let narrow = text.replace(
+        "connections_max = 100",
+        "connections_max = 2\nconnections_idle_max = 0",
+    );
+    gateway.rewrite_config(&narrow, &[]);
+    assert_eq!(gateway.admin_send("POST", "/reload", "").status, 200);
+    // What was open ends with its next request; then the bound is what counts.
+    burst(&mut clients);
+    counted.lock().expect("no panics").most = 0;
+    burst(&mut clients);
+    let most = counted.lock().expect("no panics").most;
+    assert!(most <= 2, "{most}");
+}
