@@ -25,6 +25,9 @@ def main() -> None:
             where = "/".join(str(part) for part in error.absolute_path)
             sys.exit(f"{one['method']} {one['path']} {one['status']}: {where}: {error.message}")
     # The validator itself must be able to find fault.
+    for name in ("StatusView", "CertificatesView", "ConnectionsPage"):
+        empty = {"components": document["components"], "$ref": f"#/components/schemas/{name}"}
+        assert list(Draft202012Validator(empty).iter_errors({})), name
     broken = {"components": document["components"], "$ref": "#/components/schemas/VersionView"}
     assert list(Draft202012Validator(broken).iter_errors({"id": "one"}))
     print(len(told["answers"]))

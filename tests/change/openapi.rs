@@ -1,6 +1,8 @@
 //! The document of the admin API, against real answers and a validator that others wrote.
 
-use foregate_testkit::{Answer, Backend, Gateway, Response, foregate};
+use foregate_testkit::{
+    Answer, Authority, Backend, Gateway, Response, Scratch, eventually, foregate,
+};
 use foregate_tests::foreign::run_python;
 use serde_json::{Value, json};
 
@@ -71,13 +73,41 @@ const REQUESTS: &[(&str, &str, &str, &str)] = &[
     ("GET", "/openapi.json", "/openapi.json", ""),
 ];
 
+/// A certificate from files, and one that the gateway issues itself beside that of the site `b`.
+const SECURE: &str = r#"
+[listeners.public]
+address = "127.0.0.1:0"
+[listeners.secure]
+address = "127.0.0.1:0"
+tls = true
+[certificates.c]
+certificate = "c.pem"
+key = "c.key"
+[sites."c.example"]
+tls = "files"
+upstream = "app"
+[sites."d.test"]
+upstream = "app"
+"#;
+
 #[test]
 fn real_answers_are_as_the_document_has_them() {
     let backend = Backend::answering(|_| Answer::ok("a"));
     let probed = "[sites.\"*\"]\nupstream = \"app\"\n[upstreams.app]\nservers = [\"{backend}\"]\nprobe = { path = \"/\" }\n[[sites.\"b\".routes]]\npath = \"/r\"\nredirect = { to = \"https://b.example/\" }\n";
-    let gateway = Gateway::new(probed)
+    let state = Scratch::new();
+    let certificate = Authority::new("operators").issue(&["c.example"]);
+    let gateway = Gateway::new(&format!("state_dir = \"{{state}}\"\n{probed}{SECURE}"))
+        .fill("state", state.join("state").display())
         .fill("backend", backend.address())
+        .file("c.pem", &certificate.certificate_pem)
+        .file("c.key", &certificate.key_pem)
         .start();
+    eventually("all certificates are told of", || {
+        let told = gateway.admin_send("GET", "/certificates", "").json();
+        let certificates = told["certificates"].as_array()?;
+        let sources: Vec<&Value> = certificates.iter().map(|one| &one["source"]).collect();
+        (sources == ["internal", "internal", "files"]).then_some(())
+    });
     gateway.get("a", "/");
     let _open = held_open(&gateway);
     let page = gateway.admin_send("GET", "/connections", "").json();

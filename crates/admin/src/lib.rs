@@ -45,6 +45,7 @@ mod query;
 mod routes;
 mod serve;
 mod stall;
+mod status;
 mod versions;
 mod views;
 
@@ -59,6 +60,10 @@ pub use connections::{
 pub use lists::{EndpointOfView, Page};
 pub use openapi::document;
 pub use serve::{CONNECTIONS_MAX, Doors, LocalDoor, serve};
+pub use status::{
+    CertificateErrorView, CertificateView, CertificatesView, ConfigurationNote, EndpointSummary,
+    ListenerView, OverloadView, RouteSummary, StatusView, UpstreamSummary,
+};
 pub use versions::{
     Applied, Apply, ConfigRefusal, ConfigView, DiagnosticView, DriftView, FileView, PlaceView,
     Rollback, UnconfirmedView, VersionDetail, VersionView,
@@ -68,18 +73,16 @@ pub use views::{
     ValueView,
 };
 
-use serde_json::Value;
-
 /// What operators are shown. Called on threads that may block.
 pub trait View: Send + Sync + 'static {
     /// All metrics in the Prometheus text format ([`foregate_telemetry::metrics::CONTENT_TYPE`]).
     fn metrics(&self) -> String;
 
     /// Version, uptime, configuration, listeners, sites and their routes, upstreams and the states of their endpoints.
-    fn status(&self) -> Value;
+    fn status(&self) -> StatusView;
 
     /// Every certificate: names, issuer, life, source, state, next renewal, last error, who serves it.
-    fn certificates(&self) -> Value;
+    fn certificates(&self) -> CertificatesView;
 
     /// Every upstream with its endpoints, in the order of their names.
     fn upstreams(&self) -> Vec<UpstreamView>;

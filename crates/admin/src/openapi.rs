@@ -6,9 +6,9 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    AddEndpoint, Applied, ConfigView, ConnectionState, ConnectionView, ConnectionsPage,
-    DiagnosticView, EndpointOfView, Page, Rollback, RouteView, SetEndpoint, UpstreamView,
-    ValueView, VersionDetail, VersionView,
+    AddEndpoint, Applied, CertificatesView, ConfigView, ConnectionState, ConnectionView,
+    ConnectionsPage, DiagnosticView, EndpointOfView, Page, Rollback, RouteView, SetEndpoint,
+    StatusView, UpstreamView, ValueView, VersionDetail, VersionView,
 };
 
 /// What is answered where something is refused.
@@ -236,7 +236,7 @@ fn process(paths: &mut Paths) {
         "content": { "text/plain": { "schema": { "type": "string" } } },
     });
     paths.add("get", "/metrics", one);
-    let one = paths.operation::<Told>(
+    let one = paths.operation::<StatusView>(
         "Version, state, configuration, listeners, routes, endpoints",
         200,
     );
@@ -245,7 +245,7 @@ fn process(paths: &mut Paths) {
     paths.add("get", "/openapi.json", one);
     let one = paths.operation::<Upgraded>("Has a new process of the program take over", 200);
     paths.add("post", "/upgrade", one);
-    let one = paths.operation::<Told>("Every certificate and how it is", 200);
+    let one = paths.operation::<CertificatesView>("Every certificate and how it is", 200);
     paths.add("get", "/certificates", one);
     let one = paths.operation::<Renewed>("Has a certificate issued anew", 200);
     paths.add("post", "/certificates/{name}/renew", one);

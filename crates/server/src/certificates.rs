@@ -4,6 +4,7 @@
 use foregate_acme::{
     Agent, Authority, CertificateState, CertificateStatus, Record, Source, StateFolder,
 };
+use foregate_admin::{CertificateErrorView, CertificateView, CertificatesView};
 use foregate_snapshot::{HostPattern, Snapshot};
 use foregate_telemetry::clock::unix_now;
 use foregate_tls::certificate::CertificateName;
@@ -14,14 +15,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// Every certificate: what the agent keeps, as it stands in the store, and what came from files.
-pub(crate) fn view(snapshot: &Snapshot, store: &CertificateStore, agent: Option<&Agent>) -> Value {
+pub(crate) fn view(
+    snapshot: &Snapshot,
+    store: &CertificateStore,
+    agent: Option<&Agent>,
+) -> CertificatesView {
     let served = store.list();
     let by_fingerprint: HashMap<String, &Arc<Served>> = served
         .iter()
         .map(|served| (hex(&served.certificate.fingerprint), served))
         .collect();
     let managed = agent.map(Agent::status).unwrap_or_default();
-    let mut shown: Vec<Value> = Vec::new();
+    let mut shown = Vec::new();
     let mut told = HashSet::new();
     for status in managed.iter() {
         let in_service = status
@@ -31,17 +36,19 @@ pub(crate) fn view(snapshot: &Snapshot, store: &CertificateStore, agent: Option<
         if let Some(served) = in_service {
             told.insert(Arc::clone(&served.id));
         }
-        shown.push(managed_value(snapshot, status, in_service.is_some()));
+        shown.push(managed_view(snapshot, status, in_service.is_some()));
     }
     let is_managed = |served: &&Arc<Served>| {
         let is_issued = |source: Source| served.id.starts_with(&format!("{}:", source.name()));
         told.contains(&served.id) || is_issued(Source::Acme) || is_issued(Source::Internal)
     };
     for served in served.iter().filter(|served| !is_managed(served)) {
-        shown.push(file_value(snapshot, served));
+        shown.push(file_view(snapshot, served));
     }
-    let root = agent.and_then(|_| internal_root(&snapshot.state_dir).ok().flatten());
-    json!({ "certificates": shown, "internal_root": root })
+    CertificatesView {
+        certificates: shown,
+        internal_root: agent.and_then(|_| internal_root(&snapshot.state_dir).ok().flatten()),
+    }
 }
 
 /// What a state folder holds.
@@ -74,34 +81,60 @@ fn internal_root(state_dir: &Path) -> Result<Option<String>, String> {
     Authority::root_of(&folder).map_err(|failure| failure.detail)
 }
 
-fn managed_value(snapshot: &Snapshot, status: &CertificateStatus, in_service: bool) -> Value {
+fn managed_view(
+    snapshot: &Snapshot,
+    status: &CertificateStatus,
+    in_service: bool,
+) -> CertificateView {
     // The agent knows what it handed over; the store knows what handshakes are shown.
     let state = match status.fingerprint.is_some() && !in_service {
         true => CertificateState::RenewedNotActive,
         false => status.state,
     };
-    let mut value = json!(status);
-    value["state"] = state.name().into();
-    value["listeners"] = listeners(snapshot, &status.names).into();
-    value
+    let seconds = |unix: u64| i64::try_from(unix).unwrap_or(i64::MAX);
+    CertificateView {
+        names: status.names.clone(),
+        source: status.source.name().to_owned(),
+        certificate: None,
+        state: state.name().to_owned(),
+        on_demand: Some(status.on_demand),
+        directory: status.directory.clone(),
+        issuer: status.issuer.clone(),
+        not_before: status.not_before.map(seconds),
+        not_after: status.not_after.map(seconds),
+        key_type: status.key_type.clone(),
+        fingerprint: status.fingerprint.clone(),
+        next_renewal: Some(status.next_renewal),
+        failures: Some(status.failures),
+        last_error: status
+            .last_error
+            .as_ref()
+            .map(|error| CertificateErrorView {
+                reason: error.reason.clone(),
+                detail: error.detail.clone(),
+                at: error.at,
+            }),
+        listeners: listeners(snapshot, &status.names),
+    }
 }
 
-fn file_value(snapshot: &Snapshot, served: &Served) -> Value {
+fn file_view(snapshot: &Snapshot, served: &Served) -> CertificateView {
     let certificate = &served.certificate;
     let names: Vec<String> = certificate.names.iter().map(ToString::to_string).collect();
     let has_ended = certificate.not_after <= i64::try_from(unix_now().seconds()).unwrap_or(0);
-    json!({
-        "names": names,
-        "source": "files",
-        "certificate": &*served.id,
-        "state": if has_ended { "expired" } else { "active" },
-        "issuer": certificate.issuer,
-        "not_before": certificate.not_before,
-        "not_after": certificate.not_after,
-        "key_type": certificate.key_kind.describe(),
-        "fingerprint": hex(&certificate.fingerprint),
-        "listeners": listeners(snapshot, &names),
-    })
+    CertificateView {
+        listeners: listeners(snapshot, &names),
+        names,
+        source: "files".to_owned(),
+        certificate: Some(served.id.to_string()),
+        state: if has_ended { "expired" } else { "active" }.to_owned(),
+        issuer: Some(certificate.issuer.clone()),
+        not_before: Some(certificate.not_before),
+        not_after: Some(certificate.not_after),
+        key_type: Some(certificate.key_kind.describe()),
+        fingerprint: Some(hex(&certificate.fingerprint)),
+        ..CertificateView::default()
+    }
 }
 
 fn stored_value(record: &Record) -> Value {

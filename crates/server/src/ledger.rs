@@ -6,7 +6,8 @@ use crate::start::{Disk, Loaded, Source, StartError};
 use crate::state_file::write_whole;
 use aws_lc_rs::digest::{SHA256, digest};
 use foregate_admin::{
-    ConfigView, DriftView, FileView, UnconfirmedView, ValueView, VersionDetail, VersionView,
+    ConfigView, ConfigurationNote, DriftView, FileView, UnconfirmedView, ValueView, VersionDetail,
+    VersionView,
 };
 use foregate_config::{ValueInForce, Written};
 use foregate_snapshot::Snapshot;
@@ -344,18 +345,20 @@ impl Ledger {
     }
 
     /// The part of the status that tells of the configuration.
-    pub(crate) fn status(&self) -> Value {
+    pub(crate) fn status(&self, from: String, loaded_unix: u64) -> ConfigurationNote {
         let drift = self.drift();
         let state = self.state();
         let view = state.history.last().map(|version| state.view(version));
         let returns_in_ms = (state.unconfirmed.as_ref()).map(|one| millis(one.until.since(now())));
-        json!({
-            "id": view.as_ref().map(|view| view.id),
-            "cause": view.as_ref().map(|view| &view.cause),
-            "sha256": view.as_ref().map(|view| &view.sha256),
-            "drift": drift.state,
-            "unconfirmed_returns_in_ms": returns_in_ms,
-        })
+        ConfigurationNote {
+            id: view.as_ref().map(|view| view.id),
+            cause: view.as_ref().map(|view| view.cause.clone()),
+            sha256: view.map(|view| view.sha256),
+            drift: drift.state,
+            unconfirmed_returns_in_ms: returns_in_ms,
+            from,
+            loaded_unix,
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 mod memory;
 
 use crate::sockets::Listening;
+use foregate_admin::OverloadView;
 use foregate_downstream::Admission;
 use foregate_exchange::LoadLimits;
 use foregate_policy::overload::{Cause, Ladder, Pressure, Rung};
@@ -13,7 +14,6 @@ use foregate_snapshot::{OverloadPlan, Snapshot};
 use foregate_telemetry::clock::{Moment, now};
 use foregate_telemetry::log::process;
 use foregate_telemetry::metrics::{Exposition, Gauges, Kind};
-use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -199,22 +199,22 @@ impl Overload {
     }
 
     /// For people and tools.
-    pub(crate) fn view(&self) -> Value {
+    pub(crate) fn view(&self) -> OverloadView {
         let inner = self.inner();
-        json!({
-            "rung": inner.ladder.rung().name(),
-            "cause": inner.cause.map(Cause::name),
-            "since_seconds": now().millis().saturating_sub(inner.since.millis()) / 1000,
-            "changes": inner.changes,
-            "memory_bytes": inner.memory_bytes,
-            "memory_max_bytes": inner.memory_max,
-            "requests": inner.running,
-            "requests_max": inner.plan.requests_max,
-            "delay_ms": inner.delay_ms,
-            "pressure_percent": (inner.pressure.each().into_iter())
-                .map(|(cause, percent)| (cause.name().to_owned(), json!(percent)))
-                .collect::<serde_json::Map<_, _>>(),
-        })
+        OverloadView {
+            rung: inner.ladder.rung().name().to_owned(),
+            cause: inner.cause.map(|cause| cause.name().to_owned()),
+            since_seconds: now().millis().saturating_sub(inner.since.millis()) / 1000,
+            changes: inner.changes,
+            memory_bytes: inner.memory_bytes,
+            memory_max_bytes: inner.memory_max,
+            requests: inner.running,
+            requests_max: inner.plan.requests_max,
+            delay_ms: inner.delay_ms,
+            pressure_percent: (inner.pressure.each().into_iter())
+                .map(|(cause, percent)| (cause.name().to_owned(), percent))
+                .collect(),
+        }
     }
 
     fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {

@@ -10,16 +10,16 @@ use crate::probing::Known;
 use crate::sockets::Listening;
 use foregate_acme::Agent;
 use foregate_admin::{
-    ConfigView, ConnectionsAsked, ConnectionsPage, DiscoveryView, EndpointState, EndpointView,
-    RouteView, TargetView, UpstreamView, ValueView, VersionDetail, VersionView,
+    CertificatesView, ConfigView, ConnectionsAsked, ConnectionsPage, DiscoveryView, EndpointState,
+    EndpointSummary, EndpointView, ListenerView, RouteSummary, RouteView, StatusView, TargetView,
+    UpstreamSummary, UpstreamView, ValueView, VersionDetail, VersionView,
 };
 use foregate_balance::{AdminState, Health, is_panic};
-use foregate_snapshot::{Action, RouteNote, Snapshot, TargetNote, TargetPlan};
+use foregate_snapshot::{Action, RouteNote, RoutePlan, Snapshot, TargetNote, TargetPlan};
 use foregate_telemetry::clock::{self, UnixTime, now};
 use foregate_telemetry::metrics::Registry;
 use foregate_tls::CertificateStore;
 use foregate_upstream::Prober;
-use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -144,7 +144,7 @@ impl foregate_admin::View for Facts {
         self.registry.render()
     }
 
-    fn certificates(&self) -> Value {
+    fn certificates(&self) -> CertificatesView {
         let snapshot = Arc::clone(&self.present().snapshot);
         certificates::view(&snapshot, &self.store, self.agent.get())
     }
@@ -192,72 +192,63 @@ impl foregate_admin::View for Facts {
         !self.draining.load(Ordering::Relaxed)
     }
 
-    fn status(&self) -> Value {
-        let mut configuration = self.ledger.status();
-        let present = self.present();
-        configuration["from"] = json!(present.origin);
-        configuration["loaded_unix"] = json!(present.loaded.seconds());
+    fn status(&self) -> StatusView {
+        let (snapshot, origin, loaded, listeners) = {
+            let present = self.present();
+            (
+                Arc::clone(&present.snapshot),
+                present.origin.clone(),
+                present.loaded,
+                present.listeners.clone(),
+            )
+        };
         let now_ms = now().millis();
-        let mut endpoints = Vec::new();
-        let known = Known::of(&self.prober);
-        self.fleet.each(|upstream, endpoint, address| {
-            let state = endpoint.state(now_ms);
-            let ejected_ms = state
-                .ejected_until_ms
-                .map(|until| until.saturating_sub(now_ms));
-            endpoints.push(json!({
-                "upstream": upstream,
-                "endpoint": endpoint.label(),
-                "address": address.map(|address| address.to_string()),
-                "weight": state.weight,
-                "admin": state.admin.name(),
-                "in_flight": state.in_flight,
-                "consecutive_failures": state.consecutive_failures,
-                "consecutive_gateway_errors": state.consecutive_gateway_errors,
-                "ejected_for_ms": ejected_ms,
-                "ejection_cause": state.ejection_cause.map(|cause| cause.name()),
-                "health": state.health.name(),
-                "probe": known.view(endpoint, now_ms),
-            }));
-        });
-        let routes: Vec<Value> = present
-            .snapshot
-            .routes
-            .iter()
-            .take(ROUTES_SHOWN_MAX)
-            .map(|route| {
-                let (action, upstream) = match &route.action {
-                    Action::Proxy(proxy) => {
-                        let name = |target: &TargetPlan| {
-                            &*present.snapshot.upstreams[target.upstream as usize].name
-                        };
-                        let names: Vec<&str> = proxy.targets.iter().map(name).collect();
-                        ("proxy", Some(names.join(", ")))
-                    }
-                    Action::Redirect(_) => ("redirect", None),
-                    Action::Respond(_) => ("respond", None),
-                };
-                json!({ "site": &*route.site, "route": &*route.name, "action": action, "upstream": upstream })
-            })
-            .collect();
-        json!({
-            "version": env!("CARGO_PKG_VERSION"),
-            "state": if self.draining.load(Ordering::Relaxed) { "draining" } else { "serving" },
-            "overload": self.overload.view(),
-            "uptime_seconds": now_ms / 1000,
-            "configuration": configuration,
-            "listeners": present.listeners.iter().map(|(name, addresses)| {
-                json!({ "name": name, "addresses": addresses })
-            }).collect::<Vec<_>>(),
-            "routes_total": present.snapshot.routes.len(),
-            "routes": routes,
-            "endpoints": endpoints,
-            "upstreams": upstream_states(&self.fleet, now_ms),
-        })
+        let is_draining = self.draining.load(Ordering::Relaxed);
+        let routes = snapshot.routes.iter().take(ROUTES_SHOWN_MAX);
+        StatusView {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            state: if is_draining { "draining" } else { "serving" }.to_owned(),
+            overload: self.overload.view(),
+            uptime_seconds: now_ms / 1000,
+            configuration: self.ledger.status(origin, loaded.seconds()),
+            listeners: (listeners.into_iter())
+                .map(|(name, addresses)| ListenerView { name, addresses })
+                .collect(),
+            routes_total: snapshot.routes.len() as u64,
+            routes: routes
+                .map(|route| route_summary(&snapshot, route))
+                .collect(),
+            endpoints: self.endpoint_summaries(now_ms),
+            upstreams: upstream_summaries(&self.fleet, now_ms),
+        }
     }
 }
 
 impl Facts {
+    fn endpoint_summaries(&self, now_ms: u64) -> Vec<EndpointSummary> {
+        let known = Known::of(&self.prober);
+        let mut endpoints = Vec::new();
+        self.fleet.each(|upstream, endpoint, address| {
+            let state = endpoint.state(now_ms);
+            let ejected = state.ejected_until_ms;
+            endpoints.push(EndpointSummary {
+                upstream: upstream.to_owned(),
+                endpoint: endpoint.label().to_owned(),
+                address: address.map(|address| address.to_string()),
+                weight: state.weight,
+                admin: state.admin.name().to_owned(),
+                in_flight: state.in_flight,
+                consecutive_failures: state.consecutive_failures,
+                consecutive_gateway_errors: state.consecutive_gateway_errors,
+                ejected_for_ms: ejected.map(|until| until.saturating_sub(now_ms)),
+                ejection_cause: state.ejection_cause.map(|cause| cause.name().to_owned()),
+                health: state.health.name().to_owned(),
+                probe: known.view(endpoint, now_ms),
+            });
+        });
+        endpoints
+    }
+
     fn upstream_view(&self, group: &Group, known: &Known) -> UpstreamView {
         let mut view = upstream_view(group, known);
         let found = self.discovery.of(&group.plan().name);
@@ -291,20 +282,39 @@ fn route_view(note: RouteNote) -> RouteView {
     }
 }
 
+fn route_summary(snapshot: &Snapshot, route: &RoutePlan) -> RouteSummary {
+    let (action, upstream) = match &route.action {
+        Action::Proxy(proxy) => {
+            let name = |target: &TargetPlan| &*snapshot.upstreams[target.upstream as usize].name;
+            let names: Vec<&str> = proxy.targets.iter().map(name).collect();
+            ("proxy", Some(names.join(", ")))
+        }
+        Action::Redirect(_) => ("redirect", None),
+        Action::Respond(_) => ("respond", None),
+    };
+    RouteSummary {
+        site: route.site.to_string(),
+        route: route.name.to_string(),
+        action: action.to_owned(),
+        upstream,
+    }
+}
+
 /// What is to be known of whole upstreams at a glance.
-fn upstream_states(fleet: &Fleet, now_ms: u64) -> Vec<Value> {
-    let state = |(name, group): (&Arc<str>, &Group)| {
+fn upstream_summaries(fleet: &Fleet, now_ms: u64) -> Vec<UpstreamSummary> {
+    let summary = |(name, group): (&Arc<str>, &Group)| {
         let states = group.endpoints().map(|(_, endpoint)| endpoint);
         let threshold = group.plan().balancing.panic_threshold_percent;
         let circuit = group.plan().circuit;
-        json!({
-            "upstream": &**name,
-            "panic": is_panic(states, now_ms, threshold),
-            "circuit": circuit.map(|_| group.part.state.breaker.state(now_ms).name()),
-            "queued": group.part.line.length(),
-        })
+        let breaker = &group.part.state.breaker;
+        UpstreamSummary {
+            upstream: name.to_string(),
+            panic: is_panic(states, now_ms, threshold),
+            circuit: circuit.map(|_| breaker.state(now_ms).name().to_owned()),
+            queued: group.part.line.length() as u64,
+        }
     };
-    fleet.groups().iter().map(state).collect()
+    fleet.groups().iter().map(summary).collect()
 }
 
 fn upstream_view(group: &Group, known: &Known) -> UpstreamView {
