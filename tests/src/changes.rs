@@ -49,6 +49,9 @@ upstream = "tunnels"
 path = "/frames"
 upstream = "frames"
 [[sites."*".routes]]
+path = "/load"
+upstream = "load"
+[[sites."*".routes]]
 upstream = "app"
 [upstreams.app]
 servers = ["{app}"]
@@ -56,6 +59,8 @@ servers = ["{app}"]
 servers = ["{tunnels}"]
 [upstreams.frames]
 servers = ["{frames}"]
+[upstreams.load]
+servers = ["{load}"]
 "#;
 
 const CLIENTS: usize = 3;
@@ -124,12 +129,13 @@ impl Drop for Stop<'_> {
 /// When the gateway does not start, or refuses a change.
 pub fn run(change: Change, time: Duration) -> Summary {
     let (app, tunnels) = (Backend::start(Echo), Backend::start(UpgradeEcho));
-    let frames = Backend::start(WebSocketPeer);
+    let (frames, load) = (Backend::start(WebSocketPeer), Backend::start(Echo));
     let mut gateway = Gateway::new(CONFIG)
         .over(&Transport::tls())
         .fill("app", app.address())
         .fill("tunnels", tunnels.address())
         .fill("frames", frames.address())
+        .fill("load", load.address())
         .start();
     let tally = Tally::default();
     let mut successors = Vec::new();
@@ -146,7 +152,7 @@ pub fn run(change: Change, time: Duration) -> Summary {
             let (target, wait) = (target.clone(), time * number / TUNNELS);
             scope.spawn(move || tunnel(&target, wait, tally));
         }
-        let url = target.url("/");
+        let url = target.url("/load");
         scope.spawn(move || load::h2load(&url, tally));
         let begun = Instant::now();
         while begun.elapsed() < time {
@@ -171,6 +177,10 @@ pub fn run(change: Change, time: Duration) -> Summary {
         }
     });
     await_replaced(&successors);
+    let (asked, answered) = (load.requests_total() as u64, &tally.loaded);
+    if asked != answered.load(Ordering::SeqCst) {
+        tally.fail(("requests of h2load that came to nothing", asked, answered));
+    }
     Summary {
         change,
         changes,
