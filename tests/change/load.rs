@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use foregate_testkit::{Answer, Backend, Gateway, RawClient, Signal};
+use foregate_tests::metric;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc";
@@ -83,5 +84,9 @@ fn no_request_fails_while_the_configuration_is_reloaded() {
     let gateway = Gateway::before(&[all[0].address(), all[1].address()]);
     let answered = under_load(&gateway, || ten_a_second(|_| gateway.signal(Signal::Hup)));
     assert!(answered > 100, "{answered}");
+    // Signals that come while one is answered are one.
+    let reloads = |result| gateway.metric(metric::CONFIG_RELOADS, &[("result", result)]);
+    assert!(reloads("ok") >= 15.0, "{} of 30 took", reloads("ok"));
+    assert_eq!(reloads("failed"), 0.0);
     gateway.assert_no_leaks();
 }

@@ -168,7 +168,12 @@ fn certificates() -> Certificates {
     certificates.issue_client("gateway");
     certificates.put("shop.ocsp", "a response");
     let root = certificates.authority.pem();
-    for name in ["clients-ca.pem", "acme-ca.pem", "backends-ca.pem"] {
+    for name in [
+        "clients-ca.pem",
+        "acme-ca.pem",
+        "backends-ca.pem",
+        "consul-ca.pem",
+    ] {
         certificates.put(name, &root);
     }
     certificates.put("clients.crl", &certificates.authority.revocations(&[]));

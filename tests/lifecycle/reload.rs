@@ -8,6 +8,7 @@ use foregate_testkit::{
     Answer, Backend, Echo, Gateway, Http2Client, Refuser, Signal, UpgradeEcho, Visit, eventually,
     holds_for,
 };
+use foregate_tests::metric;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -303,7 +304,8 @@ fn many_reloads_under_load_fail_nobody_and_leak_nothing() {
         for round in 0..40 {
             gateway.rewrite_config(&format!("# round {round}\n{PROXYING}"), &[]);
             gateway.signal(Signal::Hup);
-            std::thread::sleep(Duration::from_millis(20));
+            let taken = f64::from(round + 1);
+            gateway.wait_metric(metric::CONFIG_RELOADS, &[("result", "ok")], taken);
             if round == 10 {
                 warm = gateway.rss_kib();
             }

@@ -61,8 +61,11 @@ pub(crate) struct Running {
     pub(crate) place: Place,
 }
 
-/// An open connection, as operators see it.
-#[derive(Debug)]
+/// The exchanges of a connection that carries several, by the engine's slots.
+#[derive(Debug, Default)]
+struct Streams(Vec<Option<Running>>);
+
+/// An open connection, as operators see it. There is one for each that rests, so that it is small.
 pub(crate) struct Entry {
     sequence: u64,
     listener: ListenerId,
@@ -80,8 +83,8 @@ pub(crate) struct Entry {
     /// When the exchange began that HTTP/1 is in.
     began: Cell<Moment>,
     place: Cell<Place>,
-    /// Those of HTTP/2, by the engine's slots; empty at rest.
-    streams: RefCell<Vec<Option<Running>>>,
+    /// Those of HTTP/2; a word, and nothing more at rest.
+    streams: Cell<Option<Box<Streams>>>,
     tls: OnceCell<Box<TlsNote>>,
     waker: OnceCell<Waker>,
 }
@@ -163,29 +166,47 @@ impl Entry {
 
     /// A stream's request is being served.
     pub(crate) fn begin_stream(&self, slot: usize, at: Moment) {
-        let mut streams = self.streams.borrow_mut();
-        if streams.len() <= slot {
-            streams.resize(slot + 1, None);
+        let mut streams = self.streams.take().unwrap_or_default();
+        if streams.0.len() <= slot {
+            streams.0.resize(slot + 1, None);
         }
-        streams[slot] = Some(Running {
+        streams.0[slot] = Some(Running {
             began: at,
             place: Place::NONE,
         });
+        self.streams.set(Some(streams));
     }
 
     /// The stream's request goes there.
     pub(crate) fn stream_going_to(&self, slot: usize, place: Place) {
-        if let Some(Some(running)) = self.streams.borrow_mut().get_mut(slot) {
-            running.place = place;
-        }
+        self.with_stream(slot, |stream| {
+            if let Some(running) = stream {
+                running.place = place;
+            }
+        });
     }
 
     /// The stream's request was served.
     pub(crate) fn end_stream(&self, slot: usize) {
-        if let Some(running) = self.streams.borrow_mut().get_mut(slot) {
-            *running = None;
-        }
+        self.with_stream(slot, |stream| *stream = None);
         self.steps.set(self.steps.get().wrapping_add(2));
+    }
+
+    fn with_stream(&self, slot: usize, change: impl FnOnce(&mut Option<Running>)) {
+        let mut streams = self.streams.take();
+        if let Some(stream) = (streams.as_mut()).and_then(|streams| streams.0.get_mut(slot)) {
+            change(stream);
+        }
+        self.streams.set(streams);
+    }
+
+    /// The exchanges of HTTP/2.
+    fn running(&self) -> Vec<Running> {
+        let streams = self.streams.take();
+        let running = streams.iter().flat_map(|streams| &streams.0);
+        let running = running.copied().flatten().collect();
+        self.streams.set(streams);
+        running
     }
 
     /// Frees what only a busy connection needs.
@@ -214,7 +235,7 @@ impl Entry {
 }
 
 /// The entries of a worker, oldest first.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Roll {
     entries: RefCell<BTreeMap<u64, Rc<Entry>>>,
     next: Cell<u64>,
@@ -248,7 +269,7 @@ impl Roll {
             head_at: Cell::new(u32::MAX),
             began: Cell::new(Moment::NEVER),
             place: Cell::new(Place::NONE),
-            streams: RefCell::default(),
+            streams: Cell::default(),
             tls: OnceCell::new(),
             waker: OnceCell::new(),
         });

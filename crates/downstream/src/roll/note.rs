@@ -218,9 +218,7 @@ impl Entry {
         match self.protocol.get() {
             Protocol::Tcp | Protocol::WebSocket | Protocol::Tunnel => ConnectionState::Tunnel,
             _ if self.closing.get() != Closing::No => ConnectionState::Draining,
-            Protocol::Http2 if self.streams.borrow().iter().any(Option::is_some) => {
-                ConnectionState::InExchange
-            }
+            Protocol::Http2 if !self.running().is_empty() => ConnectionState::InExchange,
             Protocol::Http2 => ConnectionState::Waiting,
             _ if steps % 2 == 1 => ConnectionState::InExchange,
             _ if self.head_at.get() == steps => ConnectionState::ReadingHead,
@@ -230,12 +228,12 @@ impl Entry {
 
     pub(super) fn note(&self, at: Moment) -> ConnectionNote {
         let steps = self.steps.get();
-        let streams = self.streams.borrow();
+        let streams = self.running();
         let own = (steps % 2 == 1).then(|| Running {
             began: self.began.get(),
             place: self.place.get(),
         });
-        let running = || own.iter().chain(streams.iter().flatten());
+        let running = || own.iter().chain(&streams);
         let exchanges = running().take(EXCHANGES_SHOWN_MAX).map(|one| ExchangeNote {
             age: at.since(one.began),
             place: (one.place != Place::NONE).then_some((one.place.route, one.place.endpoint)),
