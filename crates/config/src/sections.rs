@@ -259,3 +259,16 @@ fn workers(fields: &Fields<'_>, report: &mut Report) -> Workers {
             .map_or(Workers::Auto, Workers::Count),
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use crate::{Format, MemoryFiles, Outcome, parse_str};
+
+    /// A configuration whose one upstream has these lines too.
+    pub(crate) fn load_upstream(lines: &str) -> Outcome {
+        let text = format!(
+            "[sites.'*']\nupstream = 'app'\n[upstreams.app]\nservers = ['10.0.0.1:80']\n{lines}"
+        );
+        parse_str("x.toml", &text, Format::Toml, &MemoryFiles::default())
+    }
+}

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::admin::{Listener, Whom};
 use crate::failure::Failure;
+use crate::table;
 use crate::terminal;
 
 /// Show the connections of a running gateway's clients, and end some
@@ -134,17 +135,7 @@ fn table(told: &Value) -> String {
     let mut rows: Vec<[String; 11]> = vec![head.map(str::to_owned)];
     let items = told["items"].as_array().map_or(&[][..], Vec::as_slice);
     rows.extend(items.iter().map(row));
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-    let widths: [usize; 11] = std::array::from_fn(|column| width(column).unwrap_or(0));
-    let mut text = String::new();
-    for row in &rows {
-        let cells = row.iter().zip(widths);
-        let cells: Vec<String> = cells
-            .map(|(cell, width)| format!("{cell:width$}"))
-            .collect();
-        text.push_str(cells.join("  ").trim_end());
-        text.push('\n');
-    }
+    let mut text = table::aligned(&rows);
     let total = told["total"].as_u64().unwrap_or(0);
     let missing = total.saturating_sub(items.len() as u64);
     if missing > 0 {

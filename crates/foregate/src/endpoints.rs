@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::admin::{Listener, Whom};
 use crate::failure::Failure;
+use crate::table;
 use crate::terminal;
 
 /// Show and change the endpoints of a running gateway
@@ -164,17 +165,7 @@ fn table(upstreams: &[&Value]) -> String {
             troubles.push_str(&format!("! {name}: {}\n", trouble.replace('\n', " ")));
         }
     }
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-    let widths: [usize; 7] = std::array::from_fn(|column| width(column).unwrap_or(0));
-    let mut text = String::new();
-    for row in &rows {
-        let cells = row.iter().zip(widths);
-        let cells: Vec<String> = cells
-            .map(|(cell, width)| format!("{cell:width$}"))
-            .collect();
-        text.push_str(cells.join("  ").trim_end());
-        text.push('\n');
-    }
+    let text = table::aligned(&rows);
     text + &troubles
 }
 

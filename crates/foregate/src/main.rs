@@ -26,6 +26,7 @@ mod run;
 mod schema;
 mod source;
 mod state;
+mod table;
 mod terminal;
 mod top;
 mod upgrade;

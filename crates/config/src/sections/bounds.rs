@@ -270,14 +270,7 @@ fn circuit(fields: Fields<'_>, report: &mut Report) -> Circuit {
 
 #[cfg(test)]
 mod tests {
-    use crate::{Format, MemoryFiles, Outcome, parse_str};
-
-    fn load(upstream: &str) -> Outcome {
-        let text = format!(
-            "[sites.'*']\nupstream = 'app'\n[upstreams.app]\nservers = ['10.0.0.1:80']\n{upstream}"
-        );
-        parse_str("x.toml", &text, Format::Toml, &MemoryFiles::default())
-    }
+    use crate::sections::tests::load_upstream as load;
 
     #[test]
     fn what_is_not_written_bounds_nothing() {

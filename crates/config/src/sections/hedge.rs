@@ -90,15 +90,8 @@ pub(super) fn read(entry: &Entry, upstream: &Fields<'_>, report: &mut Report) ->
 
 #[cfg(test)]
 mod tests {
-    use crate::{Format, MemoryFiles, Outcome, parse_str};
+    use crate::sections::tests::load_upstream as load;
     use std::time::Duration;
-
-    fn load(upstream: &str) -> Outcome {
-        let text = format!(
-            "[sites.'*']\nupstream = 'app'\n[upstreams.app]\nservers = ['10.0.0.1:80']\n{upstream}"
-        );
-        parse_str("x.toml", &text, Format::Toml, &MemoryFiles::default())
-    }
 
     #[test]
     fn what_is_written_is_read() {

@@ -167,14 +167,7 @@ fn statuses(fields: &Fields<'_>, report: &mut Report) -> Vec<(u16, u16)> {
 
 #[cfg(test)]
 mod tests {
-    use crate::{Format, MemoryFiles, Outcome, parse_str};
-
-    fn load(upstream: &str) -> Outcome {
-        let text = format!(
-            "[sites.'*']\nupstream = 'app'\n[upstreams.app]\nservers = ['10.0.0.1:80']\n{upstream}"
-        );
-        parse_str("x.toml", &text, Format::Toml, &MemoryFiles::default())
-    }
+    use crate::sections::tests::load_upstream as load;
 
     #[test]
     fn what_is_tried_again() {
