@@ -161,6 +161,31 @@ fn shared_connections_are_given_up_too() {
     assert!(backend.connections_open() <= 1);
 }
 
+/// A worker that is short takes nothing from under a request that is about to be sent.
+#[test]
+fn shared_connections_that_go_round_fail_no_request() {
+    let backend = Http2Backend::answering(|_| {
+        thread::sleep(Duration::from_millis(1));
+        Http2Reply::ok("done")
+    });
+    let gateway = gateway(&backend.address().to_string(), 1, "protocol = \"h2\"");
+    let running: Vec<_> = on_both_workers(&gateway)
+        .into_iter()
+        .map(|mut client| {
+            thread::spawn(move || {
+                for _ in 0..20 {
+                    let answer = client.exchange(GET);
+                    assert_eq!((answer.status, answer.text().as_str()), (200, "done"));
+                }
+            })
+        })
+        .collect();
+    for one in running {
+        one.join().expect("each request is answered");
+    }
+    gateway.assert_no_leaks();
+}
+
 #[test]
 fn a_new_bound_holds_from_its_reload_on() {
     let (backend, counted) = counting(Duration::from_millis(20));

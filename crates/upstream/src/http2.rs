@@ -52,7 +52,7 @@ pub(crate) struct Http2 {
 /// The promise of a stream.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    /// `None` only while it is given back.
+    /// `None` only while it is kept or given back.
     shared: Option<Rc<Http2>>,
     /// Whether the connection carried a request before.
     pub(crate) reused: bool,
@@ -61,12 +61,14 @@ pub(crate) struct Lease {
 impl Lease {
     pub(crate) fn shared(&self) -> &Rc<Http2> {
         let shared = self.shared.as_ref();
-        shared.expect("only giving it back takes it, and that consumes the lease")
+        shared.expect("only keeping it and giving it back take it, and both consume the lease")
     }
 
-    /// The stream is about to be opened.
-    pub(crate) fn give(self) {
-        drop(self);
+    /// The stream is being opened: the promise is kept, and no place comes free by that.
+    pub(crate) fn keep(mut self) {
+        if let Some(shared) = self.shared.take() {
+            shared.promised.set(shared.promised.get() - 1);
+        }
     }
 }
 
@@ -74,9 +76,7 @@ impl Drop for Lease {
     fn drop(&mut self) {
         if let Some(shared) = self.shared.take() {
             shared.promised.set(shared.promised.get() - 1);
-            if let Some(pool) = shared.pool.upgrade() {
-                pool.place_is_free();
-            }
+            shared.place_is_free();
         }
     }
 }
@@ -160,6 +160,11 @@ impl Http2 {
         self.engine.borrow().streams_held() + self.promised.get()
     }
 
+    /// Whether a request is about to open a stream on it.
+    pub(crate) fn is_promised(&self) -> bool {
+        self.promised.get() > 0
+    }
+
     pub(crate) fn scheme(&self) -> Scheme {
         self.scheme
     }
@@ -214,6 +219,11 @@ impl Http2 {
         if is_ending || !self.engine().is_written() {
             self.wake_driver();
         }
+        self.place_is_free();
+    }
+
+    /// There may be room for another request, or none is needed any more.
+    pub(crate) fn place_is_free(&self) {
         if let Some(pool) = self.pool.upgrade() {
             pool.place_is_free();
         }

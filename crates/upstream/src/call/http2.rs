@@ -108,7 +108,7 @@ impl Http2Call {
     }
 
     fn open(&mut self, lease: Lease, head: &RequestHead, target: &[u8], framing: RequestOut<'_>) {
-        lease.give();
+        lease.keep();
         let opened = {
             let mut engine = self.shared.engine();
             engine.request(head, target, framing, recent().millis())
@@ -119,7 +119,10 @@ impl Http2Call {
                 self.shared.opened(key);
             }
             // The connection has begun to end since its place was promised.
-            None => self.state = State::Failed(Reason::UpstreamClosed),
+            None => {
+                self.state = State::Failed(Reason::UpstreamClosed);
+                self.shared.place_is_free();
+            }
         }
     }
 

@@ -101,13 +101,16 @@ impl Pool {
         }
     }
 
-    /// Has one shared connection end after its streams, unless one does already.
+    /// Has one shared connection end after its streams, unless one does already. One that a request is about to open a
+    /// stream on would fail it: its turn comes when the stream has ended.
     fn give_shared(&self) {
         if self.gives.get() {
             return;
         }
         let mut shared = self.shared.borrow_mut();
-        let fewest = (0..shared.len()).min_by_key(|&index| shared[index].streams());
+        let fewest = (0..shared.len())
+            .filter(|&index| !shared[index].is_promised())
+            .min_by_key(|&index| shared[index].streams());
         let given = fewest.map(|index| shared.swap_remove(index));
         drop(shared);
         if let Some(given) = given {
