@@ -3,7 +3,7 @@
 //! Times are counted in buckets of an eighth of a doubling, so that a percentile is at most an eighth too high. When enough
 //! were counted all counts are halved: what is known is of the last thousand or two answers. All workers write one set.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// Buckets of a doubling.
 const STEPS: usize = 8;
@@ -24,6 +24,8 @@ pub struct AnswerTimes {
     counts: [AtomicU32; BUCKETS],
     counted: AtomicU32,
     halvings: AtomicU32,
+    /// Whether somebody halves the counts.
+    is_halving: AtomicBool,
     /// In µs; 0 while too little is known.
     read: AtomicU64,
 }
@@ -34,6 +36,7 @@ impl Default for AnswerTimes {
             counts: [const { AtomicU32::new(0) }; BUCKETS],
             counted: AtomicU32::new(0),
             halvings: AtomicU32::new(0),
+            is_halving: AtomicBool::new(false),
             read: AtomicU64::new(0),
         }
     }
@@ -46,7 +49,7 @@ impl AnswerTimes {
         self.counts[bucket(micros)].fetch_add(1, Ordering::Relaxed);
         let counted = self.counted.fetch_add(1, Ordering::Relaxed) + 1;
         if counted.is_multiple_of(READ_EVERY) || counted == ANSWERS_MIN {
-            self.read_anew(counted, percent);
+            self.read_anew(percent);
         }
     }
 
@@ -59,22 +62,31 @@ impl AnswerTimes {
     }
 
     #[cold]
-    fn read_anew(&self, counted: u32, percent: u32) {
+    fn read_anew(&self, percent: u32) {
         if let Some(micros) = self.percentile(percent) {
             self.read.store(micros, Ordering::Relaxed);
         }
-        // One of those who count gets here with just this number; whoever counts meanwhile loses nothing.
-        if counted == COUNTED_MAX {
-            let mut removed = 0;
-            // Of an odd count the larger half goes every other time: rare times are neither kept nor lost for good.
-            let turn = self.halvings.fetch_add(1, Ordering::Relaxed);
-            for (count, number) in self.counts.iter().zip(turn..) {
-                let half = (count.load(Ordering::Relaxed) + number % 2) / 2;
-                count.fetch_sub(half, Ordering::Relaxed);
-                removed += half;
-            }
-            self.counted.fetch_sub(removed, Ordering::Relaxed);
+        // One halves for all. Others may count far more meanwhile than one halving takes away, so whoever has halved looks
+        // again once others may.
+        while self.counted.load(Ordering::SeqCst) >= COUNTED_MAX
+            && !self.is_halving.swap(true, Ordering::SeqCst)
+        {
+            self.halve();
+            self.is_halving.swap(false, Ordering::SeqCst);
         }
+    }
+
+    /// Whoever counts meanwhile loses nothing.
+    fn halve(&self) {
+        let mut removed = 0;
+        // Of an odd count the larger half goes every other time: rare times are neither kept nor lost for good.
+        let turn = self.halvings.fetch_add(1, Ordering::Relaxed);
+        for (count, number) in self.counts.iter().zip(turn..) {
+            let half = (count.load(Ordering::Relaxed) + number % 2) / 2;
+            count.fetch_sub(half, Ordering::Relaxed);
+            removed += half;
+        }
+        self.counted.fetch_sub(removed, Ordering::Relaxed);
     }
 
     /// So many percent of the answers began within this time, in µs; `None` while too little is known.
@@ -159,6 +171,18 @@ mod tests {
     }
 
     #[test]
+    fn much_that_came_during_a_halving_is_forgotten_too() {
+        let times = AnswerTimes::default();
+        // One worker has halved and the others have counted five thousand since it looked.
+        times.counts[bucket(1_000)].store(5_000, Ordering::Relaxed);
+        times.counted.store(5_000, Ordering::Relaxed);
+        (0..READ_EVERY).for_each(|_| times.observe(1_000, 95));
+        assert!(times.counted.load(Ordering::Relaxed) < COUNTED_MAX);
+        (0..10_000).for_each(|_| times.observe(80_000, 95));
+        assert!((80_000..90_000).contains(&times.percentile(5).unwrap()));
+    }
+
+    #[test]
     fn workers_that_count_at_once_lose_nothing_but_halves() {
         let times = AnswerTimes::default();
         std::thread::scope(|scope| {
@@ -173,6 +197,7 @@ mod tests {
             .map(|one| one.load(Ordering::Relaxed))
             .sum();
         assert_eq!(sum, times.counted.load(Ordering::Relaxed));
+        assert!(sum < COUNTED_MAX + READ_EVERY, "{sum}");
         let micros = times.percentile(90).unwrap();
         assert!((700..1_125).contains(&micros), "{micros}");
     }

@@ -62,11 +62,12 @@ impl UpstreamState {
     #[must_use]
     pub fn take(self: &Arc<UpstreamState>, kind: Shared, most: u32) -> Option<Taken> {
         let count = &self.under_way[kind as usize];
-        // Counted before it is looked at, so that of two who meet at the last place at most one has it.
-        if count.fetch_add(1, Ordering::SeqCst) >= most {
-            count.fetch_sub(1, Ordering::SeqCst);
-            return None;
-        }
+        // Who is refused is not counted, not even for a moment: else somebody who is called for the last place would be
+        // refused for the sake of one who has none, and nobody would call again.
+        let one_more = |count: u32| (count < most).then(|| count + 1);
+        count
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_more)
+            .ok()?;
         Some(Taken {
             state: Arc::clone(self),
             kind,
@@ -118,6 +119,7 @@ impl Drop for Taken {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::AtomicBool;
 
     #[test]
     fn of_those_who_meet_at_the_last_place_one_has_it() {
@@ -142,5 +144,21 @@ mod tests {
         );
         let all = [Shared::Requests, Shared::Retries, Shared::Hedges];
         assert_eq!(all.map(|kind| state.under_way(kind)), [1, 1, 0]);
+    }
+
+    #[test]
+    fn who_is_refused_takes_nobody_elses_place() {
+        let state: Arc<UpstreamState> = Arc::default();
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    assert!(state.take(Shared::Requests, 0).is_none());
+                }
+            });
+            let all = (0..200_000).all(|_| state.take(Shared::Requests, 1).is_some());
+            is_over.store(true, Ordering::Relaxed);
+            assert!(all, "nobody has the only place");
+        });
     }
 }
