@@ -3,7 +3,7 @@
 use foregate_config::{Written, WrittenFile};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// What put a configuration in force.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -63,18 +63,65 @@ pub(crate) struct Version {
     pub(crate) written: Arc<Written>,
     pub(crate) summary: String,
     pub(crate) changes: Vec<String>,
-    /// Against the one before it, without secrets.
-    pub(crate) diff: String,
+    /// Against the one before it.
+    pub(crate) diff: Arc<Diff>,
     /// What the configuration file was like when this came into force.
     pub(crate) file_mark: Option<String>,
     /// Whether it was taken back, since nobody confirmed it.
     pub(crate) taken_back: bool,
 }
 
+/// How a version differs from the one before it, line by line, without secrets. It is found out when it is first asked
+/// for: with thousands of routes that takes as long as half of the rest of a reload.
+#[derive(Default, Debug)]
+pub(crate) struct Diff {
+    text: OnceLock<String>,
+    /// What is compared, the older one first, until it is.
+    between: Mutex<Option<(Arc<Written>, Arc<Written>)>>,
+}
+
+impl Diff {
+    /// Between an older one and a newer one.
+    pub(crate) fn between(older: &Arc<Written>, newer: &Arc<Written>) -> Diff {
+        Diff {
+            text: OnceLock::new(),
+            between: Mutex::new(Some((Arc::clone(older), Arc::clone(newer)))),
+        }
+    }
+
+    /// As it was found out before.
+    fn known(text: String) -> Diff {
+        Diff {
+            text: text.into(),
+            between: Mutex::default(),
+        }
+    }
+
+    /// The text; empty where both are the same, and where there was none before.
+    pub(crate) fn text(&self) -> &str {
+        self.text.get_or_init(|| {
+            let mut between = self.between.lock().unwrap_or_else(PoisonError::into_inner);
+            let pair = between.take();
+            pair.map_or_else(String::new, |(older, newer)| newer.diff(&older))
+        })
+    }
+
+    /// Of the text, as far as it is found out.
+    fn bytes(&self) -> usize {
+        self.text.get().map_or(0, String::len)
+    }
+}
+
+impl PartialEq for Diff {
+    fn eq(&self, other: &Diff) -> bool {
+        self.text() == other.text()
+    }
+}
+
 impl Version {
     fn bytes(&self) -> usize {
         let changes: usize = self.changes.iter().map(String::len).sum();
-        self.written.bytes() + self.diff.len() + changes
+        self.written.bytes() + self.diff.bytes() + changes
     }
 
     fn to_json(&self) -> Value {
@@ -91,7 +138,7 @@ impl Version {
             "files": files,
             "summary": self.summary,
             "changes": self.changes,
-            "diff": self.diff,
+            "diff": self.diff.text(),
             "file_mark": self.file_mark,
             "taken_back": self.taken_back,
         })
@@ -121,7 +168,7 @@ impl Version {
             changes: changes
                 .map(|line| Some(line.as_str()?.to_owned()))
                 .collect::<Option<_>>()?,
-            diff: text("diff")?,
+            diff: Arc::new(Diff::known(text("diff")?)),
             file_mark: text("file_mark"),
             // Older programs did not tell.
             taken_back: value["taken_back"].as_bool().unwrap_or(false),
@@ -202,7 +249,8 @@ impl History {
         self.shrink();
     }
 
-    fn shrink(&mut self) {
+    /// Forgets what there is no room for.
+    pub(crate) fn shrink(&mut self) {
         let mut bytes: usize = self.iter().map(Version::bytes).sum();
         while self.versions.len() > self.versions_max || bytes > self.bytes_max {
             let in_force = self.versions.len().saturating_sub(1);
@@ -262,7 +310,7 @@ mod tests {
             }),
             summary: "1 route added".into(),
             changes: vec!["route added: a/b".into()],
-            diff: String::new(),
+            diff: Arc::default(),
             file_mark: None,
             taken_back: false,
         }

@@ -1,7 +1,7 @@
 //! Ledger: the history of configurations and what waits for confirmation, shared between the control thread, which
 //! writes it, and the admin API, which shows it.
 
-use crate::history::{Cause, History, Version};
+use crate::history::{Cause, Diff, History, Version};
 use crate::start::{Disk, Loaded, Source, StartError};
 use crate::state_file::write_whole;
 use aws_lc_rs::digest::{SHA256, digest};
@@ -158,7 +158,11 @@ impl Ledger {
 
     /// Notes what came into force; its number. One that was read again and is the same is no other.
     pub(crate) fn record(&self, taken: &Taken, about: About) -> u64 {
-        let mark = self.disk_mark();
+        let mark = match about.cause.is_applied() {
+            true => self.disk_mark(),
+            // It is the file that was read.
+            false => self.disk.as_ref().map(|_| mark(&taken.written)),
+        };
         let mut state = self.state();
         state.drift = None;
         let before = state.history.last().cloned();
@@ -172,7 +176,7 @@ impl Ledger {
         if about.waits {
             state.history.hold(before.as_ref().map(|before| before.id));
         }
-        let diff = before.map_or_else(String::new, |before| taken.written.diff(&before.written));
+        let diff = before.map(|before| Diff::between(&before.written, &taken.written));
         state.history.push(Version {
             id: 0,
             unix: clock::unix_now().seconds(),
@@ -182,10 +186,20 @@ impl Ledger {
             written: Arc::clone(&taken.written),
             summary: taken.summary.clone(),
             changes: taken.changes.clone(),
-            diff,
+            diff: diff.unwrap_or_default().into(),
             file_mark: mark,
             taken_back: false,
         })
+    }
+
+    /// Finds out how what came into force last differs from what was before, and counts what that takes.
+    pub(crate) fn compare(&self) {
+        let Some(last) = self.last() else {
+            return;
+        };
+        last.diff.text();
+        let mut state = self.state();
+        state.history.shrink();
     }
 
     /// Has a configuration wait for confirmation.
@@ -387,7 +401,7 @@ fn detail(version: &Version, view: VersionView) -> VersionDetail {
     VersionDetail {
         version: view,
         changes: version.changes.clone(),
-        diff: version.diff.clone(),
+        diff: version.diff.text().to_owned(),
         files: files
             .map(|(shown, file)| FileView {
                 name: shown.name,

@@ -91,6 +91,8 @@ impl Control {
             // Who asked may have gone; the outcome stands in the log as well.
             let _ = answer.send(outcome);
         }
+        // Nobody has to wait for this.
+        self.inner.ledger.compare();
     }
 
     /// Does what HUP has asked for while a successor was being started that did not come up.
