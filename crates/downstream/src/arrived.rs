@@ -6,7 +6,6 @@ use crate::handler::{Handler, Passage};
 use crate::listener::{ListenerMode, Protocols, TlsRules};
 use crate::preface;
 use crate::roll::{Closing, Enrolled, Phase};
-use crate::worker::Worker;
 use foregate_message::{Chunk, Peer, Reason};
 use foregate_telemetry::clock::{Deadline, now};
 use foregate_telemetry::log::process;
@@ -26,7 +25,6 @@ pub(crate) struct Arrived {
     pub(crate) peer: Peer,
     /// Bytes that came and that nobody has taken yet.
     pub(crate) input: Chunk,
-    pub(crate) worker: Rc<Worker>,
     pub(crate) shard: Arc<Shard>,
     pub(crate) id: ListenerId,
     pub(crate) enrolled: Enrolled,
@@ -49,7 +47,6 @@ impl Arrived {
             socket,
             peer,
             input,
-            worker,
             shard,
             id,
             enrolled,
@@ -58,7 +55,7 @@ impl Arrived {
         } = self;
         let stream = Stream::Plain(socket);
         Connection::new(
-            stream, peer, input, worker, shard, id, enrolled, admitted, protocols,
+            stream, peer, input, shard, id, enrolled, admitted, protocols,
         )
     }
 
@@ -95,7 +92,7 @@ impl Arrived {
     async fn begin(mut self, proxy_protocol: bool, mode: ListenerMode) -> Option<Established> {
         if proxy_protocol {
             self.enrolled.set_phase(Phase::ProxyHeader);
-            let timeout = self.worker.limits().head_timeout;
+            let timeout = self.enrolled.worker().limits().head_timeout;
             if !preface::read(&mut self, timeout).await {
                 self.refuse(Refusal::ProxyProtocol);
                 return None;
@@ -123,7 +120,6 @@ impl Arrived {
             socket,
             peer,
             input,
-            worker,
             shard,
             id,
             enrolled,
@@ -162,7 +158,7 @@ impl Arrived {
         };
         let input = Chunk::default();
         Some(Connection::new(
-            stream, peer, input, worker, shard, id, enrolled, admitted, protocols,
+            stream, peer, input, shard, id, enrolled, admitted, protocols,
         ))
     }
 

@@ -16,7 +16,7 @@ use crate::http1::{After, Http1};
 use crate::http2;
 use crate::listener::Protocols;
 use crate::roll::{self, Closing, Enrolled, Phase};
-use crate::worker::{ClientLimits, Worker};
+use crate::worker::ClientLimits;
 use foregate_message::{Chunk, Fault, Peer, Reason, RequestHead};
 use foregate_telemetry::clock::{Deadline, now, recent};
 use foregate_telemetry::metrics::{ListenerCells, ListenerId, Shard};
@@ -36,7 +36,6 @@ use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 pub(crate) struct Connection {
     pub(crate) stream: Stream,
     pub(crate) peer: Peer,
-    pub(crate) worker: Rc<Worker>,
     pub(crate) shard: Arc<Shard>,
     pub(crate) listener: ListenerId,
     /// What operators see of it, and whether it is to end.
@@ -95,7 +94,6 @@ impl Connection {
         stream: Stream,
         peer: Peer,
         input: Chunk,
-        worker: Rc<Worker>,
         shard: Arc<Shard>,
         listener: ListenerId,
         enrolled: Enrolled,
@@ -104,11 +102,14 @@ impl Connection {
     ) -> Box<Connection> {
         shard.listener(listener).active.up();
         enrolled.set_phase(Phase::Open);
-        let requests_max = worker.limits().requests_per_connection_max.unwrap_or(0);
+        let requests_max = enrolled
+            .worker()
+            .limits()
+            .requests_per_connection_max
+            .unwrap_or(0);
         Box::new(Connection {
             stream,
             peer,
-            worker,
             shard,
             listener,
             enrolled,
@@ -149,7 +150,7 @@ impl Connection {
                 Some(End::Linger) => return self.linger().await,
                 Some(End::Close) => return,
                 None => {
-                    self.worker.panicked();
+                    self.enrolled.worker().panicked();
                     return;
                 }
             }
@@ -158,20 +159,20 @@ impl Connection {
 
     /// Passes its bytes on to its end.
     pub(crate) async fn pass<H: Handler>(mut self: Box<Self>, passage: Passage, handler: Rc<H>) {
-        let limits = self.worker.limits();
+        let limits = self.enrolled.worker().limits();
         self.enrolled.passes();
         let passed = Box::pin(async {
             let mut client = Http1::tunnel(&mut self, limits);
             handler.pass(&mut client, passage).await;
         });
         if caught(passed).await.is_none() {
-            self.worker.panicked();
+            self.enrolled.worker().panicked();
         }
     }
 
     /// Waits for the next request's first byte; false when the connection is to be closed instead.
     async fn wait(&mut self) -> bool {
-        let limits = self.worker.limits();
+        let limits = self.enrolled.worker().limits();
         let timeout = if self.machine.requests() == 0 {
             limits.head_timeout
         } else {
@@ -218,7 +219,7 @@ impl Connection {
     fn is_ending(&self) -> bool {
         match self.enrolled.closing() {
             Closing::No => false,
-            Closing::Listener => !self.worker.is_patient(),
+            Closing::Listener => !self.enrolled.worker().is_patient(),
             Closing::Operator | Closing::Now => true,
         }
     }
@@ -226,7 +227,7 @@ impl Connection {
     /// Whether what the connection takes while it waits for a request is wanted for others.
     #[inline]
     pub(crate) fn is_wanted(&self) -> bool {
-        self.worker.is_trimming() || self.admitted.is_wanted()
+        self.enrolled.worker().is_trimming() || self.admitted.is_wanted()
     }
 
     /// Whether the client speaks HTTP/2: as the handshake has it, else by the first bytes (RFC 9113 §3).
@@ -398,7 +399,7 @@ impl Connection {
         if self.stream.shutdown().await.is_err() {
             return;
         }
-        let timeout = self.worker.limits().linger_timeout;
+        let timeout = self.enrolled.worker().limits().linger_timeout;
         self.deadline.set(now().plus(timeout));
         poll_fn(|cx| {
             loop {
@@ -433,7 +434,7 @@ impl Drop for Connection {
 async fn active<H: Handler>(connection: &mut Connection, handler: &H) -> End {
     let mut head = RequestHead::new();
     loop {
-        let limits = connection.worker.limits();
+        let limits = connection.enrolled.worker().limits();
         let outcome = match connection.read_head(&limits, &mut head).await {
             Heading::Complete(outcome) => outcome,
             Heading::Idle if connection.stay_ready().await => continue,

@@ -46,10 +46,10 @@ const WRITE_GRACE: Duration = Duration::from_secs(1);
 pub(crate) async fn run<H: Handler>(mut connection: Box<Connection>, handler: Rc<H>) {
     let at = now();
     let engine = {
-        let limits = connection.worker.limits();
+        let limits = connection.enrolled.worker().limits();
         h2::Connection::server(limits.http2, at.millis())
     };
-    let worker = Rc::clone(&connection.worker);
+    let worker = Rc::clone(connection.enrolled.worker());
     let entry = connection.enrolled.entry();
     let shared = Rc::new(Shared::new(connection.take_peer(), engine, entry));
     connection.cells().http2.one();
@@ -188,7 +188,7 @@ impl<H: Handler> Driver<H> {
                         facts,
                         at,
                     };
-                    let worker = &self.connection.worker;
+                    let worker = self.connection.enrolled.worker();
                     lane::begin(&self.shared, request, worker, &self.handler);
                 }
                 Ok(Some(h2::Event::Settings | h2::Event::Goaway)) => {}
@@ -204,7 +204,12 @@ impl<H: Handler> Driver<H> {
         self.judge_input(at);
         if begun {
             self.quiet_since = None;
-            let max = self.connection.worker.limits().requests_per_connection_max;
+            let max = self
+                .connection
+                .enrolled
+                .worker()
+                .limits()
+                .requests_per_connection_max;
             if max.is_some_and(|max| self.requests >= max) {
                 self.shared.engine().drain(at.millis());
             }
@@ -295,7 +300,7 @@ impl<H: Handler> Driver<H> {
 
     /// Ends what has taken too long; by when to look again, which is at once if something has changed.
     fn look_at_time(&mut self, at: Moment) -> Moment {
-        let limits = self.connection.worker.limits();
+        let limits = self.connection.enrolled.worker().limits();
         if self.is_gone {
             return Moment::NEVER;
         }

@@ -165,7 +165,6 @@ impl<H: Handler> Listener<H> {
             socket: stream,
             peer,
             input: Chunk::default(),
-            worker: Rc::clone(&self.worker),
             shard: Arc::clone(&self.shard),
             id: self.id,
             enrolled,

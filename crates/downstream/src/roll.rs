@@ -14,9 +14,8 @@ use foregate_message::{FieldId, ResponseHead, TlsFacts};
 use foregate_telemetry::clock::{Moment, now};
 use foregate_telemetry::metrics::ListenerId;
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::BTreeMap;
 use std::future::poll_fn;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::ops::Deref;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
@@ -65,21 +64,49 @@ pub(crate) struct Running {
 #[derive(Debug, Default)]
 struct Streams(Vec<Option<Running>>);
 
-/// An open connection, as operators see it. There is one for each that rests, so that it is small.
+/// A client's address in as few bytes as it has. Of a link-local one the interface is not kept.
+#[derive(Clone, Copy)]
+struct ClientAddress {
+    /// An IPv4 address as one of IPv6 (RFC 4291 §2.5.5.2).
+    ip: [u8; 16],
+    port: u16,
+}
+
+impl ClientAddress {
+    fn of(address: SocketAddr) -> ClientAddress {
+        let ip = match address.ip() {
+            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+            IpAddr::V6(ip) => ip,
+        };
+        ClientAddress {
+            ip: ip.octets(),
+            port: address.port(),
+        }
+    }
+
+    fn address(self) -> SocketAddr {
+        SocketAddr::new(Ipv6Addr::from(self.ip).to_canonical(), self.port)
+    }
+}
+
+/// An open connection, as operators see it. There is one for each that rests, so that it is small: with what counts the
+/// references to it, and what the allocator adds, 128 bytes.
 pub(crate) struct Entry {
     sequence: u64,
+    /// Its place among the entries.
+    slot: u32,
     listener: ListenerId,
     /// The listener's number in the snapshot.
     number: u32,
     opened: Moment,
-    client: Cell<SocketAddr>,
+    client: Cell<ClientAddress>,
     phase: Cell<Phase>,
     protocol: Cell<Protocol>,
     closing: Cell<Closing>,
     /// Twice the requests that were served, and one more while HTTP/1 serves another.
     steps: Cell<u32>,
-    /// How many steps there were when a head was last found incomplete.
-    head_at: Cell<u32>,
+    /// Whether the head of the next request is here in part.
+    is_in_head: Cell<bool>,
     /// When the exchange began that HTTP/1 is in.
     began: Cell<Moment>,
     place: Cell<Place>,
@@ -106,6 +133,7 @@ impl Entry {
     #[inline]
     pub(crate) fn begin(&self, at: Moment) {
         self.steps.set(self.steps.get().wrapping_add(1));
+        self.is_in_head.set(false);
         self.began.set(at);
         self.place.set(Place::NONE);
     }
@@ -125,7 +153,7 @@ impl Entry {
     /// A head is here in part.
     #[cold]
     pub(crate) fn reads_head(&self) {
-        self.head_at.set(self.steps.get());
+        self.is_in_head.set(true);
     }
 
     pub(crate) fn set_phase(&self, phase: Phase) {
@@ -138,7 +166,7 @@ impl Entry {
 
     /// The client is somebody else than who holds the socket.
     pub(crate) fn set_client(&self, client: SocketAddr) {
-        self.client.set(client);
+        self.client.set(ClientAddress::of(client));
     }
 
     pub(crate) fn set_tls(&self, facts: &TlsFacts) {
@@ -234,18 +262,46 @@ impl Entry {
     }
 }
 
-/// The entries of a worker, oldest first.
+/// The entries of a worker.
 #[derive(Default)]
 pub(crate) struct Roll {
-    entries: RefCell<BTreeMap<u64, Rc<Entry>>>,
+    entries: RefCell<Entries>,
     next: Cell<u64>,
+}
+
+/// Entries by their slots, and the slots that are free: as many words as there were connections at a time, and no more.
+#[derive(Default)]
+struct Entries {
+    slots: Vec<Option<Rc<Entry>>>,
+    free: Vec<u32>,
+}
+
+/// Slots that are kept when the last connection goes.
+const SLOTS_KEPT: usize = 1024;
+
+impl Entries {
+    fn open(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Rc<Entry>> {
+        self.slots.iter().flatten()
+    }
+
+    fn strike(&mut self, slot: u32) {
+        self.slots[slot as usize] = None;
+        self.free.push(slot);
+        if self.open() == 0 && self.slots.capacity() > SLOTS_KEPT {
+            *self = Entries::default();
+        }
+    }
 }
 
 impl Roll {
     /// How many connections are open.
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.entries.borrow().len()
+        self.entries.borrow().open()
     }
 
     fn enter(
@@ -256,53 +312,64 @@ impl Roll {
     ) -> Rc<Entry> {
         let sequence = self.next.get() + 1;
         self.next.set(sequence);
+        let mut entries = self.entries.borrow_mut();
+        let slot = entries.free.pop().unwrap_or_else(|| {
+            entries.slots.push(None);
+            // A process has fewer descriptors than this counts.
+            (entries.slots.len() - 1) as u32
+        });
         let entry = Rc::new(Entry {
             sequence,
+            slot,
             listener,
             number,
             opened: now(),
-            client: Cell::new(client),
+            client: Cell::new(ClientAddress::of(client)),
             phase: Cell::new(Phase::Open),
             protocol: Cell::new(Protocol::Unknown),
             closing: Cell::new(closing),
             steps: Cell::new(0),
-            head_at: Cell::new(u32::MAX),
+            is_in_head: Cell::new(false),
             began: Cell::new(Moment::NEVER),
             place: Cell::new(Place::NONE),
             streams: Cell::default(),
             tls: OnceCell::new(),
             waker: OnceCell::new(),
         });
-        self.entries
-            .borrow_mut()
-            .insert(sequence, Rc::clone(&entry));
+        entries.slots[slot as usize] = Some(Rc::clone(&entry));
         entry
     }
 
-    fn strike(&self, sequence: u64) {
-        self.entries.borrow_mut().remove(&sequence);
+    fn strike(&self, entry: &Entry) {
+        self.entries.borrow_mut().strike(entry.slot);
     }
 
-    /// Those that are asked for, and how many there are of them in all.
+    /// A page of those that are asked for, oldest first, and how many there are of them in all.
     pub(crate) fn survey(&self, which: &Which) -> Survey {
-        let at = now();
-        let mut survey = Survey::default();
-        for entry in self.entries.borrow().values() {
-            if !entry.is_meant(which) {
-                continue;
-            }
-            let place = survey.total;
-            survey.total += 1;
-            if place >= which.skip && survey.items.len() < which.take {
-                survey.items.push(entry.note(at));
-            }
+        let entries = self.entries.borrow();
+        let meant = entries.iter().filter(|entry| entry.is_meant(which));
+        let mut meant: Vec<(u64, &Entry)> = meant.map(|one| (one.sequence, &**one)).collect();
+        let total = meant.len();
+        let end = which.skip.saturating_add(which.take);
+        if (1..total).contains(&end) {
+            // The others need not be put in order.
+            meant.select_nth_unstable_by_key(end - 1, |one| one.0);
+            meant.truncate(end);
         }
-        survey
+        meant.sort_unstable_by_key(|one| one.0);
+        let at = now();
+        let page = meant.iter().skip(which.skip).take(which.take);
+        Survey {
+            items: page.map(|(_, entry)| entry.note(at)).collect(),
+            total,
+        }
     }
 
     /// Has a connection end; how it was until then.
     pub(crate) fn close(&self, sequence: u64, how: Closing) -> Option<ConnectionNote> {
-        let entry = self.entries.borrow().get(&sequence).cloned()?;
+        let entries = self.entries.borrow();
+        let entry = (entries.iter().find(|entry| entry.sequence == sequence)).cloned()?;
+        drop(entries);
         let note = entry.note(now());
         entry.close(how);
         Some(note)
@@ -310,7 +377,7 @@ impl Roll {
 
     /// Has all connections of a listener end in order; the worker's deadlines must be woken then.
     pub(crate) fn end_listener(&self, number: u32) {
-        for entry in self.entries.borrow().values() {
+        for entry in self.entries.borrow().iter() {
             if entry.number == number && entry.closing() == Closing::No {
                 entry.closing.set(Closing::Listener);
             }
@@ -342,6 +409,12 @@ impl Enrolled {
         }
     }
 
+    /// The worker that the connection is of.
+    #[inline]
+    pub(crate) fn worker(&self) -> &Rc<Worker> {
+        &self.worker
+    }
+
     /// The entry, for those who serve the connection beside its own task.
     pub(crate) fn entry(&self) -> Rc<Entry> {
         Rc::clone(&self.entry)
@@ -359,7 +432,7 @@ impl Deref for Enrolled {
 
 impl Drop for Enrolled {
     fn drop(&mut self) {
-        self.worker.roll().strike(self.entry.sequence);
+        self.worker.roll().strike(&self.entry);
         self.worker.end_pause();
         if self.worker.roll().len() == 0 {
             self.worker.is_emptied();

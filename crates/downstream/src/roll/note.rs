@@ -221,7 +221,7 @@ impl Entry {
             Protocol::Http2 if !self.running().is_empty() => ConnectionState::InExchange,
             Protocol::Http2 => ConnectionState::Waiting,
             _ if steps % 2 == 1 => ConnectionState::InExchange,
-            _ if self.head_at.get() == steps => ConnectionState::ReadingHead,
+            _ if self.is_in_head.get() => ConnectionState::ReadingHead,
             _ => ConnectionState::Waiting,
         }
     }
@@ -241,7 +241,7 @@ impl Entry {
         ConnectionNote {
             sequence: self.sequence,
             listener: self.listener,
-            client: self.client.get(),
+            client: self.client.get().address(),
             protocol: self.protocol.get(),
             state: self.state(),
             closing: self.closing.get(),

@@ -105,7 +105,7 @@ fn pages_are_of_those_that_are_meant_and_oldest_first() {
     assert_eq!(survey.total, 3);
     assert_eq!(survey.items.len(), 1);
     assert_eq!(survey.items[0].client, address(3));
-    roll.strike(survey.items[0].sequence);
+    roll.strike(&entries[2]);
     assert_eq!(roll.survey(&which).total, 2);
     assert_eq!(roll.survey(&ALL).total, 4);
 }
@@ -123,4 +123,36 @@ fn an_end_that_was_asked_for_can_only_come_sooner() {
     roll.close(1, Closing::Operator).unwrap();
     roll.end_listener(7);
     assert!(entry.is_cut());
+}
+
+#[test]
+fn places_are_used_again_and_the_order_is_that_of_coming() {
+    let (roll, entries) = rolled(4);
+    roll.strike(&entries[0]);
+    roll.strike(&entries[2]);
+    for port in [5, 6, 7] {
+        roll.enter(LISTENER, address(port), Closing::No);
+    }
+    let ports = |skip, take| -> Vec<u16> {
+        let survey = roll.survey(&Which { skip, take, ..ALL });
+        assert_eq!(survey.total, 5);
+        survey.items.iter().map(|one| one.client.port()).collect()
+    };
+    assert_eq!(ports(0, 100), [2, 4, 5, 6, 7]);
+    assert_eq!(ports(0, 2), [2, 4]);
+    assert_eq!(ports(1, 3), [4, 5, 6]);
+    assert_eq!(ports(4, 1), [7]);
+    assert!(ports(5, 1).is_empty());
+    assert!(ports(0, 0).is_empty());
+    assert_eq!(roll.entries.borrow().slots.len(), 5);
+}
+
+#[test]
+fn an_entry_is_small_and_tells_the_client_all_the_same() {
+    // The two counters of its references are beside it.
+    assert!(size_of::<Entry>() + 16 <= 120, "{}", size_of::<Entry>());
+    for client in ["192.0.2.1:80", "[2001:db8::7]:65535", "[::1]:1"] {
+        let client: SocketAddr = client.parse().unwrap();
+        assert_eq!(ClientAddress::of(client).address(), client);
+    }
 }
