@@ -201,6 +201,8 @@ fn connections_wait_in_the_queue_while_memory_is_short_but_some_are_always_serve
 const FLOOD_HEAD_BYTES: usize = 30_000;
 const FLOOD_CONNECTIONS: usize = 3_000;
 const MEMORY_MAX_MIB: u64 = 40;
+/// What those are still reading who were let in before the last look.
+const OVERSHOOT_MAX_MIB: u64 = 15;
 
 #[test]
 fn memory_has_a_ceiling_under_a_flood_of_heads() {
@@ -220,11 +222,11 @@ fn memory_has_a_ceiling_under_a_flood_of_heads() {
     let mut highest = 0;
     let mut flood = flood.into_iter();
     while flood.by_ref().take(100).count() > 0 {
-        highest = highest.max(gateway.rss_kib() / 1024);
+        highest = highest.max(gateway.anonymous_kib() / 1024);
     }
-    // Without a ceiling the flood takes 90 MiB and more. Code and libraries are mapped from files and do not count.
+    // Without a ceiling the flood takes 90 MiB and more.
     assert!(
-        highest < MEMORY_MAX_MIB + 30,
+        highest < MEMORY_MAX_MIB + OVERSHOOT_MAX_MIB,
         "{highest} MiB were taken, {MEMORY_MAX_MIB} may be"
     );
     eventually("others are served again", || {

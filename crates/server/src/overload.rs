@@ -18,11 +18,17 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// When it is looked again: a flood gets no further in between than some megabytes.
+/// When it is looked again while nothing presses.
 const CALM_INTERVAL: Duration = Duration::from_millis(100);
+/// The same from [`PRESSED_PERCENT`] on.
 const PRESSED_INTERVAL: Duration = Duration::from_millis(20);
 /// From what pressure on it is looked more often.
 const PRESSED_PERCENT: u32 = 50;
+/// What a flood may take in a millisecond: 1 GB/s, which is more than workers read from sockets into new buffers. It is
+/// looked again before such a flood has taken what is left of the memory.
+const FLOOD_BYTES_PER_MS: u64 = 1_000_000;
+/// The shortest interval.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(5);
 /// How long after its last tick a worker that is on time has the next: its own interval, and what clocks and the looks
 /// are apart.
 const ON_TIME_MS: u64 = 250;
@@ -175,12 +181,7 @@ impl Overload {
             self.rung.store(rung as u8, Ordering::Relaxed);
             tell(before, rung, pressure, cause);
         }
-        let highest = pressure.each().into_iter().map(|(_, percent)| percent);
-        if highest.max() < Some(PRESSED_PERCENT) {
-            CALM_INTERVAL
-        } else {
-            PRESSED_INTERVAL
-        }
+        interval(pressure, memory_bytes.zip(inner.memory_max))
     }
 
     /// Requests that all workers serve, and how late the latest of them is.
@@ -220,6 +221,23 @@ impl Overload {
     fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
         // Every look writes all of it anew, so a panic elsewhere leaves nothing that lasts.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How long until the next look, by the pressure, and by what memory is taken of what there is.
+fn interval(pressure: Pressure, memory: Option<(u64, u64)>) -> Duration {
+    let highest = pressure.each().into_iter().map(|(_, percent)| percent);
+    let longest = match highest.max() < Some(PRESSED_PERCENT) {
+        true => CALM_INTERVAL,
+        false => PRESSED_INTERVAL,
+    };
+    match memory {
+        // What is short already is given back no faster than it is looked for.
+        Some((taken, max)) if taken < max => {
+            let left = Duration::from_millis((max - taken) / FLOOD_BYTES_PER_MS);
+            longest.min(left.max(SHORTEST_INTERVAL))
+        }
+        _ => longest,
     }
 }
 
@@ -290,6 +308,25 @@ mod tests {
     fn check(beat_ms: u64, looked_ms: u64, at_ms: u64, late: u64) {
         let at = Moment::from_millis;
         assert_eq!(late_ms(beat_ms, at(at_ms), at(looked_ms)), late);
+    }
+
+    #[test]
+    fn no_flood_takes_what_memory_is_left_before_it_is_looked_again() {
+        let check = |percent, taken_mb: u64, max_mb: u64, millis| {
+            let pressure = Pressure {
+                memory: percent,
+                ..Pressure::default()
+            };
+            let memory = Some((taken_mb * 1_000_000, max_mb * 1_000_000));
+            assert_eq!(interval(pressure, memory), Duration::from_millis(millis));
+        };
+        check(10, 800, 8_000, 100);
+        check(60, 4_800, 8_000, 20);
+        check(40, 16, 40, 24);
+        check(80, 32, 40, 8);
+        check(99, 39, 40, 5);
+        check(125, 50, 40, 20);
+        assert_eq!(interval(Pressure::default(), None), CALM_INTERVAL);
     }
 
     #[test]

@@ -417,6 +417,11 @@ impl Gateway {
         process::rss_kib(self.process.id())
     }
 
+    /// The part of its resident memory that is not mapped from files, in KiB.
+    pub fn anonymous_kib(&self) -> u64 {
+        process::anonymous_kib(self.process.id())
+    }
+
     /// Its connections from clients (not the admin listener's).
     pub fn client_sockets(&self) -> Vec<SocketState> {
         let (listeners, _) = self.ports();

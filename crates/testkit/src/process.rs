@@ -57,10 +57,19 @@ pub(crate) fn open_pipes(pid: u32) -> usize {
 
 /// Resident memory of process `pid` in KiB.
 pub(crate) fn rss_kib(pid: u32) -> u64 {
+    status_kib(pid, "VmRSS:")
+}
+
+/// The part of it that is not mapped from files, in KiB.
+pub(crate) fn anonymous_kib(pid: u32) -> u64 {
+    status_kib(pid, "RssAnon:")
+}
+
+fn status_kib(pid: u32, name: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     status
         .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .find_map(|line| line.strip_prefix(name))
         .and_then(|rest| rest.split_ascii_whitespace().next())
         .and_then(|kib| kib.parse().ok())
         .unwrap_or(0)
