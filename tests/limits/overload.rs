@@ -156,7 +156,7 @@ fn idle_connections_make_room_in_a_listener_that_is_nearly_full() {
     let mut busy = gateway.connect();
     busy.send("GET / HTTP/1.1\r\nHost:");
     // Room is made for others, and no more of it than they need.
-    gateway.wait_metric(metric::CONNECTIONS, &[], 8.0);
+    gateway.wait_metric(metric::CONNECTIONS_ACCEPTED, &[], 8.0);
     gateway.wait_metric(metric::CONNECTIONS, &[], 7.0);
     busy.send(" a\r\n\r\n");
     assert_eq!(busy.response().status, 200, "who was asking is served");
@@ -170,6 +170,57 @@ fn idle_connections_make_room_in_a_listener_that_is_nearly_full() {
     assert_eq!(served, 6);
     drop((busy, idle));
     gateway.assert_no_leaks();
+}
+
+/// Whoever was told that room has been made is told again when it is wanted again.
+#[test]
+fn room_is_made_as_often_as_it_is_wanted() {
+    let gateway = Gateway::new(
+        r#"
+        workers = 1
+        [client]
+        idle_timeout = "1h"
+        [listeners.public]
+        address = "127.0.0.1:0"
+        connections_max = 20
+        [[sites."*".routes]]
+        respond = { status = 200 }
+        "#,
+    )
+    .start();
+    let mut clients: Vec<RawClient> = Vec::new();
+    for accepted in 1..=22 {
+        let mut client = gateway.connect();
+        assert_eq!(client.exchange(get("/")).status, 200);
+        clients.push(client);
+        if accepted >= 16 {
+            // At once, so that hardly any look of the gateway sees the room there is in between.
+            gateway.wait_metric(metric::CONNECTIONS, &[], 15.0);
+        }
+    }
+    drop(clients);
+    gateway.assert_no_leaks();
+}
+
+/// A connection that pauses between requests for less than half a second is not spare, also over HTTP/2.
+#[test]
+fn a_short_pause_costs_no_connection_when_a_listener_is_full() {
+    let gateway = Gateway::new(
+        r#"
+        [listeners.public]
+        address = "127.0.0.1:0"
+        connections_max = 1
+        [[sites."*".routes]]
+        respond = { status = 200 }
+        "#,
+    )
+    .start();
+    let mut client = Http2Client::connect(gateway.target());
+    for _ in 0..20 {
+        assert_eq!(client.get("/").status, 200);
+        assert!(client.is_quiet());
+    }
+    assert_eq!(client.goaway().code, 0, "then it makes room");
 }
 
 #[test]

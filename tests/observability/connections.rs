@@ -281,15 +281,18 @@ fn an_end_in_order_loses_no_answer() {
 fn a_request_that_is_cut_off_is_logged_with_its_reason() {
     let story = Story::begin();
     let mut busy = story.held();
-    let mut trickling = story.gateway.connect();
-    trickling.send("GET / HTTP/1.1\r\nHost:");
-    let reading = story.only("state=reading-head", "reading-head");
-    story.close(&reading, "?now=true");
-    trickling.assert_closed();
+    // One letter may be the beginning of HTTP/2 as well.
+    for begun in ["P", "GET / HTTP/1.1\r\nHost:"] {
+        let mut trickling = story.gateway.connect();
+        trickling.send(begun);
+        let reading = story.only("state=reading-head", "reading-head");
+        story.close(&reading, "?now=true");
+        trickling.assert_closed();
+    }
     let shown = story.only("", "in-exchange");
     story.close(&shown, "?now=true");
     busy.assert_closed();
-    for line in story.gateway.log_lines(2) {
+    for line in story.gateway.log_lines(3) {
         assert_eq!(line.reason(), "closed-by-operator");
     }
     let id = shown["id"].as_str().expect("it has an id");

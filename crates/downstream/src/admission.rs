@@ -84,6 +84,14 @@ impl Admission {
         self.open().saturating_mul(100) >= max.saturating_mul(percent)
     }
 
+    /// How many of those that are open are to make room.
+    pub fn spare(&self) -> usize {
+        let max = self.connections_max.load(Ordering::Relaxed);
+        let percent = self.crowded_percent.load(Ordering::Relaxed) as usize;
+        let mark = max.saturating_mul(percent).div_ceil(100);
+        (self.open() + 1).saturating_sub(mark)
+    }
+
     /// Counts a connection in.
     ///
     /// # Errors

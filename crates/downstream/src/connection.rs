@@ -30,7 +30,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// What an open connection is while nothing happens on it.
 pub(crate) struct Connection {
@@ -61,7 +61,7 @@ const FIRST_REQUEST_WHILE_DRAINING: Duration = Duration::from_millis(500);
 
 /// How long a connection may still wait for its next request when what it takes is wanted for others. It was promised to
 /// live, so that a request may be on its way; few come after so long a pause.
-const SPARE_PAUSE: Duration = Duration::from_millis(500);
+pub(crate) const SPARE_PAUSE: Duration = Duration::from_millis(500);
 
 /// How long a connection between two requests keeps its state ready.
 const ACTIVE_PAUSE: Duration = Duration::from_millis(50);
@@ -179,8 +179,10 @@ impl Connection {
             limits.idle_timeout
         };
         drop(limits);
+        let since = recent();
+        let mut until = since.plus(timeout);
         self.deadline_is_for_head = false;
-        self.deadline.set(recent().plus(timeout));
+        self.deadline.set(until);
         let mut hurried = false;
         let mut spare = false;
         poll_fn(|cx| {
@@ -196,19 +198,15 @@ impl Connection {
                 }
                 // The first request of a connection that was just made may be on its way.
                 hurried = true;
-                self.deadline.set(now().plus(FIRST_REQUEST_WHILE_DRAINING));
+                until = now().plus(FIRST_REQUEST_WHILE_DRAINING);
+                self.deadline.set(until);
             }
-            if !hurried && !spare && self.is_wanted() {
-                spare = true;
-                self.deadline.set(now().plus(SPARE_PAUSE));
+            let wanted = !hurried && self.is_wanted();
+            // Others may make room meanwhile: then it has the time again that it had.
+            if std::mem::replace(&mut spare, wanted) != wanted {
+                let soon = since.plus(SPARE_PAUSE).min(until);
+                self.deadline.set(if wanted { soon } else { until });
             }
-            ready!(self.deadline.poll_expired(cx));
-            if hurried || !spare || self.is_wanted() {
-                return Poll::Ready(false);
-            }
-            // Others have made room meanwhile.
-            spare = false;
-            self.deadline.set(now().plus(timeout));
             self.deadline.poll_expired(cx).map(|()| false)
         })
         .await
@@ -242,6 +240,10 @@ impl Connection {
         }
         poll_fn(|cx| {
             loop {
+                if self.enrolled.is_cut() {
+                    // Whoever reads the head ends the connection.
+                    return Poll::Ready(false);
+                }
                 let known = self.input.len().min(h2::PREFACE.len());
                 if self.input.as_slice()[..known] != h2::PREFACE[..known] {
                     return Poll::Ready(false);
@@ -253,7 +255,12 @@ impl Connection {
                     Poll::Ready(Ok(1..)) => {}
                     // HTTP/1 knows what to do about it.
                     Poll::Ready(_) => return Poll::Ready(false),
-                    Poll::Pending => return self.deadline.poll_expired(cx).map(|()| false),
+                    Poll::Pending => {
+                        // What is here may be the beginning of a head, whose time began with the connection's.
+                        self.enrolled.reads_head();
+                        self.deadline_is_for_head = true;
+                        return self.deadline.poll_expired(cx).map(|()| false);
+                    }
                 }
             }
         })
@@ -396,17 +403,23 @@ impl Connection {
     /// reset that would destroy the answer on its way (RFC 9112 §9.6).
     pub(crate) async fn linger(mut self: Box<Self>) {
         self.enrolled.set_phase(Phase::Lingering);
-        if self.stream.shutdown().await.is_err() {
-            return;
-        }
         let timeout = self.enrolled.worker().limits().linger_timeout;
         self.deadline.set(now().plus(timeout));
+        let mut is_shut = false;
         poll_fn(|cx| {
+            if self.enrolled.is_cut() {
+                return Poll::Ready(());
+            }
+            if !is_shut {
+                // With TLS this waits for room: a client that takes nothing more does not keep the connection.
+                match Pin::new(&mut self.stream).poll_shutdown(cx) {
+                    Poll::Ready(Ok(())) => is_shut = true,
+                    Poll::Ready(Err(_)) => return Poll::Ready(()),
+                    Poll::Pending => return self.deadline.poll_expired(cx),
+                }
+            }
             loop {
                 self.input = Chunk::default();
-                if self.enrolled.is_cut() {
-                    return Poll::Ready(());
-                }
                 match self.poll_fill(cx) {
                     Poll::Ready(Ok(1..)) => {}
                     Poll::Ready(_) => return Poll::Ready(()),

@@ -260,6 +260,18 @@ impl<'c> Http1<'c> {
         Poll::Pending
     }
 
+    /// Pending until the client has taken nothing for too long, or an operator ends the connection.
+    fn poll_too_slow(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Reason>> {
+        let timeout = self.limits.write_timeout;
+        let deadline = self.write_deadline.get_or_insert_with(|| starting(timeout));
+        let late = deadline.poll_expired(cx);
+        if self.connection.enrolled.is_cut() {
+            return Poll::Ready(Err(self.broke(Reason::ClosedByOperator)));
+        }
+        ready!(late);
+        Poll::Ready(Err(self.broke(Reason::WriteTimeout)))
+    }
+
     fn broke(&mut self, reason: Reason) -> Reason {
         self.connection.machine.fail();
         *self.broken.get_or_insert(reason)
@@ -406,23 +418,20 @@ impl Client for Http1<'_> {
                     self.piped = None;
                     return Poll::Ready(Err(self.broke(Reason::ClientGone)));
                 }
-                Poll::Pending => {
-                    let timeout = self.limits.write_timeout;
-                    let deadline = self.write_deadline.get_or_insert_with(|| starting(timeout));
-                    let late = deadline.poll_expired(cx);
-                    if self.connection.enrolled.is_cut() {
-                        return Poll::Ready(Err(self.broke(Reason::ClosedByOperator)));
-                    }
-                    ready!(late);
-                    return Poll::Ready(Err(self.broke(Reason::WriteTimeout)));
-                }
+                Poll::Pending => return self.poll_too_slow(cx),
             }
         }
-        self.write_deadline = None;
         if self.shutdown_owed {
-            let _ = ready!(Pin::new(&mut self.connection.stream).poll_shutdown(cx));
+            // With TLS this waits for room as well.
+            if Pin::new(&mut self.connection.stream)
+                .poll_shutdown(cx)
+                .is_pending()
+            {
+                return self.poll_too_slow(cx);
+            }
             self.shutdown_owed = false;
         }
+        self.write_deadline = None;
         Poll::Ready(Ok(()))
     }
 

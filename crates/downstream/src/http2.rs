@@ -17,7 +17,7 @@ mod websocket;
 #[cfg(test)]
 mod tests;
 
-use crate::connection::{Connection, caught};
+use crate::connection::{Connection, SPARE_PAUSE, caught};
 use crate::handler::Handler;
 use crate::roll::Closing;
 use foregate_message::{Chunk, Reason};
@@ -132,9 +132,7 @@ impl<H: Handler> Driver<H> {
     }
 
     fn drain_if_closing(&mut self) {
-        let is_spare = self.connection.is_wanted() && self.requests > 0;
-        let is_closing = self.connection.enrolled.closing() != Closing::No;
-        if is_closing || is_spare && self.shared.engine().streams_held() == 0 {
+        if self.connection.enrolled.closing() != Closing::No {
             self.shared.engine().drain(now().millis());
         }
     }
@@ -322,7 +320,10 @@ impl<H: Handler> Driver<H> {
                 0 => limits.head_timeout,
                 _ => limits.idle_timeout,
             };
-            let idle_until = since.plus(timeout);
+            let idle_until = match self.connection.is_wanted() {
+                true => since.plus(timeout.min(SPARE_PAUSE)),
+                false => since.plus(timeout),
+            };
             let head_until = match self.incomplete_since {
                 Some(since) => since.plus(limits.head_timeout),
                 None => Moment::NEVER,

@@ -267,6 +267,8 @@ impl Entry {
 pub(crate) struct Roll {
     entries: RefCell<Entries>,
     next: Cell<u64>,
+    /// The slot that [`Roll::wake_waiting`] goes on with.
+    waking: Cell<usize>,
 }
 
 /// Entries by their slots, and the slots that are free: as many words as there were connections at a time, and no more.
@@ -278,6 +280,9 @@ struct Entries {
 
 /// Slots that are kept when the last connection goes.
 const SLOTS_KEPT: usize = 1024;
+
+/// Slots that are looked at in one go for connections that wait: it is done between requests.
+const LOOKED_AT_MAX: usize = 8192;
 
 impl Entries {
     fn open(&self) -> usize {
@@ -373,6 +378,28 @@ impl Roll {
         let note = entry.note(now());
         entry.close(how);
         Some(note)
+    }
+
+    /// Wakes so many of a listener's connections that wait for a request, beginning where the last call ended.
+    pub(crate) fn wake_waiting(&self, listener: u32, count: usize) {
+        let entries = self.entries.borrow();
+        let slots = entries.slots.len();
+        let mut woken = Vec::new();
+        for _ in 0..slots.min(LOOKED_AT_MAX) {
+            if woken.len() >= count {
+                break;
+            }
+            let slot = self.waking.get() % slots;
+            self.waking.set(slot + 1);
+            let entry = entries.slots[slot].as_ref();
+            let waits = |entry: &&Rc<Entry>| {
+                entry.number == listener && entry.state() == ConnectionState::Waiting
+            };
+            let waker = entry.filter(waits).and_then(|entry| entry.waker.get());
+            woken.extend(waker.cloned());
+        }
+        drop(entries);
+        woken.into_iter().for_each(Waker::wake);
     }
 
     /// Has all connections of a listener end in order; the worker's deadlines must be woken then.

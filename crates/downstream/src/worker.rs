@@ -164,6 +164,12 @@ impl Worker {
         self.roll.close(sequence, how)
     }
 
+    /// Has some of a listener's connections that wait for a request look whether what they take is wanted for others:
+    /// `count` at most, others with each call.
+    pub fn look_for_spare(&self, listener: u32, count: usize) {
+        self.roll.wake_waiting(listener, count);
+    }
+
     /// Has the connections of a listener end as they come to rest. The worker's deadlines must be woken then
     /// (`deadlines::wake_all`).
     pub fn end_connections(&self, listener: u32) {

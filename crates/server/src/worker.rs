@@ -249,7 +249,6 @@ async fn keep_house(shop: Rc<Shop>) {
     let mut deadline = Deadline::new();
     let mut tick = 0u32;
     let mut rung = Rung::Calm;
-    let mut crowded = 0;
     loop {
         deadline.set(now().plus(TICK));
         deadline.expired().await;
@@ -260,11 +259,7 @@ async fn keep_house(shop: Rc<Shop>) {
             shop.give_up(wanted);
         }
         shop.worker.end_pause();
-        let now_crowded = shop.crowded();
-        if std::mem::replace(&mut crowded, now_crowded) < now_crowded {
-            // Connections that wait are to hear that they are spare.
-            deadlines::wake_all();
-        }
+        shop.make_room();
         tick = tick.wrapping_add(1);
         if tick.is_multiple_of(SWEEP_TICKS) {
             shop.road.plan().sweep(now());
@@ -292,11 +287,14 @@ impl Shop {
         self.road.load().set_limits(share);
     }
 
-    /// How many listeners are so full that waiting connections are to make room.
-    fn crowded(&self) -> usize {
-        let listeners = self.listeners.borrow();
-        let crowded = listeners.values().filter(|one| one.admission.is_crowded());
-        crowded.count()
+    /// Has as many waiting connections of a listener that is nearly full look whether they are spare as are to make room.
+    fn make_room(&self) {
+        for (&number, one) in self.listeners.borrow().iter() {
+            let spare = one.admission.spare();
+            if spare > 0 {
+                self.worker.look_for_spare(number, spare);
+            }
+        }
     }
 
     /// Gives up what is too much.

@@ -206,7 +206,7 @@ impl Entry {
             && which.state.is_none_or(|state| state == self.state())
     }
 
-    fn state(&self) -> ConnectionState {
+    pub(super) fn state(&self) -> ConnectionState {
         match self.phase.get() {
             Phase::ProxyHeader => return ConnectionState::ProxyHeader,
             Phase::Handshake => return ConnectionState::Handshake,
