@@ -7,6 +7,7 @@ mod hedging;
 mod outliers;
 mod probes;
 mod queue;
+mod queue_changes;
 mod retries;
 mod tls_probes;
 mod trials;

@@ -1,21 +1,18 @@
 //! The queue: who waits for whom, and who does not.
 
 use crate::endpoint;
-use foregate_testkit::{
-    Answer, Backend, Gateway, Http2Backend, Http2Client, Http2Reply, RawClient, eventually,
-};
+use foregate_testkit::{Answer, Backend, Gateway, Http2Client, RawClient, eventually};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 const APP: [(&str, &str); 1] = [("upstream", "app")];
 /// The setting of a client that gives no stream any room (RFC 9113 §6.5.2).
 const INITIAL_WINDOW_SIZE: u16 = 4;
 
 /// A backend whose answers wait until they are let go of, one by one, and whose probes say what `well` says.
-fn held(well: bool) -> (Backend, Sender<()>) {
+pub(crate) fn held(well: bool) -> (Backend, Sender<()>) {
     let (go, wait): (Sender<()>, Receiver<()>) = channel();
     let wait = Arc::new(Mutex::new(wait));
     let backend = Backend::answering(move |request| {
@@ -138,70 +135,6 @@ fn those_who_wait_for_others_are_not_in_the_way() {
     for mut client in waiting {
         assert_eq!(client.response().status, 200);
     }
-}
-
-/// Those who wait know the servers of their time. Who comes after a server was added does not wait behind them.
-#[test]
-fn a_server_that_is_added_is_not_left_idle() {
-    let (old, go) = held(true);
-    let new = Backend::answering(|_| Answer::ok("new"));
-    let servers = format!("\"{}\"", old.address());
-    let more = "requests_max = 1\nqueue = { time_max = \"60s\" }";
-    let gateway = gateway(&servers, more);
-    let mut first = asking(&gateway, "/");
-    old.wait_requests(1);
-    let mut second = asking(&gateway, "/");
-    wait_queued(&gateway, 1);
-    let body = format!("{{\"address\": \"{}\"}}", new.address());
-    let added = gateway.admin_send("POST", "/upstreams/app/endpoints", &body);
-    assert_eq!(added.status, 201, "{}", added.text());
-    eventually("the new one is asked", || {
-        // Until every worker knows it a request may wait behind the others.
-        let mut client = asking(&gateway, "/");
-        client.connection().set_patience(Duration::from_millis(300));
-        client
-            .try_response(false)
-            .ok()
-            .map(|answer| assert_eq!(answer.text(), "new"))
-    });
-    go.send(()).expect("the backend waits");
-    go.send(()).expect("the backend waits");
-    assert_eq!(
-        (first.response().status, second.response().status),
-        (200, 200)
-    );
-}
-
-/// A request that waited through a change of the servers may be the first of its plan that asks one of them. The connection
-/// that is opened for it is nobody else's, and closed behind it.
-#[test]
-fn nothing_is_left_of_connections_for_those_who_waited_through_a_change() {
-    let busy = Http2Backend::answering(|_| Http2Reply::Silence);
-    let spare = Http2Backend::answering(|_| Http2Reply::ok("spare"));
-    let more = "protocol = \"h2\"\nrequests_max = 1\nqueue = { time_max = \"60s\" }";
-    let servers = format!("\"{}\", \"{}\"", busy.address(), spare.address());
-    let gateway = gateway(&servers, more);
-    let change = |state: &str| {
-        let target = format!("/upstreams/app/endpoints/{}", spare.address());
-        let body = format!("{{\"state\": \"{state}\"}}");
-        assert_eq!(gateway.admin_send("PATCH", &target, &body).status, 200);
-    };
-    change("draining");
-    let _first = asking(&gateway, "/");
-    eventually("the other one is asked", || {
-        (busy.streams() == 1).then_some(())
-    });
-    let mut second = asking(&gateway, "/");
-    wait_queued(&gateway, 1);
-    let body = "{\"address\": \"127.0.0.1:9\"}";
-    let added = gateway.admin_send("POST", "/upstreams/app/endpoints", body);
-    assert_eq!(added.status, 201, "{}", added.text());
-    change("enabled");
-    assert_eq!(second.response().text(), "spare");
-    assert_eq!(spare.connections(), 1);
-    eventually("it is closed", || {
-        (spare.connections_open() == 0).then_some(())
-    });
 }
 
 /// A client that reads nothing, not even that its request has failed, keeps no circuit waiting for its verdict.

@@ -156,6 +156,8 @@ pub struct Roster {
 /// A subset: where its levels are, the preferred one first, and who belongs to it.
 #[derive(Debug)]
 pub(crate) struct Group {
+    /// What those are known by who wait for one of them.
+    lane: u64,
     pub(crate) first: usize,
     pub(crate) end: usize,
     /// By identity: level and place in the level.
@@ -226,6 +228,24 @@ impl Roster {
     pub fn members(&self) -> &[Member] {
         &self.members
     }
+
+    /// The lane of the line in which those stand who wait for an endpoint of a subset: the same one in every roster that
+    /// has this subset.
+    #[must_use]
+    pub fn lane(&self, subset: u32) -> u64 {
+        (self.groups.get(subset as usize)).map_or(0, |group| group.lane)
+    }
+
+    /// The number that a subset of another roster has in this one, if it has any.
+    #[must_use]
+    pub fn subset_of(&self, other: &Roster, number: u32) -> Option<u32> {
+        let Some(place) = number.checked_sub(1) else {
+            return Some(number);
+        };
+        let wanted = other.balancing.subsets.get(place as usize)?;
+        let mut numbered = (1..).zip(&self.balancing.subsets);
+        numbered.find_map(|(number, subset)| (subset == wanted).then_some(number))
+    }
 }
 
 fn group(
@@ -268,10 +288,23 @@ fn group(
     }
     places.sort_unstable();
     Group {
+        lane: subset.map_or(0, lane),
         first,
         end: levels.len(),
         places: places.into(),
     }
+}
+
+/// A subset's number in the line: by what it is, so that it is the same one under every configuration.
+fn lane(subset: &Subset) -> u64 {
+    let mut text = Vec::new();
+    for (name, value) in subset {
+        for part in [name, value] {
+            text.extend_from_slice(part.as_bytes());
+            text.push(0);
+        }
+    }
+    hash(&text)
 }
 
 fn has(labels: &[(Box<str>, Box<str>)], subset: &Subset) -> bool {

@@ -7,7 +7,7 @@ use crate::exchange::{Exchange, TryFailure};
 use crate::guard;
 use crate::hedge::{self, Lane};
 use crate::patience::Patience;
-use crate::plan::Upstream;
+use crate::plan::{Moved, Upstream};
 use crate::repeat::Repeat;
 use crate::upload::Upload;
 use foregate_balance::{
@@ -15,7 +15,6 @@ use foregate_balance::{
     note_latency, note_outcome, observe,
 };
 use foregate_message::{Blame, BodyLength, Client, Reason, RequestHead, ResponseHead};
-use foregate_snapshot::TargetPlan;
 use foregate_telemetry::clock::{Moment, now, recent};
 use foregate_telemetry::log::process;
 use foregate_telemetry::metrics::EndpointFailure;
@@ -80,22 +79,26 @@ pub(crate) async fn forward<C: Client>(
     let mut repeat = Repeat::new(exchange, head, target.idempotent, upstream);
     upstream.budget.borrow_mut().pay(&upstream.retry.budget);
     let mut tried = Tried::default();
-    let to = (&**upstream, target);
-    let index = match upstream.is_guarded {
+    let to = (&**upstream, target.subset);
+    let mut moved = None;
+    let index = match upstream.is_guarded() {
         false => pick(exchange, to, road, &tried).map_err(|_| Reason::NoEndpoint)?,
         // In a place of its own: the future of others need not have room for it.
         true => {
+            let to = (to, &mut moved);
             let entering = guard::enter(exchange, client, to, road, &mut answer.patience);
             Box::pin(entering).await?
         }
     };
+    let to = moved.as_ref().map_or(to, Moved::to);
+    let upstream = to.0;
     let mut lane = Lane::of(index);
     loop {
         tried.insert(lane.index);
         lane.asked = begin(exchange, client, upstream.pool(lane.index), head, answer);
         let ended = match hedge::race(exchange, road, to, &repeat, lane.asked) {
             None => {
-                let (pool, with) = (upstream.pool(lane.index), (&**upstream, &mut repeat));
+                let (pool, with) = (upstream.pool(lane.index), (upstream, &mut repeat));
                 attempt::run(exchange, client, head, pool, with, answer).await
             }
             // In a place of its own, too.
@@ -120,16 +123,11 @@ pub(crate) async fn forward<C: Client>(
                     answer.patience.body(at);
                     return Ok(());
                 };
-                answer.call = None;
-                answer.head = ResponseHead::default();
                 (TryFailure::Status(status), next)
             }
             Err(failure) => {
                 let reason = failure.reason;
-                if failure.kind.is_some() {
-                    failed_after(upstream, pool, lane.asked);
-                }
-                let next = elsewhere(exchange, to, road, &tried, failure)?;
+                let next = elsewhere(exchange, to, road, &tried, (failure, lane.asked))?;
                 (TryFailure::Reason(reason), next)
             }
         };
@@ -216,14 +214,15 @@ pub(crate) fn failed_after(upstream: &Upstream, pool: &Pool, asked: Moment) {
 #[cold]
 fn elsewhere(
     exchange: &mut Exchange,
-    to: (&Upstream, &TargetPlan),
+    to: (&Upstream, u32),
     road: &Road,
     tried: &Tried,
-    failure: Failure,
+    (failure, asked): (Failure, Moment),
 ) -> Result<usize, Reason> {
     let Failure { reason, give, kind } = failure;
     let upstream = to.0;
     if let (Some(kind), Some(pool)) = (kind, &exchange.endpoint) {
+        failed_after(upstream, pool, asked);
         fail(upstream, pool, kind);
     }
     if exchange.guarded.is_some() {
@@ -253,7 +252,7 @@ fn elsewhere(
 #[inline]
 fn again(
     exchange: &mut Exchange,
-    to: (&Upstream, &TargetPlan),
+    to: (&Upstream, u32),
     road: &Road,
     tried: &Tried,
     (repeat, answer): (&mut Repeat, &mut Answer),
@@ -277,6 +276,8 @@ fn again(
         let outcome = unfit(upstream, &pool, status);
         guard::conclude(exchange, upstream, Some(outcome));
     }
+    answer.call = None;
+    answer.head = ResponseHead::default();
     next
 }
 
@@ -314,13 +315,17 @@ fn time(endpoint: &Endpoint, status: u16, micros: u64, at: Moment) {
 #[inline(never)]
 fn another(
     exchange: &mut Exchange,
-    to: (&Upstream, &TargetPlan),
+    to: (&Upstream, u32),
     road: &Road,
     tried: &Tried,
 ) -> Option<usize> {
-    match to.0.is_guarded {
+    match to.0.is_guarded() {
         false => pick(exchange, to, road, tried).ok(),
-        true => guard::pick(exchange, to, road, tried).ok(),
+        true => {
+            // One that began before there were limits comes here without.
+            exchange.guarded.get_or_insert_default();
+            guard::pick(exchange, to, road, tried).ok()
+        }
     }
 }
 
@@ -335,12 +340,12 @@ fn let_go(exchange: &mut Exchange) {
 #[inline]
 pub(crate) fn pick(
     exchange: &mut Exchange,
-    (upstream, target): (&Upstream, &TargetPlan),
+    (upstream, subset): (&Upstream, u32),
     road: &Road,
     tried: &Tried,
 ) -> Result<usize, NoEndpoint> {
     let need = Need {
-        subset: target.subset,
+        subset,
         key: exchange.key,
         session: exchange.session.and_then(|session| session.endpoint),
         ..need(road, tried)
@@ -389,7 +394,7 @@ pub(crate) fn judge(exchange: &mut Exchange, outcome: Result<(), Reason>) {
     let (Some(pool), plan) = (&exchange.endpoint, &exchange.plan) else {
         return;
     };
-    let upstream = &plan.upstreams[exchange.destination(plan).upstream as usize];
+    let upstream = exchange.upstream(plan);
     let failed = match outcome {
         Ok(()) if matches!(exchange.status, 502..=504) => Some(EndpointFailure::Status),
         Ok(()) => None,

@@ -5,17 +5,17 @@ use crate::Road;
 use crate::exchange::{Exchange, MIRRORED};
 use crate::forward::{self, Answer};
 use crate::patience::Patience;
-use crate::plan::Upstream;
+use crate::plan::{Moved, Upstream};
 use foregate_balance::{
     Admission, Breaker, BreakerChange, BreakerPolicy, Endpoint, InFlight, NoEndpoint, Outcome,
     Shared, Taken, Tried, UpstreamState,
 };
 use foregate_message::{Blame, Client, Reason};
-use foregate_snapshot::TargetPlan;
 use foregate_telemetry::clock::{Moment, now, recent};
 use foregate_telemetry::log::process;
 use foregate_upstream::{Place, Pool, Waiting};
 use std::future::poll_fn;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -37,6 +37,8 @@ pub(crate) struct Guarded {
     again: Option<Taken>,
     /// How long it stood in the line.
     pub(crate) queued_micros: u64,
+    /// What has taken its upstream's place meanwhile.
+    moved: Option<Rc<Upstream>>,
 }
 
 /// One of the requests that an upstream may work on; whoever waits for it is called once it is given back.
@@ -51,7 +53,7 @@ pub(crate) struct Seat {
 /// # Errors
 /// All are taken.
 pub(crate) fn seat(upstream: &Upstream) -> Result<Option<Seat>, NoEndpoint> {
-    let Some(most) = upstream.requests_max else {
+    let Some(most) = upstream.requests_max() else {
         return Ok(None);
     };
     let taken = upstream.state.take(Shared::Requests, most);
@@ -64,7 +66,7 @@ pub(crate) fn seat(upstream: &Upstream) -> Result<Option<Seat>, NoEndpoint> {
 /// Whether a request may be tried again, as far as that is counted over all workers: it has its place then.
 #[inline]
 pub(crate) fn may_again(exchange: &mut Exchange, upstream: &Upstream) -> bool {
-    match (upstream.retry.retries_max, &mut exchange.guarded) {
+    match (upstream.retries_max(), &mut exchange.guarded) {
         (Some(most), Some(guarded)) => guarded.may_again(upstream, most),
         _ => true,
     }
@@ -75,7 +77,7 @@ pub(crate) fn may_again(exchange: &mut Exchange, upstream: &Upstream) -> bool {
 /// # Errors
 /// All are taken.
 pub(crate) fn beside(upstream: &Upstream) -> Result<Option<Taken>, ()> {
-    let Some(most) = upstream.retry.retries_max else {
+    let Some(most) = upstream.retries_max() else {
         return Ok(None);
     };
     upstream
@@ -154,14 +156,14 @@ impl Drop for Trial {
     }
 }
 
-/// The first endpoint of a request, with a place there.
+/// The first endpoint of a request, with a place there: of what it has moved to, if its upstream was changed while it waited.
 ///
 /// # Errors
 /// There is none, or none came free in time.
 pub(crate) async fn enter<C: Client>(
     exchange: &mut Exchange,
     client: &mut C,
-    to: (&Upstream, &TargetPlan),
+    (to, moved): ((&Upstream, u32), &mut Option<Moved>),
     road: &Road,
     patience: &mut Patience,
 ) -> Result<usize, Reason> {
@@ -172,10 +174,11 @@ pub(crate) async fn enter<C: Client>(
     if circuit.is_some_and(|policy| !to.0.state.breaker.admits(now_ms, policy)) {
         return Err(Reason::CircuitOpen);
     }
-    let index = find(exchange, client, to, road, patience).await?;
+    let index = find(exchange, client, (to, moved), road, patience).await?;
+    let upstream = moved.as_ref().map_or(to.0, |moved| &*moved.upstream);
     // A trial is one from now on, and not while it waits.
-    if let Some(policy) = circuit {
-        let state = &to.0.state;
+    if let Some(policy) = &upstream.circuit {
+        let state = &upstream.state;
         let admission = state.breaker.admit(now().millis(), policy);
         let trial = Trial::new(Of::Upstream(Arc::clone(state)), admission);
         if let Some(guarded) = &mut exchange.guarded {
@@ -193,7 +196,7 @@ pub(crate) async fn enter<C: Client>(
 async fn find<C: Client>(
     exchange: &mut Exchange,
     client: &mut C,
-    to: (&Upstream, &TargetPlan),
+    (to, moved): ((&Upstream, u32), &mut Option<Moved>),
     road: &Road,
     patience: &mut Patience,
 ) -> Result<usize, Reason> {
@@ -202,7 +205,7 @@ async fn find<C: Client>(
         return pick(exchange, to, road, &Tried::NONE).map_err(reason);
     };
     // Nobody passes those who wait for the same places.
-    let lane = upstream.lane(to.1.subset);
+    let lane = upstream.lane(to.1);
     if upstream.line.is_free(lane) {
         match pick(exchange, to, road, &Tried::NONE) {
             Err(NoEndpoint::Full) => {}
@@ -217,7 +220,7 @@ async fn find<C: Client>(
     let mut waiting = joined.ok_or(Reason::QueueFull)?;
     let began = now();
     patience.stand_in_line(queue.time_max);
-    let served = wait(exchange, client, to, road, patience, &mut waiting).await;
+    let served = wait(exchange, client, (to, moved), road, patience, &mut waiting).await;
     let micros = now().micros_since(began);
     waiting.leave(micros);
     if let Some(guarded) = &mut exchange.guarded {
@@ -226,10 +229,11 @@ async fn find<C: Client>(
     served
 }
 
+/// Waits until there is a place: where its upstream has them when it looks, whatever was known when it came.
 async fn wait<C: Client>(
     exchange: &mut Exchange,
     client: &mut C,
-    to: (&Upstream, &TargetPlan),
+    (to, moved): ((&Upstream, u32), &mut Option<Moved>),
     road: &Road,
     patience: &mut Patience,
     waiting: &mut Waiting,
@@ -245,10 +249,31 @@ async fn wait<C: Client>(
             patience.poll_connection(cx).map(Err)
         })
         .await?;
-        match pick(exchange, to, road, &Tried::NONE) {
+        if let Some(newer) = to.0.moved_to(to.1) {
+            follow(exchange, &newer);
+            *moved = Some(newer);
+        }
+        let now_to = moved.as_ref().map_or(to, Moved::to);
+        match pick(exchange, now_to, road, &Tried::NONE) {
             Err(NoEndpoint::Full) => waiting.found_nothing(),
             picked => return picked.map_err(reason),
         }
+    }
+}
+
+/// The exchange goes on with what has taken its upstream's place, and counts as one of its requests.
+#[cold]
+fn follow(exchange: &mut Exchange, newer: &Moved) {
+    let Some(guarded) = &mut exchange.guarded else {
+        return;
+    };
+    let upstream = &newer.upstream;
+    let is_known = guarded
+        .moved()
+        .is_some_and(|known| Rc::ptr_eq(known, upstream));
+    if !is_known {
+        upstream.budget.borrow_mut().pay(&upstream.retry.budget);
+        guarded.moved = Some(Rc::clone(upstream));
     }
 }
 
@@ -265,7 +290,7 @@ pub(crate) fn reason(none: NoEndpoint) -> Reason {
 #[inline(never)]
 pub(crate) fn pick(
     exchange: &mut Exchange,
-    to: (&Upstream, &TargetPlan),
+    to: (&Upstream, u32),
     road: &Road,
     tried: &Tried,
 ) -> Result<usize, NoEndpoint> {
@@ -304,7 +329,7 @@ pub(crate) fn hold(upstream: &Upstream, index: usize) -> Result<(InFlight, Held)
         },
         None => None,
     };
-    let in_flight = match upstream.bounds.most(endpoint) {
+    let in_flight = match upstream.most(endpoint) {
         Some(most) => endpoint.try_begin(most).ok_or(NoEndpoint::Full)?,
         None => endpoint.begin(),
     };
@@ -376,6 +401,12 @@ pub(crate) fn take_up(exchange: &mut Exchange, pool: &Pool, answer: &mut Answer)
 }
 
 impl Guarded {
+    /// What has taken its upstream's place while it waited.
+    #[inline]
+    pub(crate) fn moved(&self) -> Option<&Rc<Upstream>> {
+        self.moved.as_ref()
+    }
+
     /// Another endpoint is asked already, in the place of the one before.
     pub(crate) fn exchange_held(&mut self, held: Option<Held>, again: Option<Taken>) {
         self.held = held;
@@ -436,8 +467,7 @@ pub(crate) fn conclude(exchange: &mut Exchange, upstream: &Upstream, outcome: Op
 /// It is known what the exchange comes to: the upstream's own circuit is told, and what is held is given back.
 #[cold]
 pub(crate) fn end(exchange: &mut Exchange, outcome: Reason) {
-    let plan = std::rc::Rc::clone(&exchange.plan);
-    let upstream = &plan.upstreams[exchange.destination(&plan).upstream as usize];
+    let upstream = Rc::clone(exchange.upstream(&exchange.plan));
     let Some(guarded) = &mut exchange.guarded else {
         return;
     };

@@ -18,7 +18,6 @@ use crate::plan::Upstream;
 use crate::repeat::{Repeat, SharedKept};
 use foregate_balance::{HedgeNote, HedgePolicy, Outcome, PickReason, Tried};
 use foregate_message::{Client, Peer, RequestHead};
-use foregate_snapshot::TargetPlan;
 use foregate_telemetry::clock::{Deadline, Moment, now, recent};
 use foregate_upstream::Pool;
 use rival::Rival;
@@ -31,7 +30,7 @@ use std::time::Duration;
 /// A try that may get a rival.
 pub(crate) struct Race<'r> {
     pub(crate) road: &'r Road,
-    pub(crate) to: (&'r Upstream, &'r TargetPlan),
+    pub(crate) to: (&'r Upstream, u32),
     pub(crate) policy: HedgePolicy,
     /// When it is time for a rival.
     pub(crate) due: Moment,
@@ -59,7 +58,7 @@ impl Lane {
 pub(crate) fn race<'r>(
     exchange: &Exchange,
     road: &'r Road,
-    to: (&'r Upstream, &'r TargetPlan),
+    to: (&'r Upstream, u32),
     repeat: &Repeat,
     asked: Moment,
 ) -> Option<Race<'r>> {

@@ -54,7 +54,7 @@ struct Lent {
 impl Lent {
     /// A connection's place at an endpoint. It does not stand in the line for it.
     fn of(upstream: &Upstream, index: usize) -> Result<Lent, NoEndpoint> {
-        if !upstream.is_guarded {
+        if !upstream.is_guarded() {
             return Ok(Lent {
                 _in_flight: upstream.endpoints()[index].begin(),
                 held: None,

@@ -24,7 +24,7 @@ use foregate_upstream::{
 use std::cell::{Cell, LazyCell, OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 /// What all workers' plans are made from: prepared once a reload, away from the workers.
@@ -46,8 +46,6 @@ pub struct PlanParts {
 /// as nothing about its upstream changes: then workers go on with what they have.
 #[derive(Debug)]
 pub struct UpstreamPart {
-    /// Another one for each part that an upstream has had.
-    pub generation: u32,
     /// The endpoints, in the order that they are picked by.
     pub endpoints: Box<[EndpointPart]>,
     /// Their states alone, by the same index.
@@ -99,8 +97,10 @@ pub(crate) struct Upstream {
     /// that nobody asks.
     pools: Box<[OnceCell<Rc<Pool>>]>,
     pool_limits: PoolLimits,
-    /// Another has taken its place: pools that are made for those who still know it are kept by nobody.
+    /// Another has taken its place, or none.
     is_retired: Cell<bool>,
+    /// The one of this name that is in force on this worker, if there is one: shared with all that were before it.
+    newest: Rc<RefCell<Weak<Upstream>>>,
     shard: Arc<Shard>,
     pub(crate) picker: RefCell<Picker>,
     /// Whether its algorithm goes by how long endpoints take.
@@ -114,11 +114,11 @@ pub(crate) struct Upstream {
     /// When a request is sent to a second endpoint as well, if ever.
     pub(crate) hedge: Option<HedgePolicy>,
     pub(crate) state: Arc<UpstreamState>,
-    /// Whether there are limits or circuits.
-    pub(crate) is_guarded: bool,
+    /// Whether there are limits or circuits, or there may be in what has taken its place.
+    is_guarded: Cell<bool>,
     pub(crate) bounds: Bounds,
     /// Requests that it works on at once, of all workers.
-    pub(crate) requests_max: Option<u32>,
+    requests_max: Option<u32>,
     /// Where requests wait, if anything limits how many an endpoint has, or all together.
     pub(crate) queue: Option<QueuePlan>,
     pub(crate) line: Arc<Line>,
@@ -139,14 +139,81 @@ impl Upstream {
     #[cold]
     fn new_pool(&self, index: usize) -> Rc<Pool> {
         let one = &self.part.endpoints[index];
+        if let Some(pool) = self.newer().and_then(|newer| newer.pool_of(one)) {
+            return pool;
+        }
         let (endpoint, shard) = (Arc::clone(&one.endpoint), Arc::clone(&self.shard));
         let (seats, limits) = (Arc::clone(&one.seats), self.pool_limits);
         let pool = Pool::new(endpoint, one.address, one.id, shard, seats, limits);
         pool.set_connector(self.part.connector.clone());
         if self.is_retired.get() {
+            // Nobody will ask for it again.
             pool.retire();
         }
         pool
+    }
+
+    /// The connections to an endpoint that another configuration names as well: so nobody who is late opens one beside
+    /// them, past the bound that holds now.
+    fn pool_of(&self, one: &EndpointPart) -> Option<Rc<Pool>> {
+        let is_same = |own: &EndpointPart| {
+            Arc::ptr_eq(&own.endpoint, &one.endpoint) && own.address == one.address
+        };
+        let index = self.part.endpoints.iter().position(is_same)?;
+        Some(Rc::clone(self.pool(index)))
+    }
+
+    /// Others take its place, or none. Whoever is late has to do with their limits.
+    fn retire(&self) {
+        self.is_retired.set(true);
+        self.is_guarded.set(true);
+    }
+
+    /// Whether there are limits or circuits that an exchange has to do with.
+    #[inline]
+    pub(crate) fn is_guarded(&self) -> bool {
+        self.is_guarded.get()
+    }
+
+    /// Requests that an endpoint may have, if that is bounded. As for the other two, what holds now holds for whoever is
+    /// late, too: they are counted together.
+    pub(crate) fn most(&self, endpoint: &Endpoint) -> Option<u32> {
+        match self.newer() {
+            Some(newer) => newer.bounds.most(endpoint),
+            None => self.bounds.most(endpoint),
+        }
+    }
+
+    /// Requests that it works on at once, of all workers, if that is bounded.
+    pub(crate) fn requests_max(&self) -> Option<u32> {
+        (self.newer()).map_or(self.requests_max, |newer| newer.requests_max)
+    }
+
+    /// Requests that may be at their second or later try at once, of all workers, if that is bounded.
+    pub(crate) fn retries_max(&self) -> Option<u32> {
+        (self.newer()).map_or(self.retry.retries_max, |newer| newer.retry.retries_max)
+    }
+
+    /// What has taken its place.
+    fn newer(&self) -> Option<Rc<Upstream>> {
+        if !self.is_retired.get() {
+            return None;
+        }
+        let newest = self.newest.borrow().upgrade();
+        newest.filter(|newest| !std::ptr::eq(&**newest, self))
+    }
+
+    /// Where those wait now who waited here for an endpoint of a subset: what has taken its place, and the number of the
+    /// subset there. `None` when nothing has, or when it knows no such subset.
+    #[cold]
+    pub(crate) fn moved_to(&self, subset: u32) -> Option<Moved> {
+        let upstream = self.newer()?;
+        // One that was gone meanwhile has nothing in common with the one before it.
+        if !Arc::ptr_eq(&upstream.line, &self.line) {
+            return None;
+        }
+        let subset = (upstream.part.roster).subset_of(&self.part.roster, subset)?;
+        Some(Moved { upstream, subset })
     }
 
     /// The pools of those that were asked.
@@ -165,15 +232,29 @@ impl Upstream {
         self.part.seal.as_deref()
     }
 
-    /// The lane of the line for a subset's places. Whoever waits chooses among the endpoints that it knows, so those
-    /// who know others do not wait behind it.
+    /// The lane of the line for a subset's places, which it keeps through all changes: whoever waits goes by what is in
+    /// force when it looks.
     pub(crate) fn lane(&self, subset: u32) -> u64 {
-        u64::from(self.part.generation) << 32 | u64::from(subset)
+        self.part.roster.lane(subset)
     }
 
     /// What an endpoint is known by in cookies.
     pub(crate) fn identity(&self, index: usize) -> u64 {
         self.part.roster.members()[index].id
+    }
+}
+
+/// What an exchange goes on with when its upstream was changed while it waited.
+#[derive(Debug)]
+pub(crate) struct Moved {
+    pub(crate) upstream: Rc<Upstream>,
+    pub(crate) subset: u32,
+}
+
+impl Moved {
+    /// Where it goes.
+    pub(crate) fn to(&self) -> (&Upstream, u32) {
+        (&self.upstream, self.subset)
     }
 }
 
@@ -201,10 +282,7 @@ impl Plan {
             };
             upstreams.push(match old {
                 Some(old) if Arc::ptr_eq(&old.part, part) => Rc::clone(old),
-                old => {
-                    let mut pools = Pools::of(old);
-                    Rc::new(upstream(snapshot, plan, part, &mut pools, shard, seed))
-                }
+                old => upstream(snapshot, plan, part, old, shard, seed),
             });
         }
         Rc::new(Plan {
@@ -232,12 +310,19 @@ impl Plan {
             .filter(|one| !before.contains(&Rc::as_ptr(one)))
             .flat_map(|one| one.made_pools().map(Rc::as_ptr))
             .collect();
-        gone.iter().for_each(|one| one.is_retired.set(true));
+        for one in &next.upstreams {
+            if !before.contains(&Rc::as_ptr(one)) {
+                *one.newest.borrow_mut() = Rc::downgrade(one);
+            }
+        }
+        gone.iter().for_each(|one| one.retire());
         for pool in gone.iter().flat_map(|one| one.made_pools()) {
             if !kept.contains(&Rc::as_ptr(pool)) {
                 pool.retire();
             }
         }
+        // Those who wait look among the endpoints that there are now.
+        gone.iter().for_each(|one| one.line.look_again());
     }
 
     /// Closes idle connections that are too old or were closed by their backends.
@@ -308,12 +393,13 @@ fn upstream(
     snapshot: &Snapshot,
     plan: &UpstreamPlan,
     part: &Arc<UpstreamPart>,
-    old: &mut Pools<'_>,
+    old: Option<&Rc<Upstream>>,
     shard: &Arc<Shard>,
     seed: u64,
-) -> Upstream {
+) -> Rc<Upstream> {
     let limits = pool_limits(snapshot, plan);
-    let pools = (part.endpoints.iter()).map(|one| match old.take(one) {
+    let mut known = Pools::of(old);
+    let pools = (part.endpoints.iter()).map(|one| match known.take(one) {
         Some(pool) => {
             pool.set_limits(limits);
             pool.set_connector(part.connector.clone());
@@ -322,7 +408,11 @@ fn upstream(
         None => OnceCell::new(),
     });
     let pools = pools.collect();
-    Upstream {
+    let is_guarded = plan.has_queue()
+        || plan.balancing.bounds.is_guarded()
+        || plan.circuit.is_some()
+        || plan.retry.retries_max.is_some();
+    let upstream = Rc::new(Upstream {
         part: Arc::clone(part),
         name: Arc::clone(&plan.name),
         is_keyed: plan.balancing.algorithm.is_keyed(),
@@ -331,16 +421,14 @@ fn upstream(
         pools,
         pool_limits: limits,
         is_retired: Cell::new(false),
+        newest: old.map_or_else(Rc::default, |old| Rc::clone(&old.newest)),
         shard: Arc::clone(shard),
         ejection: plan.ejection,
         outliers: plan.outliers,
         retry: plan.retry.clone(),
         hedge: plan.hedge,
         state: Arc::clone(&part.state),
-        is_guarded: plan.has_queue()
-            || plan.balancing.bounds.is_guarded()
-            || plan.circuit.is_some()
-            || plan.retry.retries_max.is_some(),
+        is_guarded: Cell::new(is_guarded),
         requests_max: plan.requests_max,
         bounds: plan.balancing.bounds,
         queue: plan.has_queue().then_some(plan.queue),
@@ -350,7 +438,11 @@ fn upstream(
         call_limits: call_limits(snapshot, plan),
         tries_max: plan.tries_max,
         grpc_web: plan.grpc_web,
+    });
+    if old.is_none() {
+        *upstream.newest.borrow_mut() = Rc::downgrade(&upstream);
     }
+    upstream
 }
 
 pub(crate) fn call_limits(snapshot: &Snapshot, plan: &UpstreamPlan) -> CallLimits {
@@ -433,6 +525,16 @@ impl Exchange {
             (Some(target), _) => target,
             (None, Some(mirror)) => &mirror.target,
             (None, None) => unreachable!("only copies choose no target, and only of mirrors"),
+        }
+    }
+
+    /// The upstream that it goes to: the plan's, or what has taken its place while the request waited.
+    #[inline]
+    pub(crate) fn upstream<'p>(&'p self, plan: &'p Plan) -> &'p Rc<Upstream> {
+        let moved = self.guarded.as_ref().and_then(|guarded| guarded.moved());
+        match moved {
+            Some(upstream) => upstream,
+            None => &plan.upstreams[self.destination(plan).upstream as usize],
         }
     }
 

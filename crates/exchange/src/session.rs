@@ -13,6 +13,7 @@ use foregate_policy::cookies;
 use foregate_snapshot::{CookieSecure, StickyPlan};
 use foregate_telemetry::clock::{recent, unix_at};
 use std::fmt;
+use std::rc::Rc;
 
 const TAG_BYTES: usize = 16;
 const SEALED_BYTES: usize = NONCE_LEN + SessionToken::BYTES + TAG_BYTES;
@@ -140,7 +141,7 @@ pub(crate) fn read(upstream: &Upstream, sticky: &StickyPlan, fields: &Fields) ->
 pub(crate) fn tell(exchange: &mut Exchange, peer: &Peer, fields: &mut Fields) {
     let plan = &exchange.plan;
     let number = exchange.destination(plan).upstream as usize;
-    let upstream = &plan.upstreams[number];
+    let upstream = Rc::clone(exchange.upstream(plan));
     let (Some(session), Some(pick)) = (&mut exchange.session, exchange.pick) else {
         return;
     };

@@ -222,7 +222,6 @@ fn regroup(
     }
     let before = old.as_ref().map(|old| &old.part);
     let part = UpstreamPart {
-        generation: before.map_or(0, |part| part.generation.wrapping_add(1)),
         roster: arrange(plan, &members, &endpoints),
         states: (endpoints.iter())
             .map(|part| Arc::clone(&part.endpoint))

@@ -171,6 +171,30 @@ fn a_subset_has_all_the_labels() {
     assert_eq!(notes[1].standing, Standing::Available);
 }
 
+/// Those who wait for the endpoints of a subset stand in its lane under whatever number a configuration gives it.
+#[test]
+fn a_subset_is_found_again_under_another_number() {
+    let roster = |versions: &[&str]| {
+        let subsets = versions.iter();
+        let balancing = Balancing {
+            subsets: subsets
+                .map(|version| [("version".into(), (*version).into())].into())
+                .collect(),
+            ..Balancing::default()
+        };
+        crate::Roster::new(balancing, &[])
+    };
+    let (old, new) = (roster(&["v1", "v2"]), roster(&["v0", "v2"]));
+    assert_eq!(new.subset_of(&old, 0), Some(0));
+    assert_eq!(new.subset_of(&old, 1), None, "no route wants it any more");
+    assert_eq!(new.subset_of(&old, 2), Some(2));
+    assert_eq!(roster(&["v2"]).subset_of(&old, 2), Some(1));
+    assert_eq!(new.subset_of(&old, 9), None);
+    assert_eq!(roster(&["v2"]).lane(1), old.lane(2));
+    assert_ne!(old.lane(1), old.lane(2));
+    assert_eq!((old.lane(0), old.lane(9)), (0, 0));
+}
+
 #[test]
 fn a_session_stays_with_its_endpoint_while_that_is_fit() {
     let all: Vec<Member> = (0..5)

@@ -68,18 +68,18 @@ impl<'r> Rival<'r> {
         tried: &Tried,
         (kept, peer): (Option<SharedKept>, Peer),
     ) -> Result<Rival<'r>, HedgeNote> {
-        let (upstream, target) = race.to;
+        let (upstream, subset) = race.to;
         let taken = (upstream.state)
             .take(Shared::Hedges, race.policy.requests_max)
             .ok_or(HedgeNote::RequestsMax)?;
         let need = Need {
-            subset: target.subset,
+            subset,
             key: exchange.key,
             ..forward::need(race.road, tried)
         };
         let none = HedgeNote::NoOtherEndpoint;
         // Nobody passes those who wait for the same places.
-        if upstream.queue.is_some() && !upstream.line.is_free(upstream.lane(target.subset)) {
+        if upstream.queue.is_some() && !upstream.line.is_free(upstream.lane(subset)) {
             return Err(none);
         }
         let picked = race.policy.second(&mut upstream.picker.borrow_mut(), &need);
@@ -88,7 +88,7 @@ impl<'r> Rival<'r> {
         if pool.address.get().is_none() || pool.is_busy() {
             return Err(none);
         }
-        let (in_flight, held) = match upstream.is_guarded {
+        let (in_flight, held) = match upstream.is_guarded() {
             false => (pool.endpoint.begin(), None),
             true => {
                 let (in_flight, held) = guard::hold(upstream, pick.index).map_err(|_| none)?;
