@@ -2,7 +2,7 @@
 
 use foregate_testkit::{ConsulAgent, Gateway, Transport, eventually};
 
-use crate::{check, finding, named, shown, wait_for};
+use crate::{check, finding, named, shown, text, wait_for};
 
 fn asking(agent: &ConsulAgent) -> Gateway {
     let address = agent.address();
@@ -118,4 +118,34 @@ fn whoever_is_not_believed_is_told_so() {
     check(&gateway, &["503"]);
     let log = gateway.wait_stderr("it answers with 403");
     assert!(!log.contains("s3cret"), "{log}");
+}
+
+/// Has the gateway ask this agent for another service, or with another token.
+fn ask_for(gateway: &mut Gateway, agent: &ConsulAgent, service: &str, token: &str) {
+    let address = agent.address();
+    let asking = format!(
+        "consul = {{ service = \"{service}\", address = \"{address}\", tag = \"blue\", token = \"{token}\" }}"
+    );
+    gateway.rewrite_config(&text(&asking), &[]);
+    let answer = gateway.admin_send("POST", "/reload", "");
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+#[test]
+fn what_was_found_for_one_service_is_nothing_for_another() {
+    let (a, b) = (named("a"), named("b"));
+    let agent = ConsulAgent::start("s3cret");
+    agent.set(&[(a.address(), 1)]);
+    let mut gateway = asking(&agent);
+    check(&gateway, &["a"]);
+    agent.refuse(500);
+    // How it is asked has changed, not what for: what was found is as good as before.
+    ask_for(&mut gateway, &agent, "web", "another");
+    check(&gateway, &["a"]);
+    ask_for(&mut gateway, &agent, "billing", "s3cret");
+    check(&gateway, &["503"]);
+    let endpoints = shown(&gateway)["endpoints"].clone();
+    assert_eq!(endpoints.as_array().map(Vec::len), Some(0), "{endpoints}");
+    agent.set(&[(b.address(), 1)]);
+    wait_for(&gateway, &["b"]);
 }

@@ -11,9 +11,13 @@ use foregate_testkit::{Answer, Backend, Gateway, GatewayConfig, eventually};
 
 /// A gateway, yet to be started, whose one upstream has its endpoints found like this.
 fn finding(discovery: &str) -> GatewayConfig {
-    Gateway::new(&format!(
+    Gateway::new(&text(discovery))
+}
+
+fn text(discovery: &str) -> String {
+    format!(
         "workers = 2\n[sites.\"*\"]\nupstream = \"app\"\n[upstreams.app]\ntries_max = 1\n[upstreams.app.discovery]\n{discovery}\n"
-    ))
+    )
 }
 
 fn named(name: &'static str) -> Backend {

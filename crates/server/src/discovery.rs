@@ -25,40 +25,66 @@ const FAILED_POLL: Duration = Duration::from_millis(20);
 /// Endpoints that were found, each with its address if whoever found it knows it.
 pub(crate) type Found = Vec<(EndpointPlan, Option<SocketAddr>)>;
 
+/// A number for each question: what is found belongs to one, and is nothing to whoever asks another one. They grow.
+pub(crate) type Question = u64;
+
+/// What was found since the last time.
+pub(crate) struct Finds {
+    /// What is asked for each upstream that is sought for.
+    pub(crate) asked: HashMap<Arc<str>, Question>,
+    /// Answers to that.
+    pub(crate) found: Vec<(Arc<str>, Found)>,
+}
+
+/// An upstream that is sought for.
+struct Watched {
+    seeking: Seeking,
+    question: Question,
+}
+
 /// Who seeks endpoints. The control thread's own.
 pub(crate) struct Seekers {
     /// The thread, from the first upstream on that needs it.
     discoverer: Option<Discoverer>,
-    watched: HashMap<Arc<str>, Seeking>,
+    watched: HashMap<Arc<str>, Watched>,
+    last_question: Question,
     inbox: Arc<Inbox>,
     statuses: Arc<Statuses>,
 }
 
 /// What was found and not yet taken up: the latest for each upstream.
 struct Inbox {
-    found: Mutex<HashMap<Arc<str>, Found>>,
+    found: Mutex<ByName>,
     filled: Condvar,
     /// Whether control was told of what is in it.
     is_told: AtomicBool,
     controller: Controller,
 }
 
+type ByName = HashMap<Arc<str>, (Question, Found)>;
+
 impl Inbox {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Found>> {
+    fn lock(&self) -> MutexGuard<'_, ByName> {
         // Entries are put in whole.
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put(&self, upstream: &str, endpoints: Vec<FoundEndpoint>) {
+    fn put(&self, upstream: &str, question: Question, endpoints: Vec<FoundEndpoint>) {
         let found = endpoints.into_iter().filter_map(plan).collect();
-        self.lock().insert(upstream.into(), found);
+        {
+            let mut all = self.lock();
+            // One who was just about to answer when another question was asked is late.
+            if all.get(upstream).is_none_or(|(last, _)| *last <= question) {
+                all.insert(upstream.into(), (question, found));
+            }
+        }
         self.filled.notify_all();
         if !self.is_told.swap(true, Ordering::AcqRel) {
             self.controller.tell(Command::Discovered);
         }
     }
 
-    fn take(&self) -> HashMap<Arc<str>, Found> {
+    fn take(&self) -> ByName {
         self.is_told.store(false, Ordering::Release);
         std::mem::take(&mut *self.lock())
     }
@@ -75,6 +101,7 @@ impl Seekers {
         Seekers {
             discoverer: None,
             watched: HashMap::new(),
+            last_question: 0,
             inbox: Arc::new(Inbox {
                 found: Mutex::default(),
                 filled: Condvar::new(),
@@ -95,31 +122,54 @@ impl Seekers {
         let requests = requests(snapshot, credentials);
         let wanted: HashMap<&str, &DiscoveryRequest> =
             requests.iter().map(|one| (&*one.upstream, one)).collect();
-        self.watched
-            .retain(|name, watched| wanted.get(&**name) == Some(&&watched.request));
+        let stays = |name: &Arc<str>, watched: &mut Watched| {
+            wanted.get(&**name) == Some(&&watched.seeking.request)
+        };
+        let gone = (self.watched).extract_if(|name, watched| !stays(name, watched));
+        let gone: HashMap<Arc<str>, Watched> = gone.collect();
         let mut new = Vec::new();
         for request in &requests {
             if !self.watched.contains_key(&request.upstream) {
-                new.extend(self.start(request));
+                let before = gone.get(&request.upstream).filter(|before| {
+                    let source = &before.seeking.request.source;
+                    source.asks_the_same(&request.source)
+                });
+                let question = before.map(|before| before.question);
+                new.extend(self.start(request, question));
             }
         }
-        let status = |watched: &Seeking| (kind(&watched.request), Arc::clone(&watched.status));
+        let status = |watched: &Watched| {
+            let Seeking {
+                request, status, ..
+            } = &watched.seeking;
+            (kind(request), Arc::clone(status))
+        };
         let statuses = (self.watched.iter()).map(|(name, one)| (Arc::clone(name), status(one)));
         *self.statuses.lock() = statuses.collect();
         self.wait(&new);
     }
 
-    fn start(&mut self, request: &DiscoveryRequest) -> Option<Arc<DiscoveryStatus>> {
+    /// Begins to seek; `question` is the number of one that was asked before.
+    fn start(
+        &mut self,
+        request: &DiscoveryRequest,
+        question: Option<Question>,
+    ) -> Option<Arc<DiscoveryStatus>> {
         if self.discoverer.is_none() {
             match Discoverer::start() {
                 Ok(discoverer) => self.discoverer = Some(discoverer),
                 Err(error) => process::error("nobody can find endpoints", &[("error", &error)]),
             }
         }
+        let question = question.unwrap_or_else(|| {
+            self.last_question += 1;
+            self.last_question
+        });
         let inbox = Arc::clone(&self.inbox);
-        let report = Arc::new(move |upstream: &str, found| inbox.put(upstream, found));
-        let watched = self.discoverer.as_ref()?.watch(request.clone(), report);
-        let status = Arc::clone(&watched.status);
+        let report = Arc::new(move |upstream: &str, found| inbox.put(upstream, question, found));
+        let seeking = self.discoverer.as_ref()?.watch(request.clone(), report);
+        let status = Arc::clone(&seeking.status);
+        let watched = Watched { seeking, question };
         self.watched.insert(Arc::clone(&request.upstream), watched);
         Some(status)
     }
@@ -135,12 +185,17 @@ impl Seekers {
         }
     }
 
-    /// What was found since the last time, of upstreams that are still sought for.
-    pub(crate) fn take(&self) -> Vec<(Arc<str>, Found)> {
-        let found = self.inbox.take().into_iter();
-        found
-            .filter(|(name, _)| self.watched.contains_key(name))
-            .collect()
+    /// What was found since the last time, in answer to what is asked now.
+    pub(crate) fn take(&self) -> Finds {
+        let asked: HashMap<Arc<str>, Question> = (self.watched.iter())
+            .map(|(name, watched)| (Arc::clone(name), watched.question))
+            .collect();
+        let answers = |name: &Arc<str>, question| asked.get(name) == Some(&question);
+        let found = (self.inbox.take().into_iter())
+            .filter(|(name, (question, _))| answers(name, *question))
+            .map(|(name, (_, found))| (name, found))
+            .collect();
+        Finds { asked, found }
     }
 }
 

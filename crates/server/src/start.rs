@@ -385,7 +385,7 @@ fn roster(
         (None, Some(file)) => roster.wishes = file.read().map_err(StartError::State)?,
         (None, None) => {}
     }
-    roster.take_up(snapshot, seekers.take());
+    roster.take_up(seekers.take());
     roster.addresses = fleet::look_up(&fleet::names(snapshot, &roster));
     Ok((roster, seekers, state_file))
 }

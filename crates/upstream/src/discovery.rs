@@ -55,6 +55,39 @@ pub enum Source {
     Docker(DockerQuestion),
 }
 
+impl Source {
+    /// Whether who is asked, and for what, is the same: then what was found stays good until there is a better answer,
+    /// also when the way of asking has changed (a token, certificates, times to live).
+    pub fn asks_the_same(&self, other: &Source) -> bool {
+        match (self, other) {
+            (
+                Source::Dns {
+                    host,
+                    port,
+                    question,
+                },
+                Source::Dns {
+                    host: other_host,
+                    port: other_port,
+                    question: other,
+                },
+            ) => {
+                (host, port, &question.name_servers)
+                    == (other_host, other_port, &other.name_servers)
+            }
+            (
+                Source::Srv { name, question },
+                Source::Srv {
+                    name: other_name,
+                    question: other,
+                },
+            ) => (name, &question.name_servers) == (other_name, &other.name_servers),
+            (Source::Consul(one), Source::Consul(other)) => one.subject() == other.subject(),
+            (one, other) => one == other,
+        }
+    }
+}
+
 /// What a Consul agent is asked for.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ConsulQuestion {
@@ -72,6 +105,19 @@ pub struct ConsulQuestion {
     pub token: Option<Box<str>>,
     /// How it is spoken to by TLS, if it is.
     pub tls: Option<Box<ConnectorPlan>>,
+}
+
+impl ConsulQuestion {
+    /// Who is asked, and for what.
+    fn subject(&self) -> (&str, u16, &str, Option<&str>, Option<&str>) {
+        (
+            &self.host,
+            self.port,
+            &self.service,
+            self.tag.as_deref(),
+            self.datacenter.as_deref(),
+        )
+    }
 }
 
 impl std::fmt::Debug for ConsulQuestion {
@@ -116,4 +162,43 @@ pub fn read_anything(bytes: &[u8]) -> (Vec<FoundEndpoint>, bool) {
     ];
     let found = read.into_iter().flatten().flatten().collect();
     (found, docker::events(&mut bytes.to_vec()) > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_question_is_one_for_something_else() {
+        let dns = |host: &str, server: &str, seconds| Source::Dns {
+            host: host.into(),
+            port: 80,
+            question: DnsQuestion {
+                name_servers: vec![server.parse().unwrap()],
+                ttl_min: Duration::from_secs(seconds),
+                ttl_max: Duration::from_secs(60),
+            },
+        };
+        let consul = |service: &str, token: &str| {
+            Source::Consul(ConsulQuestion {
+                host: "127.0.0.1".into(),
+                port: 8500,
+                service: service.into(),
+                tag: None,
+                datacenter: None,
+                token: Some(token.into()),
+                tls: None,
+            })
+        };
+        let first = dns("app", "192.0.2.1:53", 1);
+        assert!(first.asks_the_same(&dns("app", "192.0.2.1:53", 2)));
+        assert!(!first.asks_the_same(&dns("api", "192.0.2.1:53", 1)));
+        assert!(!first.asks_the_same(&dns("app", "192.0.2.2:53", 1)));
+        assert!(consul("shop", "one").asks_the_same(&consul("shop", "two")));
+        assert!(!consul("shop", "one").asks_the_same(&consul("billing", "one")));
+        assert!(!consul("shop", "one").asks_the_same(&first));
+        let file = |path: &str| Source::File(path.into());
+        assert!(file("/a").asks_the_same(&file("/a")));
+        assert!(!file("/a").asks_the_same(&file("/b")));
+    }
 }

@@ -352,7 +352,7 @@ impl Control {
         process::info("the configuration changes", &[("changes", &change)]);
         inner.secured = inner.keeper.take_up(&snapshot, prepared)?;
         inner.seekers.seek(&snapshot, &credentials);
-        inner.roster.take_up(&snapshot, inner.seekers.take());
+        inner.roster.take_up(inner.seekers.take());
         let addresses = fleet::look_up(&fleet::names(&snapshot, &inner.roster));
         if let Some(agent) = inner.keeper.agent() {
             inner.facts.issued_by(agent);

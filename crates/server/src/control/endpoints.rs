@@ -157,18 +157,18 @@ impl Control {
     /// Takes up what was found.
     pub(super) fn discovered(&mut self) {
         let inner = &mut self.inner;
-        let found = inner.seekers.take();
-        if self.draining_until.is_some() || found.is_empty() {
+        let finds = inner.seekers.take();
+        if self.draining_until.is_some() || finds.found.is_empty() {
             return;
         }
         let mut names = Vec::new();
-        for (name, endpoints) in &found {
+        for (name, endpoints) in &finds.found {
             let count = endpoints.len();
             let values: &[process::Value<'_>] = &[("upstream", name), ("endpoints", &count)];
             process::info("endpoints were found", values);
             names.push(Arc::clone(name));
         }
-        inner.roster.take_up(&inner.snapshot, found);
+        inner.roster.take_up(finds);
         for name in &names {
             self.look_up_new(name);
         }

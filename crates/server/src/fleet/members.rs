@@ -1,10 +1,10 @@
 //! Which endpoints an upstream has: what its configuration says, what was found, and what operators have said since.
 
 use super::lookup::{Addresses, Name};
-use crate::discovery::Found;
+use crate::discovery::{Finds, Found, Question};
 use crate::wishes::Wishes;
 use foregate_balance::AdminState;
-use foregate_snapshot::{EndpointPlan, Snapshot, UpstreamPlan};
+use foregate_snapshot::{EndpointPlan, UpstreamPlan};
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -57,8 +57,8 @@ impl Member {
 #[derive(Default)]
 pub(crate) struct Roster {
     pub(crate) addresses: Addresses,
-    /// What was found last, by upstream.
-    pub(crate) found: HashMap<Arc<str>, Found>,
+    /// What was found last, by upstream, and what was asked for.
+    found: HashMap<Arc<str>, (Question, Found)>,
     pub(crate) wishes: Wishes,
 }
 
@@ -69,7 +69,7 @@ impl Roster {
         let mut named: Vec<Named> = (plan.endpoints.iter())
             .map(|endpoint| (endpoint.clone(), None, Origin::Config))
             .collect();
-        if let (Some(discovery), Some(found)) = (&plan.discovery, self.found.get(&plan.name)) {
+        if let (Some(discovery), Some((_, found))) = (&plan.discovery, self.found.get(&plan.name)) {
             let origin = Origin::Found(discovery.source.name());
             named.extend(
                 found
@@ -85,14 +85,16 @@ impl Roster {
         named
     }
 
-    /// Takes up what was found, and forgets what was found for upstreams that are no longer sought for.
-    pub(crate) fn take_up(&mut self, snapshot: &Snapshot, found: Vec<(Arc<str>, Found)>) {
-        let sought: HashSet<&str> = (snapshot.upstreams.iter())
-            .filter(|plan| plan.discovery.is_some())
-            .map(|plan| &*plan.name)
-            .collect();
-        self.found.extend(found);
-        self.found.retain(|name, _| sought.contains(&**name));
+    /// Takes up what was found, and forgets what was found in answer to other questions than those that are asked now.
+    pub(crate) fn take_up(&mut self, finds: Finds) {
+        let Finds { asked, found } = finds;
+        for (name, found) in found {
+            if let Some(&question) = asked.get(&name) {
+                self.found.insert(name, (question, found));
+            }
+        }
+        self.found
+            .retain(|name, (question, _)| asked.get(name) == Some(question));
     }
 
     /// The names that must be resolved for an upstream.
