@@ -41,6 +41,13 @@ fn told(manager: &UnixDatagram, wanted: &str) -> String {
     }
 }
 
+fn parent(process: u32) -> Option<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"));
+    let status = status.expect("the process runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+    line?.trim().parse().ok()
+}
+
 #[test]
 fn the_manager_is_told_of_every_turn() {
     let scratch = Scratch::new();
@@ -70,6 +77,11 @@ fn the_manager_is_told_of_every_turn() {
         .lines()
         .find_map(|line| line.strip_prefix("MAINPID=")?.parse().ok());
     let successor = Successor::new(pid.expect("a process id"));
+    assert_ne!(
+        parent(successor.id()),
+        Some(service.0.id()),
+        "the manager hears only of its own children's end, and has to adopt it first"
+    );
     let old = eventually("the old process ends", || {
         service.0.try_wait().expect("a child can be waited for")
     });

@@ -117,6 +117,84 @@ fn a_tunnel_stays_where_it_is() {
     assert_eq!(gateway.wait_exit().code(), Some(0));
 }
 
+/// A tunnel that stays on the process that a new one replaces.
+fn tunnel(gateway: &Gateway) -> RawClient {
+    let mut client = gateway.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n");
+    assert_eq!(client.try_head(false).map(|head| head.status), Ok(101));
+    client
+}
+
+fn echoes(client: &mut RawClient) -> bool {
+    client.send("there?");
+    client.connection().take(6) == Ok(b"there?".to_vec())
+}
+
+#[test]
+fn whoever_drains_for_a_successor_is_told_to_end_twice() {
+    let backend = Backend::start(UpgradeEcho);
+    let mut gateway = gateway(&backend);
+    let mut client = tunnel(&gateway);
+    let new = upgrade(&gateway);
+    // A service manager tells all processes of a service at once.
+    new.signal(Signal::Term);
+    gateway.signal(Signal::Term);
+    gateway.wait_stderr("patience with what still runs is over");
+    assert!(echoes(&mut client), "what runs has its time all the same");
+    assert!(!gateway.has_ended());
+    gateway.signal(Signal::Term);
+    assert_eq!(gateway.wait_exit().code(), Some(0));
+    assert!(!gateway.stderr().contains("without being told to"));
+}
+
+#[test]
+fn whoever_drains_for_a_successor_and_is_told_to_end_has_the_drain_timeout() {
+    let backend = Backend::start(UpgradeEcho);
+    let mut gateway = Gateway::new(&format!("drain_timeout = \"200ms\"\n{PROXYING}"))
+        .fill("backend", backend.address())
+        .start();
+    let mut client = tunnel(&gateway);
+    let _new = upgrade(&gateway);
+    assert!(echoes(&mut client));
+    gateway.signal(Signal::Term);
+    gateway.wait_stderr("the drain timeout has passed");
+    assert_eq!(gateway.wait_exit().code(), Some(0));
+}
+
+#[test]
+fn a_successor_that_is_lost_is_told_and_not_hidden() {
+    let backend = Backend::start(UpgradeEcho);
+    let mut gateway = gateway(&backend);
+    let client = tunnel(&gateway);
+    let new = upgrade(&gateway);
+    new.signal(Signal::Kill);
+    gateway.wait_stderr("the process that took over has ended without being told to");
+    assert!(!gateway.has_ended(), "what runs has its time");
+    drop(client);
+    let code = gateway.wait_exit().code();
+    assert_eq!(code, Some(1), "whoever watches over it starts another");
+}
+
+#[test]
+fn a_successor_that_ends_as_it_was_told_is_not_missed() {
+    let backend = Backend::start(UpgradeEcho);
+    let mut gateway = gateway(&backend);
+    let mut client = tunnel(&gateway);
+    let first = upgrade(&gateway);
+    let second = upgrade(&gateway);
+    eventually("the first successor has ended", || {
+        (!first.runs()).then_some(())
+    });
+    second.signal(Signal::Term);
+    eventually("the second one has ended", || {
+        (!second.runs()).then_some(())
+    });
+    assert!(echoes(&mut client), "nobody hurries");
+    drop(client);
+    assert_eq!(gateway.wait_exit().code(), Some(0));
+    assert!(!gateway.stderr().contains("without being told to"));
+}
+
 #[test]
 fn what_was_changed_of_endpoints_stays_in_force() {
     let (first, second) = (Backend::start(Echo), Backend::start(Echo));

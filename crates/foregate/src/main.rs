@@ -70,6 +70,9 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = foregate_server::launch() {
+        return ExitCode::from(code);
+    }
     let done = match Cli::parse().command {
         Command::Run(command) => command.execute(),
         Command::Proxy(command) => command.execute(),

@@ -3,7 +3,10 @@
 //! ```text
 //! serving ── reload ──► (load, compile, bind, resolve; then hand to workers; or keep the old) ──► serving
 //!    │
-//!    └── drain ──► draining ── all workers ended, or the deadline, or a second signal ──► ended
+//!    ├── drain ──► draining ── all workers ended, or the deadline, or a second signal ──► ended
+//!    │                ▲
+//!    │                └── drain, or the successor is lost
+//!    └── upgrade ──► draining for a successor, patiently ── all workers ended, or the deadline ──► ended
 //! ```
 
 mod attic;
@@ -17,14 +20,14 @@ use crate::discovery::Seekers;
 use crate::estate::{self, Estate, Secrets};
 use crate::fleet::{Addresses, Fleet, Roster};
 use crate::front::Desk;
-use crate::inherit::{Inherited, Passed, Sockets};
+use crate::inherit::{Inherited, Passed, Predecessor, Sockets};
 use crate::ledger::Ledger;
 use crate::notify;
 use crate::secure::{Keeper, Secured};
 use crate::sockets::Listening;
 use crate::start::Source;
 use crate::state_file::StateFile;
-use crate::upgrade::Program;
+use crate::upgrade::{Program, Successor};
 use crate::view::Facts;
 use crate::worker::{Order, Running};
 use foregate_admin::EndpointChange;
@@ -61,7 +64,9 @@ pub(crate) enum Command {
     /// Have a new process of the program take over; the answer is its process id.
     Upgrade(Option<Upgraded>),
     /// What came of that.
-    Upgraded(Result<u32, String>, Option<Upgraded>),
+    Upgraded(Result<Successor, String>, Option<Upgraded>),
+    /// The process that took over has ended without being told to.
+    SuccessorLost,
     /// Open log files anew.
     Reopen,
     /// Finish what runs and end; told a second time: end now.
@@ -141,7 +146,7 @@ pub enum Exit {
     Drained,
     /// It was told to end at once, or the drain timeout passed with something still running.
     Cut,
-    /// No worker is left though nobody asked them to end.
+    /// No worker is left though nobody asked them to end; or the process that took over is lost.
     Failed,
 }
 
@@ -177,6 +182,7 @@ pub(crate) struct Inner {
     pub(crate) controller: Controller,
     /// How this process was started.
     pub(crate) program: Program,
+    pub(crate) predecessor: Predecessor,
     pub(crate) desk: Desk,
 }
 
@@ -201,6 +207,10 @@ pub(crate) struct Control {
     alive: usize,
     /// Set while draining: by when it must be over.
     draining_until: Option<Moment>,
+    /// Whether that is for a successor's sake, so that nobody is in a hurry.
+    is_patient: bool,
+    /// Whether the successor has ended without being told to.
+    successor_is_lost: bool,
     resolve_at: Moment,
     /// Whether a successor is being started. It has what is in force as a copy, so nothing may change meanwhile.
     upgrading: bool,
@@ -214,6 +224,8 @@ impl Control {
             alive: inner.workers.len(),
             inner,
             draining_until: None,
+            is_patient: false,
+            successor_is_lost: false,
             resolve_at: now().plus(RESOLVE_INTERVAL),
             upgrading: false,
             reload_waits: false,
@@ -264,8 +276,13 @@ impl Control {
                 Err(RecvTimeoutError::Disconnected) => break Exit::Failed,
             }
         };
+        let is_lost = self.successor_is_lost;
         self.end(exit);
-        exit
+        match is_lost {
+            // Whoever watches over this process is to start another one.
+            true => Exit::Failed,
+            false => exit,
+        }
     }
 
     fn take(&mut self, command: Command) -> Option<Exit> {
@@ -277,8 +294,13 @@ impl Control {
                 self.inner.log.reopen();
                 process::info("log files are opened anew", &[]);
             }
-            Command::Drain if self.draining_until.is_some() => return Some(Exit::Cut),
-            Command::Drain => self.drain(),
+            Command::SuccessorLost => self.successor_lost(),
+            Command::Drain if self.draining_until.is_none() => self.drain(),
+            Command::Drain if self.is_patient => {
+                process::info("told to end: patience with what still runs is over", &[]);
+                self.hurry();
+            }
+            Command::Drain => return Some(Exit::Cut),
             Command::Stop => return Some(Exit::Cut),
             Command::WorkerEnded => {
                 self.alive -= 1;
@@ -305,6 +327,26 @@ impl Control {
         process::info("draining: no more connections are taken", &[]);
         notify::stopping();
         self.begin_to_drain(self.inner.snapshot.drain_timeout, || Order::Drain);
+    }
+
+    /// Goes on to drain as if there were no successor.
+    fn hurry(&mut self) {
+        self.is_patient = false;
+        let until = now().plus(self.inner.snapshot.drain_timeout);
+        self.draining_until = self.draining_until.map(|before| before.min(until));
+        self.order(|_| Order::Drain);
+    }
+
+    fn successor_lost(&mut self) {
+        process::error(
+            "the process that took over has ended without being told to: nobody takes connections any more. This one \
+             ends, too, with a failure, so that whoever watches over it starts another",
+            &[],
+        );
+        self.successor_is_lost = true;
+        if self.is_patient {
+            self.hurry();
+        }
     }
 
     fn begin_to_drain(&mut self, timeout: Duration, order: fn() -> Order) {
@@ -365,15 +407,16 @@ impl Control {
         Ok(sockets)
     }
 
-    fn upgraded(&mut self, outcome: Result<u32, String>, answer: Option<Upgraded>) {
+    fn upgraded(&mut self, outcome: Result<Successor, String>, answer: Option<Upgraded>) {
         self.upgrading = false;
-        let process = match outcome {
-            Ok(process) => process,
+        let successor = match outcome {
+            Ok(successor) => successor,
             Err(problem) => {
                 refuse_upgrade(&problem, answer);
                 return self.reload_that_waited();
             }
         };
+        let process = successor.process;
         process::info(
             "a new process serves, this one drains",
             &[("pid", &process)],
@@ -383,6 +426,8 @@ impl Control {
             hang_up(process);
         }
         notify::succeeded_by(process);
+        self.inner.predecessor.be_done();
+        self.watch(successor);
         self.inner.keeper.stop();
         // Before the answer: whoever has it finds the successor.
         self.inner.desk.close();
@@ -391,7 +436,22 @@ impl Control {
         }
         if self.draining_until.is_none() {
             let timeout = self.inner.snapshot.upgrade_drain_timeout;
+            self.is_patient = true;
             self.begin_to_drain(timeout, || Order::HandOver);
+        }
+    }
+
+    /// Hears of the successor's end, for as long as this process still drains.
+    fn watch(&self, successor: Successor) {
+        let controller = self.inner.controller.clone();
+        let work = move || {
+            if successor.ends_unasked() {
+                controller.tell(Command::SuccessorLost);
+            }
+        };
+        if let Err(error) = spawn("successor", work) {
+            let text = "nobody would notice if the new process ended";
+            process::warn(text, &[("error", &error)]);
         }
     }
 
@@ -426,6 +486,9 @@ impl Control {
                 "the last access log lines could not be written in time",
                 &[],
             );
+        }
+        if exit != Exit::Failed && !self.successor_is_lost {
+            self.inner.predecessor.be_done();
         }
     }
 }

@@ -35,6 +35,9 @@ pub(crate) const VARIABLE: &str = "FOREGATE_UPGRADE";
 /// What a new process says once it serves.
 pub(crate) const READY: &[u8] = b"ready\n";
 
+/// What it says when it ends as it was told to, or once another one serves in its place: it is not to be missed.
+pub(crate) const DONE: &[u8] = b"done\n";
+
 /// The form of what is passed on; processes of other forms don't take over from each other.
 const VERSION: u64 = 2;
 
@@ -188,10 +191,30 @@ impl Inherited {
     }
 
     /// Tells the old process that this one serves. Sockets that nobody took are closed.
-    pub(crate) fn serve(self) -> io::Result<()> {
-        match self.predecessor {
-            Some(mut stream) => stream.write_all(READY),
+    pub(crate) fn serve(mut self) -> io::Result<()> {
+        match &mut self.predecessor {
+            Some(stream) => stream.write_all(READY),
             None => Ok(()),
+        }
+    }
+
+    /// The old process, for as long as it is to hear of this one.
+    pub(crate) fn predecessor(&self) -> io::Result<Predecessor> {
+        let stream = self.predecessor.as_ref().map(UnixStream::try_clone);
+        Ok(Predecessor(stream.transpose()?))
+    }
+}
+
+/// Who is told that this process need not be missed, if anybody is.
+#[derive(Debug)]
+pub(crate) struct Predecessor(Option<UnixStream>);
+
+impl Predecessor {
+    /// Tells it.
+    pub(crate) fn be_done(&mut self) {
+        if let Some(mut stream) = self.0.take() {
+            // It may have ended long since.
+            let _ = stream.write_all(DONE);
         }
     }
 }
@@ -234,7 +257,7 @@ pub(crate) fn pass(stream: &UnixStream, sockets: &Sockets, estate: &Estate) -> i
     }
 }
 
-fn send(stream: &UnixStream, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+pub(crate) fn send(stream: &UnixStream, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(SOCKETS_PER_MESSAGE))];
     let mut buffer = SendAncillaryBuffer::new(&mut space);
     if !buffer.push(SendAncillaryMessage::ScmRights(fds)) {
@@ -337,7 +360,7 @@ fn addresses(listed: &Value) -> io::Result<Vec<(Option<Box<str>>, SocketAddr)>> 
         .ok_or_else(|| invalid("a socket's address can't be read"))
 }
 
-fn receive_some(stream: &UnixStream, found: &mut Vec<OwnedFd>) -> io::Result<()> {
+pub(crate) fn receive_some(stream: &UnixStream, found: &mut Vec<OwnedFd>) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(SOCKETS_PER_MESSAGE))];
     let mut buffer = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0];

@@ -45,3 +45,4 @@ pub use control::{Controller, Exit};
 pub use credentials::{About, CredentialFinding, Credentials};
 pub use foregate_admin::document as openapi;
 pub use start::{Disk, LoadError, Loaded, NewText, Server, Source, StartError};
+pub use upgrade::launch;

@@ -14,7 +14,7 @@ use crate::notify;
 use crate::overload::Overload;
 use crate::probing;
 use crate::reasons;
-use crate::secure::{Acceptors, Keeper, Secured};
+use crate::secure::{Keeper, Secured};
 use crate::sockets::{self, BindError, Listening};
 use crate::state_file::StateFile;
 use crate::upgrade::Program;
@@ -206,9 +206,8 @@ impl Server {
         register(&registry, (&fleet, &seekers), &log, &keeper);
         let prober = probing::start(&parts, &registry).map_err(StartError::System)?;
         let surroundings = surroundings(&snapshot, &registry, &keeper, &listening);
-        let acceptors = &secured.acceptors;
         let (running, connections) =
-            spawn_workers(opened, &parts, acceptors, &log, &surroundings, &sender)?;
+            spawn_workers(opened, (&parts, &secured), &log, &surroundings, &sender)?;
         let facts = Arc::new(Facts::new(
             (Arc::clone(&registry), Arc::clone(&surroundings.overload)),
             (Arc::clone(&fleet), Arc::clone(&prober), connections),
@@ -240,6 +239,7 @@ impl Server {
             workers: running,
             controller,
             program,
+            predecessor: inherited.predecessor().map_err(StartError::Inherit)?,
             desk,
         });
         announce(control.inner(), inherited, placing)?;
@@ -425,8 +425,7 @@ fn surroundings(
 /// Starts the workers; the second part is whom to ask for connections of clients.
 fn spawn_workers(
     opened: Vec<Vec<Opened>>,
-    parts: &PlanParts,
-    acceptors: &Acceptors,
+    (parts, secured): (&PlanParts, &Secured),
     log: &AccessLog,
     surroundings: &Surroundings,
     sender: &SyncSender<Command>,
@@ -434,7 +433,7 @@ fn spawn_workers(
     let spawn = |(number, opened)| {
         let update = Update {
             parts: parts.clone(),
-            acceptors: Arc::clone(acceptors),
+            acceptors: Arc::clone(&secured.acceptors),
             log: Some(log.writer()),
             opened,
             handover: None,

@@ -2,19 +2,25 @@
 //!
 //! ```text
 //! serving ── upgrade ──► new process started, sockets passed on ── it serves, and goes on to ──► draining, patiently
-//!    ▲                                │
-//!    └── it ended, or took too long ──┘  as if nothing had been
+//!    ▲                                │                                                           │
+//!    └── it ended, or took too long ──┘  as if nothing had been           it ended, unasked ──► draining in a hurry,
+//!                                                                                               and a failure
 //! ```
 
+mod launcher;
+
+pub use launcher::launch;
+
 use crate::estate::Estate;
-use crate::inherit::{self, READY, Sockets};
+use crate::inherit::{self, DONE, READY, Sockets};
 use foregate_telemetry::clock::now;
+use launcher::Launcher;
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, ExitStatus};
 use std::time::Duration;
 
 /// How long the new process may take until it serves: certificates and a large configuration are loaded anew.
@@ -63,36 +69,62 @@ impl Program {
         })
     }
 
-    /// Starts a successor and waits until it has proved that it serves; its process id. One that fails is ended.
+    /// Starts a successor and waits until it has proved that it serves. One that fails is ended.
     ///
     /// # Errors
     /// Why there is none.
-    pub(crate) fn succeed(&self, sockets: &Sockets, estate: &Estate) -> Result<u32, String> {
-        self.succeed_within(PATIENCE, sockets, estate)
+    pub(crate) fn succeed(&self, sockets: &Sockets, estate: &Estate) -> Result<Successor, String> {
+        self.succeed_within(PATIENCE, &[], sockets, estate)
     }
 
     fn succeed_within(
         &self,
         patience: Patience,
+        launcher_arguments: &[&str],
         sockets: &Sockets,
         estate: &Estate,
-    ) -> Result<u32, String> {
-        let shown = self.path.display();
+    ) -> Result<Successor, String> {
         let (ours, theirs) = UnixStream::pair().map_err(|error| error.to_string())?;
-        let mut child = Command::new(&self.path)
-            .args(&self.arguments)
-            .env(inherit::VARIABLE, "stdin")
-            .stdin(OwnedFd::from(theirs))
-            .spawn()
-            .map_err(|error| format!("{shown} can't be started: {error}"))?;
+        let launcher = Launcher::start(
+            launcher_arguments,
+            (&self.path, &self.arguments),
+            OwnedFd::from(theirs),
+            patience.ready,
+        )?;
+        let process = launcher.process;
         // One that stands still takes nothing.
         let proved = (ours.set_write_timeout(Some(patience.ready)))
             .and_then(|()| inherit::pass(&ours, sockets, estate))
             .and_then(|()| prove(&ours, patience));
         match proved {
-            Ok(()) => Ok(child.id()),
-            Err(error) => Err(dismiss(&mut child, &error, patience)),
+            Ok(()) => {
+                launcher.let_go(patience.end).map_err(has_ended)?;
+                Ok(Successor {
+                    process,
+                    line: ours,
+                })
+            }
+            Err(error) => Err(dismiss(launcher, &error, patience)),
         }
+    }
+}
+
+/// A new process that serves.
+#[derive(Debug)]
+pub(crate) struct Successor {
+    /// Its process id.
+    pub(crate) process: u32,
+    /// It holds its end for as long as it lives.
+    line: UnixStream,
+}
+
+impl Successor {
+    /// Waits until it has ended or has a successor of its own; whether it has ended without being told to.
+    pub(crate) fn ends_unasked(self) -> bool {
+        let mut told = Vec::new();
+        let heard = (self.line.set_read_timeout(None))
+            .and_then(|()| (&self.line).take(DONE.len() as u64).read_to_end(&mut told));
+        heard.is_err() || told != DONE
     }
 }
 
@@ -114,25 +146,26 @@ fn prove(stream: &UnixStream, patience: Patience) -> io::Result<()> {
 }
 
 /// Ends a process that did not prove itself; what came of it.
-fn dismiss(child: &mut Child, error: &io::Error, patience: Patience) -> String {
+fn dismiss(launcher: Launcher, error: &io::Error, patience: Patience) -> String {
     let took_too_long = error.kind() == ErrorKind::WouldBlock;
     // One that closed its end is ending, if nothing is in its way.
-    let status = match took_too_long {
+    let ended = match took_too_long {
         true => None,
-        false => wait(child, patience.end),
+        false => launcher.ended(patience.end),
     };
-    if status.is_none() {
-        let _ = child.kill();
-        let _ = child.wait();
-    }
-    match status {
-        Some(status) => format!("the new process ended ({status}): its log says why"),
+    launcher.end_it(patience.end);
+    match ended {
+        Some(how) => has_ended(how),
         None if took_too_long => {
             let seconds = patience.ready.as_secs();
             format!("the new process did not serve within {seconds} s and was ended")
         }
         None => format!("the new process did not come up, and was ended: {error}"),
     }
+}
+
+fn has_ended(how: String) -> String {
+    format!("the new process ended ({how}): its log says why")
 }
 
 /// How a process has ended, if it does so in time.
@@ -148,6 +181,10 @@ fn wait(child: &mut Child, timeout: Duration) -> Option<ExitStatus> {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test asks the system for a process"
+)]
 mod tests {
     use super::*;
     use serde_json::Value;
@@ -158,19 +195,81 @@ mod tests {
         end: Duration::from_millis(300),
     };
 
-    /// What comes of a new process that does this.
-    fn come_of(script: &str) -> String {
+    /// How this very program, the tests', becomes a launcher.
+    const AS_LAUNCHER: &[&str] = &[
+        "--exact",
+        "upgrade::tests::one_that_is_not_there_is_told_as_such",
+        "--nocapture",
+    ];
+
+    fn start(script: &str, estate: &Estate) -> Result<Successor, String> {
         let program = Program {
             path: "/bin/sh".into(),
             arguments: vec!["-c".into(), script.into()],
         };
+        program.succeed_within(PATIENCE, AS_LAUNCHER, &Sockets::default(), estate)
+    }
+
+    /// What comes of a new process that does this.
+    fn come_of(script: &str) -> String {
         let estate = Estate {
             // More than the system keeps for one who does not read.
             history: Value::String("x".repeat(4 << 20)),
             ..Estate::default()
         };
-        let outcome = program.succeed_within(PATIENCE, &Sockets::default(), &estate);
-        outcome.expect_err("it is no successor")
+        start(script, &estate).expect_err("it is no successor")
+    }
+
+    /// One that takes what is passed on, says that it serves, waits to be let go of, and does this.
+    fn come_up(then: &str) -> Successor {
+        let script = format!(
+            "echo ready >&0; i=0; while grep -q '^PPid:[[:space:]]*'$PPID'$' /proc/$$/status && [ $i -lt 500 ]; \
+             do sleep 0.02; i=$((i+1)); done; {then}"
+        );
+        start(&script, &Estate::default()).expect("it serves")
+    }
+
+    #[test]
+    fn one_that_serves_is_nobodys_child_here() {
+        let successor = come_up("exec sleep 600");
+        let status = format!("/proc/{}/status", successor.process);
+        let status = std::fs::read_to_string(status).expect("it runs");
+        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+        let parent: u32 = parent.and_then(|id| id.trim().parse().ok()).unwrap();
+        assert_ne!(
+            parent,
+            std::process::id(),
+            "whose end its parent would have to tell"
+        );
+        let process = i32::try_from(successor.process).ok();
+        let process = process.and_then(rustix::process::Pid::from_raw).unwrap();
+        rustix::process::kill_process(process, rustix::process::Signal::KILL).unwrap();
+        assert!(successor.ends_unasked());
+    }
+
+    #[test]
+    fn one_that_says_that_it_is_done_is_not_lost() {
+        assert!(!come_up("echo done >&0").ends_unasked());
+        assert!(come_up("exit 1").ends_unasked());
+    }
+
+    #[test]
+    fn one_that_is_not_there_is_told_as_such() {
+        // Here the tests' program arrives that one of them has started as a launcher.
+        if let Some(code) = launch() {
+            std::process::exit(code.into());
+        }
+        let program = Program {
+            path: "/nowhere/foregate".into(),
+            arguments: Vec::new(),
+        };
+        let estate = Estate::default();
+        let outcome = program.succeed_within(PATIENCE, AS_LAUNCHER, &Sockets::default(), &estate);
+        let told = outcome.expect_err("it is no successor");
+        assert!(
+            told.contains("/nowhere/foregate can't be started"),
+            "{told}"
+        );
     }
 
     #[test]

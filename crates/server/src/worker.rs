@@ -233,12 +233,17 @@ async fn lose_patience(shop: Rc<Shop>) {
     deadlines::wake_all();
 }
 
-/// Waits until the worker is told to stop; of what else it is told while it drains only questions have a meaning.
+/// Waits until the worker is told to stop. Of what else it is told while it drains, questions have a meaning, and to drain
+/// once more: it has no successor any more, for whose sake there would be time.
 async fn stop_order(orders: &mut Receiver<Order>, worker: &Worker) {
     loop {
         match orders.recv().await {
             Some(Order::Inquire(inquiry)) => inquiry.answer(worker),
             Some(Order::Stop) | None => return,
+            Some(Order::Drain) => {
+                worker.set_patient(false);
+                deadlines::wake_all();
+            }
             Some(_) => {}
         }
     }
