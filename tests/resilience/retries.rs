@@ -192,6 +192,41 @@ fn an_outage_is_not_made_worse() {
     );
 }
 
+/// Why a request was not tried again although it could have been is told with it, by the same names everywhere.
+#[test]
+fn the_log_tells_why_a_request_was_not_tried_again() {
+    let (bad, worse) = (resets(), resets());
+    for (more, expected) in [
+        (
+            "retry = { budget_percent = 0, budget_per_second = 0 }",
+            "budget",
+        ),
+        ("tries_max = 1", "tries-max"),
+        ("", "no-other-endpoint"),
+        ("retry = { on = [] }", "-"),
+    ] {
+        let gateway = Gateway::new(
+            r#"
+            [access_log]
+            to = "{log}"
+            format = "{retry_refused}"
+            [sites."*"]
+            upstream = "app"
+            [upstreams.app]
+            servers = ["{bad}", "{worse}"]
+            ejection = { consecutive_failures = "off", consecutive_gateway_errors = "off" }
+            {more}
+            "#,
+        )
+        .fill("bad", bad.address())
+        .fill("worse", worse.address())
+        .fill("more", more)
+        .start();
+        assert_eq!(gateway.get("a", "/").status, 502);
+        assert_eq!(gateway.raw_log_lines(1), [expected], "{more}");
+    }
+}
+
 #[test]
 fn a_backend_that_was_never_reached_costs_no_budget() {
     let (refuser, good) = (Refuser::start(), good());

@@ -33,6 +33,7 @@ mod pick;
 mod power_of_two;
 mod probe;
 mod random;
+mod retry_refusal;
 mod ring;
 mod roster;
 mod round_robin;
@@ -62,6 +63,7 @@ pub use probe::{
     BodyMatch, Expectation, Health, HttpQuestion, PROBE_HISTORY_MAX, ProbeFault, ProbePlan,
     ProbeRecord, ProbeResult, Question, Rhythm, STATUS_RANGES_MAX, Statuses,
 };
+pub use retry_refusal::RetryRefusal;
 pub use roster::{Attributes, Balancing, Bounds, Member, Roster, Subset};
 pub use session::{SessionNote, SessionToken};
 pub use slow_start::SLOW_START_PERCENT_MIN;

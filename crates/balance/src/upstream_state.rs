@@ -7,6 +7,7 @@ use crate::answer_times::AnswerTimes;
 use crate::breaker::Breaker;
 use crate::hedge::{HedgeNote, HedgePolicy};
 use crate::outlier::OutlierClock;
+use crate::retry_refusal::RetryRefusal;
 
 /// Lives as long as any configuration names the upstream.
 #[derive(Debug, Default)]
@@ -21,8 +22,8 @@ pub struct UpstreamState {
     under_way: [AtomicU32; Shared::COUNT],
     /// By [`HedgeNote`].
     hedges: [AtomicU64; HedgeNote::ALL.len()],
-    /// Tries again that there was no room for.
-    retries_refused: AtomicU64,
+    /// By [`RetryRefusal`].
+    retries_refused: [AtomicU64; RetryRefusal::ALL.len()],
 }
 
 /// What all workers count together, and what is bounded.
@@ -80,15 +81,15 @@ impl UpstreamState {
         self.under_way[kind as usize].load(Ordering::Relaxed)
     }
 
-    /// Counts a try again that is not made since as many as may be are under way.
-    pub fn note_retry_refused(&self) {
-        self.retries_refused.fetch_add(1, Ordering::Relaxed);
+    /// Counts a try again that is not made.
+    pub fn note_retry_refused(&self, refusal: RetryRefusal) {
+        self.retries_refused[refusal as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// How many there were of those.
     #[must_use]
-    pub fn retries_refused(&self) -> u64 {
-        self.retries_refused.load(Ordering::Relaxed)
+    pub fn retries_refused(&self, refusal: RetryRefusal) -> u64 {
+        self.retries_refused[refusal as usize].load(Ordering::Relaxed)
     }
 
     /// Counts what became of a hedge, or why there was none.

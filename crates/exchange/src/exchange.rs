@@ -5,7 +5,7 @@ use crate::mirror::Pending;
 use crate::plan::Plan;
 use crate::session::Session;
 use crate::{Road, describe};
-use foregate_balance::{HedgeNote, Pick};
+use foregate_balance::{HedgeNote, Pick, RetryRefusal};
 use foregate_message::{BodyLength, FieldId, Fields, Peer, Reason, RequestHead, path::Normal};
 use foregate_policy::request_id::RequestId;
 use foregate_telemetry::clock::Moment;
@@ -71,6 +71,8 @@ pub(crate) struct Exchange {
     /// The endpoint that answered or failed last.
     pub(crate) endpoint: Option<Rc<Pool>>,
     pub(crate) tries: u32,
+    /// Why it was not tried again, when it could have been.
+    pub(crate) retry_refused: Option<RetryRefusal>,
     /// What became of its hedge, or why it has none, once it was time for one.
     pub(crate) hedge: Option<HedgeNote>,
     /// What it holds of an upstream with limits or circuits.
@@ -141,6 +143,7 @@ impl Exchange {
             copy: Cell::new(None),
             endpoint: None,
             tries: 0,
+            retry_refused: None,
             hedge: None,
             guarded: None,
             failures: Vec::new(),

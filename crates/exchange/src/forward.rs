@@ -11,8 +11,8 @@ use crate::plan::{Moved, Upstream};
 use crate::repeat::Repeat;
 use crate::upload::Upload;
 use foregate_balance::{
-    Endpoint, InFlight, Need, NoEndpoint, Outcome, Pick, Spill, Tried, Verdict, compare,
-    note_latency, note_outcome, observe,
+    Endpoint, InFlight, Need, NoEndpoint, Outcome, Pick, RetryRefusal, Spill, Tried, Verdict,
+    compare, note_latency, note_outcome, observe,
 };
 use foregate_message::{Blame, BodyLength, Client, Reason, RequestHead, ResponseHead};
 use foregate_telemetry::clock::{Moment, now, recent};
@@ -233,18 +233,9 @@ fn elsewhere(
         Give::Over => upstream.retry.connect,
         Give::Again => true,
     };
-    if !may || exchange.tries >= upstream.tries_max {
-        return Err(reason);
-    }
-    let next = another(exchange, to, road, tried).ok_or(reason)?;
-    let may = guard::may_again(exchange, upstream)
-        && (give == Give::Over || afford(upstream, exchange.endpoint.as_deref()));
     match may {
-        true => Ok(next),
-        false => {
-            let_go(exchange);
-            Err(reason)
-        }
+        true => retry(exchange, to, road, tried, give == Give::Over).ok_or(reason),
+        false => Err(reason),
     }
 }
 
@@ -263,22 +254,44 @@ fn again(
         return None;
     }
     repeat.kept = answer.upload.take_kept();
-    let next = (repeat.is_possible() && exchange.tries < upstream.tries_max)
-        .then(|| another(exchange, to, road, tried))
-        .flatten()
-        .filter(|_| guard::may_again(exchange, upstream))
-        .filter(|_| afford(upstream, exchange.endpoint.as_deref()));
-    if next.is_none() {
-        let_go(exchange);
+    if !repeat.is_possible() {
         return None;
     }
+    let next = retry(exchange, to, road, tried, false)?;
     if let Some(pool) = exchange.endpoint.clone() {
         let outcome = unfit(upstream, &pool, status);
         guard::conclude(exchange, upstream, Some(outcome));
     }
     answer.call = None;
     answer.head = ResponseHead::default();
-    next
+    Some(next)
+}
+
+/// Another endpoint for a request that may be tried again, and the right to ask it; free of charge where the one before
+/// was never reached. When there is none it is noted why.
+#[cold]
+fn retry(
+    exchange: &mut Exchange,
+    to: (&Upstream, u32),
+    road: &Road,
+    tried: &Tried,
+    is_free: bool,
+) -> Option<usize> {
+    let upstream = to.0;
+    let found = match exchange.tries < upstream.tries_max {
+        true => another(exchange, to, road, tried).ok_or(RetryRefusal::NoOtherEndpoint),
+        false => Err(RetryRefusal::TriesMax),
+    };
+    let refusal = match found {
+        Ok(_) if !guard::may_again(exchange, upstream) => RetryRefusal::RetriesMax,
+        Ok(next) if is_free || afford(upstream, exchange.endpoint.as_deref()) => return Some(next),
+        Ok(_) => RetryRefusal::Budget,
+        Err(refusal) => refusal,
+    };
+    guard::not_again(exchange);
+    upstream.state.note_retry_refused(refusal);
+    exchange.retry_refused = Some(refusal);
+    None
 }
 
 /// Takes note of an answer that is followed by another try, and what circuits are to make of it.
@@ -326,13 +339,6 @@ fn another(
             exchange.guarded.get_or_insert_default();
             guard::pick(exchange, to, road, tried).ok()
         }
-    }
-}
-
-#[cold]
-fn let_go(exchange: &mut Exchange) {
-    if let Some(guarded) = &mut exchange.guarded {
-        guarded.let_go();
     }
 }
 

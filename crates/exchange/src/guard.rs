@@ -72,6 +72,17 @@ pub(crate) fn may_again(exchange: &mut Exchange, upstream: &Upstream) -> bool {
     }
 }
 
+/// A request is not tried again: it gives back what it has taken for that, and keeps what it has for tries before.
+#[cold]
+pub(crate) fn not_again(exchange: &mut Exchange) {
+    if let Some(guarded) = &mut exchange.guarded {
+        guarded.let_go();
+        if exchange.tries <= 1 {
+            guarded.again = None;
+        }
+    }
+}
+
 /// A place among the tries again for one that runs beside another.
 ///
 /// # Errors
@@ -417,9 +428,6 @@ impl Guarded {
     fn may_again(&mut self, upstream: &Upstream, most: u32) -> bool {
         if self.again.is_none() {
             self.again = upstream.state.take(Shared::Retries, most);
-        }
-        if self.again.is_none() {
-            upstream.state.note_retry_refused();
         }
         self.again.is_some()
     }

@@ -169,6 +169,7 @@ impl Exchange {
             endpoint: None,
             tries: 0,
             guarded: None,
+            retry_refused: None,
             hedge: None,
             failures: Vec::new(),
             upstream_micros: None,

@@ -3,7 +3,7 @@
 use crate::Road;
 use crate::exchange::Exchange;
 use crate::passage::Journey;
-use foregate_balance::HedgeNote;
+use foregate_balance::{HedgeNote, RetryRefusal};
 use foregate_message::{Client, Reason, RequestHead};
 use foregate_snapshot::Action;
 use foregate_telemetry::clock::{now, unix_at};
@@ -70,6 +70,7 @@ pub(crate) fn settle<C: Client>(
             .map_or("", |pool| pool.endpoint.label()),
         tries: exchange.tries,
         retries: &retries,
+        retry_refused: (exchange.retry_refused).map_or("", RetryRefusal::name),
         queued_micros: exchange.queued_micros(),
         pick: exchange.pick.map_or("", |pick| pick.reason.name()),
         session: exchange.session.map_or("", |session| session.note.name()),
@@ -133,6 +134,7 @@ pub(crate) fn settle_passage<C: Client>(
             .map_or("", |pool| pool.endpoint.label()),
         tries: journey.tries,
         retries: "",
+        retry_refused: "",
         queued_micros: 0,
         pick: "",
         session: "",

@@ -290,7 +290,7 @@ fn a_proxied_request_is_explained() {
                      backend.test:8080  weight 3  available  0 in flight  <- a fresh worker's choice
                      [::1]:81  weight 1  available  0 in flight
          timeouts    connect 5000 ms, first byte 5000 ms, between bytes 60000 ms, request off
-         retries     3 tries, on connect, refused, reset; idempotent requests once a backend was reached, bodies up to 65536 bytes, budget 20 % and 10 a second
+         retries     3 tries, on connect, refused, reset; idempotent requests once a backend was reached, bodies up to 65536 bytes, budget 20 % and 10 a second (else budget)
          response    add X-Id: 00000000000000000000000000000001",
     );
 }

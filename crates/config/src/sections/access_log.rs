@@ -40,7 +40,7 @@ pub(super) static SECTION: Section = Section {
             Default::Text("combined"),
             "How a line looks. A template is a text with placeholders: `{client}` `{method}` `{path}` `{query}` \
              `{target}` `{protocol}` `{status}` `{bytes_out}` `{bytes_in}` `{duration_ms}` `{upstream_ms}` \
-             `{site}` `{route}` `{upstream}` `{endpoint}` `{tries}` `{retries}` `{queued_ms}` `{pick}` `{session}` `{hedge}` `{reason}` `{request_id}` `{referer}` \
+             `{site}` `{route}` `{upstream}` `{endpoint}` `{tries}` `{retries}` `{retry_refused}` `{queued_ms}` `{pick}` `{session}` `{hedge}` `{reason}` `{request_id}` `{referer}` \
              `{user_agent}` `{host}` `{time_iso}` `{time_unix}` `{time_common}`.",
         ),
         key(

@@ -71,6 +71,8 @@ pub enum LogField {
     Tries,
     /// `{retries}`: which backends failed before, and why.
     Retries,
+    /// `{retry_refused}`: why the request was not tried on another backend, when it could have been.
+    RetryRefused,
     /// `{queued_ms}`: how long the request waited for a place at a backend, milliseconds.
     QueuedMs,
     /// `{pick}`: why this backend was chosen.
@@ -116,6 +118,7 @@ impl Placeholder for LogField {
         ("endpoint", Self::Endpoint),
         ("tries", Self::Tries),
         ("retries", Self::Retries),
+        ("retry_refused", Self::RetryRefused),
         ("queued_ms", Self::QueuedMs),
         ("pick", Self::Pick),
         ("session", Self::Session),

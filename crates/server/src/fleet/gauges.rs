@@ -1,7 +1,9 @@
 //! What metrics tell of endpoints.
 
 use super::{Fleet, Group};
-use foregate_balance::{AdminState, Breaker, BreakerState, Health, HedgeNote, Shared, is_panic};
+use foregate_balance::{
+    AdminState, Breaker, BreakerState, Health, HedgeNote, RetryRefusal, Shared, is_panic,
+};
 use foregate_telemetry::clock::now;
 use foregate_telemetry::metrics::{Exposition, Family, Gauges, Kind};
 
@@ -155,7 +157,8 @@ impl Whole {
         }
         if plan.retry.retries_max.is_some() {
             out.count(self.retries, &own, under_way(Shared::Retries));
-            out.count(self.refused, &own, state.retries_refused());
+            let refused = state.retries_refused(RetryRefusal::RetriesMax);
+            out.count(self.refused, &own, refused);
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use super::Road;
 use crate::plan::{EndpointPlan, ProxyPlan, Snapshot, TargetPlan, UpstreamPlan};
-use foregate_balance::{CandidateNote as Seen, Endpoint, HedgeNote, Member, hash, split};
+use foregate_balance::{
+    CandidateNote as Seen, Endpoint, HedgeNote, Member, RetryRefusal, hash, split,
+};
 use foregate_message::Method;
 use foregate_policy::request_key::{Keyed, RequestKey};
 use serde::Serialize;
@@ -210,13 +212,19 @@ pub(super) fn retry(upstream: &UpstreamPlan, target: &TargetPlan) -> String {
         false => "idempotent requests",
     };
     let at_once = retry.retries_max;
-    let at_once = at_once.map_or_else(String::new, |most| format!(", {most} at once"));
+    let at_once = at_once.map_or_else(String::new, |most| {
+        format!(
+            ", {most} at once (else {})",
+            RetryRefusal::RetriesMax.name()
+        )
+    });
     format!(
-        "{} tries, on {on}; {which} once a backend was reached, bodies up to {} bytes, budget {} % and {} a second{at_once}",
+        "{} tries, on {on}; {which} once a backend was reached, bodies up to {} bytes, budget {} % and {} a second (else {}){at_once}",
         upstream.tries_max,
         retry.body_bytes_max,
         retry.budget.share_percent,
-        retry.budget.per_second
+        retry.budget.per_second,
+        RetryRefusal::Budget.name(),
     )
 }
 

@@ -28,6 +28,7 @@ enum Field {
     Endpoint,
     Tries,
     Retries,
+    RetryRefused,
     QueuedMs,
     Pick,
     Session,
@@ -42,7 +43,7 @@ enum Field {
     TimeCommon,
 }
 
-const FIELDS: [Field; 29] = [
+const FIELDS: [Field; 30] = [
     Field::Client,
     Field::Method,
     Field::Path,
@@ -60,6 +61,7 @@ const FIELDS: [Field; 29] = [
     Field::Endpoint,
     Field::Tries,
     Field::Retries,
+    Field::RetryRefused,
     Field::QueuedMs,
     Field::Pick,
     Field::Session,
@@ -75,7 +77,7 @@ const FIELDS: [Field; 29] = [
 ];
 
 /// The names that a template may have between braces, in the order of the documentation.
-pub const PLACEHOLDERS: [&str; 29] = [
+pub const PLACEHOLDERS: [&str; 30] = [
     "client",
     "method",
     "path",
@@ -93,6 +95,7 @@ pub const PLACEHOLDERS: [&str; 29] = [
     "endpoint",
     "tries",
     "retries",
+    "retry_refused",
     "queued_ms",
     "pick",
     "session",
@@ -352,6 +355,7 @@ fn write_field(
         Field::Endpoint => text(out, style, record.endpoint.as_bytes()),
         Field::Tries => decimal(out, u64::from(record.tries)),
         Field::Retries => text(out, style, record.retries.as_bytes()),
+        Field::RetryRefused => text(out, style, record.retry_refused.as_bytes()),
         Field::QueuedMs => millis(out, record.queued_micros),
         Field::Pick => text(out, style, record.pick.as_bytes()),
         Field::Session => text(out, style, record.session.as_bytes()),
@@ -475,6 +479,7 @@ mod tests {
             queued_micros: 0,
             pick: "random",
             session: "",
+            retry_refused: "budget",
             hedge: "won",
             reason: "ok",
             request_id: b"01J-x",
@@ -548,7 +553,7 @@ mod tests {
         check(
             &all.join("|"),
             &record(),
-            "192.0.2.45|GET|/a/b|c=d|/a/b?c=d|HTTP/1.1|200|2326|17|12.345|9.008|example.com|api|app|10.0.0.1:8080|2|10.0.0.2:8080 connect-failed|0.000|random|-|won|ok|\
+            "192.0.2.45|GET|/a/b|c=d|/a/b?c=d|HTTP/1.1|200|2326|17|12.345|9.008|example.com|api|app|10.0.0.1:8080|2|10.0.0.2:8080 connect-failed|budget|0.000|random|-|won|ok|\
              01J-x|http://example.com/|curl/8.0|example.com|2000-10-10T13:55:36.789Z|971186136.789|\
              10/Oct/2000:13:55:36 +0000",
         );

@@ -52,6 +52,8 @@ pub struct Record<'a> {
     pub pick: &'a str,
     /// What became of the request's session.
     pub session: &'a str,
+    /// Why the request was not tried again, when it could have been.
+    pub retry_refused: &'a str,
     /// What became of the request's hedge, or why it has none.
     pub hedge: &'a str,
     /// The outcome's stable name.
@@ -89,6 +91,7 @@ impl Default for Record<'_> {
             queued_micros: 0,
             pick: "",
             session: "",
+            retry_refused: "",
             hedge: "",
             reason: "",
             request_id: b"",
