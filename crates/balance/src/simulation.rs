@@ -1,5 +1,5 @@
 //! A simulation of bad days: pickers of several workers, ejection, comparison of peers, probes, retry budgets, hedges,
-//! limits with the line before them, circuits and slow start as they are, and endpoints that fail in ways that a seed decides, in virtual time.
+//! limits of endpoints and of them all with the line before them, circuits and slow start as they are, and endpoints that fail in ways that a seed decides, in virtual time.
 //!
 //! What must never happen is looked at after every step. A seed that fails is told, and replayed with
 //! `FOREGATE_SIMULATION_SEED=<seed> cargo test -p foregate-balance simulation`.
@@ -9,9 +9,9 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use crate::breaker::BreakerPolicy;
-use crate::budget::{BudgetPolicy, RetryBudget, SAVED_TRIES_MAX};
+use crate::budget::{BudgetPolicy, RetryBudget};
 use crate::candidates::{Draws, Need, Tried};
-use crate::ejection::{EjectionPolicy, Outcome, Verdict, observe};
+use crate::ejection::{EjectionPolicy, Outcome, observe};
 use crate::endpoint::{AdminState, Endpoint};
 use crate::hedge::{HedgeNote, HedgePolicy};
 use crate::outlier::{OutlierClock, OutlierPolicy, compare, note_outcome};
@@ -22,10 +22,13 @@ use crate::upstream_state::{Shared, UpstreamState};
 use crate::waiting_line::{Look, Ticket, WaitingLine};
 
 mod hedges;
+mod invariants;
 mod trouble;
+mod whole;
 
 use hedges::Leg;
 use trouble::{Fault, Trouble, trouble};
+use whole::{Holds, Whole};
 
 /// How many seeds every test run plays.
 const SEEDS: u64 = 2_000;
@@ -110,6 +113,8 @@ struct Request {
     /// The endpoints that work on it.
     legs: Vec<Leg>,
     is_hedged: bool,
+    /// Of the limits of the upstream.
+    holds: Holds,
 }
 
 struct World {
@@ -121,6 +126,7 @@ struct World {
     algorithm: Algorithm,
     bounds: Bounds,
     hedging: Option<HedgePolicy>,
+    whole: Whole,
     state: Arc<UpstreamState>,
     line: WaitingLine<usize>,
     endpoints: Vec<Arc<Endpoint>>,
@@ -184,6 +190,7 @@ impl World {
             algorithm,
             bounds,
             hedging: hedges::policy(&mut draws),
+            whole: Whole::draw(&mut draws),
             state: Arc::default(),
             line: WaitingLine::default(),
             records: vec![ProbeRecord::new(); count],
@@ -240,7 +247,8 @@ impl World {
         self.holds(self.under_way == 0, "every request ends");
         self.holds(self.line.is_empty(), "nobody waits for ever");
         let is_at_rest = self.endpoints.iter().all(|one| one.in_flight() == 0);
-        let is_at_rest = is_at_rest && self.state.under_way(Shared::Hedges) == 0;
+        let counted = [Shared::Requests, Shared::Retries, Shared::Hedges];
+        let is_at_rest = is_at_rest && counted.map(|kind| self.state.under_way(kind)) == [0; 3];
         self.holds(is_at_rest, "nothing is counted that is over");
         self.now_ms += EJECTION.time_max_ms;
         for (number, endpoint) in self.endpoints.iter().enumerate() {
@@ -272,10 +280,11 @@ impl World {
             look: None,
             legs: Vec::new(),
             is_hedged: false,
+            holds: Holds::default(),
         });
         self.under_way += 1;
         if !self.asks(self.requests.len() - 1) {
-            self.under_way -= 1;
+            self.is_over(self.requests.len() - 1);
         }
         let after_ms = self.draws.below(30);
         if self.now_ms + after_ms < END_MS {
@@ -298,19 +307,9 @@ impl World {
             && (self.bounds.circuit).is_none_or(|policy| one.breaker.admits(self.now_ms, &policy))
     }
 
-    fn limits_hold(&self) {
-        if let Some(most) = self.bounds.requests_max {
-            let is_within = self.endpoints.iter().all(|one| one.in_flight() <= most);
-            self.holds(is_within, "nobody has more than it may");
-        }
-        self.holds(self.line.len() <= LINE_MAX, "the line is bounded");
-        let hedges_max = self.hedging.map_or(0, |policy| policy.requests_max);
-        let is_within = self.state.under_way(Shared::Hedges) <= hedges_max;
-        self.holds(is_within, "hedges are bounded");
-    }
-
     fn wake(&mut self, called: Option<usize>) {
         if let Some(request) = called {
+            self.whole.called += 1;
             self.schedule(0, Event::Called(request));
         }
     }
@@ -339,19 +338,20 @@ impl World {
     }
 
     fn called(&mut self, number: usize) {
+        self.whole.called -= 1;
         let ticket = self.requests[number].ticket;
         let look = ticket.and_then(|ticket| self.line.take_call(ticket));
         if let Some(look) = look
             && !self.looks(number, look)
         {
-            self.under_way -= 1;
+            self.is_over(number);
         }
     }
 
     fn expires(&mut self, number: usize) {
         if self.requests[number].ticket.is_some() {
             self.leaves_line(number, false);
-            self.under_way -= 1;
+            self.is_over(number);
         }
     }
 
@@ -385,6 +385,10 @@ impl World {
                 return is_full && self.finds_nothing(number);
             }
         };
+        if !self.is_seated(number) {
+            self.holds(is_first_try, "a try again has its place");
+            return self.finds_nothing(number);
+        }
         self.leaves_line(number, true);
         let index = pick.index;
         let is_enabled = self.endpoints[index].admin() == AdminState::Enabled;
@@ -398,7 +402,7 @@ impl World {
             self.holds(!fit(self), "and only when nobody fit is left");
         }
         self.nobody_starves(index);
-        let leg = self.sends(number, index, None);
+        let leg = self.sends(number, index, (None, None));
         self.may_hedge(number, leg);
         true
     }
@@ -502,6 +506,7 @@ impl World {
         }
         let may = end != End::Answered && tried.count() < TRIES_MAX;
         let costs = end != End::Refused;
+        let may = may && self.may_again(number);
         if may && (!costs || self.budgets[worker].take(&BUDGET, self.now_ms)) {
             self.cost[worker] += u64::from(costs);
             self.budget_holds(worker);
@@ -509,33 +514,7 @@ impl World {
                 return;
             }
         }
-        self.under_way -= 1;
-    }
-
-    /// Whoever is ejected is within the share at that moment; operators may take others out later.
-    fn share_holds(&self, verdict: Verdict) {
-        if let Verdict::Ejected { .. } = verdict {
-            let enabled = |one: &&Arc<Endpoint>| one.admin() == AdminState::Enabled;
-            let all = self.endpoints.iter().filter(enabled).count();
-            let out = self.endpoints.iter().filter(enabled);
-            let out = out.filter(|one| one.ejected_until_ms(self.now_ms).is_some());
-            let share = EJECTION.share_max_percent as usize;
-            self.holds(
-                out.count() * 100 <= all * share,
-                "the share ejected is bounded",
-            );
-        }
-    }
-
-    fn budget_holds(&self, worker: usize) {
-        let paid = self.came[worker] * u64::from(BUDGET.share_percent) * 10;
-        let free = (self.now_ms + 1_000) * u64::from(BUDGET.per_second);
-        self.holds(
-            self.cost[worker] * 1_000 <= paid + free,
-            "the budget is kept",
-        );
-        let most = self.came[worker] / 5 + u64::from(SAVED_TRIES_MAX) + free / 1_000 + 1;
-        self.holds(self.cost[worker] <= most, "and little is saved");
+        self.is_over(number);
     }
 
     fn probes(&mut self, endpoint: usize) {

@@ -15,8 +15,8 @@ pub(super) struct Leg {
     pub(super) began_ms: u64,
     pub(super) held: Option<InFlight>,
     pub(super) admission: Option<Admission>,
-    /// Its place among the hedges, if it is one.
-    _taken: Option<Taken>,
+    /// Its places among the hedges and the tries again, if it is a hedge.
+    _taken: (Option<Taken>, Option<Taken>),
 }
 
 /// None for half of the seeds.
@@ -67,19 +67,27 @@ impl World {
             "no hedge goes to the drained or unfit",
         );
         self.holds(!tried.contains(pick.index), "no hedge goes to the same one");
+        let Ok(again) = self.beside() else {
+            return;
+        };
         if !self.budgets[worker].take(&BUDGET, self.now_ms) {
             return;
         }
         self.cost[worker] += 1;
         self.budget_holds(worker);
         self.state.note_hedge(HedgeNote::Sent);
-        self.sends(number, pick.index, taken);
+        self.sends(number, pick.index, (taken, again));
         let is_within = self.requests[number].tried.count() <= TRIES_MAX;
         self.holds(is_within, "hedges are tries");
     }
 
     /// A request is sent to an endpoint that has room for it.
-    pub(super) fn sends(&mut self, number: usize, index: usize, taken: Option<Taken>) -> u64 {
+    pub(super) fn sends(
+        &mut self,
+        number: usize,
+        index: usize,
+        taken: (Option<Taken>, Option<Taken>),
+    ) -> u64 {
         let most = self.bounds.requests_max.unwrap_or(u32::MAX);
         let held = self.endpoints[index].try_begin(most);
         self.holds(held.is_some(), "who is full is left alone");
