@@ -158,6 +158,13 @@ fn what_was_taken_back_is_no_way_back() {
     eventually("the old one is back", || {
         (config(&gateway)["cause"] == "expiry").then_some(())
     });
+    let told = gateway.admin_send("GET", "/config/history", "").json();
+    let taken_back = |number: usize| told["versions"][number]["taken_back"].as_bool();
+    let all = [taken_back(0), taken_back(1), taken_back(2)];
+    assert_eq!(all, [Some(false), Some(true), Some(false)], "{told}");
+    let shown = run(&gateway, &["config", "history"]);
+    let signs: Vec<&str> = shown.stdout.lines().map(|line| &line[..1]).collect();
+    assert_eq!(signs, ["*", "-", " "], "{}", shown.stdout);
     let (status, told) = post(&gateway, "/config/rollback", "");
     assert_eq!(
         (status, &told["error"]),

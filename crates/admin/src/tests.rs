@@ -153,6 +153,7 @@ impl View for Gateway {
             summary: String::new(),
             in_force: true,
             unconfirmed: false,
+            taken_back: false,
         };
         (id == 1).then_some(VersionDetail {
             version,

@@ -132,6 +132,8 @@ pub struct VersionView {
     pub in_force: bool,
     /// Whether it waits for confirmation.
     pub unconfirmed: bool,
+    /// Whether it was taken back, since nobody confirmed it in time: `POST /config/rollback` passes it over unless it is named.
+    pub taken_back: bool,
 }
 
 /// A configuration of the history, whole.

@@ -154,10 +154,12 @@ fn history(told: &Value) -> String {
     let mut out = String::new();
     let versions = told["versions"].as_array();
     for version in versions.map_or(&[][..], Vec::as_slice).iter().rev() {
-        let sign = match (version["in_force"] == true, version["unconfirmed"] == true) {
-            (_, true) => '?',
-            (true, false) => '*',
-            (false, false) => ' ',
+        let is = |what: &str| version[what] == true;
+        let sign = match (is("unconfirmed"), is("in_force"), is("taken_back")) {
+            (true, ..) => '?',
+            (false, true, _) => '*',
+            (false, false, true) => '-',
+            (false, false, false) => ' ',
         };
         let digest = text(version, "sha256").get(..12).unwrap_or("-");
         let line = format!(
@@ -246,11 +248,13 @@ mod tests {
     fn a_history_begins_with_the_newest() {
         let version = |id: u64, is_last: bool| {
             json!({ "id": id, "unix": 0, "cause": "start", "sha256": "0123456789abcdef",
-                "summary": "1 route added", "note": null, "in_force": is_last, "unconfirmed": false })
+                "summary": "1 route added", "note": null, "in_force": is_last, "unconfirmed": false,
+                "taken_back": id == 2 })
         };
-        let told = json!({ "versions": [version(1, false), version(2, true)] });
+        let told = json!({ "versions": [version(1, false), version(2, false), version(3, true)] });
         let expected = "\
-*    2  1970-01-01 00:00:00Z  start     0123456789ab  1 route added
+*    3  1970-01-01 00:00:00Z  start     0123456789ab  1 route added
+-    2  1970-01-01 00:00:00Z  start     0123456789ab  1 route added
      1  1970-01-01 00:00:00Z  start     0123456789ab  1 route added
 ";
         assert_eq!(history(&told), expected);

@@ -391,6 +391,7 @@ impl State {
             summary: version.summary.clone(),
             in_force: is(self.history.last().map(|last| last.id)),
             unconfirmed: is(self.unconfirmed.as_ref().map(|one| one.id)),
+            taken_back: version.taken_back,
         }
     }
 }
