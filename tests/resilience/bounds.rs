@@ -2,6 +2,7 @@
 
 use crate::endpoint;
 use foregate_testkit::{Answer, Backend, Gateway, RawClient, Visit, eventually};
+use serde_json::Value;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -125,6 +126,23 @@ fn an_upstream_as_a_whole_has_no_more_than_it_may() {
     // Any worker's: the count is the process'.
     let mut third = asking(&gateway);
     gateway.wait_metric("foregate_upstream_queue_length", &APP, 1.0);
+    let shown = gateway.admin_send("GET", "/upstreams/app", "").json();
+    for (what, count, most) in [
+        ("requests", 2, "requests_max"),
+        ("queued", 1, "queue_length_max"),
+    ] {
+        assert_eq!(shown[what], count, "{shown}");
+        assert_eq!(shown[most], if what == "queued" { 1 } else { 2 }, "{shown}");
+    }
+    assert_eq!(
+        (&shown["connections"], &shown["connections_max"]),
+        (&2.into(), &Value::Null)
+    );
+    assert_eq!(shown["endpoints"][0]["connections"], 1, "{shown}");
+    assert_eq!(
+        (&shown["retries"], &shown["retries_max"]),
+        (&Value::Null, &Value::Null)
+    );
     assert_eq!(gateway.exchange(GET).status, 503);
     assert_eq!(one.requests_total() + other.requests_total(), 2);
     go_one.send(()).expect("the backend waits");
@@ -188,10 +206,19 @@ fn no_more_are_tried_again_at_once_than_may_be() {
     let mut first = asking(&gateway);
     good.wait_requests(1);
     assert_eq!(gateway.metric("foregate_upstream_retries", &APP), 1.0);
+    let shown = || gateway.admin_send("GET", "/upstreams/app", "").json();
+    assert_eq!(
+        (&shown()["retries"], &shown()["retries_max"]),
+        (&1.into(), &1.into())
+    );
+    // Of the ten that a second has free.
+    let left = shown()["retry_budget"]["tries_left"].as_u64();
+    assert!(left.is_some_and(|left| left <= 10), "{left:?}");
     let refused = gateway.exchange(GET);
     assert_eq!(refused.status, 502, "what there is");
     let count = gateway.metric("foregate_upstream_retries_refused_total", &APP);
     assert_eq!(count, 1.0);
+    assert_eq!(shown()["retries_refused"]["retries-max"], 1);
     go.send(()).expect("the backend waits");
     assert_eq!(first.response().status, 200);
     gateway.wait_metric("foregate_upstream_retries", &APP, 0.0);

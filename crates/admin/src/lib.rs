@@ -69,8 +69,8 @@ pub use versions::{
     Rollback, UnconfirmedView, VersionDetail, VersionView,
 };
 pub use views::{
-    DiscoveryView, EndpointView, ProbeResultView, ProbeView, RouteView, TargetView, UpstreamView,
-    ValueView,
+    DiscoveryView, EndpointView, ProbeResultView, ProbeView, RetryBudgetView, RouteView,
+    TargetView, UpstreamView, ValueView,
 };
 
 /// What operators are shown. Called on threads that may block.

@@ -18,10 +18,40 @@ pub struct UpstreamView {
     pub panic: bool,
     /// The circuit of the upstream as a whole: `closed`, `open` or `half-open`; null where it has none.
     pub circuit: Option<String>,
-    /// Requests that wait since every endpoint has as many as it may have.
+    /// Requests that it works on. Where that is not limited those of its endpoints, where one that is hedged counts twice.
+    pub requests: u32,
+    /// Requests that it may have at once (`upstream_requests_max`); null where that is not limited.
+    pub requests_max: Option<u32>,
+    /// Connections open to its endpoints, idle ones included.
+    pub connections: u64,
+    /// Connections that there may be to each of them (`connections_max`); null where that is not limited.
+    pub connections_max: Option<u64>,
+    /// Requests at their second or later try, hedges included; null where that is not limited.
+    pub retries: Option<u32>,
+    /// Requests that may be at their second or later try at once (`retry.retries_max`); null where that is not limited.
+    pub retries_max: Option<u32>,
+    /// What the retry budget has left.
+    pub retry_budget: RetryBudgetView,
+    /// Requests that could have been tried again and were not, by reason: `tries-max`, `no-other-endpoint`, `retries-max`
+    /// and `budget`.
+    pub retries_refused: BTreeMap<String, u64>,
+    /// Requests that wait since every endpoint has as many as it may have, or the upstream.
     pub queued: usize,
+    /// Requests that may wait (`queue.length_max`); null where there is nothing to wait for.
+    pub queue_length_max: Option<u64>,
     /// How the seeking of further endpoints goes, where it is configured.
     pub discovery: Option<DiscoveryView>,
+}
+
+/// How much may be tried again.
+#[derive(Clone, PartialEq, Debug, Serialize, JsonSchema)]
+pub struct RetryBudgetView {
+    /// Tries that all workers have left together, up to a second ago. Each has a budget of its own.
+    pub tries_left: u64,
+    /// Tries for every hundred requests (`retry.budget_percent`).
+    pub percent: u32,
+    /// Tries of each worker that are free in a second (`retry.budget_per_second`).
+    pub per_second: u32,
 }
 
 /// How the seeking of endpoints goes.
@@ -64,6 +94,8 @@ pub struct EndpointView {
     pub labels: BTreeMap<String, String>,
     /// Requests that it works on.
     pub in_flight: u32,
+    /// Connections open to it, idle ones included; to a name with several addresses, those to all of them.
+    pub connections: u64,
     /// Failures since its last success.
     pub consecutive_failures: u32,
     /// For how long it is still left out, if it failed too often.

@@ -49,11 +49,8 @@ impl RetryBudget {
 
     /// Takes a try, if there is one left.
     pub fn take(&mut self, policy: &BudgetPolicy, now_ms: u64) -> bool {
-        let passed_ms = now_ms.saturating_sub(self.at_ms);
+        self.free = self.free_at(policy, now_ms);
         self.at_ms = self.at_ms.max(now_ms);
-        let most = u64::from(policy.per_second) * MILLI;
-        let earned = passed_ms.saturating_mul(u64::from(policy.per_second));
-        self.free = self.free.saturating_add(earned).min(most);
         let purse = match (self.free >= MILLI, self.saved >= MILLI) {
             (true, _) => &mut self.free,
             (false, true) => &mut self.saved,
@@ -61,6 +58,20 @@ impl RetryBudget {
         };
         *purse -= MILLI;
         true
+    }
+
+    /// What time has given at `now_ms`, in thousandths of a try.
+    fn free_at(&self, policy: &BudgetPolicy, now_ms: u64) -> u64 {
+        let most = u64::from(policy.per_second) * MILLI;
+        let passed_ms = now_ms.saturating_sub(self.at_ms);
+        let earned = passed_ms.saturating_mul(u64::from(policy.per_second));
+        self.free.saturating_add(earned).min(most)
+    }
+
+    /// Whole tries that could be taken at `now_ms`.
+    #[must_use]
+    pub fn left(&self, policy: &BudgetPolicy, now_ms: u64) -> u64 {
+        self.free_at(policy, now_ms) / MILLI + self.saved / MILLI
     }
 }
 
@@ -77,11 +88,16 @@ mod tests {
     #[test]
     fn a_share_of_the_requests_may_be_tried_again() {
         let mut budget = RetryBudget::new(&POLICY, 0);
+        assert_eq!(budget.left(&POLICY, 0), 3);
         let taken = (0..10).filter(|_| budget.take(&POLICY, 0)).count();
         assert_eq!(taken, 3, "what the first second has free");
         for _ in 0..100 {
             budget.pay(&POLICY);
         }
+        assert_eq!(
+            (budget.left(&POLICY, 0), budget.left(&POLICY, 400)),
+            (20, 21)
+        );
         let taken = (0..100).filter(|_| budget.take(&POLICY, 0)).count();
         assert_eq!(taken, 20);
         assert!(!budget.take(&POLICY, 333));
@@ -114,9 +130,12 @@ mod tests {
                 now += later;
                 requests += came;
                 (0..came).for_each(|_| budget.pay(&policy));
+                let left = budget.left(&policy, now);
+                let before = tries;
                 tries += (0..wanted).filter(|_| budget.take(&policy, now)).count() as u64;
                 let paid = requests * u64::from(share_percent) * 10;
                 let free = (now + 1_000) * u64::from(per_second);
+                prop_assert_eq!(tries - before, left.min(wanted as u64), "what is left can be taken");
                 prop_assert!(tries * 1_000 <= paid + free, "{tries} of {requests} in {now}");
             }
         }

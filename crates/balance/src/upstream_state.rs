@@ -22,6 +22,8 @@ pub struct UpstreamState {
     under_way: [AtomicU32; Shared::COUNT],
     /// By [`HedgeNote`].
     hedges: [AtomicU64; HedgeNote::ALL.len()],
+    /// Tries that the budgets of all workers have left, as each told last.
+    budgets_left: AtomicU64,
     /// By [`RetryRefusal`].
     retries_refused: [AtomicU64; RetryRefusal::ALL.len()],
 }
@@ -81,6 +83,18 @@ impl UpstreamState {
         self.under_way[kind as usize].load(Ordering::Relaxed)
     }
 
+    /// A worker's budget has `now` tries left, after `before` when it told last.
+    pub fn note_budget(&self, before: u64, now: u64) {
+        let more = now.wrapping_sub(before);
+        self.budgets_left.fetch_add(more, Ordering::Relaxed);
+    }
+
+    /// Tries that the budgets of all workers have left together, as each told last.
+    #[must_use]
+    pub fn budgets_left(&self) -> u64 {
+        self.budgets_left.load(Ordering::Relaxed)
+    }
+
     /// Counts a try again that is not made.
     pub fn note_retry_refused(&self, refusal: RetryRefusal) {
         self.retries_refused[refusal as usize].fetch_add(1, Ordering::Relaxed);
@@ -121,6 +135,17 @@ impl Drop for Taken {
 mod tests {
     use super::*;
     use std::sync::atomic::AtomicBool;
+
+    #[test]
+    fn budgets_are_told_together() {
+        let state = UpstreamState::default();
+        state.note_budget(0, 30);
+        state.note_budget(0, 12);
+        state.note_budget(30, 5);
+        assert_eq!(state.budgets_left(), 17);
+        state.note_budget(12, 0);
+        assert_eq!(state.budgets_left(), 5);
+    }
 
     #[test]
     fn of_those_who_meet_at_the_last_place_one_has_it() {

@@ -1,5 +1,9 @@
 //! A snapshot as one worker uses it: with its own pools, pickers and numbers of cells.
 
+mod newer;
+
+pub(crate) use newer::Moved;
+
 use crate::exchange::Exchange;
 use crate::patience::TimeLimits;
 use crate::secure::SecurePart;
@@ -111,6 +115,8 @@ pub(crate) struct Upstream {
     pub(crate) outliers: Option<OutlierPolicy>,
     pub(crate) retry: RetryPlan,
     pub(crate) budget: RefCell<RetryBudget>,
+    /// What it had left when that was told last.
+    budget_told: Cell<u64>,
     /// When a request is sent to a second endpoint as well, if ever.
     pub(crate) hedge: Option<HedgePolicy>,
     pub(crate) state: Arc<UpstreamState>,
@@ -153,69 +159,6 @@ impl Upstream {
         pool
     }
 
-    /// The connections to an endpoint that another configuration names as well: so nobody who is late opens one beside
-    /// them, past the bound that holds now.
-    fn pool_of(&self, one: &EndpointPart) -> Option<Rc<Pool>> {
-        let is_same = |own: &EndpointPart| {
-            Arc::ptr_eq(&own.endpoint, &one.endpoint) && own.address == one.address
-        };
-        let index = self.part.endpoints.iter().position(is_same)?;
-        Some(Rc::clone(self.pool(index)))
-    }
-
-    /// Others take its place, or none. Whoever is late has to do with their limits.
-    fn retire(&self) {
-        self.is_retired.set(true);
-        self.is_guarded.set(true);
-    }
-
-    /// Whether there are limits or circuits that an exchange has to do with.
-    #[inline]
-    pub(crate) fn is_guarded(&self) -> bool {
-        self.is_guarded.get()
-    }
-
-    /// Requests that an endpoint may have, if that is bounded. As for the other two, what holds now holds for whoever is
-    /// late, too: they are counted together.
-    pub(crate) fn most(&self, endpoint: &Endpoint) -> Option<u32> {
-        match self.newer() {
-            Some(newer) => newer.bounds.most(endpoint),
-            None => self.bounds.most(endpoint),
-        }
-    }
-
-    /// Requests that it works on at once, of all workers, if that is bounded.
-    pub(crate) fn requests_max(&self) -> Option<u32> {
-        (self.newer()).map_or(self.requests_max, |newer| newer.requests_max)
-    }
-
-    /// Requests that may be at their second or later try at once, of all workers, if that is bounded.
-    pub(crate) fn retries_max(&self) -> Option<u32> {
-        (self.newer()).map_or(self.retry.retries_max, |newer| newer.retry.retries_max)
-    }
-
-    /// What has taken its place.
-    fn newer(&self) -> Option<Rc<Upstream>> {
-        if !self.is_retired.get() {
-            return None;
-        }
-        let newest = self.newest.borrow().upgrade();
-        newest.filter(|newest| !std::ptr::eq(&**newest, self))
-    }
-
-    /// Where those wait now who waited here for an endpoint of a subset: what has taken its place, and the number of the
-    /// subset there. `None` when nothing has, or when it knows no such subset.
-    #[cold]
-    pub(crate) fn moved_to(&self, subset: u32) -> Option<Moved> {
-        let upstream = self.newer()?;
-        // One that was gone meanwhile has nothing in common with the one before it.
-        if !Arc::ptr_eq(&upstream.line, &self.line) {
-            return None;
-        }
-        let subset = (upstream.part.roster).subset_of(&self.part.roster, subset)?;
-        Some(Moved { upstream, subset })
-    }
-
     /// The pools of those that were asked.
     fn made_pools(&self) -> impl Iterator<Item = &Rc<Pool>> {
         self.pools.iter().filter_map(OnceCell::get)
@@ -244,17 +187,9 @@ impl Upstream {
     }
 }
 
-/// What an exchange goes on with when its upstream was changed while it waited.
-#[derive(Debug)]
-pub(crate) struct Moved {
-    pub(crate) upstream: Rc<Upstream>,
-    pub(crate) subset: u32,
-}
-
-impl Moved {
-    /// Where it goes.
-    pub(crate) fn to(&self) -> (&Upstream, u32) {
-        (&self.upstream, self.subset)
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.tell_budget(0);
     }
 }
 
@@ -333,6 +268,7 @@ impl Plan {
         // Places come without anybody giving them back, too: endpoints recover, and limits grow.
         for upstream in &self.upstreams {
             upstream.line.look_again();
+            upstream.tell_budget(upstream.budget_left(at));
         }
     }
 
@@ -435,10 +371,12 @@ fn upstream(
         line: Arc::clone(&part.line),
         circuit: plan.circuit,
         budget: RefCell::new(RetryBudget::new(&plan.retry.budget, recent().millis())),
+        budget_told: Cell::default(),
         call_limits: call_limits(snapshot, plan),
         tries_max: plan.tries_max,
         grpc_web: plan.grpc_web,
     });
+    upstream.tell_budget(upstream.budget_left(recent()));
     if old.is_none() {
         *upstream.newest.borrow_mut() = Rc::downgrade(&upstream);
     }

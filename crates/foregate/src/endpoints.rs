@@ -155,18 +155,40 @@ fn table(upstreams: &[&Value]) -> String {
     ];
     let mut rows: Vec<[String; 7]> = vec![head.map(str::to_owned)];
     let mut troubles = String::new();
+    let mut limits = String::new();
     for upstream in upstreams {
         let name = upstream["name"].as_str().unwrap_or("-");
         let endpoints = upstream["endpoints"].as_array();
         for endpoint in endpoints.map_or(&[][..], Vec::as_slice) {
             rows.push(row(name, endpoint));
         }
+        limits.push_str(&limited(name, upstream));
         if let Some(trouble) = upstream["discovery"]["trouble"].as_str() {
             troubles.push_str(&format!("! {name}: {}\n", trouble.replace('\n', " ")));
         }
     }
     let text = table::aligned(&rows);
-    text + &troubles
+    text + &limits + &troubles
+}
+
+/// A line for an upstream that is limited as a whole: how much of each limit is used.
+fn limited(name: &str, upstream: &Value) -> String {
+    let used = |what: &str, count: &str, most: &str| {
+        let (count, most) = (upstream[count].as_u64()?, upstream[most].as_u64()?);
+        Some(format!("{count} of {most} {what}"))
+    };
+    let parts: Vec<String> = [
+        used("requests", "requests", "requests_max"),
+        used("tries again", "retries", "retries_max"),
+        used("waiting", "queued", "queue_length_max"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    match parts.is_empty() {
+        true => String::new(),
+        false => format!("{name}: {}\n", parts.join(", ")),
+    }
 }
 
 fn row(upstream: &str, endpoint: &Value) -> [String; 7] {
@@ -209,6 +231,7 @@ mod tests {
                 { "endpoint": "c:80", "address": "10.0.0.3:80", "origin": "config", "state": "enabled", "available": false, "weight": 1, "in_flight": 0, "ejected_for_ms": 1500 },
                 { "endpoint": "d:80", "address": "10.0.0.4:80", "origin": "config", "state": "draining", "available": false, "weight": 1, "in_flight": 1, "ejected_for_ms": 9 },
             ],
+            "requests": 13, "requests_max": null, "retries": 2, "retries_max": 20, "queued": 4, "queue_length_max": 500,
             "discovery": { "trouble": "a.internal: no name server\nanswers" },
         });
         let expected = "\
@@ -217,6 +240,7 @@ app       a.internal:80  10.0.0.1:80  dns     enabled          1       12
 app       b:80           -            api     unavailable      3       0
 app       c:80           10.0.0.3:80  config  ejected for 2 s  1       0
 app       d:80           10.0.0.4:80  config  draining         1       1
+app: 2 of 20 tries again, 4 of 500 waiting
 ! app: a.internal: no name server answers
 ";
         assert_eq!(table(&[&upstream]), expected);

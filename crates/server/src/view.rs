@@ -1,5 +1,7 @@
 //! View: what the admin API shows.
 
+mod upstreams;
+
 use crate::certificates;
 use crate::connections::Connections;
 use crate::discovery::Statuses;
@@ -10,11 +12,11 @@ use crate::probing::Known;
 use crate::sockets::Listening;
 use foregate_acme::Agent;
 use foregate_admin::{
-    CertificatesView, ConfigView, ConnectionsAsked, ConnectionsPage, DiscoveryView, EndpointState,
-    EndpointSummary, EndpointView, ListenerView, RouteSummary, RouteView, StatusView, TargetView,
+    CertificatesView, ConfigView, ConnectionsAsked, ConnectionsPage, DiscoveryView,
+    EndpointSummary, ListenerView, RouteSummary, RouteView, StatusView, TargetView,
     UpstreamSummary, UpstreamView, ValueView, VersionDetail, VersionView,
 };
-use foregate_balance::{AdminState, Health, is_panic};
+use foregate_balance::is_panic;
 use foregate_snapshot::{Action, RouteNote, RoutePlan, Snapshot, TargetNote, TargetPlan};
 use foregate_telemetry::clock::{self, UnixTime, now};
 use foregate_telemetry::metrics::Registry;
@@ -250,7 +252,7 @@ impl Facts {
     }
 
     fn upstream_view(&self, group: &Group, known: &Known) -> UpstreamView {
-        let mut view = upstream_view(group, known);
+        let mut view = upstreams::view(group, known, &self.registry);
         let found = self.discovery.of(&group.plan().name);
         view.discovery = found.map(|(source, status)| DiscoveryView {
             source: source.to_owned(),
@@ -315,58 +317,6 @@ fn upstream_summaries(fleet: &Fleet, now_ms: u64) -> Vec<UpstreamSummary> {
         }
     };
     fleet.groups().iter().map(summary).collect()
-}
-
-fn upstream_view(group: &Group, known: &Known) -> UpstreamView {
-    let now_ms = now().millis();
-    let bounds = group.plan().balancing.bounds;
-    let endpoints = group.endpoints().map(|(member, endpoint)| {
-        let state = endpoint.state(now_ms);
-        let ejected = state.ejected_until_ms;
-        let attributes = &member.endpoint.attributes;
-        EndpointView {
-            endpoint: endpoint.label().to_owned(),
-            address: member.address.map(|address| address.to_string()),
-            origin: member.origin.name().to_owned(),
-            state: match state.admin {
-                AdminState::Enabled => EndpointState::Enabled,
-                AdminState::Draining => EndpointState::Draining,
-                AdminState::Disabled => EndpointState::Disabled,
-            },
-            available: ejected.is_none()
-                && state.health != Health::Unhealthy
-                && member.address.is_some()
-                && state.admin == AdminState::Enabled,
-            weight: state.weight,
-            zone: attributes.zone.as_deref().map(str::to_owned),
-            backup: attributes.backup,
-            labels: (attributes.labels.iter())
-                .map(|(name, value)| (name.to_string(), value.to_string()))
-                .collect(),
-            in_flight: state.in_flight,
-            consecutive_failures: state.consecutive_failures,
-            ejected_for_ms: ejected.map(|until| until.saturating_sub(now_ms)),
-            circuit: (bounds.circuit).map(|_| endpoint.breaker.state(now_ms).name().to_owned()),
-            requests_max: bounds.most(endpoint),
-            slow_start_percent: bounds.slow_start_percent(endpoint, now_ms),
-            health: state.health.name().to_owned(),
-            probe: known.view(endpoint, now_ms),
-        }
-    });
-    UpstreamView {
-        name: group.plan().name.to_string(),
-        balance: group.plan().balancing.algorithm.name().to_owned(),
-        endpoints: endpoints.collect(),
-        panic: is_panic(
-            group.endpoints().map(|(_, endpoint)| endpoint),
-            now_ms,
-            group.plan().balancing.panic_threshold_percent,
-        ),
-        circuit: (group.plan().circuit)
-            .map(|_| group.part.state.breaker.state(now_ms).name().to_owned()),
-        queued: group.part.line.length(),
-        discovery: None,
-    }
 }
 
 /// Routes that a status names; their count is always whole.

@@ -6,7 +6,7 @@ use super::cell::Counter;
 use super::exposition::{Exposition, Kind};
 use super::scrape::{level_sum, sum};
 use super::shard::{EndpointCells, EndpointFailure, Shard};
-use super::{Registry, lock};
+use super::{EndpointId, Registry, lock};
 
 /// A counter of an endpoint: metric name, help, cell.
 type EndpointCounter = (&'static str, &'static str, fn(&EndpointCells) -> &Counter);
@@ -92,6 +92,16 @@ impl EndpointFigures {
 }
 
 impl Registry {
+    /// Connections open to an endpoint, of all workers. Takes a lock: not for workers.
+    #[must_use]
+    pub fn endpoint_connections(&self, id: EndpointId) -> u64 {
+        let shards = lock(&self.shards);
+        let cells: Vec<&EndpointCells> = (shards.iter())
+            .filter_map(|shard| shard.endpoints.peek(id.number()))
+            .collect();
+        level_sum(&cells, |cells| &cells.connections)
+    }
+
     pub(super) fn scrape_endpoints(&self, out: &mut Exposition, shards: &[Arc<Shard>]) {
         let counters = COUNTERS.map(|(name, help, _)| out.family(name, Kind::Counter, help));
         let failures = out.family(
