@@ -180,6 +180,7 @@ fn room_is_made_as_often_as_it_is_wanted() {
         workers = 1
         [client]
         idle_timeout = "1h"
+        head_timeout = "1h"
         [listeners.public]
         address = "127.0.0.1:0"
         connections_max = 20
@@ -189,15 +190,20 @@ fn room_is_made_as_often_as_it_is_wanted() {
     )
     .start();
     let mut clients: Vec<RawClient> = Vec::new();
-    for accepted in 1..=22 {
+    for _ in 0..15 {
         let mut client = gateway.connect();
         assert_eq!(client.exchange(get("/")).status, 200);
         clients.push(client);
-        if accepted >= 16 {
-            // At once, so that hardly any look of the gateway sees the room there is in between.
-            gateway.wait_metric(metric::CONNECTIONS, &[], 15.0);
-        }
     }
+    for accepted in 16..=22 {
+        // At once, so that hardly any look of the gateway sees the room there is in between.
+        gateway.wait_metric(metric::CONNECTIONS, &[], 15.0);
+        let mut busy = gateway.connect();
+        busy.send("GET / HTTP/1.1\r\nHost:");
+        gateway.wait_metric(metric::CONNECTIONS_ACCEPTED, &[], f64::from(accepted));
+        clients.push(busy);
+    }
+    gateway.wait_metric(metric::CONNECTIONS, &[], 15.0);
     drop(clients);
     gateway.assert_no_leaks();
 }
