@@ -24,8 +24,11 @@ const VERSION: u64 = 1;
 /// Bytes of a file that is read: more than a history may have.
 const FILE_BYTES_MAX: u64 = 256 << 20;
 
-/// For how long a look at the configuration file is good.
+/// For how long a look at the configuration file is good: a hundred times as long as it took, but no less than the one
+/// and no more than the other, so that whoever asks for the status again and again has little time be spent on it.
 const DRIFT_FRESH: Duration = Duration::from_secs(2);
+const DRIFT_FRESH_MAX: Duration = Duration::from_secs(6);
+const DRIFT_FRESH_LOOKS: u32 = 100;
 
 /// What is remembered where no admin listener says otherwise.
 const VERSIONS_MAX: usize = 20;
@@ -50,6 +53,7 @@ struct State {
     history: History,
     unconfirmed: Option<Unconfirmed>,
     keeping: Keeping,
+    /// The last look at the configuration file, and until when it is good.
     drift: Option<(Moment, DriftView)>,
 }
 
@@ -253,15 +257,20 @@ impl Ledger {
         let at = now();
         let in_force = {
             let state = self.state();
-            if let Some((seen, drift)) = &state.drift
-                && at.since(*seen) < DRIFT_FRESH
+            if let Some((until, drift)) = &state.drift
+                && at < *until
             {
                 return drift.clone();
             }
             state.history.last().cloned()
         };
         let drift = self.look(in_force.as_deref());
-        self.state().drift = Some((at, drift.clone()));
+        let seen = now();
+        let fresh = seen.since(at).saturating_mul(DRIFT_FRESH_LOOKS);
+        self.state().drift = Some((
+            seen.plus(fresh.clamp(DRIFT_FRESH, DRIFT_FRESH_MAX)),
+            drift.clone(),
+        ));
         drift
     }
 
