@@ -1,7 +1,10 @@
 //! Backends that answer before they have read the request.
 
-use foregate_testkit::{AnswersEarlyAndCloses, Backend, Gateway, Trouble, Visit};
+use foregate_testkit::{AnswersEarlyAndCloses, Backend, Gateway, Random, Trouble, Visit};
 use foregate_tests::assert_outcome;
+
+/// More than the buffers of the connections on its way hold.
+const LONG: usize = 8 << 20;
 
 #[test]
 fn an_early_answer_reaches_a_client_that_still_sends() {
@@ -44,4 +47,45 @@ fn a_backend_that_answers_early_and_reads_on_keeps_everyone_in_step() {
         !troubles.iter().any(malformed),
         "the backend read half a body as a request: {troubles:?}"
     );
+}
+
+/// What is echoed must not have to wait for a body that was taken from the client long ago: it is kept, for another try.
+#[test]
+fn a_kept_body_is_sent_on_while_the_answer_comes() {
+    let bad = Backend::start(|visit: &mut Visit| visit.next_request().map(drop));
+    let echo = Backend::start(|visit: &mut Visit| {
+        visit.next_head()?;
+        visit.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {LONG}\r\n\r\n"))?;
+        let mut left = LONG;
+        while left > 0 {
+            let piece = visit.connection.take(left.min(10_000))?;
+            left -= piece.len();
+            visit.send(piece)?;
+        }
+        Ok(())
+    });
+    let gateway = Gateway::new(
+        r#"
+        workers = 1
+        [sites."*"]
+        upstream = "app"
+        [upstreams.app]
+        servers = ["{bad}", "{echo}"]
+        balance = "round-robin"
+        retry = { body_bytes_max = "8MiB" }
+        "#,
+    )
+    .fill("bad", bad.address())
+    .fill("echo", echo.address())
+    .start();
+    let body = Random::seeded(7).bytes(LONG);
+    let mut client = gateway.connect();
+    client.send(format!(
+        "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {LONG}\r\n\r\n"
+    ));
+    client.send(&body);
+    let response = client.response();
+    assert_eq!(response.status, 200);
+    assert!(response.body == body, "what was sent comes back");
+    assert_eq!(gateway.only_log_line().number("tries"), 2.0);
 }

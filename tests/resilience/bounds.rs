@@ -233,6 +233,32 @@ fn no_more_are_tried_again_at_once_than_may_be() {
     gateway.assert_no_leaks();
 }
 
+/// An answer that stands since nobody can pay for another try takes no place from those who can.
+#[test]
+fn an_answer_that_is_not_tried_again_is_no_try_again() {
+    let (go, wait): (Sender<()>, Receiver<()>) = channel();
+    let wait = Arc::new(Mutex::new(wait));
+    let unable = [(); 2].map(|()| {
+        let wait = Arc::clone(&wait);
+        Backend::start(move |visit: &mut Visit| {
+            visit.next_request()?;
+            visit.send("HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\n")?;
+            // Once the story is over nobody reads the rest.
+            let _ = wait.lock().expect("nobody panics with it").recv();
+            visit.send("busy")
+        })
+    });
+    let more =
+        "retry = { retries_max = 1, statuses = [503], budget_percent = 0, budget_per_second = 0 }";
+    let gateway = before(&unable.each_ref().map(Backend::address), more);
+    let mut client = asking(&gateway);
+    gateway.wait_metric("foregate_endpoint_retries_refused_total", &[], 1.0);
+    assert_eq!(gateway.metric("foregate_upstream_retries", &APP), 0.0);
+    go.send(()).expect("the backend waits");
+    let answer = client.response();
+    assert_eq!((answer.status, answer.text().as_str()), (503, "busy"));
+}
+
 #[test]
 fn who_waited_long_enough_is_told_so() {
     let (backend, go) = held();

@@ -246,6 +246,53 @@ fn what_fails_meanwhile_is_followed_by_the_rival() {
     is_over(&gateway);
 }
 
+/// A backend that does not take the request, or a connection to it that is not to be had, says nothing of the rival.
+#[test]
+fn a_rival_goes_on_where_the_first_try_failed_without_anybodys_fault() {
+    let refusing = Http2Backend::answering(|_| {
+        std::thread::sleep(Duration::from_millis(80));
+        Http2Reply::Refuse
+    });
+    let good = Http2Backend::answering(|_| {
+        std::thread::sleep(Duration::from_millis(400));
+        Http2Reply::ok("good")
+    });
+    let servers = [refusing.address(), good.address()];
+    let gateway = before(&servers, "hedge = { after = \"30ms\" }\nprotocol = \"h2\"");
+    assert_eq!(gateway.get("a", "/").text(), "good");
+    let line = format!(
+        "2 won {} [{} upstream-refused] proxied",
+        good.address(),
+        refusing.address()
+    );
+    assert_eq!(gateway.raw_log_lines(1), [line]);
+    is_over(&gateway);
+
+    let (busy, good) = (silent(), telling("good", 600));
+    let more =
+        "hedge = { after = \"30ms\" }\nconnections_max = 1\ntimeouts = { connect = \"200ms\" }";
+    let gateway = before(&[busy.address(), good.address()], more);
+    let mut first = gateway.connect();
+    first.send(upload("POST", "/"));
+    busy.wait_requests(1);
+    // The other one's turn, and then that of the one whose connection is taken.
+    assert_eq!(
+        gateway.exchange(upload("POST", "/")).text(),
+        "good precious"
+    );
+    assert_eq!(gateway.get("a", "/").text(), "good ");
+    let lines = gateway.raw_log_lines(2);
+    let line = format!(
+        "2 won {} [{} pending-timeout] proxied",
+        good.address(),
+        busy.address()
+    );
+    assert_eq!(lines[1], line);
+    // Broken off, so that nobody takes it for a client that only has nothing more to say.
+    first.into_connection().reset();
+    is_over(&gateway);
+}
+
 #[test]
 fn an_answer_that_says_unable_is_not_taken_while_a_rival_is_under_way() {
     let unable = Backend::answering(|_| {

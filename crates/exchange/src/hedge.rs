@@ -17,7 +17,7 @@ use crate::guard;
 use crate::plan::Upstream;
 use crate::repeat::{Repeat, SharedKept};
 use foregate_balance::{HedgeNote, HedgePolicy, Outcome, PickReason, Tried};
-use foregate_message::{Client, Peer, RequestHead};
+use foregate_message::{Blame, Client, Peer, Reason, RequestHead};
 use foregate_telemetry::clock::{Deadline, Moment, now, recent};
 use foregate_upstream::Pool;
 use rival::Rival;
@@ -116,8 +116,10 @@ pub(crate) async fn attempt(
         rival.ends(exchange, HedgeNote::Won);
         return heard.map_or(Ok(()), |heard| heard.take(client, answer));
     };
-    if matches!(&ended, Err(Failure { kind: None, .. })) {
-        // The client has gone, or the time for the whole request: no endpoint is at fault.
+    if ended
+        .as_ref()
+        .is_err_and(|failure| is_final(failure.reason))
+    {
         rival.ends(exchange, HedgeNote::GivenUp);
         return ended;
     }
@@ -171,6 +173,16 @@ fn fall(
             Some((TryFailure::Reason(*reason), kind.and_then(forward::blame)))
         }
     }
+}
+
+/// Whether a try ended for what the rival's will end for, too: the client has gone, the time for the whole request is over, or
+/// the gateway does not go on with it. All else is one endpoint's affair, even where it is not to blame.
+fn is_final(reason: Reason) -> bool {
+    reason.blame() == Blame::Client
+        || matches!(
+            reason,
+            Reason::RequestTimeout | Reason::Draining | Reason::ClosedByOperator
+        )
 }
 
 /// Whether an answer is worse than waiting for another one.

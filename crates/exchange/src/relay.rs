@@ -109,7 +109,7 @@ pub(crate) async fn move_both_ways<C: Client>(
         {
             return Poll::Ready(Err(reason));
         }
-        if !upload.is_ended()
+        if !upload.is_over()
             && let Poll::Ready(Err(reason)) = upload.poll(client, call, cx)
         {
             return Poll::Ready(Err(reason));

@@ -19,6 +19,8 @@ pub(crate) struct Upload {
     /// A tunnel's backend is still to be told that the client has finished.
     shutdown_owed: bool,
     tunnel: bool,
+    /// What was taken of it waits for the backend to take it.
+    unsent: bool,
     /// A copy of the request, which the body goes into as well.
     pub(crate) copy: Option<Box<Pending>>,
     /// By when the body is sent even though the backend has not said that it wants it.
@@ -76,9 +78,15 @@ impl Upload {
         }
     }
 
-    /// Whether nothing more will go to the backend.
+    /// Whether nothing more will be taken for the backend.
     pub(crate) fn is_ended(&self) -> bool {
         self.ended && !self.shutdown_owed
+    }
+
+    /// Whether nothing is left to do for it.
+    #[inline]
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_ended() && !self.unsent
     }
 
     /// From here on the frames are a tunnel's.
@@ -111,7 +119,9 @@ impl Upload {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Reason>> {
         loop {
-            if ready!(call.poll_flush(cx)) == SendOutcome::Refused {
+            let flushed = call.poll_flush(cx);
+            self.unsent = flushed.is_pending();
+            if ready!(flushed) == SendOutcome::Refused {
                 self.ended = true;
                 self.shutdown_owed = false;
                 return Poll::Ready(Ok(()));
