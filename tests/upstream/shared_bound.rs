@@ -1,6 +1,7 @@
 //! `connections_max` bounds the connections of all workers to a backend, and nobody starves under it.
 
 use std::net::TcpStream;
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -159,6 +160,108 @@ fn shared_connections_are_given_up_too() {
         }
     }
     assert!(backend.connections_open() <= 1);
+}
+
+/// Clients on each of both workers, so many at least.
+fn by_worker(gateway: &Gateway, count: usize) -> [Vec<RawClient>; 2] {
+    let mut both: [Vec<RawClient>; 2] = Default::default();
+    eventually("both workers have clients", || {
+        let client = gateway.connect();
+        let own = client.local_address().to_string();
+        let id = eventually("it is shown", || {
+            let told = gateway.admin_send("GET", "/connections", "").json();
+            let all = told["items"].as_array()?;
+            let found = all.iter().find(|one| one["client"] == *own)?;
+            found["id"].as_str().map(str::to_owned)
+        });
+        both[usize::from(id.starts_with("1-"))].push(client);
+        both.iter().all(|one| one.len() >= count).then_some(())
+    });
+    both
+}
+
+/// Answers `/hold` once it is let go of, and all else at once.
+fn holding() -> (Backend, Sender<()>) {
+    let (go, wait) = channel();
+    let wait = Mutex::new(wait);
+    let backend = Backend::answering(move |request| {
+        if request.target == "/hold" {
+            // Once the story is over nobody reads the answer.
+            let _ = wait.lock().expect("nobody panics with it").recv();
+        }
+        Answer::ok("done")
+    });
+    (backend, go)
+}
+
+#[test]
+fn what_is_idle_beyond_a_fair_share_is_there_for_others() {
+    let (backend, go) = holding();
+    let gateway = gateway(&backend.address().to_string(), 3, "");
+    let [mut one, mut other] = by_worker(&gateway, 3);
+    let hold = |client: &mut RawClient, asked: usize| {
+        client.send("GET /hold HTTP/1.1\r\nHost: a\r\n\r\n");
+        backend.wait_requests(asked);
+    };
+    hold(&mut other[0], 1);
+    hold(&mut other[1], 2);
+    (0..2).for_each(|_| go.send(()).expect("the backend waits"));
+    for client in &mut other[..2] {
+        assert_eq!(client.response().status, 200);
+    }
+    // The worker has two idle ones, and of three one is its fair share.
+    let began = Instant::now();
+    hold(&mut one[0], 3);
+    assert_eq!(one[1].exchange(GET).status, 200);
+    // What comes to be idle while somebody waits is theirs, too.
+    hold(&mut one[1], 5);
+    hold(&mut other[0], 6);
+    other[1].send(GET);
+    gateway.wait_metric("foregate_endpoint_in_flight", &[("upstream", "app")], 4.0);
+    go.send(()).expect("the backend waits");
+    assert_eq!(other[1].response().status, 200);
+    assert!(began.elapsed() < Duration::from_secs(5), "nobody timed out");
+}
+
+#[test]
+fn nobody_is_hedged_to_a_backend_whose_connections_other_workers_have() {
+    let (taken, _go) = holding();
+    let slow = Backend::answering(|_| {
+        thread::sleep(Duration::from_millis(100));
+        Answer::ok("slow")
+    });
+    let gateway = Gateway::new(
+        r#"
+        workers = 2
+        [sites."*"]
+        [[sites."*".routes]]
+        path = "/hold"
+        upstream = "app"
+        subset = { is = "taken" }
+        [[sites."*".routes]]
+        upstream = "app"
+        [upstreams.app]
+        servers = [
+            { address = "{slow}", weight = 1000, labels = { is = "slow" } },
+            { address = "{taken}", labels = { is = "taken" } },
+        ]
+        balance = "round-robin"
+        connections_max = 1
+        hedge = { after = "10ms" }
+        "#,
+    )
+    .fill("slow", slow.address())
+    .fill("taken", taken.address())
+    .start();
+    let [mut one, mut other] = by_worker(&gateway, 1);
+    one[0].send("POST /hold HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+    taken.wait_requests(1);
+    assert_eq!(other[0].exchange(GET).text(), "slow");
+    let app = ("upstream", "app");
+    let sent = gateway.metric("foregate_upstream_hedges_total", &[app]);
+    let labels = [app, ("reason", "no-other-endpoint")];
+    let refused = gateway.metric("foregate_upstream_hedges_refused_total", &labels);
+    assert_eq!((sent, refused), (0.0, 1.0));
 }
 
 /// A worker that is short takes nothing from under a request that is about to be sent.

@@ -3,8 +3,9 @@
 //! Each worker keeps connections of its own, so a bound of the process must be shared out. Nothing is shared out beforehand:
 //! whoever needs a connection takes a seat while there is one. When there is none it stands in a line. A worker that has less
 //! than its fair share is *short*: it stands before those who want more than theirs, and others that have more than theirs
-//! must give, a connection that is idle at once, one that is busy when its request has ended. A seat that comes free goes to
-//! the first in line and to nobody else, so nobody who waits is passed.
+//! must give, a connection that is idle at once, one that is busy when its request has ended. Who wants more than its fair share
+//! is given what lies idle elsewhere beyond that, and waits for nothing that is in use. A seat that comes free goes to the first in
+//! line and to nobody else, so nobody who waits is passed.
 //!
 //! The fair share of `max` among `n` workers is `max / n`, rounded down, so that all have room for it at once. Where that is
 //! none, a worker without any connection is short, and the connections go round.
@@ -66,6 +67,7 @@ impl Seats {
         };
         self.taken += open;
         self.count += 1;
+        self.rearrange();
         number
     }
 
@@ -75,13 +77,13 @@ impl Seats {
         let member = std::mem::take(&mut self.members[number]);
         self.taken -= member.seats;
         self.count -= 1;
-        self.grant()
+        self.share_anew()
     }
 
     /// Sets how many there may be. Those that are open stay.
     pub fn set_max(&mut self, max: usize) -> Calls {
         self.max = max;
-        self.grant()
+        self.share_anew()
     }
 
     /// How many connections all have, seats that were granted included.
@@ -94,6 +96,18 @@ impl Seats {
     #[must_use]
     pub fn is_anybody_short(&self) -> bool {
         !self.short.is_empty()
+    }
+
+    /// Whether anybody waits.
+    #[must_use]
+    pub fn does_anybody_wait(&self) -> bool {
+        !self.short.is_empty() || !self.others.is_empty()
+    }
+
+    /// Whether there is a seat that nobody waits for.
+    #[must_use]
+    pub fn is_any_free(&self) -> bool {
+        self.taken < self.max && !self.does_anybody_wait()
     }
 
     /// What each may have at any time.
@@ -111,13 +125,12 @@ impl Seats {
     /// Takes a seat: one that was granted, or one that is free while nobody waits.
     #[must_use]
     pub fn take(&mut self, number: usize) -> bool {
-        let nobody_waits = self.short.is_empty() && self.others.is_empty();
+        let may = self.is_any_free();
         let member = &mut self.members[number];
         if member.granted > 0 {
             member.granted -= 1;
             return true;
         }
-        let may = nobody_waits && self.taken < self.max;
         if may {
             member.seats += 1;
             self.taken += 1;
@@ -144,7 +157,8 @@ impl Seats {
     /// A member waits for a seat. Called anew whenever it has lost one meanwhile, it stands where it now belongs.
     pub fn wait(&mut self, number: usize) -> Calls {
         let is_short = self.is_short(number);
-        if self.short.contains(&number) != is_short || !self.is_waiting(number) {
+        let stands = self.short.contains(&number) == is_short && self.is_waiting(number);
+        if !stands {
             self.stop_waiting(number);
             match is_short {
                 true => self.short.push_back(number),
@@ -152,9 +166,9 @@ impl Seats {
             }
         }
         let mut calls = self.grant();
-        if self.is_anybody_short() {
-            let givers = (0..self.members.len()).filter(|&giver| self.must_give(giver));
-            calls.extend(givers);
+        // Whoever has something idle that others wait for was told when the first of them did, and looks by itself after that.
+        if self.is_anybody_short() || !stands {
+            calls.extend(self.givers());
         }
         calls
     }
@@ -179,6 +193,40 @@ impl Seats {
         let member = &self.members[number];
         let open = member.seats - member.granted;
         self.is_anybody_short() && open > 0 && member.seats > self.fair_share()
+    }
+
+    /// Whether a member has to close a connection that is idle, since another waits for more than its share. Those who wait
+    /// themselves have none.
+    #[must_use]
+    pub fn must_spare(&self, number: usize) -> bool {
+        let member = &self.members[number];
+        let open = member.seats - member.granted;
+        let is_beyond = open > 0 && member.seats > self.fair_share();
+        is_beyond && self.does_anybody_wait() && !self.is_waiting(number)
+    }
+
+    fn givers(&self) -> impl Iterator<Item = usize> {
+        let all = 0..self.members.len();
+        all.filter(|&number| self.must_give(number) || self.must_spare(number))
+    }
+
+    /// The fair share is another one: so are those who have less.
+    fn share_anew(&mut self) -> Calls {
+        self.rearrange();
+        let mut calls = self.grant();
+        calls.extend(self.givers());
+        calls
+    }
+
+    /// Has those who wait stand where they belong, in the order in which they stood: those who were short first.
+    fn rearrange(&mut self) {
+        let waiting: Vec<usize> = self.short.drain(..).chain(self.others.drain(..)).collect();
+        for number in waiting {
+            match self.is_short(number) {
+                true => self.short.push_back(number),
+                false => self.others.push_back(number),
+            }
+        }
     }
 
     /// Gives what is free to those who wait.

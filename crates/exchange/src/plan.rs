@@ -404,7 +404,7 @@ pub(crate) fn pool_limits(snapshot: &Snapshot, plan: &UpstreamPlan) -> PoolLimit
     let ack_timeout_ms = http2.ack_timeout.as_millis() as u64;
     PoolLimits {
         idle_max: plan.connections_idle_max,
-        open_max: plan.connections_max,
+        is_bounded: plan.connections_max.is_some(),
         pending_max: plan.requests_pending_max,
         idle_timeout: plan.idle_timeout,
         requests_max: plan.requests_per_connection_max,

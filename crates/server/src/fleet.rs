@@ -325,6 +325,10 @@ fn part(
             endpoint.begin_slowly(now().millis());
         }
     }
+    let seats = known
+        .map(|known| Arc::clone(&known.seats))
+        .unwrap_or_default();
+    seats.set_max(plan.connections_max);
     EndpointPart {
         endpoint,
         address: member.address,
@@ -332,9 +336,7 @@ fn part(
             Some(known) => known.id,
             None => registry.endpoint(&plan.name, authority),
         },
-        seats: known
-            .map(|known| Arc::clone(&known.seats))
-            .unwrap_or_default(),
+        seats,
     }
 }
 

@@ -123,15 +123,19 @@ pub(crate) fn begin(
 }
 
 impl Http2 {
-    /// A place for a request, if there is one. A connection that has carried `requests_max` carries no more.
+    /// A place for a request, if there is one.
     pub(crate) fn lease(self: &Rc<Http2>, requests_max: Option<u64>) -> Option<Lease> {
+        self.has_place(requests_max).then(|| self.promise())
+    }
+
+    /// Whether there is a place. A connection that has carried `requests_max` carries no more.
+    pub(crate) fn has_place(&self, requests_max: Option<u64>) -> bool {
         let spent = requests_max.is_some_and(|max| self.requests.get() >= max);
         if spent || self.gone.get() {
-            return None;
+            return false;
         }
         let engine = self.engine.borrow();
-        let free = engine.is_peer_known() && engine.streams_free() > self.promised.get();
-        free.then(|| self.promise())
+        engine.is_peer_known() && engine.streams_free() > self.promised.get()
     }
 
     fn promise(self: &Rc<Http2>) -> Lease {
@@ -163,6 +167,11 @@ impl Http2 {
     /// Whether a request is about to open a stream on it.
     pub(crate) fn is_promised(&self) -> bool {
         self.promised.get() > 0
+    }
+
+    /// Since when it has been idle, if it is.
+    pub(crate) fn idle_since(&self) -> Option<Moment> {
+        (self.streams() == 0).then(|| self.idle_since.get())
     }
 
     pub(crate) fn scheme(&self) -> Scheme {

@@ -51,9 +51,9 @@ pub enum Use {
 pub struct PoolLimits {
     /// Idle connections kept.
     pub idle_max: usize,
-    /// Open connections of all workers, idle ones included; `None` for no limit.
-    pub open_max: Option<usize>,
-    /// Requests of this worker that may wait for a connection when `open_max` are busy.
+    /// Whether there is a limit of open connections of all workers, idle ones included; it is kept with their [`Seats`].
+    pub is_bounded: bool,
+    /// Requests of this worker that may wait for a connection when as many as may be are busy.
     pub pending_max: usize,
     /// How long a connection may stay idle.
     pub idle_timeout: Duration,
@@ -215,8 +215,8 @@ impl Pool {
             is_retired: Cell::new(false),
             passes: Cell::new(false),
         });
-        if limits.open_max.is_some() {
-            pool.share(limits.open_max);
+        if limits.is_bounded {
+            pool.share(true);
         }
         pool
     }
@@ -224,8 +224,8 @@ impl Pool {
     /// Takes a new configuration's limits.
     pub fn set_limits(self: &Rc<Pool>, limits: PoolLimits) {
         let before = self.limits.replace(limits);
-        if before.open_max != limits.open_max {
-            self.share(limits.open_max);
+        if before.is_bounded != limits.is_bounded {
+            self.share(limits.is_bounded);
         }
         // Connections of another protocol, or with other limits of their own, are not kept.
         if (before.protocol, before.http2) != (limits.protocol, limits.http2) {
@@ -464,7 +464,7 @@ impl Pool {
         };
         let limits = pool.limits.get();
         let spent = (limits.requests_max).is_some_and(|max| connection.requests >= max);
-        let is_given = limits.open_max.is_some() && pool.must_give();
+        let is_given = limits.is_bounded && pool.must_give();
         let is_kept = !spent && !is_given && limits.proxy_protocol.is_none();
         if !is_kept || pool.idle.borrow().len() >= limits.idle_max {
             // Closed before it is counted out: another worker may open one at once.
@@ -494,6 +494,7 @@ impl Pool {
         for one in shared {
             one.sweep(at, timeout);
         }
+        self.spare(at);
     }
 
     /// Nobody will ask for connections any more: idle ones are closed now, the others when their exchanges end.
@@ -516,14 +517,6 @@ impl Pool {
         let count = idle.len();
         drop(idle);
         self.count_closed(count);
-    }
-
-    /// Whether a request would have to wait until another one has ended.
-    pub fn is_busy(&self) -> bool {
-        let open_max = self.limits.get().open_max;
-        open_max.is_some_and(|max| self.open.get() >= max)
-            && self.idle.borrow().is_empty()
-            && self.shared.borrow().is_empty()
     }
 
     /// How many connections are idle.

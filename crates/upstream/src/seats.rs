@@ -1,7 +1,7 @@
 //! The seats of an endpoint, shared by the pools of all workers.
 //!
 //! Only pools with a bound have anything to do with them, and only when a connection is opened or closed, or while somebody
-//! waits for one. What stays for each request of theirs is a look at whether anybody is short.
+//! waits for one. What stays for each request of theirs is a look at whether anybody waits.
 
 use foregate_balance::seats::{self, Calls};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,9 @@ use std::task::{Context, Poll, Waker};
 /// Who has how many connections to one endpoint. Lives as long as any configuration names it.
 #[derive(Debug, Default)]
 pub struct Seats {
-    /// Whether anybody waits that others must give to.
+    /// Whether anybody waits.
+    does_anybody_wait: AtomicBool,
+    /// Whether anybody waits that others must give to what is busy, too.
     is_anybody_short: AtomicBool,
     state: Mutex<State>,
 }
@@ -30,6 +32,12 @@ struct Ear {
 }
 
 impl Seats {
+    /// Sets how many connections there may be, `None` for any number. That is for whoever knows what is in force: the
+    /// pools may be those of a configuration that is not any more.
+    pub fn set_max(&self, max: Option<usize>) {
+        self.change(|seats| seats.set_max(max.unwrap_or(usize::MAX)));
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // Whole after each statement, so a panic elsewhere leaves nothing half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -43,9 +51,12 @@ impl Seats {
     }
 
     fn settle(&self, mut state: MutexGuard<'_, State>, calls: Calls) {
-        let is_anybody_short = state.seats.is_anybody_short();
-        self.is_anybody_short
-            .store(is_anybody_short, Ordering::Relaxed);
+        let (waits, short) = (
+            state.seats.does_anybody_wait(),
+            state.seats.is_anybody_short(),
+        );
+        self.does_anybody_wait.store(waits, Ordering::Relaxed);
+        self.is_anybody_short.store(short, Ordering::Relaxed);
         let mut wakers = Vec::new();
         for number in calls {
             if let Some(ear) = state.ears.get_mut(number) {
@@ -67,23 +78,18 @@ pub(crate) struct Seat {
 
 impl Seat {
     /// The membership of a pool that has so many connections open already.
-    pub(crate) fn join(seats: &Arc<Seats>, open: usize, max: usize) -> Seat {
+    pub(crate) fn join(seats: &Arc<Seats>, open: usize) -> Seat {
         let mut state = seats.lock();
         let number = state.seats.join(open);
         if state.ears.len() <= number {
             state.ears.resize_with(number + 1, Ear::default);
         }
         state.ears[number] = Ear::default();
-        let calls = state.seats.set_max(max);
-        seats.settle(state, calls);
+        seats.settle(state, Calls::new());
         Seat {
             seats: Arc::clone(seats),
             number,
         }
-    }
-
-    pub(crate) fn set_max(&self, max: usize) {
-        self.seats.change(|seats| seats.set_max(max));
     }
 
     /// Takes a seat for a new connection, if there is one.
@@ -128,6 +134,18 @@ impl Seat {
             && self.seats.lock().seats.must_give(self.number)
     }
 
+    /// Whether a connection that is idle is to be closed since another worker waits for one.
+    #[inline]
+    pub(crate) fn must_spare(&self) -> bool {
+        self.seats.does_anybody_wait.load(Ordering::Relaxed)
+            && self.seats.lock().seats.must_spare(self.number)
+    }
+
+    /// Whether there is a seat that nobody waits for.
+    pub(crate) fn is_any_free(&self) -> bool {
+        self.seats.lock().seats.is_any_free()
+    }
+
     /// Ready when there is something to look at.
     pub(crate) fn poll_called(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.seats.lock();
@@ -150,5 +168,24 @@ impl Drop for Seat {
         if let Some(own) = own {
             own.wake();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_joins_late_changes_nothing_about_how_many_there_may_be() {
+        let seats: Arc<Seats> = Arc::default();
+        let before = Seat::join(&seats, 0);
+        assert!(before.take() && before.is_any_free(), "nothing is bounded");
+        seats.set_max(Some(2));
+        assert!(before.take() && !before.take());
+        // Such as a pool of a configuration that is in force no more.
+        let late = Seat::join(&seats, 0);
+        assert!(!late.take() && !late.is_any_free());
+        seats.set_max(None);
+        assert!(late.take() && before.take());
     }
 }

@@ -67,6 +67,25 @@ impl Process {
         self.called(calls);
     }
 
+    /// Closes what has been idle for a while, as far as it is for others.
+    fn sweep(&mut self, number: usize) {
+        while self.workers[number].waiting == 0
+            && self.workers[number].idle > 0
+            && self.seats.must_spare(number)
+        {
+            self.workers[number].idle -= 1;
+            self.closed(number);
+        }
+    }
+
+    /// Nothing lies idle beyond a fair share while somebody waits.
+    fn is_well_used(&self) -> bool {
+        let waits = self.workers.iter().any(|one| one.waiting > 0);
+        let share = self.seats.fair_share();
+        let is_idle = |one: &Worker| one.idle > 0 && one.idle + one.busy > share;
+        !waits || !self.workers.iter().any(is_idle)
+    }
+
     /// A request has ended in order.
     fn finish(&mut self, number: usize) {
         let gives = self.seats.must_give(number);
@@ -119,6 +138,7 @@ impl Process {
                 self.workers[number].idle -= 1;
                 self.closed(number);
             }
+            self.sweep(number);
         }
         self.check();
     }
@@ -159,6 +179,8 @@ proptest! {
                 8 => process.give_up(number),
                 _ => {}
             }
+            (0..workers).for_each(|number| process.sweep(number));
+            prop_assert!(process.is_well_used(), "{:?}", process.workers);
         }
         // Requests end: then nobody is left who waits, however they were spread.
         let mut rounds = 0;
@@ -262,4 +284,61 @@ fn a_member_that_leaves_gives_back_what_it_had() {
     assert!(seats.take(second) && seats.take(first));
     seats.wait(first);
     assert_eq!(seats.set_max(3), [first]);
+}
+
+#[test]
+fn what_is_idle_beyond_a_fair_share_is_given_to_whoever_waits() {
+    let mut process = Process::new(3, 2);
+    process.request(0);
+    process.request(1);
+    process.request(1);
+    // Both are busy: that is not taken from it.
+    process.request(0);
+    assert_eq!(
+        (process.workers[0].waiting, process.workers[1].busy),
+        (1, 2)
+    );
+    process.finish(1);
+    process.sweep(1);
+    assert_eq!((process.workers[0].busy, process.workers[1].busy), (2, 1));
+    // Nor is its fair share.
+    process.request(0);
+    process.finish(1);
+    assert_eq!(
+        (process.workers[0].waiting, process.workers[1].idle),
+        (1, 1)
+    );
+
+    let mut process = Process::new(3, 2);
+    process.request(1);
+    process.request(1);
+    process.finish(1);
+    process.finish(1);
+    process.request(0);
+    process.request(0);
+    assert_eq!((process.workers[0].busy, process.workers[1].idle), (2, 1));
+}
+
+#[test]
+fn who_is_short_once_another_has_left_is_served_as_such() {
+    let mut seats = Seats::default();
+    seats.set_max(4);
+    let (first, second, third) = (seats.join(3), seats.join(1), seats.join(0));
+    assert_eq!(seats.wait(second), [first], "for what is idle");
+    assert!(!seats.is_anybody_short(), "of three it has its share");
+    // Of two the share is two.
+    assert_eq!(seats.leave(third), [first]);
+    assert!(seats.is_anybody_short() && seats.must_give(first));
+    assert_eq!(seats.close(first), [second]);
+    // With a larger bound, too.
+    let mut seats = Seats::default();
+    seats.set_max(3);
+    let (first, second) = (seats.join(4), seats.join(1));
+    seats.wait(second);
+    assert!(!seats.is_anybody_short());
+    assert_eq!(seats.set_max(4), [first]);
+    assert!(seats.must_give(first));
+    // And whoever is short no more since another has come stands where it belongs.
+    seats.join(0);
+    assert!(!seats.is_anybody_short());
 }

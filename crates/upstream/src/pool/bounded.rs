@@ -1,29 +1,46 @@
 //! What a pool does about a bound that it shares with the pools of other workers.
 
 use super::{Pool, Ticket};
+use crate::http2::Http2;
 use crate::seats::Seat;
+use foregate_telemetry::clock::{Moment, now};
 use std::future::poll_fn;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// For so long at least a connection was idle that is closed for those who have their fair share already.
+const SPARE_IDLE_MIN: Duration = Duration::from_millis(20);
 
 impl Pool {
-    /// Takes up a bound, another, or none.
-    pub(super) fn share(self: &Rc<Pool>, open_max: Option<usize>) {
+    /// Takes part in a bound, or no more.
+    pub(super) fn share(self: &Rc<Pool>, is_bounded: bool) {
         let mut seat = self.seat.borrow_mut();
-        match (&*seat, open_max) {
-            (Some(seat), Some(max)) => seat.set_max(max),
-            (None, Some(max)) => {
-                let joined = Rc::new(Seat::join(&self.seats, self.open.get(), max));
-                tokio::task::spawn_local(listen(Rc::downgrade(self), Rc::downgrade(&joined)));
-                *seat = Some(joined);
-            }
-            (_, None) => *seat = None,
+        if !is_bounded {
+            *seat = None;
+        } else if seat.is_none() {
+            let joined = Rc::new(Seat::join(&self.seats, self.open.get()));
+            tokio::task::spawn_local(listen(Rc::downgrade(self), Rc::downgrade(&joined)));
+            *seat = Some(joined);
         }
         drop(seat);
-        if open_max.is_none() {
+        if !is_bounded {
             // Nothing is in the way of those who waited.
             self.wake_all();
         }
+    }
+
+    /// Whether a request would have to wait until another one has ended, whichever worker has that.
+    pub fn is_busy(&self) -> bool {
+        let seat = self.seat.borrow();
+        let is_full = seat.as_ref().is_some_and(|seat| !seat.is_any_free());
+        is_full && self.idle.borrow().is_empty() && !self.has_shared_place()
+    }
+
+    fn has_shared_place(&self) -> bool {
+        let requests_max = self.limits.get().requests_max;
+        let shared = self.shared.borrow();
+        !self.is_http1_required() && shared.iter().any(|one| one.has_place(requests_max))
     }
 
     pub(super) fn seat(&self) -> Option<Rc<Seat>> {
@@ -70,6 +87,13 @@ impl Pool {
         seat.as_ref().is_some_and(|seat| seat.must_give())
     }
 
+    /// Whether a connection that is idle is to be closed, as another worker waits for one and nobody here does.
+    #[inline]
+    pub(super) fn must_spare(&self) -> bool {
+        let seat = self.seat.borrow();
+        seat.as_ref().is_some_and(|seat| seat.must_spare()) && self.waiting.borrow().is_empty()
+    }
+
     /// So many connections are closed.
     pub(super) fn count_closed(&self, closed: usize) {
         self.open.set(self.open.get() - closed);
@@ -91,25 +115,46 @@ impl Pool {
     /// Closes connections that another worker is short of, as far as they are not needed this moment.
     pub(super) fn give(&self) {
         while self.must_give() {
-            let idle = self.idle.borrow_mut().pop();
-            let Some(mut idle) = idle else {
-                return self.give_shared();
+            let Some(newest) = self.idle.borrow().len().checked_sub(1) else {
+                // One that a request is about to open a stream on would fail it: its turn comes when the stream has ended.
+                return self.give_shared(|one| !one.is_promised());
             };
-            idle.connection.stream.close_now();
-            drop(idle);
-            self.count_closed(1);
+            self.close_idle_at(newest);
         }
     }
 
-    /// Has one shared connection end after its streams, unless one does already. One that a request is about to open a
-    /// stream on would fail it: its turn comes when the stream has ended.
-    fn give_shared(&self) {
+    /// Closes connections beyond the fair share that have been idle for a while and that another worker waits for. Those
+    /// that rest between two requests stay: they would change hands for each.
+    pub(super) fn spare(&self, at: Moment) {
+        let rests = |since: Moment| at.since(since) < SPARE_IDLE_MIN;
+        while self.must_spare() {
+            // The first one has been idle for longest.
+            let oldest = self.idle.borrow().first().map(|idle| idle.since);
+            match oldest {
+                None => {
+                    return self.give_shared(|one| one.idle_since().is_some_and(|at| !rests(at)));
+                }
+                Some(since) if rests(since) => return,
+                Some(_) => self.close_idle_at(0),
+            }
+        }
+    }
+
+    fn close_idle_at(&self, index: usize) {
+        let mut idle = self.idle.borrow_mut().remove(index);
+        idle.connection.stream.close_now();
+        drop(idle);
+        self.count_closed(1);
+    }
+
+    /// Has one shared connection that may be given end after its streams, unless one does already.
+    fn give_shared(&self, may: impl Fn(&Http2) -> bool) {
         if self.gives.get() {
             return;
         }
         let mut shared = self.shared.borrow_mut();
         let fewest = (0..shared.len())
-            .filter(|&index| !shared[index].is_promised())
+            .filter(|&index| may(&shared[index]))
             .min_by_key(|&index| shared[index].streams());
         let given = fewest.map(|index| shared.swap_remove(index));
         drop(shared);
@@ -132,6 +177,7 @@ impl Pool {
             self.stand_in_line();
         }
         self.give();
+        self.spare(now());
         granted
     }
 }

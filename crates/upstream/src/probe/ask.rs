@@ -66,7 +66,7 @@ async fn dial(
 ) -> Result<Connection, ProbeFault> {
     let limits = PoolLimits {
         idle_max: 0,
-        open_max: None,
+        is_bounded: false,
         ..target.pool_limits
     };
     let endpoint = Arc::clone(&target.endpoint);
