@@ -1,7 +1,6 @@
 //! Connections: what the admin API asks workers about those of clients. Each worker answers between two of its tasks, so
 //! that nothing is shared and nothing is counted for the sake of it.
 
-use crate::worker::Order;
 use foregate_admin::{
     ConnectionClosing, ConnectionProtocol, ConnectionState, ConnectionTlsView, ConnectionView,
     ConnectionsAsked, ConnectionsPage, ExchangeView, Refusal, RefusalKind,
@@ -14,7 +13,7 @@ use foregate_telemetry::metrics::Registry;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
-use tokio::sync::mpsc::WeakSender;
+use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
 
 /// How long one worker may take to answer.
@@ -46,31 +45,26 @@ struct Silent;
 
 /// Every worker's ear, and who knows the names of what they tell.
 pub(crate) struct Connections {
-    workers: Vec<WeakSender<Order>>,
+    workers: Vec<Sender<Inquiry>>,
     registry: Arc<Registry>,
 }
 
 impl Connections {
-    pub(crate) fn new(workers: Vec<WeakSender<Order>>, registry: Arc<Registry>) -> Connections {
+    pub(crate) fn new(workers: Vec<Sender<Inquiry>>, registry: Arc<Registry>) -> Connections {
         Connections { workers, registry }
     }
 
     /// A worker's answer; `None` when the worker has ended.
     fn ask<T>(
-        worker: &WeakSender<Order>,
+        worker: &Sender<Inquiry>,
         inquiry: impl FnOnce(SyncSender<T>) -> Inquiry,
     ) -> Result<Option<T>, Silent> {
-        let Some(orders) = worker.upgrade() else {
-            return Ok(None);
-        };
         let (answer, outcome) = sync_channel(1);
-        match orders.try_send(Order::Inquire(inquiry(answer))) {
+        match worker.try_send(inquiry(answer)) {
             Ok(()) => {}
             Err(TrySendError::Closed(_)) => return Ok(None),
             Err(TrySendError::Full(_)) => return Err(Silent),
         }
-        // Else a worker could not tell that nobody is left to order anything.
-        drop(orders);
         outcome
             .recv_timeout(ANSWER_TIMEOUT)
             .map(Some)
@@ -256,6 +250,7 @@ fn state_asked(asked: ConnectionState) -> foregate_downstream::ConnectionState {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::sync::mpsc::channel;
 
     #[test]
     fn ids_are_a_worker_and_a_number() {
@@ -263,6 +258,18 @@ mod tests {
         for bad in ["", "-", "3", "3-", "-3", "a-1", "1-b", "1--2"] {
             assert_eq!(parse(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_worker_that_hangs_is_silent_and_one_that_has_ended_is_not() {
+        let (ear, mut heard) = channel(1);
+        let ask = |ear| Connections::ask(ear, |answer| Inquiry::Survey(Which::default(), answer));
+        ear.try_send(Inquiry::Close(1, true, sync_channel(1).0))
+            .unwrap();
+        assert!(matches!(ask(&ear), Err(Silent)));
+        assert!(heard.try_recv().is_ok());
+        drop(heard);
+        assert!(matches!(ask(&ear), Ok(None)));
     }
 
     #[test]

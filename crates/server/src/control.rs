@@ -38,6 +38,7 @@ use foregate_telemetry::log::{AccessLog, process};
 use foregate_telemetry::metrics::Registry;
 use foregate_upstream::Prober;
 use rustix::process::{Pid, Signal, kill_process};
+use std::collections::HashSet;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -49,10 +50,16 @@ const RESOLVE_INTERVAL: Duration = Duration::from_secs(30);
 /// How long workers may take to end once they were told, and how often that is looked at.
 const END_TIMEOUT: Duration = Duration::from_secs(2);
 const END_POLL: Duration = Duration::from_millis(5);
+/// How often it is looked whether a worker takes orders again that has long taken none.
+const LAG_POLL: Duration = Duration::from_millis(50);
 /// How long the last log lines may take to be written at the end.
 const LOG_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What who changes anything is told while a successor is being started.
+/// What who changes anything is told while a worker takes no orders.
+const LAGGING: &str =
+    "a worker has not taken up earlier changes yet, and hangs perhaps: come again when it has";
+
+/// And while a successor is being started.
 const UPGRADING: &str =
     "an upgrade is under way, and the new process would not know: come again when it is over";
 
@@ -212,6 +219,10 @@ pub(crate) struct Control {
     /// Whether the successor has ended without being told to.
     successor_is_lost: bool,
     resolve_at: Moment,
+    /// Whether some worker takes no orders.
+    is_lagging: bool,
+    /// Upstreams whose endpoints have changed meanwhile.
+    postponed: HashSet<Arc<str>>,
     /// Whether a successor is being started. It has what is in force as a copy, so nothing may change meanwhile.
     upgrading: bool,
     /// Whether the signal HUP came meanwhile.
@@ -227,6 +238,8 @@ impl Control {
             is_patient: false,
             successor_is_lost: false,
             resolve_at: now().plus(RESOLVE_INTERVAL),
+            is_lagging: false,
+            postponed: HashSet::new(),
             upgrading: false,
             reload_waits: false,
         }
@@ -247,6 +260,7 @@ impl Control {
     /// Takes commands until the end.
     pub(crate) fn run(mut self, commands: &Receiver<Command>) -> Exit {
         let exit = loop {
+            self.catch_up();
             self.renew_trust();
             let at = now();
             self.return_if_due(at);
@@ -255,6 +269,10 @@ impl Control {
                 .returns_at()
                 .map_or(until, |returns| returns.min(until));
             let until = (self.inner.attic.clear()).map_or(until, |wait| at.plus(wait).min(until));
+            let until = match self.is_lagging {
+                true => at.plus(LAG_POLL).min(until),
+                false => until,
+            };
             match commands.recv_timeout(until.since(at)) {
                 Ok(command) => {
                     if let Some(exit) = self.take(command) {
@@ -455,19 +473,38 @@ impl Control {
         }
     }
 
-    /// Gives every worker an order; one that has ended needs none.
+    /// Gives every worker an order.
     fn order(&mut self, mut order: impl FnMut(usize) -> Order) {
-        for (number, worker) in self.inner.workers.iter().enumerate() {
-            let _ = worker.orders.blocking_send(order(number));
+        for (number, worker) in self.inner.workers.iter_mut().enumerate() {
+            worker.order(order(number));
+            if worker.lags() && !self.is_lagging {
+                self.is_lagging = true;
+                let text = "a worker takes no orders: changes wait until it does";
+                process::error(text, &[("worker", &number)]);
+            }
+        }
+    }
+
+    /// Hands over what workers had no room for.
+    fn catch_up(&mut self) {
+        if !self.is_lagging {
+            return;
+        }
+        let workers = self.inner.workers.iter_mut();
+        workers.for_each(|worker| worker.hand_over());
+        self.is_lagging = self.inner.workers.iter().any(|worker| worker.lags());
+        if !self.is_lagging {
+            process::info("all workers take orders again", &[]);
+            let postponed: Vec<_> = self.postponed.drain().collect();
+            self.renew_endpoints(&postponed, || {});
         }
     }
 
     fn end(mut self, exit: Exit) {
         self.inner.keeper.stop();
         if exit != Exit::Drained {
-            for worker in &self.inner.workers {
-                // A worker that does not even take orders any more ends with the process.
-                let _ = worker.orders.try_send(Order::Stop);
+            for worker in &mut self.inner.workers {
+                worker.stop();
             }
         }
         let until = now().plus(END_TIMEOUT);

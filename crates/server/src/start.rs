@@ -444,7 +444,7 @@ fn spawn_workers(
     };
     let running = opened.into_iter().enumerate().map(spawn);
     let running: Vec<Running> = running.collect::<Result<_, _>>()?;
-    let ears = running.iter().map(|worker| worker.orders.downgrade());
+    let ears = running.iter().map(|worker| worker.inquiries.clone());
     let registry = Arc::clone(&surroundings.registry);
     let connections = Connections::new(ears.collect(), registry);
     Ok((running, connections))

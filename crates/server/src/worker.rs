@@ -17,7 +17,7 @@ use foregate_telemetry::log::{LogWriter, process};
 use foregate_telemetry::metrics::{ListenerId, Registry, Shard};
 use foregate_upstream::{BodyLimits, HeadLimits};
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::net::TcpListener;
@@ -26,6 +26,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::spawn_local;
 
@@ -33,8 +34,10 @@ use tokio::task::spawn_local;
 const TICK: Duration = Duration::from_millis(100);
 /// How many ticks pass between two looks at idle backend connections.
 const SWEEP_TICKS: u32 = 10;
-/// Orders that may wait for a worker.
+/// Orders that a worker may have yet to take before changes wait until it has.
 const ORDERS_MAX: usize = 16;
+/// Questions that may wait for a worker; who asks another one is told that it does not answer.
+const INQUIRIES_MAX: usize = 16;
 /// How long exchanges that are broken off have to end.
 const CUT_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long a client whose request was not read to its end has to take its answer.
@@ -50,8 +53,6 @@ pub(crate) enum Order {
     Apply(Box<Update>),
     /// Put the same configuration in force with other endpoints.
     Endpoints(Box<PlanParts>, Arc<Handover>),
-    /// Say something of the connections of clients.
-    Inquire(Inquiry),
     /// Take no more connections, finish what runs, and end.
     Drain,
     /// The same for the sake of a successor: nobody is in a hurry.
@@ -94,8 +95,61 @@ pub(crate) struct Opened {
 /// A running worker as the control thread sees it.
 #[derive(Debug)]
 pub(crate) struct Running {
-    pub(crate) orders: Sender<Order>,
+    orders: Sender<Order>,
+    /// Orders for which there was no room.
+    waiting: VecDeque<Order>,
+    pub(crate) inquiries: Sender<Inquiry>,
     pub(crate) thread: JoinHandle<()>,
+}
+
+impl Running {
+    /// Gives it an order. One for which there is no room waits: who gives it does not, whatever holds the worker up.
+    pub(crate) fn order(&mut self, order: Order) {
+        self.waiting.push_back(order);
+        self.hand_over();
+    }
+
+    /// Hands over what waits, as far as there is room.
+    pub(crate) fn hand_over(&mut self) {
+        while let Some(order) = self.waiting.pop_front() {
+            match self.orders.try_send(order) {
+                Ok(()) => {}
+                Err(TrySendError::Full(order)) => return self.waiting.push_front(order),
+                // One that has ended needs none.
+                Err(TrySendError::Closed(_)) => self.waiting.clear(),
+            }
+        }
+    }
+
+    /// Whether there are orders that it has no room for.
+    pub(crate) fn lags(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Has it end at once, if it takes orders at all.
+    pub(crate) fn stop(&mut self) {
+        self.waiting.clear();
+        // One that does not take them ends with the process.
+        let _ = self.orders.try_send(Order::Stop);
+    }
+}
+
+/// What a worker hears: orders of control, which ends with it, and questions of whoever has any.
+struct Ears {
+    orders: Receiver<Order>,
+    inquiries: Receiver<Inquiry>,
+}
+
+impl Ears {
+    /// The next order. Questions are answered meanwhile.
+    async fn order(&mut self, worker: &Worker) -> Option<Order> {
+        loop {
+            tokio::select! {
+                order = self.orders.recv() => return order,
+                Some(inquiry) = self.inquiries.recv() => inquiry.answer(worker),
+            }
+        }
+    }
 }
 
 /// Starts a worker. `number` tells it from its siblings; `ended` is called when it ends, for whatever reason.
@@ -116,7 +170,12 @@ pub(crate) fn start(
             }
         }
     }
-    let (orders, receiver) = channel(ORDERS_MAX);
+    let (orders, its_orders) = channel(ORDERS_MAX);
+    let (inquiries, its_inquiries) = channel(INQUIRIES_MAX);
+    let ears = Ears {
+        orders: its_orders,
+        inquiries: its_inquiries,
+    };
     let thread = std::thread::Builder::new()
         .name(format!("worker-{number}"))
         .spawn(move || {
@@ -127,11 +186,16 @@ pub(crate) fn start(
                 .event_interval(EVENT_INTERVAL)
                 .build_local(LocalOptions::default());
             match runtime {
-                Ok(runtime) => runtime.block_on(run(number, update, surroundings, receiver)),
+                Ok(runtime) => runtime.block_on(run(number, update, surroundings, ears)),
                 Err(error) => process::error("a worker can't start", &[("error", &error)]),
             }
         })?;
-    Ok(Running { orders, thread })
+    Ok(Running {
+        orders,
+        waiting: VecDeque::new(),
+        inquiries,
+        thread,
+    })
 }
 
 /// Tasks that run before sockets are looked at again: large enough that a burst of ready connections is served in
@@ -156,12 +220,7 @@ struct Shop {
     overload: Arc<Overload>,
 }
 
-async fn run(
-    number: usize,
-    update: Update,
-    surroundings: Surroundings,
-    mut orders: Receiver<Order>,
-) {
+async fn run(number: usize, update: Update, surroundings: Surroundings, mut ears: Ears) {
     spawn_local(deadlines::drive());
     let Update {
         parts,
@@ -195,10 +254,9 @@ async fn run(
     shop.listen(opened, &parts.snapshot, &acceptors);
     spawn_local(keep_house(Rc::clone(&shop)));
     loop {
-        match orders.recv().await {
+        match ears.order(&shop.worker).await {
             Some(Order::Apply(update)) => shop.apply(*update),
             Some(Order::Endpoints(parts, _handover)) => shop.plan(&parts),
-            Some(Order::Inquire(inquiry)) => inquiry.answer(&shop.worker),
             Some(Order::Drain) => break,
             Some(Order::HandOver) => {
                 shop.worker.set_patient(true);
@@ -211,7 +269,7 @@ async fn run(
     shop.close_listeners(|_| true);
     tokio::select! {
         () = shop.worker.emptied() => shop.road.flush_log(),
-        () = stop_order(&mut orders, &shop.worker) => shop.cut().await,
+        () = stop_order(&mut ears, &shop.worker) => shop.cut().await,
     }
 }
 
@@ -233,12 +291,11 @@ async fn lose_patience(shop: Rc<Shop>) {
     deadlines::wake_all();
 }
 
-/// Waits until the worker is told to stop. Of what else it is told while it drains, questions have a meaning, and to drain
-/// once more: it has no successor any more, for whose sake there would be time.
-async fn stop_order(orders: &mut Receiver<Order>, worker: &Worker) {
+/// Waits until the worker is told to stop. Of what else it is told while it drains only one thing has a meaning: to drain
+/// once more, since there is no successor any more for whose sake there would be time.
+async fn stop_order(ears: &mut Ears, worker: &Worker) {
     loop {
-        match orders.recv().await {
-            Some(Order::Inquire(inquiry)) => inquiry.answer(worker),
+        match ears.order(worker).await {
             Some(Order::Stop) | None => return,
             Some(Order::Drain) => {
                 worker.set_patient(false);
@@ -465,5 +522,41 @@ fn client_limits(plan: &ClientPlan) -> ClientLimits {
         write_timeout: plan.write_timeout,
         half_close_timeout: plan.half_close_timeout,
         linger_timeout: LINGER_TIMEOUT,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_hangs_keeps_nobody_waiting() {
+        let (orders, mut taken) = channel(ORDERS_MAX);
+        let (inquiries, _unread) = channel(INQUIRIES_MAX);
+        let mut worker = Running {
+            orders,
+            waiting: VecDeque::new(),
+            inquiries,
+            thread: std::thread::spawn(|| {}),
+        };
+        for _ in 0..ORDERS_MAX {
+            worker.order(Order::HandOver);
+        }
+        assert!(!worker.lags());
+        worker.order(Order::Drain);
+        worker.order(Order::Stop);
+        assert!(worker.lags());
+        let mut seen = Vec::new();
+        while let Ok(order) = taken.try_recv() {
+            seen.push(order);
+            worker.hand_over();
+        }
+        assert!(!worker.lags());
+        assert_eq!(seen.len(), ORDERS_MAX + 2);
+        let last: Vec<_> = seen.split_off(ORDERS_MAX);
+        assert!(matches!(last[..], [Order::Drain, Order::Stop]), "{last:?}");
+        drop(taken);
+        worker.order(Order::Drain);
+        assert!(!worker.lags(), "one that has ended needs no orders");
     }
 }

@@ -1,6 +1,6 @@
 //! Configurations that come into force: read again, applied, confirmed, and taken back.
 
-use super::{Command, Control, Controller, LOG_TIMEOUT, UPGRADING, level, spawn};
+use super::{Command, Control, Controller, LAGGING, LOG_TIMEOUT, UPGRADING, level, spawn};
 use crate::fleet::{self, Addresses, Changed, Handover};
 use crate::history::{Cause, Version};
 use crate::inherit::Inherited;
@@ -283,6 +283,10 @@ impl Control {
         about: About,
         load: impl FnOnce(&mut dyn Source, &Snapshot) -> Result<Loaded, LoadError>,
     ) -> Outcome {
+        if self.is_lagging {
+            let kind = RefusalKind::Conflict;
+            return Err(ConfigRefusal::new(kind, "worker-hangs", LAGGING));
+        }
         let began = now();
         let inner = &mut self.inner;
         let loaded = load(&mut *inner.source, &inner.snapshot);
@@ -458,7 +462,7 @@ impl Control {
 
     /// Takes up whom clients and backends trust now, if files have changed that say so.
     pub(super) fn renew_trust(&mut self) {
-        if self.draining_until.is_some() {
+        if self.draining_until.is_some() || self.is_lagging {
             return;
         }
         let inner = &mut self.inner;

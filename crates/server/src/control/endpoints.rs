@@ -1,6 +1,6 @@
 //! Endpoints that change while a configuration stays in force.
 
-use super::{Command, Control, Controller, Inner, RESOLVE_INTERVAL, UPGRADING, spawn};
+use super::{Command, Control, Controller, Inner, LAGGING, RESOLVE_INTERVAL, UPGRADING, spawn};
 use crate::fleet::{self, Addresses, Changed, Handover};
 use crate::worker::Order;
 use foregate_admin::{EndpointChange, Refusal, RefusalKind};
@@ -125,6 +125,9 @@ impl Control {
         if self.upgrading {
             return Err(Refusal::new(RefusalKind::Upgrading, UPGRADING.to_owned()));
         }
+        if self.is_lagging {
+            return Err(Refusal::new(RefusalKind::Conflict, LAGGING.to_owned()));
+        }
         let inner = &mut self.inner;
         let group = inner.fleet.group(upstream).ok_or_else(|| {
             let detail = format!("there is no upstream `{upstream}`");
@@ -192,6 +195,10 @@ impl Control {
         upstreams: &[Arc<str>],
         done: impl FnOnce() + Send + Sync + 'static,
     ) {
+        if self.is_lagging {
+            self.postponed.extend(upstreams.iter().cloned());
+            return done();
+        }
         let inner = &mut self.inner;
         let (fleet, registry) = (&inner.fleet, &inner.registry);
         let Some(changed) = fleet.renew(upstreams, &inner.parts, &inner.roster, registry) else {
