@@ -418,6 +418,27 @@ fn what_was_applied_survives_a_restart_if_it_is_to_be_kept_and_the_file_is_the_s
 }
 
 #[test]
+fn a_configuration_that_never_served_is_no_part_of_the_history() {
+    let taken = Backend::answering(|_| Answer::ok("taken"));
+    let folder = Scratch::new();
+    let file = folder.join("history.json");
+    let on = |address: &str| {
+        format!(
+            "{SAYS}[listeners.public]\naddress = \"{address}\"\n[admin]\naddress = \"127.0.0.1:0\"\nhistory_file = {file:?}\n"
+        )
+    };
+    let there = |address: &str| Gateway::new(&on(address)).fill("word", "one");
+    let run = there(&taken.address().to_string()).run_to_end();
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(!file.exists(), "nothing has served");
+    drop(there("127.0.0.1:0").start());
+    let kept = fs::read_to_string(&file).expect("it is kept once it serves");
+    let run = there(&taken.address().to_string()).run_to_end();
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert_eq!(fs::read_to_string(&file).ok(), Some(kept));
+}
+
+#[test]
 fn a_history_is_kept_where_the_file_says_whatever_is_applied() {
     let kept = Scratch::new();
     let file = kept.join("history.json");

@@ -446,7 +446,8 @@ fn came_over_api(version: &Version) -> bool {
     version.cause.is_applied() && version.file_mark.as_ref() != Some(&mark(&version.written))
 }
 
-/// The first configuration of this process, and what came before it.
+/// The first configuration of this process, and what came before it. It is [kept](Ledger::keep) once it serves: one that
+/// does not come so far is no part of a history.
 ///
 /// # Errors
 /// There is none that can be used.
@@ -497,9 +498,6 @@ pub(crate) fn begin(
         waits: false,
     };
     ledger.record(&taken, about);
-    if let Err(problem) = ledger.keep() {
-        process::warn(&problem, &[]);
-    }
     Ok((loaded, ledger))
 }
 

@@ -294,6 +294,9 @@ fn announce(
     // As late as can be: until then the predecessor is found at its path, and after a failure still.
     placing.map_or(Ok(()), Placing::place)?;
     inherited.serve().map_err(StartError::Inherit)?;
+    if let Err(problem) = inner.ledger.keep() {
+        process::warn(&problem, &[]);
+    }
     notify::ready();
     Ok(())
 }
