@@ -1,8 +1,11 @@
 //! What an upgrade does to the admin API: where it listens then, and what it refuses while it is under way.
 
 use std::fs::{self, Permissions};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 use foregate_testkit::{
     Authority, Process, RawClient, Response, Scratch, Signal, Successor, eventually, foregate_path,
@@ -212,4 +215,50 @@ fn the_admin_api_is_where_the_new_process_is_told_and_nowhere_else() {
     eventually("nobody is let in at the port before", || {
         TcpStream::connect(loopback).is_err().then_some(())
     });
+}
+
+/// Which file stands at a path, if somebody answers there.
+fn answering_at(path: &Path) -> Option<u64> {
+    let mut stream = UnixStream::connect(path).ok()?;
+    let request = "GET /status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    Some(fs::metadata(path).ok()?.ino())
+}
+
+#[test]
+fn an_upgrade_takes_no_other_gateways_socket() {
+    let at = |path: &Path| saying("one", &format!("{ANYWHERE}\nsocket = {path:?}"));
+    let other_folder = Scratch::new();
+    let path = other_folder.join("admin.sock");
+    let _other = Installed::start_in(other_folder, &at(&path));
+    let before = answering_at(&path).expect("the other one answers");
+    let gateway = Installed::start(&saying("one", ANYWHERE));
+    gateway.folder.write("foregate.toml", at(&path));
+    assert_eq!(gateway.admin("POST", "/upgrade", "").status, 503);
+    gateway.wait_told("another process listens there");
+    assert_eq!(answering_at(&path), Some(before));
+    assert_eq!(gateway.said(), "one");
+
+    // Its own, by another name, it takes.
+    let (own, link) = (gateway.folder.join("own.sock"), gateway.folder.join("link"));
+    let pid = |answer: &Response| {
+        answer.json()["pid"]
+            .as_u64()
+            .and_then(|pid| pid.try_into().ok())
+    };
+    gateway.folder.write("foregate.toml", at(&own));
+    let answer = gateway.admin("POST", "/upgrade", "");
+    let _first = Successor::new(pid(&answer).unwrap_or_else(|| panic!("{}", answer.text())));
+    let before = answering_at(&own).expect("it answers");
+    symlink(gateway.folder.path(), &link).expect("a link can be made");
+    gateway
+        .folder
+        .write("foregate.toml", at(&link.join("own.sock")));
+    let answer = gateway.admin("POST", "/upgrade", "");
+    let _second = Successor::new(pid(&answer).unwrap_or_else(|| panic!("{}", answer.text())));
+    let now = answering_at(&own).expect("it answers");
+    assert_ne!(now, before, "the new process has put its own there");
 }

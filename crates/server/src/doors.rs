@@ -1,6 +1,6 @@
 //! Doors: where the admin API is asked, over TCP and in the file system.
 
-use crate::inherit::{ADMIN, Inherited};
+use crate::inherit::{ADMIN, Inherited, process_behind};
 use crate::start::StartError;
 use foregate_admin::{Doors, LocalDoor};
 use foregate_snapshot::{AdminSocketPlan, Snapshot};
@@ -16,10 +16,24 @@ use std::path::PathBuf;
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 128;
 
-/// What is still to be done at the path of the socket in the file system. Until this process serves, whoever was there
-/// before goes on to be found there.
+/// What is still to be done until this process is the one that is found. Until it serves, whoever was there before is.
 #[derive(Debug)]
 pub(crate) struct Placing {
+    tcp: Option<Beside>,
+    local: Option<LocalPlacing>,
+}
+
+/// A socket that is bound and does not listen yet: at a part of the address where the sockets of before do.
+#[derive(Debug)]
+struct Beside {
+    address: SocketAddr,
+    socket: TcpListener,
+    before: Vec<TcpListener>,
+}
+
+/// What is to be done at the path of the socket in the file system.
+#[derive(Debug)]
+struct LocalPlacing {
     plan: AdminSocketPlan,
     /// Where the socket is until then; nowhere else where it was inherited.
     beside: Option<PathBuf>,
@@ -36,20 +50,24 @@ pub(crate) fn open(
     let Some(plan) = &snapshot.admin else {
         return Ok((None, None));
     };
-    let tcp = open_tcp(plan.address, inherited)
+    let (tcp, beside) = open_tcp(plan.address, inherited)
         .map_err(|error| StartError::Admin(plan.address, error))?;
     let local = plan
         .socket
         .as_ref()
         .map(|plan| open_local(plan, inherited).map_err(|problem| refuse_local(plan, &problem)));
-    let (local, placing) = local.transpose()?.unzip();
+    let (local, local_placing) = local.transpose()?.unzip();
     let doors = Doors {
         tcp,
         // Is there once certificates are.
         tls: None,
         local,
     };
-    Ok((Some(doors), placing))
+    let placing = Placing {
+        tcp: beside,
+        local: local_placing,
+    };
+    Ok((Some(doors), Some(placing)))
 }
 
 fn refuse_local(plan: &AdminSocketPlan, problem: &dyn std::fmt::Display) -> StartError {
@@ -59,11 +77,14 @@ fn refuse_local(plan: &AdminSocketPlan, problem: &dyn std::fmt::Display) -> Star
 
 /// The socket that was inherited for the address, or another one. What one is called by who passes it on is believed
 /// only if it listens there: the API may be for those alone who reach that address.
-fn open_tcp(address: SocketAddr, inherited: &mut Inherited) -> io::Result<TcpListener> {
+fn open_tcp(
+    address: SocketAddr,
+    inherited: &mut Inherited,
+) -> io::Result<(TcpListener, Option<Beside>)> {
     let mut found = inherited.take(ADMIN, address);
     found.extend(inherited.take_rest(ADMIN));
     if let Some(at) = found.iter().position(|socket| listens_at(socket, address)) {
-        return Ok(found.swap_remove(at));
+        return Ok((found.swap_remove(at), None));
     }
     match bind(address) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
@@ -74,10 +95,10 @@ fn open_tcp(address: SocketAddr, inherited: &mut Inherited) -> io::Result<TcpLis
             found.retain(is_near);
             match found.is_empty() {
                 true => Err(error),
-                false => bind_beside(address, &found).map_err(|_| error),
+                false => bind_beside(address, found).map_err(|_| error),
             }
         }
-        bound => bound,
+        bound => Ok((bound?, None)),
     }
 }
 
@@ -94,19 +115,47 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket)
 }
 
-/// Binds where the admin API's own socket of before is in the way. The two share the port by their consent, which is
-/// taken back as soon as both listen: a process of the same user must not come upon the port by accident.
-fn bind_beside(address: SocketAddr, before: &[TcpListener]) -> io::Result<TcpListener> {
+/// Binds where the admin API's own socket of before is in the way. It goes on to take all who knock, until
+/// [`Beside::listen`].
+fn bind_beside(
+    address: SocketAddr,
+    before: Vec<TcpListener>,
+) -> io::Result<(TcpListener, Option<Beside>)> {
+    let socket = with_consent(&before, || {
+        let socket = bind_sharing(address)?;
+        set_socket_reuseport(&socket, false)?;
+        Ok(socket)
+    })?;
+    let beside = Beside {
+        address,
+        socket: socket.try_clone()?,
+        before,
+    };
+    Ok((socket, Some(beside)))
+}
+
+/// Does something that needs the consent of those who listen to share their port. It is taken back at once: a process of
+/// the same user must not come upon the port by accident.
+fn with_consent<T>(before: &[TcpListener], done: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     let consent = |is_given: bool| {
         let mut each = before.iter();
         each.try_for_each(|socket| set_socket_reuseport(socket, is_given))
     };
     consent(true)?;
-    let bound = bind_sharing(address);
+    let outcome = done();
     consent(false)?;
-    let socket = bound?;
-    set_socket_reuseport(&socket, false)?;
-    Ok(socket)
+    outcome
+}
+
+impl Beside {
+    /// Takes who knocks at its address from now on.
+    fn listen(&self) -> io::Result<()> {
+        with_consent(&self.before, || {
+            set_socket_reuseport(&self.socket, true)?;
+            rustix::net::listen(&self.socket, BACKLOG)?;
+            Ok(set_socket_reuseport(&self.socket, false)?)
+        })
+    }
 }
 
 fn bind_sharing(address: SocketAddr) -> io::Result<TcpListener> {
@@ -119,7 +168,6 @@ fn bind_sharing(address: SocketAddr) -> io::Result<TcpListener> {
     set_socket_reuseaddr(&socket, true)?;
     set_socket_reuseport(&socket, true)?;
     rustix::net::bind(&socket, &address)?;
-    rustix::net::listen(&socket, BACKLOG)?;
     Ok(socket.into())
 }
 
@@ -127,27 +175,31 @@ fn bind_sharing(address: SocketAddr) -> io::Result<TcpListener> {
 fn open_local(
     plan: &AdminSocketPlan,
     inherited: &mut Inherited,
-) -> Result<(LocalDoor, Placing), String> {
+) -> Result<(LocalDoor, LocalPlacing), String> {
     let told = |error: io::Error| error.to_string();
-    let is_successor = inherited.is_successor();
-    let mut somebody_listens = false;
+    let mut listener = None;
     match fs::symlink_metadata(&plan.path) {
         Ok(there) if !there.file_type().is_socket() => {
             return Err("there is a file that is no socket".to_owned());
         }
-        Ok(_) => somebody_listens = UnixStream::connect(&plan.path).is_ok(),
+        Ok(_) => listener = UnixStream::connect(&plan.path).ok(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(told(error)),
     }
-    if somebody_listens && !is_successor {
+    // One whose file has been taken away is of no use any more.
+    let taken_over = (inherited.take_local(&plan.path)).filter(|_| listener.is_some());
+    let is_same = |listener: &UnixStream| {
+        let own = taken_over.as_ref().and_then(process_behind);
+        own.is_some() && own == process_behind(listener)
+    };
+    if let Some(listener) = &listener
+        && !is_same(listener)
+        && !inherited.is_from_whom(listener)
+    {
         return Err("another process listens there".to_owned());
     }
     let owner = (!plan.is_for_group).then(|| rustix::process::geteuid().as_raw());
-    // One whose file has been taken away is of no use any more.
-    let inherited = inherited
-        .take_local(&plan.path)
-        .filter(|_| somebody_listens);
-    let (socket, beside) = match inherited {
+    let (socket, beside) = match taken_over {
         Some(socket) => (socket, None),
         None => {
             let (socket, beside) = make_local(plan).map_err(told)?;
@@ -155,7 +207,7 @@ fn open_local(
         }
     };
     let plan = plan.clone();
-    Ok((LocalDoor { socket, owner }, Placing { plan, beside }))
+    Ok((LocalDoor { socket, owner }, LocalPlacing { plan, beside }))
 }
 
 fn make_local(plan: &AdminSocketPlan) -> io::Result<(UnixListener, PathBuf)> {
@@ -185,17 +237,22 @@ fn set_mode(plan: &AdminSocketPlan) -> io::Result<()> {
 }
 
 impl Placing {
-    /// Has this process be the one that is found at the path, without a moment in which nobody is.
+    /// Has this process be the one that is found, without a moment in which nobody is.
     ///
     /// # Errors
     /// It can't be.
     pub(crate) fn place(self) -> Result<(), StartError> {
-        let Placing { plan, beside } = self;
-        let done = match &beside {
-            Some(beside) => fs::rename(beside, &plan.path),
-            None => set_mode(&plan),
-        };
-        done.map_err(|error| refuse_local(&plan, &error))
+        if let Some(LocalPlacing { plan, beside }) = self.local {
+            let done = match &beside {
+                Some(beside) => fs::rename(beside, &plan.path),
+                None => set_mode(&plan),
+            };
+            done.map_err(|error| refuse_local(&plan, &error))?;
+        }
+        self.tcp.map_or(Ok(()), |beside| {
+            let address = beside.address;
+            (beside.listen()).map_err(|error| StartError::Admin(address, error))
+        })
     }
 }
 
@@ -235,10 +292,17 @@ mod tests {
         assert!(open_tcp(loopback, &mut Inherited::default()).is_err());
         let mut inherited = Inherited::of_admin(everywhere.try_clone().unwrap(), loopback);
         // It is called by another address than its own.
-        let opened = open_tcp(loopback, &mut inherited).unwrap();
+        let (opened, beside) = open_tcp(loopback, &mut inherited).unwrap();
         assert_eq!(opened.local_addr().unwrap(), loopback);
-        let _client = TcpStream::connect(loopback).unwrap();
+        assert!(bind(loopback).is_err(), "nobody else is let in unasked");
         everywhere.set_nonblocking(true).unwrap();
+        let _early = TcpStream::connect(loopback).unwrap();
+        assert!(
+            everywhere.accept().is_ok(),
+            "until the new one serves, the one before answers"
+        );
+        beside.unwrap().listen().unwrap();
+        let _client = TcpStream::connect(loopback).unwrap();
         assert!(
             everywhere.accept().is_err(),
             "it goes to the one that is meant"

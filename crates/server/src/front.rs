@@ -28,6 +28,7 @@ pub(crate) struct Desk {
     /// Under the address that it was opened for: what a later configuration says is for the next start.
     socket: Option<Passed>,
     local: Option<PassedLocal>,
+    opening: Arc<Notify>,
     closing: Arc<Notify>,
     closed: Receiver<()>,
     ended: Receiver<()>,
@@ -36,6 +37,7 @@ pub(crate) struct Desk {
 
 /// The other end, for the thread that serves it.
 pub(crate) struct Counter {
+    opening: Arc<Notify>,
     closing: Arc<Notify>,
     closed: SyncSender<()>,
     ended: SyncSender<()>,
@@ -61,23 +63,30 @@ impl Desk {
                 });
             }
         }
-        let closing: Arc<Notify> = Arc::default();
+        let (opening, closing): (Arc<Notify>, Arc<Notify>) = Default::default();
         let (closed, is_closed) = sync_channel(1);
         let (ended, has_ended) = sync_channel(1);
         let desk = Desk {
             socket,
             local,
+            opening: Arc::clone(&opening),
             closing: Arc::clone(&closing),
             closed: is_closed,
             ended: has_ended,
             is_closed: false,
         };
         let counter = Counter {
+            opening,
             closing,
             closed,
             ended,
         };
         Ok((desk, counter))
+    }
+
+    /// Has it begin to let clients in: all of its sockets listen.
+    pub(crate) fn open(&self) {
+        self.opening.notify_one();
     }
 
     /// Where it listens over TCP, unless it was let go of.
@@ -150,10 +159,13 @@ pub(crate) fn start(
                         facts: Arc::clone(&facts),
                     });
                     let Counter {
+                        opening,
                         closing,
                         closed,
                         ended,
                     } = counter;
+                    // A predecessor that listens, too, answers until then.
+                    opening.notified().await;
                     let stop = async move { closing.notified().await };
                     let closed = move || {
                         let _ = closed.send(());

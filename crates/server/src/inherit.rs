@@ -19,6 +19,7 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
+use rustix::process::Pid;
 use serde_json::{Value, json};
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
@@ -149,9 +150,11 @@ impl Inherited {
         Ok(found)
     }
 
-    /// Whether another process waits to hear that this one serves.
-    pub(crate) fn is_successor(&self) -> bool {
-        self.predecessor.is_some()
+    /// Whether the process at the other end of a socket is the one that waits to hear that this one serves.
+    pub(crate) fn is_from_whom(&self, other: &UnixStream) -> bool {
+        // Of a pair of sockets it is told who made it.
+        let from = self.predecessor.as_ref().and_then(process_behind);
+        from.is_some() && from == process_behind(other)
     }
 
     /// Takes the sockets of an address of a listener.
@@ -203,6 +206,12 @@ impl Inherited {
         let stream = self.predecessor.as_ref().map(UnixStream::try_clone);
         Ok(Predecessor(stream.transpose()?))
     }
+}
+
+/// The process that has made a pair of sockets, or was the first to listen at the one that this is connected to, or is.
+pub(crate) fn process_behind(socket: &impl AsFd) -> Option<Pid> {
+    let credentials = rustix::net::sockopt::socket_peercred(socket);
+    credentials.ok().map(|credentials| credentials.pid)
 }
 
 /// Who is told that this process need not be missed, if anybody is.

@@ -291,8 +291,9 @@ fn announce(
     placing: Option<Placing>,
 ) -> Result<(), StartError> {
     (inner.keep_inherited(&inherited)).map_err(StartError::State)?;
-    // As late as can be: until then the predecessor is found at its path, and after a failure still.
+    // As late as can be: until then the predecessor is found at its address and path, and after a failure still.
     placing.map_or(Ok(()), Placing::place)?;
+    inner.desk.open();
     inherited.serve().map_err(StartError::Inherit)?;
     if let Err(problem) = inner.ledger.keep() {
         process::warn(&problem, &[]);
