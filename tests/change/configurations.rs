@@ -323,6 +323,17 @@ fn commands_apply_confirm_and_roll_back() {
     assert!(refused.stderr.contains(&place), "{}", refused.stderr);
 }
 
+/// Where a configuration is shown, or parts of one.
+const SHOWING: [&str; 7] = [
+    "/config",
+    "/config/values",
+    "/config/history",
+    "/config/history/2",
+    "/routes",
+    "/upstreams",
+    "/status",
+];
+
 #[test]
 fn secrets_are_shown_to_nobody() {
     let gateway = saying("one", "");
@@ -332,20 +343,33 @@ fn secrets_are_shown_to_nobody() {
     let (status, told) = put(&gateway, "", &text);
     assert_eq!(status, 200, "{told}");
     // Not even when a slip of the pen hides from us where it stands.
-    let slip = text.clone() + "broken = [";
-    fs::write(gateway.config_path(), slip).unwrap();
-    for target in [
-        "/config",
-        "/config/values",
-        "/config/history",
-        "/config/history/2",
-        "/routes",
-        "/upstreams",
-        "/status",
-    ] {
+    let slips = [
+        text.clone() + "broken = [",
+        text.replace("secrets = [", "secerts = ["),
+        text.replace(&format!("[\"{secret}\"]"), &format!("\"{secret}\"")),
+        text.replace("servers = [", &format!("token = \"{secret}\"\nservers = [")),
+    ];
+    for slip in &slips {
+        assert!(slip != &text && slip.contains(secret));
+        fs::write(gateway.config_path(), slip).unwrap();
+        let reloaded = gateway.admin_send("POST", "/reload", "");
+        assert_eq!(reloaded.status, 422);
+        let told = reloaded.text();
+        assert!(!told.contains(secret), "{told}");
+        let (status, told) = put(&gateway, "", slip);
+        assert_eq!(status, 422);
+        assert!(!told.to_string().contains(secret), "{told}");
+    }
+    // How the file differs is looked at ever so often.
+    eventually("the slip is noticed", || {
+        let detail = config(&gateway)["drift"]["detail"].to_string();
+        detail.contains("can't be used").then_some(())
+    });
+    for target in SHOWING {
         let shown = gateway.admin_send("GET", target, "").text();
         assert!(!shown.contains(secret), "{target}: {shown}");
     }
+    assert!(!gateway.stderr().contains(secret));
     assert_eq!(config(&gateway)["drift"]["state"], "differs");
     let shown = run(&gateway, &["config", "show"]).stdout;
     assert!(shown.contains("secrets = [\"…\"]"), "{shown}");

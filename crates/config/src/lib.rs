@@ -42,7 +42,7 @@ pub use diagnostic::{Code, Diagnostic, Severity};
 pub use files::{Files, MemoryFiles};
 pub use origin::Origin;
 pub use reference::reference;
-pub use render::{render, to_json};
+pub use render::{render, render_in_full, to_json};
 pub use schema::schema;
 pub use secrets::is_credential;
 pub use settings::Settings;

@@ -1,21 +1,46 @@
 //! Diagnostics for people and for programs.
 
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::secrets::{self, Hidden};
 use crate::source::{Place, Source, Sources};
 use crate::{Origin, Outcome};
 use serde::Serialize;
+use std::collections::HashMap;
 use std::fmt::Write;
 
 /// Characters of a line that are shown; longer lines are cut around the offending text.
 const LINE_CHARS_MAX: usize = 160;
 
-/// Every diagnostic for a terminal: what, where with the line underlined, why, what to do; and a count at the end. Empty
-/// if there is none. `colour` adds ANSI colours.
+/// Every diagnostic for people: what, where with the line underlined, why, what to do; and a count at the end. Empty if
+/// there is none. `colour` adds ANSI colours. Of what is a secret, or may be meant for one, nothing is shown: the text may
+/// go to a log, or to whoever is allowed to have a configuration read again.
 pub fn render(outcome: &Outcome, colour: bool) -> String {
+    let mut known: HashMap<u32, Hidden> = HashMap::new();
+    let mut covered = |source: &Source, origin: Origin, place: Place| {
+        let hidden = known
+            .entry(origin.file)
+            .or_insert_with(|| secrets::hidden(source.name(), source.text()));
+        Excerpt::of(source, origin, place, hidden)
+    };
+    render_with(outcome, colour, &mut covered)
+}
+
+/// The same for the terminal of whoever can read the files anyhow, with lines as they are.
+pub fn render_in_full(outcome: &Outcome, colour: bool) -> String {
+    let nothing = Hidden::Parts(Vec::new());
+    render_with(outcome, colour, &mut |source, origin, place| {
+        Excerpt::of(source, origin, place, &nothing)
+    })
+}
+
+/// How a place is shown.
+type Show<'s> = &'s mut dyn FnMut(&Source, Origin, Place) -> Excerpt;
+
+fn render_with(outcome: &Outcome, colour: bool, show: Show<'_>) -> String {
     let paint = Paint { colour };
     let mut out = String::new();
     for diagnostic in &outcome.diagnostics {
-        render_one(diagnostic, &outcome.sources, paint, &mut out);
+        render_one(diagnostic, &outcome.sources, paint, show, &mut out);
         out.push('\n');
     }
     let count = |severity| {
@@ -81,7 +106,13 @@ impl Paint {
     }
 }
 
-fn render_one(diagnostic: &Diagnostic, sources: &Sources, paint: Paint, out: &mut String) {
+fn render_one(
+    diagnostic: &Diagnostic,
+    sources: &Sources,
+    paint: Paint,
+    show: Show<'_>,
+    out: &mut String,
+) {
     let severity = diagnostic.severity();
     let title = paint.severity(severity, &format!("{severity}[{}]", diagnostic.code));
     let _ = writeln!(out, "{title}: {}", paint.bold(&diagnostic.message));
@@ -115,7 +146,7 @@ fn render_one(diagnostic: &Diagnostic, sources: &Sources, paint: Paint, out: &mu
             place.line,
             place.column
         );
-        let excerpt = Excerpt::of(source, origin, place);
+        let excerpt = show(source, origin, place);
         // The very beginning stands for the whole file.
         let is_whole = origin.start == origin.end && origin.start == 0;
         if label.is_empty() && (is_whole || excerpt.line.is_empty()) {
@@ -137,6 +168,11 @@ fn render_one(diagnostic: &Diagnostic, sources: &Sources, paint: Paint, out: &mu
             "", "", excerpt.start
         );
     }
+    render_words(diagnostic, margin, paint, out);
+}
+
+/// Why, and what to do.
+fn render_words(diagnostic: &Diagnostic, margin: usize, paint: Paint, out: &mut String) {
     for (name, text) in [("cause", &diagnostic.cause), ("help", &diagnostic.help)] {
         if let Some(text) = text {
             let _ = writeln!(
@@ -160,21 +196,39 @@ struct Excerpt {
 }
 
 impl Excerpt {
-    fn of(source: &Source, origin: Origin, place: Place) -> Self {
+    fn of(source: &Source, origin: Origin, place: Place, hidden: &Hidden) -> Self {
         let (before, after) = source.line_at(place.line, origin.start);
+        if matches!(hidden, Hidden::All) {
+            let is_empty = before.trim().is_empty() && after.trim().is_empty();
+            return Self {
+                line: if is_empty { "" } else { "…" }.to_owned(),
+                start: 0,
+                length: 1,
+            };
+        }
         // Text that goes on in further lines is underlined to the end of its first one.
         let length = if place.end_line > place.line {
             LINE_CHARS_MAX
         } else {
             (place.end_column - place.column).min(LINE_CHARS_MAX)
         };
-        let is_cut =
-            place.column > LINE_CHARS_MAX / 2 && before.len() + after.len() > LINE_CHARS_MAX;
+        let marked = after
+            .char_indices()
+            .nth(length)
+            .map_or(after, |(end, _)| &after[..end]);
+        let line_start = source.line_start(place.line);
+        let marked_start = line_start + before.len();
+        let cover = |piece: &str, offset| hidden.cover(piece, offset, line_start);
+        let rest = cover(&after[marked.len()..], marked_start + marked.len());
+        let (before, marked) = (cover(before, line_start), cover(marked, marked_start));
+        let after = format!("{marked}{rest}");
+        let width = before.chars().count();
+        let is_cut = width >= LINE_CHARS_MAX / 2 && before.len() + after.len() > LINE_CHARS_MAX;
         let before = if is_cut {
             let first = before.char_indices().rev().take(LINE_CHARS_MAX / 4).last();
             &before[first.map_or(0, |(at, _)| at)..]
         } else {
-            before
+            &before
         };
         let mut line = if is_cut {
             "…".to_owned()
@@ -182,15 +236,11 @@ impl Excerpt {
             String::new()
         };
         let start = usize::from(is_cut) + show(before, &mut line);
-        let marked = after
-            .char_indices()
-            .nth(length)
-            .map_or(after, |(end, _)| &after[..end]);
-        let room = LINE_CHARS_MAX - before.chars().count();
+        let room = LINE_CHARS_MAX.saturating_sub(before.chars().count());
         let shown = after
             .char_indices()
             .nth(room)
-            .map_or(after, |(end, _)| &after[..end]);
+            .map_or(&*after, |(end, _)| &after[..end]);
         let mut underlined = String::new();
         let length = show(&marked[..marked.len().min(shown.len())], &mut underlined);
         show(shown, &mut line);

@@ -10,24 +10,35 @@ use std::ops::Range;
 /// What stands for a secret.
 const MASK: &str = "\"…\"";
 
-/// The text of a configuration without its secrets, and with as many lines. What `${...}` refers to is not in the text,
-/// so that references stay. Nothing is shown of a text that can't be read: nobody knows where its secrets are.
-pub(crate) fn without_secrets(name: &str, text: &str) -> String {
+/// What of a text is not shown.
+pub(crate) enum Hidden {
+    /// Anything: the text can't be read, and nobody knows where its secrets are.
+    All,
+    /// These bytes, in their order.
+    Parts(Vec<Range<usize>>),
+}
+
+/// Where secrets are in the text of a configuration, and where they may be: in what is written under a key that does not
+/// exist, or in a form that is none. What `${...}` refers to is not in the text, so that references stay.
+pub(crate) fn hidden(name: &str, text: &str) -> Hidden {
     let mut report = Report::default();
     let tree = tree::parse(text, 0, Format::of_name(name), &mut report);
     if report.has_errors() {
-        let hidden = |line: &str| {
-            if line.trim().is_empty() {
-                "\n"
-            } else {
-                "…\n"
-            }
-        };
-        return text.lines().map(hidden).collect();
+        return Hidden::All;
     }
     let mut found = Vec::new();
     in_table(&ROOT, &tree, &mut found);
-    found.sort_by_key(|range| range.start);
+    found.sort_by_key(|range| (range.start, range.end));
+    found.dedup();
+    Hidden::Parts(found)
+}
+
+/// The text of a configuration without its secrets, and with as many lines.
+pub(crate) fn without_secrets(name: &str, text: &str) -> String {
+    let found = match hidden(name, text) {
+        Hidden::All => return without_anything(text),
+        Hidden::Parts(found) => found,
+    };
     let mut shown = String::with_capacity(text.len());
     let mut at = 0;
     for range in found {
@@ -42,6 +53,47 @@ pub(crate) fn without_secrets(name: &str, text: &str) -> String {
     }
     shown.push_str(text.get(at..).unwrap_or_default());
     shown
+}
+
+/// As many lines that show nothing.
+fn without_anything(text: &str) -> String {
+    let hidden = |line: &str| {
+        if line.trim().is_empty() {
+            "\n"
+        } else {
+            "…\n"
+        }
+    };
+    text.lines().map(hidden).collect()
+}
+
+impl Hidden {
+    /// A piece of a line of the text, without what is not shown. `offset` is where it begins in the text, and
+    /// `line_start` where its line does: what began in lines before is told of once.
+    pub(crate) fn cover(&self, piece: &str, offset: usize, line_start: usize) -> String {
+        let parts = match self {
+            Hidden::All => return String::new(),
+            Hidden::Parts(parts) => parts,
+        };
+        let end = offset + piece.len();
+        let mut shown = String::with_capacity(piece.len());
+        let mut at = offset;
+        let first = parts.partition_point(|part| part.end <= offset);
+        for part in parts[first..].iter().take_while(|part| part.start < end) {
+            let begins = part.start.max(line_start);
+            shown.push_str(
+                piece
+                    .get(at - offset..begins.max(at) - offset)
+                    .unwrap_or_default(),
+            );
+            if begins >= offset {
+                shown.push_str(MASK);
+            }
+            at = part.end.min(end);
+        }
+        shown.push_str(piece.get(at - offset..).unwrap_or_default());
+        shown
+    }
 }
 
 /// Whether a text says nothing but where a secret is, at most with the name of a scheme before it.
@@ -91,16 +143,21 @@ fn in_table(section: &Section, node: &Node, found: &mut Vec<Range<usize>>) {
         return;
     };
     for entry in entries {
-        let key = section.keys.iter().find(|key| key.name == entry.key);
-        if let Some(key) = key {
-            in_value(key.kind, &entry.node, found);
+        match section.keys.iter().find(|key| key.name == entry.key) {
+            Some(key) => in_value(key.kind, &entry.node, found),
+            // It may be meant for one that takes secrets, or stand in another's place.
+            None => hide(&entry.node, found),
         }
     }
 }
 
 fn in_value(kind: Kind, node: &Node, found: &mut Vec<Range<usize>>) {
     match (kind, &node.value) {
-        (Kind::Text(syntax), Value::Text(_)) if syntax.is_secret => hide(node, found),
+        (Kind::Text(syntax), Value::Text(_)) => {
+            if syntax.is_secret {
+                hide(node, found);
+            }
+        }
         (Kind::List(item), Value::List(items)) => {
             items.iter().for_each(|one| in_value(*item, one, found));
         }
@@ -115,26 +172,61 @@ fn in_value(kind: Kind, node: &Node, found: &mut Vec<Range<usize>>) {
         }
         (Kind::Table(section), Value::Table(_)) => in_table(section, node, found),
         (Kind::Either(kinds), _) => {
-            let before = found.len();
-            for kind in kinds {
-                in_value(*kind, node, found);
-                // One of them is the meant one: what two of them hide is hidden once.
-                if found.len() > before {
-                    break;
-                }
+            let mut fitting = kinds.iter().filter(|kind| takes(**kind, node)).peekable();
+            match fitting.peek() {
+                // Each could be the meant one.
+                Some(_) => fitting.for_each(|kind| in_value(*kind, node, found)),
+                None => in_odd_value(kind, node, found),
             }
         }
-        _ => {}
+        _ => in_odd_value(kind, node, found),
     }
 }
 
-/// Hides every text of a value, but for references.
+/// A value in a form that its key has no use for. Single values are shown where there could be no secret.
+fn in_odd_value(kind: Kind, node: &Node, found: &mut Vec<Range<usize>>) {
+    let is_single = !matches!(node.value, Value::List(_) | Value::Table(_));
+    if !is_single || may_hold_secrets(kind) {
+        hide(node, found);
+    }
+}
+
+/// Whether a value has the form of a kind.
+fn takes(kind: Kind, node: &Node) -> bool {
+    match kind {
+        Kind::Table(_) | Kind::Map(..) => matches!(node.value, Value::Table(_)),
+        Kind::List(_) => matches!(node.value, Value::List(_)),
+        Kind::Text(_) => matches!(node.value, Value::Text(_)),
+        Kind::Either(kinds) => kinds.iter().any(|kind| takes(*kind, node)),
+        Kind::Boolean
+        | Kind::Integer { .. }
+        | Kind::Count { .. }
+        | Kind::Duration { .. }
+        | Kind::Size { .. }
+        | Kind::Choice(_) => !matches!(node.value, Value::List(_) | Value::Table(_)),
+    }
+}
+
+fn may_hold_secrets(kind: Kind) -> bool {
+    match kind {
+        Kind::Text(syntax) => syntax.is_secret,
+        Kind::List(item) => may_hold_secrets(*item),
+        Kind::Map(names, value) => {
+            std::ptr::eq(names, &raw const keys::FIELD_NAME) || may_hold_secrets(*value)
+        }
+        Kind::Table(section) => section.keys.iter().any(|key| may_hold_secrets(key.kind)),
+        Kind::Either(kinds) => kinds.iter().any(|kind| may_hold_secrets(*kind)),
+        _ => false,
+    }
+}
+
+/// Hides every single value of a value, but for references.
 fn hide(node: &Node, found: &mut Vec<Range<usize>>) {
     match &node.value {
-        Value::Text(text) if !only_refers(&text.text) => found.push(range(node.origin)),
         Value::List(items) => items.iter().for_each(|item| hide(item, found)),
         Value::Table(entries) => entries.iter().for_each(|entry| hide(&entry.node, found)),
-        _ => {}
+        Value::Text(text) if only_refers(&text.text) => {}
+        _ => found.push(range(node.origin)),
     }
 }
 
@@ -170,6 +262,51 @@ mod tests {
             without_secrets("a.json", json),
             "{\"admin\":{\"token\":\"…\"}}"
         );
+    }
+
+    #[test]
+    fn what_may_be_meant_for_a_secret_is_left_out_too() {
+        check(
+            "[upstreams.app.sticky]\nsecrets = \"abcdefgh\"\n",
+            "[upstreams.app.sticky]\nsecrets = \"…\"\n",
+        );
+        check(
+            "[admin]\ntokn = \"t\"\ntoken = 1234567890123456\n",
+            "[admin]\ntokn = \"…\"\ntoken = \"…\"\n",
+        );
+        check(
+            "token = \"t\"\nworkers = 2\n[admn]\ntoken = \"t\"\nsome = [1, { a = \"b\" }]\n",
+            "token = \"…\"\nworkers = 2\n[admn]\ntoken = \"…\"\nsome = [\"…\", { a = \"…\" }]\n",
+        );
+        check(
+            "[upstreams]\napp = \"t\"\n[admin.address]\ntoken = \"t\"\n",
+            "[upstreams]\napp = \"…\"\n[admin.address]\ntoken = \"…\"\n",
+        );
+        check(
+            "[[sites.a.routes]]\nrequest_headers.set = { Authorization = 17 }\nresponse_headers = \"t\"\n",
+            "[[sites.a.routes]]\nrequest_headers.set = { Authorization = \"…\" }\nresponse_headers = \"…\"\n",
+        );
+    }
+
+    #[test]
+    fn a_piece_of_a_line_is_covered_where_it_is_hidden() {
+        let text = "[admin]\ntoken = \"abc\" # mine\n";
+        let hidden = hidden("a.toml", text);
+        let at = |piece: &str| {
+            let offset = text.find(piece).unwrap();
+            hidden.cover(piece, offset, 8)
+        };
+        assert_eq!(at("token = \"abc\" # mine"), "token = \"…\" # mine");
+        assert_eq!(at("token = "), "token = ");
+        assert_eq!(at("\"abc\""), "\"…\"");
+        assert_eq!(at("= \"a"), "= \"…\"");
+        assert_eq!(at("c\" # mine"), " # mine", "told of before");
+        assert_eq!(
+            hidden.cover("c\" #", 19, 19),
+            "\"…\" #",
+            "began lines before"
+        );
+        assert_eq!(Hidden::All.cover("token", 8, 8), "");
     }
 
     #[test]

@@ -121,6 +121,11 @@ impl Source {
         text.split_at(text.floor_char_boundary(at))
     }
 
+    /// Where a line begins, counted from 1.
+    pub(crate) fn line_start(&self, line: usize) -> usize {
+        self.line_range(line).0
+    }
+
     fn line_range(&self, line: usize) -> (usize, usize) {
         let at = |index: usize| self.line_starts.get(index).map(|start| *start as usize);
         let start = line.checked_sub(1).and_then(at).unwrap_or(self.text.len());

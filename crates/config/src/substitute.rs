@@ -90,7 +90,7 @@ impl Substitution {
                 continue;
             }
             let Some(close) = after.find('}') else {
-                let message = format!("{} is not closed", quoted(&rest[open..]));
+                let message = "`${` is not closed";
                 report.push(
                     Diagnostic::new(Code::BadSubstitution, origin, message).label("`}` is missing"),
                 );

@@ -33,7 +33,11 @@ impl Check {
             terminal::print(&foregate_config::to_json(&outcome))?;
             return Ok(ExitCode::from(if outcome.has_errors() { 2 } else { 0 }));
         }
-        let diagnostics = foregate_config::render(&outcome, terminal::errors_in_colour());
+        // What goes elsewhere may be read by others, such as the journal of a service manager.
+        let diagnostics = match terminal::takes_errors() {
+            true => foregate_config::render_in_full(&outcome, terminal::errors_in_colour()),
+            false => foregate_config::render(&outcome, false),
+        };
         let Some(settings) = &outcome.settings else {
             return Err(Failure::Config(diagnostics));
         };

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use foregate_config::{Code, Diagnostic, Files, Format, Outcome, Settings, Severity, Written};
-use foregate_server::{Credentials, Disk, LoadError, Loaded, NewText, Source};
+use foregate_server::{Credentials, Disk, LoadError, Loaded, NewText, OnDisk, Source};
 use foregate_snapshot::Snapshot;
 
 use crate::failure::Failure;
@@ -203,12 +203,15 @@ impl Source for FileSource {
 struct FileOnDisk(PathBuf);
 
 impl Disk for FileOnDisk {
-    fn written(&self) -> Result<Written, String> {
+    fn written(&self) -> Result<OnDisk, String> {
         let outcome = foregate_config::load(&self.0, &SystemFiles);
         let unreadable = |one: &&Diagnostic| one.code == Code::UnreadableFile;
         match outcome.diagnostics.iter().find(unreadable) {
             Some(diagnostic) => Err(diagnostic.message.clone()),
-            None => Ok(Written::of(&outcome.sources)),
+            None => Ok(OnDisk {
+                written: Written::of(&outcome.sources),
+                is_faulty: outcome.has_errors(),
+            }),
         }
     }
 }

@@ -19,6 +19,11 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// Whether standard error is a terminal.
+pub(crate) fn takes_errors() -> bool {
+    io::stderr().is_terminal()
+}
+
 /// Whether standard error takes colours: it is a terminal that has some, and <https://no-color.org> is not asked for.
 #[expect(
     clippy::disallowed_methods,
@@ -27,5 +32,5 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
 pub(crate) fn errors_in_colour() -> bool {
     let is_off = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let is_dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
-    !is_off && !is_dumb && io::stderr().is_terminal()
+    !is_off && !is_dumb && takes_errors()
 }

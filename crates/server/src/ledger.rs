@@ -248,8 +248,8 @@ impl Ledger {
 
     /// What the configuration file is like now.
     fn disk_mark(&self) -> Option<String> {
-        let written = self.disk.as_ref()?.written().ok()?;
-        Some(mark(&written))
+        let disk = self.disk.as_ref()?.written().ok()?;
+        Some(mark(&disk.written))
     }
 
     /// How the configuration file compares to what is in force.
@@ -286,16 +286,22 @@ impl Ledger {
         };
         match disk.written() {
             Err(problem) => view("unreadable", problem, String::new()),
-            Ok(file) if file.says_the_same_as(&in_force.written) => {
+            Ok(file) if file.written.says_the_same_as(&in_force.written) => {
                 let detail = "the configuration file says what is in force";
                 view("none", detail.to_owned(), String::new())
+            }
+            Ok(file) if file.is_faulty => {
+                let why = "the file was changed and can't be used: `foregate check` says why, and what it says is shown \
+                           to nobody else";
+                view("differs", why.to_owned(), String::new())
             }
             Ok(file) => {
                 let why = match came_over_api(in_force) {
                     true => "what is in force came over the admin API, and the file says otherwise",
                     false => "the file was changed and not reloaded",
                 };
-                view("differs", why.to_owned(), file.diff(&in_force.written))
+                let diff = file.written.diff(&in_force.written);
+                view("differs", why.to_owned(), diff)
             }
         }
     }

@@ -76,7 +76,16 @@ pub trait Disk: Send + Sync {
     ///
     /// # Errors
     /// It can't be read, in a few words.
-    fn written(&self) -> Result<Written, String>;
+    fn written(&self) -> Result<OnDisk, String>;
+}
+
+/// What a configuration file says.
+#[derive(Debug)]
+pub struct OnDisk {
+    /// Its texts.
+    pub written: Written,
+    /// Whether they could not be used, so that nobody knows what in them is meant for a secret.
+    pub is_faulty: bool,
 }
 
 /// A configuration can't be used.

@@ -1,11 +1,11 @@
 //! What people and editors read when something is wrong.
 
 use crate::tests::{APP, codes, load};
-use crate::{Format, MemoryFiles, parse_str, render, to_json};
+use crate::{Format, MemoryFiles, parse_str, render, render_in_full, to_json};
 
 /// Compares the whole rendering, without the count at its end.
 fn check(text: &str, expected: &str) {
-    let found = render(&load(text), false);
+    let found = render_in_full(&load(text), false);
     let (found, _) = found.trim_end().rsplit_once("\n\n").unwrap_or((&found, ""));
     assert_eq!(found, expected.trim(), "\n{found}\n");
 }
@@ -86,7 +86,7 @@ error[syntax]: not valid TOML: string values must be quoted
   --> foregate.toml:2:12
 2 | upstream = app
   |            ^^^
-  = help: put it in quotes: \"app\"
+  = help: put it in quotes
 
 error[syntax]: not valid TOML: string values must be quoted
   --> foregate.toml:4:10
@@ -507,4 +507,37 @@ error[conflicting-keys]: `dns` and `file` cannot stand together
   |                           --- `dns` is here
   = help: an upstream has one source of backends beside `servers`: keep one of them",
     );
+}
+
+#[test]
+fn secrets_are_shown_on_nobodys_terminal_but_the_operators() {
+    let secret = "s3cr3t-of-mine";
+    for (text, shown) in [
+        (
+            "[admin]\ntoken = \"s3cr3t-of-mine\" # ours",
+            "2 | token = \"…\" # ours\n  |         ^^^",
+        ),
+        (
+            "[admin]\ntokn = \"s3cr3t-of-mine\"",
+            "2 | tokn = \"…\"\n  | ^^^^ unknown key\n",
+        ),
+        ("[admin]\ntoken = \"s3cr3t-of-mine", "2 | …\n"),
+        ("[admin]\ntoken = s3cr3t-of-mine", "2 | …\n"),
+        (
+            "[admin]\ntoken = \"s3cr3t-of-mine${ENV:A\"",
+            "2 | token = \"…\"\n",
+        ),
+        (
+            "[upstreams.a.discovery.consul]\nservice = \"a\"\ntoken = \"s3cr3t-of-mine ä\"",
+            "3 | token = \"…\"\n",
+        ),
+    ] {
+        let outcome = load(text);
+        let rendered = render(&outcome, false);
+        assert!(rendered.contains(shown), "{text}: {rendered}");
+        assert!(!rendered.contains(secret), "{text}: {rendered}");
+        let json = to_json(&outcome);
+        assert!(!json.contains(secret), "{text}: {json}");
+        assert!(render_in_full(&outcome, false).contains(secret), "{text}");
+    }
 }

@@ -387,7 +387,8 @@ fn plain(entry: &Entry, report: &mut Report) -> Option<String> {
             Diagnostic::new(
                 Code::BadValue,
                 origin,
-                format!("{} is empty or has odd characters", quoted(text)),
+                // Not with what is written: it may be a token.
+                format!("`{}` is empty or has odd characters", entry.key),
             )
             .label("visible ASCII characters without spaces"),
         );

@@ -161,7 +161,8 @@ fn syntax_error(text: &str, file: u32, message: &str, span: Option<Range<usize>>
         let help = if value.is_empty() {
             "write a value after `=`".to_owned()
         } else {
-            format!("put it in quotes: \"{value}\"")
+            // It is not repeated here: it may be a secret.
+            "put it in quotes".to_owned()
         };
         return diagnostic.label("").help(help);
     }
