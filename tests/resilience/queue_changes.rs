@@ -236,6 +236,55 @@ fn connections_for_those_who_waited_through_a_change_are_kept() {
     assert_eq!((spare.connections(), spare.connections_open()), (1, 1));
 }
 
+/// With a bound on connections requests wait at the backend that was chosen for them. They, too, go to one that is added:
+/// those that balance better there.
+#[test]
+fn a_server_that_is_added_takes_those_who_wait_for_connections() {
+    let ((old, go_old), (new, go_new)) = (held(true), held(true));
+    let text = ONE_ROUTE.replace("workers = 2", "workers = 1");
+    let gateway = Gateway::new(&text)
+        .fill("servers", quoted(old.address()))
+        .fill(
+            "more",
+            "connections_max = 1\ntimeouts = { connect = \"60s\" }",
+        )
+        .start();
+    let mut first = asking(&gateway, "/first");
+    old.wait_requests(1);
+    let mut waiting: Vec<RawClient> = (0..5).map(|_| asking(&gateway, "/waits")).collect();
+    let in_flight = |server: SocketAddr, count: u32| {
+        let at = server.to_string();
+        let labels = [("upstream", "app"), ("endpoint", &*at)];
+        gateway.wait_metric("foregate_endpoint_in_flight", &labels, f64::from(count));
+    };
+    in_flight(old.address(), 6);
+    add(&gateway, &format!("{{\"address\": \"{}\"}}", new.address()));
+    // By the fewest requests that is half of them.
+    in_flight(new.address(), 3);
+    in_flight(old.address(), 3);
+    for _ in 0..3 {
+        go_old.send(()).expect("the backend waits");
+        go_new.send(()).expect("the backend waits");
+    }
+    assert_eq!(first.response().status, 200);
+    for client in &mut waiting {
+        assert_eq!(client.response().status, 200);
+    }
+    assert_eq!((old.requests_total(), new.requests_total()), (3, 3));
+    assert_eq!(
+        (old.connections_accepted(), new.connections_accepted()),
+        (1, 1)
+    );
+    let lines = gateway.raw_log_lines(6);
+    let to = |server: SocketAddr| {
+        let told = format!(" {server} proxied");
+        lines.iter().filter(|line| line.ends_with(&told)).count()
+    };
+    assert_eq!((to(old.address()), to(new.address())), (3, 3), "{lines:?}");
+    drop((first, waiting));
+    gateway.assert_no_leaks();
+}
+
 const WITH_BACKUP: &str = r#"
     workers = 1
     [client]

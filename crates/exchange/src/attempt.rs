@@ -1,6 +1,7 @@
 //! One attempt at one endpoint: get a connection, send the request, wait for the head of its answer.
 
 use crate::deadline;
+use crate::elsewhere::Way;
 use crate::exchange::Exchange;
 use crate::forward::{self, Answer};
 use crate::patience::Patience;
@@ -15,6 +16,7 @@ use foregate_telemetry::metrics::EndpointFailure;
 use foregate_upstream::{Call, Checkout, ConnectFault, Connection, Pool, Ticket, Use};
 use std::future::poll_fn;
 use std::pin::pin;
+use std::ptr;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -25,6 +27,8 @@ pub(crate) enum Give {
     Over,
     /// Another endpoint may be asked although this one was reached, if the budget allows.
     Again,
+    /// None was asked: where the exchange goes instead is noted in it.
+    Elsewhere,
     /// The request may have had an effect, or the client is the one who failed.
     Up,
 }
@@ -57,16 +61,32 @@ pub(crate) async fn run<C: Client + ?Sized>(
     client: &mut C,
     head: &RequestHead,
     pool: &Rc<Pool>,
-    (upstream, repeat): (&Upstream, &mut Repeat),
+    (way, repeat): (Way<'_>, &mut Repeat),
     answer: &mut Answer,
 ) -> Result<(), Failure> {
+    let upstream = way.upstream;
     // What can't be sent twice is sent only where the kernel, too, thinks that somebody listens.
     let repeatable = repeat.is_possible();
     let purpose = match exchange.upgrade {
         Some(_) => Use::Upgrade,
         None => Use::Requests,
     };
-    let mut connection = obtain(client, pool, purpose, &mut answer.patience, !repeatable).await?;
+    let mut connection = match pool.checkout(purpose, !repeatable) {
+        Checkout::Reused(connection) => connection,
+        // In a place of its own: most find a connection in the pool.
+        found => {
+            let (to, patience) = ((way, purpose), &mut answer.patience);
+            let obtaining = obtain(
+                exchange,
+                client,
+                pool,
+                to,
+                patience,
+                (!repeatable, Some(found)),
+            );
+            Box::pin(obtaining).await?
+        }
+    };
     let mut refused = false;
     loop {
         let stale = connection.is_reused();
@@ -86,14 +106,18 @@ pub(crate) async fn run<C: Client + ?Sized>(
                 connection = match pool.fresh() {
                     Some(ticket) => dial(client, ticket, purpose, patience).await?,
                     // Its seat is another's already.
-                    None => obtain(client, pool, purpose, patience, true).await?,
+                    None => {
+                        let to = (way, purpose);
+                        Box::pin(obtain(exchange, client, pool, to, patience, (true, None))).await?
+                    }
                 };
             }
             // A backend that is going away takes requests on its next connection.
             Err(failure) if failure.unprocessed && !refused => {
                 refused = true;
-                let patience = &mut answer.patience;
-                connection = obtain(client, pool, purpose, patience, !repeatable).await?;
+                let (to, patience) = ((way, purpose), &mut answer.patience);
+                let obtaining = obtain(exchange, client, pool, to, patience, (!repeatable, None));
+                connection = Box::pin(obtaining).await?;
             }
             Err(failure) => return Err(failure.verdict(repeatable, &upstream.retry)),
             Ok(()) => return Ok(()),
@@ -110,17 +134,30 @@ pub(crate) fn full() -> Failure {
     }
 }
 
-/// A connection, kept or new.
+/// Who waited for a connection has none.
+fn unserved(reason: Reason) -> Failure {
+    let is_full = reason == Reason::PendingFull;
+    Failure {
+        reason,
+        give: if is_full { Give::Over } else { Give::Up },
+        kind: is_full.then_some(EndpointFailure::PendingFull),
+    }
+}
+
+/// A connection, kept or new; `found` is what the pool has offered already.
 async fn obtain<C: Client + ?Sized>(
+    exchange: &Exchange,
     client: &mut C,
     pool: &Rc<Pool>,
-    purpose: Use,
+    (way, purpose): (Way<'_>, Use),
     patience: &mut Patience,
-    verify: bool,
+    (verify, mut found): (bool, Option<Checkout>),
 ) -> Result<Connection, Failure> {
     let mut waited = false;
+    let mut seen = ptr::null();
     loop {
-        match pool.checkout(purpose, verify) {
+        let offer = found.take();
+        match offer.unwrap_or_else(|| pool.checkout(purpose, verify)) {
             Checkout::Reused(connection) => return Ok(connection),
             Checkout::Connect(ticket) => {
                 return dial(client, ticket, purpose, patience).await;
@@ -133,21 +170,21 @@ async fn obtain<C: Client + ?Sized>(
                 let mut turn = pin!(pool.wait());
                 let turned = poll_fn(|cx| {
                     if let Poll::Ready(turned) = turn.as_mut().poll(cx) {
-                        return Poll::Ready(turned);
+                        return Poll::Ready(turned.map_err(unserved));
+                    }
+                    if way.leads_elsewhere(exchange, pool, &mut seen) {
+                        return Poll::Ready(Err(Failure {
+                            give: Give::Elsewhere,
+                            ..unserved(Reason::PendingTimeout)
+                        }));
                     }
                     if let Poll::Ready(reason) = client.poll_gone(cx) {
-                        return Poll::Ready(Err(reason));
+                        return Poll::Ready(Err(unserved(reason)));
                     }
-                    patience.poll_connection(cx).map(Err)
+                    let expired = patience.poll_connection(cx);
+                    expired.map(|reason| Err(unserved(reason)))
                 });
-                turned.await.map_err(|reason| Failure {
-                    reason,
-                    give: match reason {
-                        Reason::PendingFull => Give::Over,
-                        _ => Give::Up,
-                    },
-                    kind: (reason == Reason::PendingFull).then_some(EndpointFailure::PendingFull),
-                })?;
+                turned.await?;
             }
         }
     }

@@ -1,5 +1,6 @@
 //! What is known of one exchange, from its first step to its log line.
 
+use crate::elsewhere::Elsewhere;
 use crate::guard::Guarded;
 use crate::mirror::Pending;
 use crate::plan::Plan;
@@ -68,6 +69,8 @@ pub(crate) struct Exchange {
     pub(crate) pick: Option<Pick>,
     /// A copy of it for another upstream, that waits for the body.
     pub(crate) copy: Cell<Option<Box<Pending>>>,
+    /// Where it goes instead of where it waited for a connection.
+    pub(crate) elsewhere: Cell<Option<Box<Elsewhere>>>,
     /// The endpoint that answered or failed last.
     pub(crate) endpoint: Option<Rc<Pool>>,
     pub(crate) tries: u32,
@@ -141,6 +144,7 @@ impl Exchange {
             session: None,
             pick: None,
             copy: Cell::new(None),
+            elsewhere: Cell::new(None),
             endpoint: None,
             tries: 0,
             retry_refused: None,

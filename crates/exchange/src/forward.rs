@@ -3,6 +3,7 @@
 
 use crate::Road;
 use crate::attempt::{self, Failure, Give};
+use crate::elsewhere::{self, Way};
 use crate::exchange::{Exchange, TryFailure};
 use crate::guard;
 use crate::hedge::{self, Lane};
@@ -90,15 +91,15 @@ pub(crate) async fn forward<C: Client>(
             Box::pin(entering).await?
         }
     };
-    let to = moved.as_ref().map_or(to, Moved::to);
-    let upstream = to.0;
-    let mut lane = Lane::of(index);
+    let (planned, mut lane) = (to, Lane::of(index));
     loop {
+        let to = moved.as_ref().map_or(planned, Moved::to);
+        let upstream = to.0;
         tried.insert(lane.index);
         lane.asked = begin(exchange, client, upstream.pool(lane.index), head, answer);
         let ended = match hedge::race(exchange, road, to, &repeat, lane.asked) {
             None => {
-                let (pool, with) = (upstream.pool(lane.index), (upstream, &mut repeat));
+                let (pool, with) = (upstream.pool(lane.index), (way(road, to), &mut repeat));
                 attempt::run(exchange, client, head, pool, with, answer).await
             }
             // In a place of its own, too.
@@ -117,23 +118,41 @@ pub(crate) async fn forward<C: Client>(
                 exchange.upstream_micros = Some(micros);
                 let again = again(exchange, to, road, &tried, (&mut repeat, answer));
                 let Some(next) = again else {
-                    if exchange.guarded.is_some() {
-                        guard::heard(exchange, upstream, answer, at);
-                    }
-                    answer.patience.body(at);
+                    heard(exchange, upstream, answer, at);
                     return Ok(());
                 };
                 (TryFailure::Status(status), next)
             }
-            Err(failure) => {
-                let reason = failure.reason;
-                let next = elsewhere(exchange, to, road, &tried, (failure, lane.asked))?;
-                (TryFailure::Reason(reason), next)
+            Err(failure) if failure.give == Give::Elsewhere => {
+                let newer = elsewhere::go(exchange, &mut tried, &mut lane);
+                moved = Some(newer.ok_or(failure.reason)?);
+                continue;
             }
+            Err(failure) => another_after(exchange, to, road, &tried, (failure, lane.asked))?,
         };
         exchange.failures.push((Rc::clone(pool), failure));
         lane.index = next;
     }
+}
+
+/// The way of a try that may choose anew while it waits.
+#[inline]
+fn way<'w>(road: &'w Road, (upstream, subset): (&'w Upstream, u32)) -> Way<'w> {
+    Way {
+        road,
+        upstream,
+        subset,
+        may_choose: true,
+    }
+}
+
+/// An answer that the client gets has begun.
+#[inline]
+fn heard(exchange: &mut Exchange, upstream: &Upstream, answer: &mut Answer, at: Moment) {
+    if exchange.guarded.is_some() {
+        guard::heard(exchange, upstream, answer, at);
+    }
+    answer.patience.body(at);
 }
 
 /// An endpoint is asked, with a head that is addressed to it; when.
@@ -212,13 +231,13 @@ pub(crate) fn failed_after(upstream: &Upstream, pool: &Pool, asked: Moment) {
 /// # Errors
 /// There is no other, or none may be asked.
 #[cold]
-fn elsewhere(
+fn another_after(
     exchange: &mut Exchange,
     to: (&Upstream, u32),
     road: &Road,
     tried: &Tried,
     (failure, asked): (Failure, Moment),
-) -> Result<usize, Reason> {
+) -> Result<(TryFailure, usize), Reason> {
     let Failure { reason, give, kind } = failure;
     let upstream = to.0;
     if let (Some(kind), Some(pool)) = (kind, &exchange.endpoint) {
@@ -229,14 +248,16 @@ fn elsewhere(
         guard::conclude(exchange, upstream, kind.and_then(blame));
     }
     let may = match give {
-        Give::Up => false,
+        Give::Up | Give::Elsewhere => false,
         Give::Over => upstream.retry.connect,
         Give::Again => true,
     };
-    match may {
-        true => retry(exchange, to, road, tried, give == Give::Over).ok_or(reason),
-        false => Err(reason),
-    }
+    let next = match may {
+        true => retry(exchange, to, road, tried, give == Give::Over),
+        false => None,
+    };
+    next.map(|next| (TryFailure::Reason(reason), next))
+        .ok_or(reason)
 }
 
 /// Another endpoint, if an answer's status asks for one, the request can be repeated and another may be asked.
@@ -346,10 +367,23 @@ fn another(
 #[inline]
 pub(crate) fn pick(
     exchange: &mut Exchange,
-    (upstream, subset): (&Upstream, u32),
+    to: (&Upstream, u32),
     road: &Road,
     tried: &Tried,
 ) -> Result<usize, NoEndpoint> {
+    let pick = choose(exchange, to, road, tried)?;
+    exchange.pick = Some(pick);
+    Ok(pick.index)
+}
+
+/// A choice of an endpoint.
+#[inline]
+pub(crate) fn choose(
+    exchange: &Exchange,
+    (upstream, subset): (&Upstream, u32),
+    road: &Road,
+    tried: &Tried,
+) -> Result<Pick, NoEndpoint> {
     let need = Need {
         subset,
         key: exchange.key,
@@ -357,11 +391,10 @@ pub(crate) fn pick(
         ..need(road, tried)
     };
     let pick = upstream.picker.borrow_mut().pick(&need)?;
-    exchange.pick = Some(pick);
     if pick.spill != Spill::None || pick.reason.is_aside() {
         count_aside(road, &pick);
     }
-    Ok(pick.index)
+    Ok(pick)
 }
 
 #[cold]

@@ -274,7 +274,7 @@ async fn wait<C: Client>(
 
 /// The exchange goes on with what has taken its upstream's place, and counts as one of its requests.
 #[cold]
-fn follow(exchange: &mut Exchange, newer: &Moved) {
+pub(crate) fn follow(exchange: &mut Exchange, newer: &Moved) {
     let Some(guarded) = &mut exchange.guarded else {
         return;
     };
@@ -416,6 +416,11 @@ impl Guarded {
     #[inline]
     pub(crate) fn moved(&self) -> Option<&Rc<Upstream>> {
         self.moved.as_ref()
+    }
+
+    /// Another endpoint is asked next, with what is held there.
+    pub(crate) fn goes_to(&mut self, place: Option<(InFlight, Held)>) {
+        self.next = place;
     }
 
     /// Another endpoint is asked already, in the place of the one before.

@@ -11,6 +11,7 @@ mod rival;
 
 use crate::Road;
 use crate::attempt::{self, Failure};
+use crate::elsewhere::Way;
 use crate::exchange::{Exchange, MIRRORED, TryFailure};
 use crate::forward::{self, Answer};
 use crate::guard;
@@ -34,6 +35,18 @@ pub(crate) struct Race<'r> {
     pub(crate) policy: HedgePolicy,
     /// When it is time for a rival.
     pub(crate) due: Moment,
+}
+
+impl Race<'_> {
+    /// The way of either try.
+    fn way(&self) -> Way<'_> {
+        Way {
+            road: self.road,
+            upstream: self.to.0,
+            subset: self.to.1,
+            may_choose: false,
+        }
+    }
 }
 
 /// The endpoint that an exchange goes on with, and since when.
@@ -231,7 +244,7 @@ impl<'r> Lap<'r> {
         answer: &mut Answer,
     ) -> Option<Result<(), Failure>> {
         let upstream = self.race.to.0;
-        let (pool, with) = (upstream.pool(index), (upstream, repeat));
+        let (pool, with) = (upstream.pool(index), (self.race.way(), repeat));
         let mut first = pin!(attempt::run(exchange, client, head, pool, with, answer));
         poll_fn(|cx| {
             if let Poll::Ready(ended) = first.as_mut().poll(cx) {

@@ -20,6 +20,7 @@ mod choose;
 mod deadline;
 mod describe;
 mod download;
+mod elsewhere;
 mod exchange;
 mod forward;
 mod guard;

@@ -166,6 +166,7 @@ impl Exchange {
             session: None,
             pick: None,
             copy: Cell::new(None),
+            elsewhere: Cell::new(None),
             endpoint: None,
             tries: 0,
             guarded: None,

@@ -92,10 +92,12 @@ impl Patience {
         self.set(Some(self.limits.connect), now());
     }
 
-    /// A free connection is waited for.
+    /// A free connection is waited for: also when that is another endpoint's now, since the same time.
     pub(crate) fn queue(&mut self) {
-        self.wait = Wait::Free;
-        self.set(Some(self.limits.connect), now());
+        if self.wait != Wait::Free {
+            self.wait = Wait::Free;
+            self.set(Some(self.limits.connect), now());
+        }
     }
 
     /// A place at an endpoint is waited for.

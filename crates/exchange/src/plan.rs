@@ -257,7 +257,10 @@ impl Plan {
             }
         }
         // Those who wait look among the endpoints that there are now.
-        gone.iter().for_each(|one| one.line.look_again());
+        for one in gone {
+            one.line.look_again();
+            one.made_pools().for_each(|pool| pool.stir());
+        }
     }
 
     /// Closes idle connections that are too old or were closed by their backends.

@@ -233,14 +233,14 @@ fn ask<'r>(
     pool: &Rc<Pool>,
     (kept, peer): (Option<SharedKept>, Peer),
 ) -> impl Future<Output = Heard> + use<'r> {
-    let (upstream, pool) = (race.to.0, Rc::clone(pool));
+    let pool = Rc::clone(pool);
     let mut answer = Box::new(Answer::awaited(&exchange, race.road));
     async move {
         answer.patience.begin_try();
         attempt::address(&exchange, &mut head, &pool.endpoint, &answer.patience);
         let mut shadow = Shadow::of_hedge(peer);
         let mut repeat = Repeat::beside(kept);
-        let with = (upstream, &mut repeat);
+        let with = (race.way(), &mut repeat);
         let client: &mut dyn Client = &mut shadow;
         let ended = attempt::run(&exchange, client, &head, &pool, with, &mut answer).await;
         Heard {

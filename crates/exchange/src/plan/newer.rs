@@ -42,12 +42,21 @@ impl Upstream {
     /// Tells the other workers, who do not know it, how much of its budget it has left.
     pub(super) fn tell_budget(&self, left: u64) {
         let before = self.budget_told.replace(left);
-        self.state.note_budget(before, left);
+        // Most have the same to tell all the time, and others share what it is written to.
+        if before != left {
+            self.state.note_budget(before, left);
+        }
     }
 
     pub(super) fn budget_left(&self, at: Moment) -> u64 {
         let budget = self.budget.borrow();
         budget.left(&self.retry.budget, at.millis())
+    }
+
+    /// Whether another has taken its place, or none.
+    #[inline]
+    pub(crate) fn is_retired(&self) -> bool {
+        self.is_retired.get()
     }
 
     /// Whether there are limits or circuits that an exchange has to do with.

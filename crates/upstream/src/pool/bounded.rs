@@ -56,6 +56,15 @@ impl Pool {
         })
     }
 
+    /// Has all who wait for a connection look whether they still do. They keep their places.
+    pub fn stir(&self) {
+        for waiter in &*self.waiting.borrow() {
+            if let Some(waker) = waiter.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+
     /// Has the pool stand in line, now that requests wait which nothing else is on its way for.
     pub(super) fn stand_in_line(&self) {
         if !self.is_served_by_dialling()
