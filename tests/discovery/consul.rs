@@ -1,6 +1,7 @@
 //! Consul's health endpoint, with blocking queries.
 
-use foregate_testkit::{ConsulAgent, Gateway, Transport, eventually};
+use foregate_testkit::{Answer, Backend, ConsulAgent, Gateway, Transport, eventually};
+use std::sync::{Arc, Mutex};
 
 use crate::{check, finding, named, shown, text, wait_for};
 
@@ -109,6 +110,29 @@ fn an_agent_in_trouble_takes_nothing_away() {
     agent.set(&[(b.address(), 1)]);
     wait_for(&gateway, &["b"]);
     gateway.wait_stderr("endpoints are found again");
+}
+
+/// Something between them may leave the version out: then no question is kept, and all would be answered at once.
+#[test]
+fn an_agent_that_tells_no_version_is_asked_now_and_then() {
+    let (a, b) = (named("a"), named("b"));
+    let one = |address: std::net::SocketAddr| {
+        let (ip, port) = (address.ip(), address.port());
+        format!(r#"[{{"Service":{{"Address":"{ip}","Port":{port}}}}}]"#)
+    };
+    let said = Arc::new(Mutex::new(one(a.address())));
+    let shared = Arc::clone(&said);
+    let agent = Backend::answering(move |_| Answer::ok(shared.lock().expect("no panics").clone()));
+    let address = agent.address();
+    let gateway = finding(&format!(
+        "consul = {{ service = \"web\", address = \"{address}\" }}"
+    ))
+    .start();
+    check(&gateway, &["a"]);
+    *said.lock().expect("no panics") = one(b.address());
+    wait_for(&gateway, &["b"]);
+    let asked = agent.requests_total();
+    assert!(asked <= 4, "{asked} questions in a few seconds");
 }
 
 #[test]

@@ -14,6 +14,9 @@ const WAIT: Duration = Duration::from_secs(60);
 /// Between two questions at least, whatever the agent says.
 const APART: Duration = Duration::from_millis(100);
 
+/// Between two questions to an agent that keeps none, as it tells no version of its answers.
+const POLL: Duration = Duration::from_secs(3);
+
 /// A service as it is being watched.
 pub(super) struct ConsulWatch {
     question: ConsulQuestion,
@@ -21,6 +24,8 @@ pub(super) struct ConsulWatch {
     peer: Result<Peer, String>,
     /// The version of the last answer; 0 for none.
     index: u64,
+    /// How long is waited before the next question.
+    pause: Duration,
 }
 
 impl ConsulWatch {
@@ -35,17 +40,16 @@ impl ConsulWatch {
             peer,
             question,
             index: 0,
+            pause: Duration::ZERO,
         }
     }
 
     pub(super) async fn next(&mut self) -> Result<Vec<FoundEndpoint>, String> {
-        if self.index > 0 {
-            tokio::time::sleep(APART).await;
-        }
+        tokio::time::sleep(self.pause).await;
         let answer = self.ask().await;
         if answer.is_err() {
-            // Whoever comes back may have begun to count anew.
-            self.index = 0;
+            // Whoever comes back may have begun to count anew. How long is waited after trouble is up to who asks for it.
+            (self.index, self.pause) = (0, Duration::ZERO);
         }
         answer.map_err(|trouble| format!("the Consul agent: {trouble}"))
     }
@@ -62,12 +66,18 @@ impl ConsulWatch {
         let index = answer.headers().get("X-Consul-Index");
         let index = index.and_then(|index| index.to_str().ok()?.parse().ok());
         let found = read(&http::body(answer).await?)?;
-        self.index = match index {
-            // One that goes back belongs to another history.
-            Some(index) if index >= self.index => index,
-            _ => 0,
-        };
+        (self.index, self.pause) = follow(index, self.index);
         Ok(found)
+    }
+}
+
+/// What is asked for after an answer of version `told`, where `known` was the one before, and when.
+fn follow(told: Option<u64>, known: u64) -> (u64, Duration) {
+    match told {
+        Some(told @ 1..) if told >= known => (told, APART),
+        // One that goes back belongs to another history.
+        Some(1..) => (0, APART),
+        _ => (0, POLL),
     }
 }
 
@@ -213,6 +223,15 @@ mod tests {
         let second = &found[1].attributes;
         assert_eq!((second.zone.as_deref(), second.backup), (None, true));
         assert!(second.labels.is_empty());
+    }
+
+    #[test]
+    fn no_answer_is_followed_by_a_question_at_once() {
+        assert_eq!(follow(Some(7), 0), (7, APART));
+        assert_eq!(follow(Some(7), 7), (7, APART));
+        assert_eq!(follow(Some(6), 7), (0, APART));
+        assert_eq!(follow(Some(0), 7), (0, POLL));
+        assert_eq!(follow(None, 7), (0, POLL));
     }
 
     #[test]
