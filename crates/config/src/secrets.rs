@@ -28,8 +28,17 @@ pub(crate) fn hidden(name: &str, text: &str) -> Hidden {
     }
     let mut found = Vec::new();
     in_table(&ROOT, &tree, &mut found);
+    if Format::of_name(name) == Format::Toml {
+        in_comments(text, &mut found);
+    }
     found.sort_by_key(|range| (range.start, range.end));
-    found.dedup();
+    found.dedup_by(|next, before| {
+        let touch = next.start < before.end;
+        if touch {
+            before.end = before.end.max(next.end);
+        }
+        touch
+    });
     Hidden::Parts(found)
 }
 
@@ -136,6 +145,23 @@ pub fn is_credential(field: &str) -> bool {
     ]
     .iter()
     .any(|word| field.contains(word))
+}
+
+/// What was taken out of use with a `#` before it may still be in use elsewhere. A `#` in a string that reads like such a
+/// comment is hidden with it.
+fn in_comments(text: &str, found: &mut Vec<Range<usize>>) {
+    let mut line_start = 0;
+    for line in text.split_inclusive('\n') {
+        let end = line_start + line.trim_end().len();
+        let comment = line.find('#').map(|at| (at, &line[at..]));
+        let named = comment.and_then(|(at, text)| Some((at, text.split_once('=')?.0)));
+        if let Some((at, name)) = named
+            && is_credential(name)
+        {
+            found.push(line_start + at + name.len() + 1..end);
+        }
+        line_start += line.len();
+    }
 }
 
 fn in_table(section: &Section, node: &Node, found: &mut Vec<Range<usize>>) {
@@ -285,6 +311,19 @@ mod tests {
         check(
             "[[sites.a.routes]]\nrequest_headers.set = { Authorization = 17 }\nresponse_headers = \"t\"\n",
             "[[sites.a.routes]]\nrequest_headers.set = { Authorization = \"…\" }\nresponse_headers = \"…\"\n",
+        );
+    }
+
+    #[test]
+    fn what_was_taken_out_of_use_is_left_out() {
+        check(
+            "[admin]\n#token = \"old\"\ntoken = \"new\" # token = \"older\"\r\n# why = \"so\"\n",
+            "[admin]\n#token =\"…\"\ntoken = \"…\" # token =\"…\"\r\n# why = \"so\"\n",
+        );
+        // Hidden once where both ways find it.
+        check(
+            "[admin]\ntoken = \"a # token = b\" # mine\n",
+            "[admin]\ntoken = \"…\"\n",
         );
     }
 
