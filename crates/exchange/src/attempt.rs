@@ -210,14 +210,15 @@ pub(crate) async fn dial<C: Client + ?Sized>(
             return Poll::Ready(Err(Failure { reason, give, kind }));
         }
         patience.poll_connection(cx).map(|reason| {
-            Err(Failure {
-                reason,
-                give: match reason {
-                    Reason::ConnectTimeout => Give::Over,
-                    _ => Give::Up,
-                },
-                kind: Some(EndpointFailure::ConnectTimeout),
-            })
+            let late = Some(EndpointFailure::ConnectTimeout);
+            let (give, kind) = match reason {
+                Reason::ConnectTimeout => (Give::Over, late),
+                // It is not to blame that the gateway ends.
+                Reason::Draining => (Give::Up, None),
+                // A route may have less time than a connection: who swallows its requests is found out all the same.
+                _ => (Give::Up, late),
+            };
+            Err(Failure { reason, give, kind })
         })
     })
     .await
