@@ -2,6 +2,8 @@
 //! on, without a reload, and what is broken changes nothing.
 
 use std::os::unix::fs::symlink;
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
 
 use foregate_testkit::{Answer, Authority, Backend, Gateway, Issued, eventually};
 use foregate_tests::metric::OUTCOMES;
@@ -214,4 +216,40 @@ fn whom_backends_are_certified_by_is_read_again() {
     outer.wait_metric(OUTCOMES, &[("reason", "upstream-untrusted")], 1.0);
     certificates.put("backends.pem", &certificates.authority.pem());
     wait_status(200);
+}
+
+/// What runs when trust changes is finished, and its connection carries nothing after that.
+#[test]
+fn a_connection_in_use_is_not_kept_for_those_who_are_trusted_no_more() {
+    let certificates = Certificates::new();
+    certificates.issue("inner", &["127.0.0.1"]);
+    certificates.put("backends.pem", &certificates.authority.pem());
+    let (release, held) = channel::<()>();
+    let held = Mutex::new(held);
+    let backend = Backend::answering(move |request| {
+        if request.target == "/held" {
+            let _ = held.lock().expect("no panics").recv();
+        }
+        Answer::ok("yes")
+    });
+    let inner = Gateway::new(INNER)
+        .fill("certificates", certificates.directory())
+        .fill("backend", backend.address())
+        .start();
+    // With one worker, whoever is refused has been refused by the one that holds the connection.
+    let outer = Gateway::new(&format!("workers = 1{OUTER}"))
+        .fill("inner", inner.listener("secure"))
+        .fill("certificates", certificates.directory())
+        .start();
+    let mut client = outer.connect();
+    client.send("GET /held HTTP/1.1\r\nHost: a\r\n\r\n");
+    backend.wait_requests(1);
+    certificates.put("backends.pem", &Authority::new("Stranger").pem());
+    eventually("the backend is trusted no more", || {
+        (outer.get("a", "/").status == 502).then_some(())
+    });
+    drop(release);
+    assert_eq!(client.response().status, 200);
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.response().status, 502);
 }

@@ -86,6 +86,8 @@ pub struct Pool {
     limits: Cell<PoolLimits>,
     /// How TLS is spoken with the endpoint, if it is.
     connector: RefCell<Option<Arc<Connector>>>,
+    /// In which way connections are made: another number with each change of that.
+    way: Cell<u32>,
     idle: RefCell<Vec<Idle>>,
     /// Connections of HTTP/2 that may take requests.
     shared: RefCell<Vec<Rc<Http2>>>,
@@ -122,6 +124,8 @@ pub struct Ticket {
     pool: Option<Rc<Pool>>,
     /// Whether a connection is being opened that others wait for.
     dialling: bool,
+    /// In which way the connection is made: see [`Pool::way`].
+    way: u32,
 }
 
 impl Ticket {
@@ -205,6 +209,7 @@ impl Pool {
             gives: Cell::new(false),
             limits: Cell::new(limits),
             connector: RefCell::default(),
+            way: Cell::new(0),
             idle: RefCell::default(),
             shared: RefCell::default(),
             dialling: Cell::new(0),
@@ -230,22 +235,24 @@ impl Pool {
         // Connections of another protocol, or with other limits of their own, are not kept.
         if (before.protocol, before.http2) != (limits.protocol, limits.http2) {
             self.shares.set(None);
-            self.http1_until.set(None);
-            self.close_idle();
+            self.go_another_way();
         }
     }
 
     /// Takes a new configuration's way to speak TLS, or none. Connections that were made another way are not kept.
     pub fn set_connector(&self, connector: Option<Arc<Connector>>) {
         let before = self.connector.replace(connector);
-        let same = match (&before, &*self.connector.borrow()) {
-            (Some(before), Some(now)) => Arc::ptr_eq(before, now),
-            (before, now) => before.is_none() && now.is_none(),
-        };
-        if !same {
-            self.http1_until.set(None);
-            self.close_idle();
+        let is = |one: &Option<Arc<Connector>>| one.as_ref().map(Arc::as_ptr);
+        if is(&before) != is(&self.connector.borrow()) {
+            self.go_another_way();
         }
+    }
+
+    /// Keeps no connection that was made, or is being made, as they were until now.
+    fn go_another_way(&self) {
+        self.http1_until.set(None);
+        self.way.set(self.way.get().wrapping_add(1));
+        self.close_idle();
     }
 
     /// The endpoint's slot in the metrics.
@@ -355,6 +362,7 @@ impl Pool {
         Ticket {
             pool: Some(Rc::clone(self)),
             dialling,
+            way: self.way.get(),
         }
     }
 
@@ -446,8 +454,9 @@ impl Pool {
             return Ok(Connection(Carrier::Http1(Http1::new(stream, ticket))));
         }
         pool.shares.set(Some(true));
-        // Nobody would look after a shared one of a pool that is kept no more.
-        let exclusive = limits.proxy_protocol.is_some() || pool.is_retired.get();
+        // Nobody would look after a shared one of a pool that is kept no more; and others may want another way.
+        let is_kept = !pool.is_retired.get() && ticket.way == pool.way.get();
+        let exclusive = limits.proxy_protocol.is_some() || !is_kept;
         let dialling = std::mem::take(&mut ticket.dialling);
         let (shared, lease) =
             http2::begin(&pool, stream, ticket, limits.http2, exclusive, dialling);
@@ -465,7 +474,8 @@ impl Pool {
         let limits = pool.limits.get();
         let spent = (limits.requests_max).is_some_and(|max| connection.requests >= max);
         let is_given = limits.is_bounded && pool.must_give();
-        let is_kept = !spent && !is_given && limits.proxy_protocol.is_none();
+        let is_old = connection.ticket.way != pool.way.get();
+        let is_kept = !spent && !is_given && !is_old && limits.proxy_protocol.is_none();
         if !is_kept || pool.idle.borrow().len() >= limits.idle_max {
             // Closed before it is counted out: another worker may open one at once.
             drop(connection);
