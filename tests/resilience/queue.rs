@@ -78,13 +78,14 @@ fn two(one: SocketAddr, other: SocketAddr) -> String {
     format!("{}, {}", server(one, "one"), server(other, "other"))
 }
 
-fn asking(gateway: &Gateway, path: &str) -> RawClient {
+/// A request that is under way.
+pub(crate) fn asking(gateway: &Gateway, path: &str) -> RawClient {
     let mut client = gateway.connect();
     client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
     client
 }
 
-fn wait_queued(gateway: &Gateway, count: u32) {
+pub(crate) fn wait_queued(gateway: &Gateway, count: u32) {
     gateway.wait_metric("foregate_upstream_queue_length", &APP, f64::from(count));
 }
 

@@ -1,14 +1,12 @@
 //! The queue while the servers behind it change: who waits goes where the servers are now.
 
-use crate::queue::held;
+use crate::queue::{asking, held, wait_queued};
 use foregate_testkit::{
     Answer, Backend, Gateway, Http2Backend, Http2Reply, RawClient, Visit, eventually,
 };
 use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
-
-const APP: [(&str, &str); 1] = [("upstream", "app")];
 
 const ONE_ROUTE: &str = r#"
     workers = 2
@@ -28,6 +26,10 @@ const ONE_ROUTE: &str = r#"
 /// A limit, and more time in the queue than any story has patience.
 const LIMITED: &str = "requests_max = 1\nqueue = { time_max = \"60s\" }";
 
+fn one_worker() -> String {
+    ONE_ROUTE.replace("workers = 2", "workers = 1")
+}
+
 fn quoted(address: SocketAddr) -> String {
     format!("\"{address}\"")
 }
@@ -37,16 +39,6 @@ fn before(servers: &str, more: &str) -> Gateway {
         .fill("servers", servers)
         .fill("more", more)
         .start()
-}
-
-fn asking(gateway: &Gateway, path: &str) -> RawClient {
-    let mut client = gateway.connect();
-    client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
-    client
-}
-
-fn wait_queued(gateway: &Gateway, count: u32) {
-    gateway.wait_metric("foregate_upstream_queue_length", &APP, f64::from(count));
 }
 
 fn add(gateway: &Gateway, server: &str) {
@@ -213,7 +205,7 @@ fn connections_for_those_who_waited_through_a_change_are_kept() {
     let spare = Http2Backend::answering(|_| Http2Reply::ok("spare"));
     let more = format!("protocol = \"h2\"\n{LIMITED}");
     let servers = format!("{}, {}", quoted(busy.address()), quoted(spare.address()));
-    let text = ONE_ROUTE.replace("workers = 2", "workers = 1");
+    let text = one_worker();
     let gateway = Gateway::new(&text)
         .fill("servers", servers)
         .fill("more", more)
@@ -241,7 +233,7 @@ fn connections_for_those_who_waited_through_a_change_are_kept() {
 #[test]
 fn a_server_that_is_added_takes_those_who_wait_for_connections() {
     let ((old, go_old), (new, go_new)) = (held(true), held(true));
-    let text = ONE_ROUTE.replace("workers = 2", "workers = 1");
+    let text = one_worker();
     let gateway = Gateway::new(&text)
         .fill("servers", quoted(old.address()))
         .fill(
@@ -285,21 +277,6 @@ fn a_server_that_is_added_takes_those_who_wait_for_connections() {
     gateway.assert_no_leaks();
 }
 
-const WITH_BACKUP: &str = r#"
-    workers = 1
-    [client]
-    half_close_timeout = "50ms"
-    [access_log]
-    to = "{log}"
-    format = "{path} {tries} {reason}"
-    [sites."*"]
-    upstream = "app"
-    [upstreams.app]
-    servers = [{servers}]
-    ejection = { consecutive_failures = "off", consecutive_gateway_errors = "off" }
-    {more}
-"#;
-
 /// A request that has its first server since before a reload is tried again elsewhere after it: among servers that may
 /// have no more, now, than they have.
 struct Late {
@@ -329,13 +306,14 @@ fn late(more: &str) -> Late {
         quoted(breaking.address()),
         backup.address()
     );
-    let mut gateway = Gateway::new(WITH_BACKUP)
+    let text = one_worker();
+    let mut gateway = Gateway::new(&text)
         .fill("servers", both)
         .fill("more", "")
         .start();
     let late = asking(&gateway, "/late");
     breaking.wait_requests(1);
-    let text = WITH_BACKUP.replace("{servers}", &quoted(backup.address()));
+    let text = text.replace("{servers}", &quoted(backup.address()));
     reload(&mut gateway, &text.replace("{more}", more));
     let early = asking(&gateway, "/early");
     backup.wait_requests(1);
