@@ -78,6 +78,7 @@ step_install() {
     need sslscan sslscan
     need testssl testssl.sh bsdextrautils bind9-dnsutils procps
     need chromium chromium
+    need systemd-analyze systemd
     python_libraries
     cargo deny --version >/dev/null 2>&1 || cargo install cargo-deny --locked
     cargo --version

@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -49,6 +50,41 @@ fn ancestors(process: u32) -> Vec<u32> {
         line?.trim().parse().ok()
     };
     std::iter::successors(parent(&process), parent).collect()
+}
+
+/// What may be said against a service, in tenths of what systemd counts at most; below 20 it calls that "OK".
+const EXPOSURE_MAX: &str = "20";
+
+#[test]
+fn the_unit_files_are_sound_and_leave_the_service_little() {
+    let scratch = Scratch::new();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging");
+    for name in ["foregate.service", "foregate.socket"] {
+        let text = std::fs::read_to_string(folder.join(name)).expect("it is there");
+        // The program must exist for what starts it to be sound.
+        let program = foregate_path().display().to_string();
+        scratch.write(name, text.replace("/usr/local/bin/foregate", &program));
+        let unit = scratch.join(name);
+        let done = Command::new("systemd-analyze")
+            .arg("verify")
+            .arg(&unit)
+            .output()
+            .expect("systemd-analyze is installed");
+        let told = String::from_utf8_lossy(&done.stderr);
+        // Units of the machine have their own faults.
+        let own: Vec<&str> = told.lines().filter(|line| line.contains(name)).collect();
+        assert!(own.is_empty(), "{own:?}");
+    }
+    let limit = format!("--threshold={EXPOSURE_MAX}");
+    let arguments = ["security", "--offline=yes", "--no-pager", &limit];
+    let done = Command::new("systemd-analyze")
+        .args(arguments)
+        .arg(scratch.join("foregate.service"))
+        .output()
+        .expect("systemd-analyze is installed");
+    let told = String::from_utf8_lossy(&done.stdout);
+    assert!(told.contains("Overall exposure level"), "{told}");
+    assert!(done.status.success(), "{told}");
 }
 
 #[test]
