@@ -154,7 +154,8 @@ class Foregate(Peer):
         version = output_of([str(self.binary()), "--version"]).strip().splitlines()
         commit = output_of(["git", "-C", str(places.ROOT), "describe", "--always", "--dirty"]).strip()
         rustc = output_of(["rustc", "--version"]).strip()
-        return f"{version[0] if version else 'foregate'} ({commit}), {places.PROFILE} profile of this repository, {rustc}"
+        how = "built by a profile of its own work (bench/guided)" if "guided" in self.binary().parts else "as cargo builds it"
+        return f"{version[0] if version else 'foregate'} ({commit}), {places.PROFILE} build of this repository {how}, {rustc}"
 
     def tls_library(self):
         lock = (places.ROOT / "Cargo.lock").read_text()
