@@ -50,6 +50,11 @@ pub struct Limits {
     /// What a stream's window begins with: bytes of body that may wait for the application.
     pub stream_window_bytes: u32,
     /// The same for the connection, at least 65,535.
+    ///
+    /// A client's is never smaller than the windows of all streams that it may have open, whatever is said here: those
+    /// carry answers to many, and one who does not read must not stand in the way of another. At most 2^31-1 bytes
+    /// (RFC 9113 §6.9.1) hold for both: with so large windows of streams that `streams_max` of them don't fit, a client
+    /// opens as many as do. A server's may be smaller, as all its streams are one client's.
     pub connection_window_bytes: u32,
     /// Points of misbehaviour at once and in a minute; see [`crate::abuse`].
     pub abuse_points_max: u32,
@@ -62,6 +67,23 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// How many streams a client may open at a time: so many that each can fill its window.
+    fn places(&self) -> u32 {
+        self.streams_max
+            .min(frame::MAX_31 / self.stream_window_bytes.clamp(1, frame::MAX_31))
+    }
+
+    /// What the connection's window is made.
+    fn shared_window_bytes(&self, role: Role) -> u32 {
+        match role {
+            Role::Server => self.connection_window_bytes,
+            Role::Client => self
+                .places()
+                .saturating_mul(self.stream_window_bytes)
+                .max(self.connection_window_bytes),
+        }
+    }
+
     /// CONTINUATION frames that one block may have.
     fn continuations_max(&self) -> u32 {
         (self.header_block_bytes_max() / FRAME_BYTES_DEFAULT as usize) as u32 + 8
@@ -227,7 +249,7 @@ impl Connection {
             connection.out.extend_from_slice(PREFACE);
         }
         settings::write(&own, &mut connection.out);
-        let window_bytes = limits.connection_window_bytes;
+        let window_bytes = limits.shared_window_bytes(role);
         if let Some(increment) = connection.receive_window.enlarge(window_bytes) {
             frame::window_update::write(0, increment, &mut connection.out);
         }

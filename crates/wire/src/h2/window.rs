@@ -45,6 +45,13 @@ impl SendWindow {
 }
 
 /// How much the peer may send, and how much of what it sent has been taken since it was last told so.
+///
+/// A stream's window is told by halves ([`ReceiveWindow::give_back`]): whoever reads the stream takes all that has come
+/// before it waits for more, so that half of the window is free by then.
+///
+/// A connection's window has many readers, and what those that stand still have not taken must cost the others nothing
+/// of the rest ([`ReceiveWindow::share_back`], [`ReceiveWindow::due`]): at any time at least half of what is not filled
+/// by bodies that wait to be taken is free to the peer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct ReceiveWindow {
     /// What the peer may still send.
@@ -93,6 +100,32 @@ impl ReceiveWindow {
         self.taken = 0;
         self.free += increment;
         Some(increment)
+    }
+
+    /// [`ReceiveWindow::give_back`] for the window of a connection.
+    #[inline]
+    pub(crate) fn share_back(&mut self, bytes: u32) -> Option<u32> {
+        self.taken += bytes;
+        self.due()
+    }
+
+    /// What a connection has to announce now: a half of the window, or as much as what the peer still has. It is asked
+    /// after everything that came too, since that may leave the peer with nothing while nobody takes anything.
+    #[inline]
+    pub(crate) fn due(&mut self) -> Option<u32> {
+        if self.taken == 0 || self.taken < (self.size / 2).min(self.free) {
+            return None;
+        }
+        let increment = self.taken;
+        self.taken = 0;
+        self.free += increment;
+        Some(increment)
+    }
+
+    /// What the peer may still send.
+    #[inline]
+    pub(crate) fn free(&self) -> u32 {
+        self.free
     }
 
     /// Makes the window larger: the increment to announce.
@@ -161,6 +194,28 @@ mod tests {
                 credit += window.give_back(take).unwrap_or(0);
                 prop_assert!(credit + held <= size);
                 prop_assert!(held > 0 || credit > 0);
+            }
+        }
+
+        /// Whatever others have left in the window of a connection, half of the rest is free.
+        #[test]
+        fn a_shared_window_is_open_for_half_of_what_is_not_held(size in 1u32..1000, steps in proptest::collection::vec((0u32..1000, 0u32..1000), 0..50)) {
+            let mut window = ReceiveWindow::new(size, 0);
+            let mut credit = size;
+            let mut held = 0;
+            for (receive, take) in steps {
+                let receive = receive.min(credit);
+                prop_assert!(window.receive(receive).is_ok());
+                credit -= receive;
+                held += receive;
+                credit += window.due().unwrap_or(0);
+                prop_assert!(credit + held <= size);
+                prop_assert!(2 * credit >= size - held, "{credit} {held}");
+                let take = take.min(held);
+                held -= take;
+                credit += window.share_back(take).unwrap_or(0);
+                prop_assert!(credit + held <= size);
+                prop_assert!(2 * credit >= size - held, "{credit} {held}");
             }
         }
     }

@@ -76,6 +76,8 @@ impl Connection {
         self.receive_window
             .receive(header.length)
             .map_err(|_| Breach::Connection(ErrorCode::FLOW_CONTROL_ERROR))?;
+        let due = self.receive_window.due();
+        self.announce(due);
         if self.receive_window.is_closed() {
             self.held_back.close(self.now_ms);
         }
@@ -243,7 +245,13 @@ impl Connection {
     /// `bytes` of the connection's window are free again.
     #[inline]
     pub(super) fn give_back(&mut self, bytes: u32) {
-        if let Some(increment) = self.receive_window.give_back(bytes) {
+        let due = self.receive_window.share_back(bytes);
+        self.announce(due);
+    }
+
+    #[inline]
+    fn announce(&mut self, due: Option<u32>) {
+        if let Some(increment) = due {
             self.held_back.open();
             window_update::write(0, increment, &mut self.out);
         }

@@ -22,7 +22,7 @@ impl Connection {
         } else {
             STREAMS_ASSUMED
         };
-        let max = allowed.min(self.limits.streams_max);
+        let max = allowed.min(self.limits.places());
         // Streams that are closed and still held have their place too.
         max.saturating_sub(self.streams.held() as u32) as usize
     }

@@ -2,6 +2,7 @@
 
 use super::*;
 use foregate_message::Reason;
+use proptest::prelude::*;
 
 fn window(stream: u32, increment: u32) -> Vec<u8> {
     frame(Kind::WINDOW_UPDATE, 0, stream, &increment.to_be_bytes())
@@ -248,4 +249,165 @@ fn a_client_that_never_opens_its_window_loses_its_stream() {
     assert_eq!(fate.reason, Reason::WindowStalled);
     bench.connection.release(key);
     assert_eq!(bench.connection.streams_held(), 0);
+}
+
+/// What our client has on one connection, with a backend that sends everything it is allowed to.
+struct Readers {
+    client: Bench,
+    server: Bench,
+    keys: Vec<StreamKey>,
+    body: usize,
+}
+
+impl Readers {
+    /// `count` requests, each answered with a body of `body` bytes.
+    fn new(count: u32, stream_window_bytes: u32, body: usize) -> Readers {
+        let limits = Limits {
+            streams_max: count,
+            stream_window_bytes,
+            connection_window_bytes: 65_535,
+            abuse_points_max: u32::MAX,
+            ..Limits::default()
+        };
+        let mut client = Bench::of(Connection::client(limits, 0));
+        let mut server = Bench::of(Connection::server(limits, 0));
+        let keys = (0..count).map(|_| client.open(BodyLength::Empty)).collect();
+        server.feed(&client.written()).unwrap();
+        for event in std::mem::take(&mut server.events) {
+            if let Event::Request { key, .. } = event {
+                respond(&mut server, key, body);
+            }
+        }
+        let mut readers = Readers {
+            client,
+            server,
+            keys,
+            body,
+        };
+        readers.pass();
+        readers
+    }
+
+    /// Passes on what both have to say, until neither has anything; whether there was something.
+    fn pass(&mut self) -> bool {
+        let mut passed = false;
+        loop {
+            let down = self.server.written();
+            self.client.feed(&down).unwrap();
+            let up = self.client.written();
+            self.server.feed(&up).unwrap();
+            if down.is_empty() && up.is_empty() {
+                return passed;
+            }
+            passed = true;
+        }
+    }
+
+    /// The reader of a stream takes the next piece that has come; its length.
+    fn take(&mut self, reader: usize) -> usize {
+        match self.client.connection.take(self.keys[reader]) {
+            Ok(Some(Frame::Data(chunk))) => chunk.len(),
+            _ => 0,
+        }
+    }
+
+    /// One reads on while all others stand still: whether it gets everything.
+    fn comes_whole(&mut self, reader: usize, mut taken: usize) -> bool {
+        loop {
+            let bytes = self.take(reader);
+            taken += bytes;
+            if bytes > 0 {
+                continue;
+            }
+            if self.client.connection.is_body_here(self.keys[reader]) {
+                return taken == self.body;
+            }
+            if !self.pass() {
+                return false;
+            }
+        }
+    }
+}
+
+#[test]
+fn readers_that_stand_still_with_full_windows_cost_the_others_nothing() {
+    let window = 16 * 1024;
+    let mut readers = Readers::new(100, window, 8 * window as usize);
+    // Ninety-nine have taken a piece and then nothing more.
+    for reader in 0..99 {
+        readers.take(reader);
+    }
+    readers.pass();
+    assert!(readers.comes_whole(99, 0));
+}
+
+#[test]
+fn what_readers_left_does_not_keep_a_client_from_the_rest_of_the_window() {
+    let limits = Limits {
+        stream_window_bytes: 1 << 20,
+        connection_window_bytes: 100_000,
+        ..Limits::default()
+    };
+    let mut bench = Bench::server(limits);
+    for id in [1, 3] {
+        bench.feed(&headers(id, 0, &request("POST", &[]))).unwrap();
+    }
+    let key = bench.asked();
+    // Nobody takes the first one's: 88 % of the connection's window.
+    for _ in 0..8 {
+        bench.feed(&frame(Kind::DATA, 0, 1, &[0; 11_000])).unwrap();
+    }
+    let mut credit = 12_000u32;
+    for _ in 0..100 {
+        let bytes = credit.min(11_000);
+        assert!(bytes >= 6_000, "half of what is left is open: {bytes}");
+        let piece = vec![0; bytes as usize];
+        bench.feed(&frame(Kind::DATA, 0, 3, &piece)).unwrap();
+        credit -= bytes;
+        bench.body(key);
+        for word in bench.said() {
+            if let Some(increment) = word.strip_prefix("WINDOW_UPDATE 0 ") {
+                credit += increment.parse::<u32>().unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_client_opens_no_more_streams_than_have_room_in_a_window() {
+    let limits = Limits {
+        streams_max: 100,
+        stream_window_bytes: 1 << 29,
+        ..Limits::default()
+    };
+    let bench = Bench::client(limits);
+    assert_eq!(bench.connection.streams_free(), 3);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// However many readers took however much before they stopped, one that reads on gets its whole body.
+    #[test]
+    fn a_reader_waits_for_no_other(
+        count in 2u32..12,
+        window in 1u32..40_000,
+        turns in prop::collection::vec((any::<prop::sample::Index>(), 0usize..8), 0..60),
+        reader in any::<prop::sample::Index>(),
+    ) {
+        let mut readers = Readers::new(count, window, 5 * window as usize + 1);
+        let reader = reader.index(count as usize);
+        let mut taken = 0;
+        for (who, pieces) in turns {
+            let who = who.index(count as usize);
+            for _ in 0..pieces {
+                let bytes = readers.take(who);
+                taken += if who == reader { bytes } else { 0 };
+            }
+            if pieces % 2 == 0 {
+                readers.pass();
+            }
+        }
+        prop_assert!(readers.comes_whole(reader, taken));
+    }
 }
