@@ -2,8 +2,12 @@
 //!
 //! Every cheap thing that makes us work (a reset, an acknowledgement to be written, a frame without content) costs
 //! points; time and useful work give them back. A peer that has spent its budget is told to calm down, with the
-//! offence that spent the last of it as the reason. One number is enough: an attacker that mixes offences gains
+//! offence that spent the last of it as the reason. The sum of all offences counts: an attacker that mixes them gains
 //! nothing over one that keeps to a single kind.
+//!
+//! What gives points back must cost the peer more than what it pays for. Body pays for the small frames that go with
+//! it, by what was moved and not by how many frames that took. It never pays for streams that came to nothing: behind
+//! each of them stood a request of which only requests that were served, and time, make up.
 
 use foregate_message::Reason;
 
@@ -58,6 +62,14 @@ impl Offence {
         }
     }
 
+    /// Whether a stream came to nothing by it, for which no body makes up.
+    const fn is_of_a_stream(self) -> bool {
+        matches!(
+            self,
+            Offence::RapidReset | Offence::ProvokedReset | Offence::StreamOverLimit
+        )
+    }
+
     /// The reason that a connection ends with when this was too much.
     pub const fn reason(self) -> Reason {
         match self {
@@ -78,11 +90,16 @@ impl Offence {
 /// What a finished request gives back, and a full piece of body.
 const REQUEST_POINTS: u32 = 4;
 const DATA_POINTS: u32 = 2;
+/// A full piece of body. Clients there are that send two WINDOW_UPDATE frames for so much.
+const PIECE_BYTES: u32 = 4 * 1024;
 
 /// The budget of one connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Budget {
+    /// Points for frames, which body makes up for too.
     spent: u32,
+    /// Points for streams, which it does not.
+    streams_spent: u32,
     /// What may be spent at once, and what comes back in a minute.
     points_max: u32,
     /// When points last came back.
@@ -94,6 +111,7 @@ impl Budget {
     pub fn new(points_max: u32, now_ms: u64) -> Budget {
         Budget {
             spent: 0,
+            streams_spent: 0,
             points_max,
             since_ms: now_ms,
         }
@@ -105,26 +123,42 @@ impl Budget {
     /// The budget is spent: the connection ends with this reason.
     #[inline]
     pub fn charge(&mut self, offence: Offence, now_ms: u64) -> Result<(), Reason> {
-        self.spent = self.spent.saturating_add(offence.points());
-        if self.spent > self.points_max {
+        let spent = match offence.is_of_a_stream() {
+            true => &mut self.streams_spent,
+            false => &mut self.spent,
+        };
+        *spent = spent.saturating_add(offence.points());
+        if self.is_spent() {
             self.leak(now_ms);
-            if self.spent > self.points_max {
+            if self.is_spent() {
                 return Err(offence.reason());
             }
         }
         Ok(())
     }
 
+    #[inline]
+    fn is_spent(&self) -> bool {
+        self.spent.saturating_add(self.streams_spent) > self.points_max
+    }
+
     /// A request was served to its end.
     #[inline]
     pub fn served(&mut self) {
-        self.spent = self.spent.saturating_sub(REQUEST_POINTS);
+        self.pay(REQUEST_POINTS);
     }
 
-    /// A piece of body went one way or the other, for which a peer may well send WINDOW_UPDATE or PING.
+    /// So much body went one way or the other, for which a peer may well send WINDOW_UPDATE or PING. Only full pieces
+    /// count, since a peer can cut small ones by its windows as it likes.
     #[inline]
-    pub fn moved(&mut self) {
-        self.spent = self.spent.saturating_sub(DATA_POINTS);
+    pub fn moved(&mut self, bytes: u32) {
+        self.spent = self.spent.saturating_sub(DATA_POINTS * (bytes / PIECE_BYTES));
+    }
+
+    /// All of what there was to send has left, in a piece of `bytes`: that counts as a piece even if it is small.
+    #[inline]
+    pub fn moved_all(&mut self, bytes: u32) {
+        self.moved(bytes.max(PIECE_BYTES));
     }
 
     /// A piece of body was taken by whoever it is for. A peer whose small pieces are taken one by one talks; one that
@@ -141,10 +175,16 @@ impl Budget {
         let back = passed.saturating_mul(u64::from(self.points_max)) / 60_000;
         if back > 0 {
             self.since_ms = now_ms;
-            self.spent = self
-                .spent
-                .saturating_sub(back.min(u64::from(u32::MAX)) as u32);
+            self.pay(back.min(u64::from(u32::MAX)) as u32);
         }
+    }
+
+    /// Points come back: first those that nothing else brings back.
+    #[inline]
+    fn pay(&mut self, points: u32) {
+        let rest = points.saturating_sub(self.streams_spent);
+        self.streams_spent = self.streams_spent.saturating_sub(points);
+        self.spent = self.spent.saturating_sub(rest);
     }
 }
 
@@ -201,9 +241,51 @@ mod tests {
         for _ in 0..1_000 {
             budget.charge(Offence::WindowUpdate, 0).unwrap();
             budget.charge(Offence::WindowUpdate, 0).unwrap();
-            budget.moved();
+            budget.moved(PIECE_BYTES);
+            budget.charge(Offence::WindowUpdate, 0).unwrap();
+            budget.charge(Offence::WindowUpdate, 0).unwrap();
+            budget.moved_all(100);
             budget.charge(Offence::Priority, 0).unwrap();
             budget.served();
+        }
+    }
+
+    #[test]
+    fn small_pieces_give_nothing_back() {
+        let mut budget = Budget::new(20, 0);
+        let charged = (0..1_000).take_while(|_| {
+            budget.moved(PIECE_BYTES - 1);
+            budget.charge(Offence::WindowUpdate, 0).is_ok()
+        });
+        assert_eq!(charged.count(), 20);
+    }
+
+    #[test]
+    fn no_body_makes_up_for_streams_that_came_to_nothing() {
+        for offence in [
+            Offence::RapidReset,
+            Offence::ProvokedReset,
+            Offence::StreamOverLimit,
+        ] {
+            let mut budget = Budget::new(100, 0);
+            let charged = (0..1_000).take_while(|_| {
+                budget.moved(1 << 20);
+                budget.moved_all(1);
+                budget.taken();
+                budget.charge(offence, 0).is_ok()
+            });
+            assert_eq!(charged.count(), 10);
+        }
+    }
+
+    #[test]
+    fn served_requests_make_up_for_streams_that_came_to_nothing() {
+        let mut budget = Budget::new(20, 0);
+        for _ in 0..1_000 {
+            budget.charge(Offence::RapidReset, 0).unwrap();
+            for _ in 0..3 {
+                budget.served();
+            }
         }
     }
 }

@@ -49,8 +49,8 @@ pub(super) static SECTION: Section = Section {
             },
             Default::Integer(1000),
             "What a client may ask without getting anything done: a reset costs 10 points, `SETTINGS` 10, `PING` 3, an empty \
-             frame 1; requests that are served give points back. A connection that has spent them is closed with \
-             `ENHANCE_YOUR_CALM`.",
+             frame 1; requests that are served give points back, and body does for what is no reset. A connection that has \
+             spent them is closed with `ENHANCE_YOUR_CALM`.",
         ),
         key(
             "ack_timeout",

@@ -11,8 +11,6 @@ use foregate_message::{Chunk, Fault, Frame, Reason};
 
 /// DATA with fewer bytes costs a point, unless it ends the body.
 const DATA_BYTES_MIN: u32 = 8;
-/// DATA with so many bytes is useful work.
-const DATA_BYTES_USEFUL: u32 = 512;
 /// The rest of an input that is all body, and at least so long, goes to its stream as it is.
 const WHOLE_BYTES_MIN: usize = 8 * 1024;
 
@@ -113,8 +111,6 @@ impl Connection {
     ) -> Result<Option<StreamKey>, Breach> {
         if data.bytes < DATA_BYTES_MIN && !data.end {
             self.charge(Offence::TinyData)?;
-        } else if data.bytes >= DATA_BYTES_USEFUL {
-            self.budget.moved();
         }
         let Some(slot) = self.streams.find(header.stream) else {
             if self.is_idle(header.stream) {
@@ -150,6 +146,8 @@ impl Connection {
             }
             return Ok(None);
         }
+        // Only now is it known that somebody waits for it.
+        self.budget.moved(data.bytes);
         let unused = data.front + data.padding;
         if unused > 0 {
             let update = stream.receive_window.give_back(unused);

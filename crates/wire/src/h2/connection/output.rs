@@ -190,7 +190,10 @@ impl Connection {
         let bytes = bytes as u32;
         stream.send_window.take(bytes);
         self.send_window.take(bytes);
-        self.budget.moved();
+        match emptied {
+            true => self.budget.moved_all(bytes),
+            false => self.budget.moved(bytes),
+        }
         let header = data::header(id, bytes, ends).bytes();
         self.out[at..at + FRAME_HEADER_BYTES].copy_from_slice(&header);
         if ends {

@@ -37,6 +37,25 @@ fn rst(stream: u32, code: ErrorCode) -> Vec<u8> {
     frame(Kind::RST_STREAM, 0, stream, &code.0.to_be_bytes())
 }
 
+fn update(stream: u32, increment: u32) -> Vec<u8> {
+    frame(Kind::WINDOW_UPDATE, 0, stream, &increment.to_be_bytes())
+}
+
+/// A request that is cancelled at once.
+fn cancelled(stream: u32) -> Vec<u8> {
+    [headers(stream, END, &get()), rst(stream, ErrorCode::CANCEL)].concat()
+}
+
+/// Answers the request that came last with so much body.
+fn answer(bench: &mut Bench, bytes: usize) {
+    let key = bench.asked();
+    let head = ResponseHead::new(Status::OK);
+    bench.connection.respond(key, &head, BodyLength::Unknown);
+    let body = Chunk::copy_of(&vec![0; bytes]);
+    bench.connection.send(key, body).unwrap();
+    bench.connection.finish(key, None).unwrap();
+}
+
 #[test]
 fn rapid_reset() {
     check(Reason::RapidReset, 300, |round| {
@@ -55,6 +74,103 @@ fn rapid_reset_of_an_application_that_is_slow_to_let_go() {
     let (rounds, failure) = rounds(&mut bench, attack, |_| {});
     assert_eq!(failure.code, ErrorCode::ENHANCE_YOUR_CALM);
     assert!(rounds < 600, "{rounds}");
+}
+
+/// Answers are let out byte by byte, so that each frame of ours could pay for one of theirs.
+#[test]
+fn resets_are_not_paid_for_by_cutting_answers_into_bytes() {
+    let mut bench = Bench::server(Limits::default());
+    let mut payload = vec![0, 4];
+    payload.extend([0; 4]);
+    bench
+        .feed(&frame(Kind::SETTINGS, 0, 0, &payload))
+        .unwrap();
+    bench.feed(&update(0, 1 << 24)).unwrap();
+    let streams: Vec<u32> = (0..100).map(|at| 2 * at + 1).collect();
+    for &id in &streams {
+        bench.feed(&headers(id, END, &get())).unwrap();
+        answer(&mut bench, 100_000);
+    }
+    let attack = |round: u32| {
+        let mut attack: Vec<u8> = streams.iter().flat_map(|&id| update(id, 1)).collect();
+        for at in 0..10 {
+            attack.extend(cancelled(201 + 20 * round + 2 * at));
+        }
+        attack
+    };
+    let (rounds, failure) = rounds(&mut bench, attack, Bench::answer_all);
+    assert_eq!(failure.code, ErrorCode::ENHANCE_YOUR_CALM);
+    // 200 points a round.
+    assert!(rounds <= 16, "{rounds}");
+}
+
+/// Full frames leave as fast as the client lets them, and its resets cost as much as without them.
+#[test]
+fn resets_are_not_paid_for_by_large_answers() {
+    let mut bench = Bench::server(Limits::default());
+    bench.feed(&update(0, 1 << 30)).unwrap();
+    bench.feed(&headers(1, END, &get())).unwrap();
+    answer(&mut bench, 32 << 20);
+    let attack = |round: u32| [update(1, 1 << 16), cancelled(2 * round + 3)].concat();
+    let (rounds, failure) = rounds(&mut bench, attack, Bench::answer_all);
+    assert_eq!(failure.reason, Reason::RapidReset);
+    assert!(rounds <= 300, "{rounds}");
+}
+
+/// The server has answered before the request's body came, and the client goes on sending it.
+#[test]
+fn resets_are_not_paid_for_by_body_that_nobody_wants() {
+    let mut bench = Bench::server(Limits::default());
+    bench.feed(&headers(1, 0, &request("POST", &[]))).unwrap();
+    bench.answer_all();
+    let attack = |round: u32| {
+        let unwanted = frame(Kind::DATA, 0, 1, &[0; 512]).repeat(10);
+        [unwanted, cancelled(2 * round + 3)].concat()
+    };
+    let (rounds, failure) = rounds(&mut bench, attack, Bench::answer_all);
+    assert_eq!(failure.code, ErrorCode::ENHANCE_YOUR_CALM);
+    assert!(rounds <= 300, "{rounds}");
+}
+
+/// Nor does an upload pay for them that is taken.
+#[test]
+fn resets_are_not_paid_for_by_uploads() {
+    let mut bench = Bench::server(Limits::default());
+    bench.feed(&headers(1, 0, &request("POST", &[]))).unwrap();
+    let key = bench.asked();
+    let attack = |round: u32| {
+        let upload = frame(Kind::DATA, 0, 1, &[0; 16_384]);
+        [upload, cancelled(2 * round + 3)].concat()
+    };
+    let serve = |bench: &mut Bench| {
+        bench.body(key);
+        bench.answer_all();
+    };
+    let (rounds, failure) = rounds(&mut bench, attack, serve);
+    assert_eq!(failure.reason, Reason::RapidReset);
+    assert!(rounds <= 300, "{rounds}");
+}
+
+/// A download whose client opens both windows as soon as it has read a few KiB.
+#[test]
+fn a_download_pays_for_its_window_updates() {
+    let mut bench = Bench::server(Limits::default());
+    bench.feed(&headers(1, END, &get())).unwrap();
+    answer(&mut bench, 64 << 20);
+    let mut unread = 0;
+    let mut read = 0;
+    while read < 64 << 20 {
+        let bytes = bench.written().len();
+        assert!(bytes > 0);
+        read += bytes;
+        unread += bytes as u32;
+        let pieces = unread / 4096;
+        unread %= 4096;
+        for _ in 0..pieces {
+            let both = [update(0, 4096), update(1, 4096)].concat();
+            bench.feed(&both).unwrap();
+        }
+    }
 }
 
 #[test]
