@@ -36,6 +36,9 @@ use std::collections::VecDeque;
 /// What every client sends first (RFC 9113 §3.4).
 pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// Resets that a server remembers at least.
+const RESETS_MIN: usize = 64;
+
 /// What bounds a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
@@ -81,6 +84,15 @@ impl Limits {
                 .places()
                 .saturating_mul(self.stream_window_bytes)
                 .max(self.connection_window_bytes),
+        }
+    }
+
+    /// How many resets are remembered. As many streams as a client may have can end at once, and as many again when it
+    /// has opened new ones before it knows; a client of a backend has no need to tell what was reset from what ended.
+    fn resets_max(&self, role: Role) -> usize {
+        match role {
+            Role::Server => RESETS_MIN.max(2 * self.streams_max as usize),
+            Role::Client => 0,
         }
     }
 
@@ -178,6 +190,8 @@ pub struct Connection {
     send_window: SendWindow,
     receive_window: ReceiveWindow,
     held_back: body::HeldBack,
+    /// What the peer might still send on streams that we reset, before it knows of that.
+    late_bytes: u32,
     /// The highest stream that the peer has opened.
     peer_last: u32,
     /// The next stream that we open (client).
@@ -229,13 +243,14 @@ impl Connection {
                 Role::Client => Reading::Frame,
             },
             block: None,
-            streams: Streams::default(),
+            streams: Streams::remembering(limits.resets_max(role)),
             schedule: None,
             stalled: Vec::new(),
             ready: VecDeque::new(),
             send_window: SendWindow::new(Settings::default().window_bytes),
             receive_window: ReceiveWindow::new(Settings::default().window_bytes, 0),
             held_back: body::HeldBack::default(),
+            late_bytes: 0,
             peer_last: 0,
             next_id: 1,
             early_priority: None,

@@ -3,9 +3,6 @@
 use super::stream::Stream;
 use super::window::{ReceiveWindow, SendWindow};
 
-/// Numbers of streams that we reset and whose late frames are let pass; older ones are taken as ended in order.
-const RESETS_REMEMBERED: usize = 64;
-
 /// Names a stream to the application. A key whose stream is gone does nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub struct StreamKey {
@@ -37,11 +34,21 @@ pub(crate) struct Streams {
     last: u32,
     /// How many are neither idle nor closed (RFC 9113 §5.1.2).
     open: u32,
+    /// Numbers of streams that we reset and whose late frames are let pass; older ones are taken as ended in order.
     resets: Vec<u32>,
     resets_at: usize,
+    resets_max: usize,
 }
 
 impl Streams {
+    /// For an end that remembers so many resets.
+    pub(crate) fn remembering(resets_max: usize) -> Streams {
+        Streams {
+            resets_max,
+            ..Streams::default()
+        }
+    }
+
     /// How many are open by the protocol's count.
     pub(crate) fn open(&self) -> u32 {
         self.open
@@ -135,11 +142,11 @@ impl Streams {
 
     /// Remembers that we reset a stream, so that what the peer had sent before it knew is let pass.
     pub(crate) fn remember_reset(&mut self, id: u32) {
-        if self.resets.len() < RESETS_REMEMBERED {
+        if self.resets.len() < self.resets_max {
             self.resets.push(id);
-        } else {
-            self.resets[self.resets_at] = id;
-            self.resets_at = (self.resets_at + 1) % RESETS_REMEMBERED;
+        } else if let Some(oldest) = self.resets.get_mut(self.resets_at) {
+            *oldest = id;
+            self.resets_at = (self.resets_at + 1) % self.resets_max;
         }
     }
 
@@ -182,11 +189,14 @@ mod tests {
 
     #[test]
     fn the_memory_of_resets_is_bounded() {
-        let mut streams = Streams::default();
+        let mut forgetful = Streams::default();
+        forgetful.remember_reset(1);
+        assert!(!forgetful.was_reset(1));
+        let mut streams = Streams::remembering(64);
         for id in 0..1_000 {
             streams.remember_reset(id);
         }
-        assert_eq!(streams.resets.len(), RESETS_REMEMBERED);
+        assert_eq!(streams.resets.len(), 64);
         assert!(streams.was_reset(999) && streams.was_reset(1_000 - 64));
         assert!(!streams.was_reset(1_000 - 65));
     }

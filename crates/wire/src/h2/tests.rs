@@ -2,6 +2,7 @@
 
 mod floods;
 mod flow;
+mod late;
 mod oracle;
 mod pair;
 mod rules;

@@ -92,7 +92,7 @@ impl Connection {
         let is_trailers = stream.flags.head_received;
         if !stream.state.may_receive() {
             self.skip_block(block)?;
-            self.late_frame(opening.stream)?;
+            self.late_frame(opening.stream, 0)?;
             return Ok(None);
         }
         if is_trailers {
@@ -110,7 +110,7 @@ impl Connection {
         if self.is_idle(id) {
             return Err(Breach::PROTOCOL);
         }
-        match self.late_frame(id) {
+        match self.late_frame(id, 0) {
             // A stream that is forgotten must not look as if it were opened again (RFC 9113 §5.1.1).
             Err(Breach::Stream(code)) => Err(Breach::Connection(code)),
             other => other.map(|()| None),

@@ -11,6 +11,8 @@ use foregate_message::{Chunk, Fault, Frame, Reason};
 
 /// DATA with fewer bytes costs a point, unless it ends the body.
 const DATA_BYTES_MIN: u32 = 8;
+/// DATA with so many bytes that comes too late for its stream costs nothing as far as it was allowed when it was sent.
+const LATE_BYTES_MIN: u32 = 512;
 /// The rest of an input that is all body, and at least so long, goes to its stream as it is.
 const WHOLE_BYTES_MIN: usize = 8 * 1024;
 
@@ -116,12 +118,12 @@ impl Connection {
             if self.is_idle(header.stream) {
                 return Err(Breach::PROTOCOL);
             }
-            self.late_frame(header.stream)?;
+            self.late_frame(header.stream, header.length)?;
             return Ok(None);
         };
         let may_come = self.streams.at(slot).flags.head_received;
         if !self.streams.at(slot).state.may_receive() {
-            self.late_frame(header.stream)?;
+            self.late_frame(header.stream, header.length)?;
             return Ok(None);
         }
         let stream = self.streams.at(slot);
@@ -159,14 +161,29 @@ impl Connection {
         Ok(Some(self.streams.key(slot)))
     }
 
-    /// DATA or HEADERS on a stream on which the peer may not send any more. It may not have known that if we reset the
-    /// stream, or have said that it won't be served; else it breaks a rule (RFC 9113 §5.1).
+    /// DATA of `bytes`, or HEADERS, on a stream on which the peer may not send any more. It may not have known that if
+    /// we reset the stream, or have said that it won't be served; else it breaks a rule (RFC 9113 §5.1).
     #[cold]
-    pub(super) fn late_frame(&mut self, id: u32) -> Result<(), Breach> {
-        if self.streams.was_reset(id) || self.is_unserved(id) {
-            return self.charge(Offence::IdleFrame);
+    pub(super) fn late_frame(&mut self, id: u32, bytes: u32) -> Result<(), Breach> {
+        let may_be_late = match self.role {
+            Role::Server => self.streams.was_reset(id) || self.is_unserved(id),
+            // All that it has forgotten it has reset, or could have. Others' streams must not end for a frame more.
+            Role::Client => match self.streams.find(id) {
+                Some(slot) => !self.streams.at(slot).flags.peer_ended,
+                None => true,
+            },
+        };
+        if !may_be_late {
+            return Err(Breach::Stream(ErrorCode::STREAM_CLOSED));
         }
-        Err(Breach::Stream(ErrorCode::STREAM_CLOSED))
+        // What was allowed when it was sent costs nothing, but in pieces for which a peer would have to mean it.
+        match self.late_bytes.checked_sub(bytes) {
+            Some(left) if bytes >= LATE_BYTES_MIN => {
+                self.late_bytes = left;
+                Ok(())
+            }
+            _ => self.charge(Offence::IdleFrame),
+        }
     }
 
     /// The body is not as long as Content-Length said (RFC 9113 §8.1.1).

@@ -262,7 +262,12 @@ impl Connection {
 
     /// RST_STREAM for a stream of the table, which is closed then.
     pub(super) fn close_by_reset(&mut self, slot: usize, code: ErrorCode) {
-        let id = self.streams.at(slot).id;
+        let stream = self.streams.at(slot);
+        let id = stream.id;
+        if stream.state.may_receive() {
+            let bytes = stream.receive_window.free();
+            self.late_bytes = self.late_bytes.saturating_add(bytes);
+        }
         self.write_reset(id, code);
         let stream = self.streams.at(slot);
         stream.state = State::Closed;
