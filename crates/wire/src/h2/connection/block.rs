@@ -132,6 +132,7 @@ impl Connection {
         self.peer_last = id;
         if self.is_unserved(id) {
             self.skip_block(block)?;
+            self.charge(Offence::IdleFrame)?;
             return Ok(None);
         }
         if self.streams.open() >= self.limits.streams_max

@@ -78,9 +78,11 @@ impl Connection {
         ping::write(DRAIN_PING, false, &mut self.out);
     }
 
-    /// The final GOAWAY: streams that came until now are served, later ones are not.
+    /// The final GOAWAY: streams that came until now are served, later ones are not. What another one has said since
+    /// never grows (RFC 9113 §6.8): the peer may have sent those streams again elsewhere.
     fn go(&mut self, code: ErrorCode, debug: &str) {
-        let last_stream = self.peer_last;
+        let served = self.ending.last_served.unwrap_or(MAX_31);
+        let last_stream = self.peer_last.min(served);
         self.ending.last_served = Some(last_stream);
         goaway::write(goaway::Goaway { last_stream, code }, debug, &mut self.out);
     }

@@ -77,3 +77,29 @@ fn late_frames_on_streams_that_the_server_reset_are_let_pass() {
     }
     assert!(bench.said().is_empty());
 }
+
+#[test]
+fn the_last_stream_of_goaway_never_rises() {
+    let mut bench = Bench::server(Limits::default());
+    bench.feed(&headers(1, END, &get())).unwrap();
+    bench.connection.drain(0);
+    bench.connection.tick(1_000).unwrap();
+    let said = bench.said();
+    assert!(said.contains(&"GOAWAY 1 NO_ERROR".to_owned()), "{said:?}");
+    // One that was under way when it was said, and then an end by force.
+    bench.feed(&headers(7, END, &get())).unwrap();
+    assert!(bench.feed(&data(9, 0, b"12345678")).is_err());
+    assert_eq!(bench.said(), ["GOAWAY 1 PROTOCOL_ERROR"]);
+}
+
+#[test]
+fn requests_behind_the_final_goaway_are_no_free_work() {
+    let mut bench = Bench::server(Limits::default());
+    bench.feed(&headers(1, END, &get())).unwrap();
+    bench.connection.drain(0);
+    bench.connection.tick(1_000).unwrap();
+    let mut ids = (3..20_000).step_by(2);
+    let stopped = ids.find(|&id| bench.feed(&headers(id, END, &get())).is_err());
+    assert!(stopped.is_some_and(|id| id <= 3 + 2 * 3_000), "{stopped:?}");
+    assert_eq!(bench.said().last().unwrap(), "GOAWAY 1 ENHANCE_YOUR_CALM");
+}
