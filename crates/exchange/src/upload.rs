@@ -164,14 +164,13 @@ impl Upload {
                 Frame::Data(data) => call.send(data),
                 Frame::Piped(piped) => call.send_piped(piped),
                 Frame::Trailers(trailers) => {
-                    call.end(Some(&trailers));
                     self.ended = true;
+                    self.shutdown_owed = self.tunnel;
+                    call.end(Some(&trailers));
                 }
                 Frame::End => {
                     self.ended = true;
-                    if self.tunnel {
-                        self.shutdown_owed = true;
-                    }
+                    self.shutdown_owed = self.tunnel;
                     call.end(None);
                 }
             }

@@ -63,6 +63,8 @@ pub(crate) struct Flags {
     pub(crate) peer_ended: bool,
     /// The answer may not have content, whatever its Content-Length says: it answers HEAD.
     pub(crate) bodiless: bool,
+    /// It was asked to become a tunnel (server), or has become one (client): nothing but DATA comes on it.
+    pub(crate) tunnel: bool,
     /// Counted among the open ones.
     pub(crate) counted: bool,
 }

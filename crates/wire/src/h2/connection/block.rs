@@ -90,10 +90,16 @@ impl Connection {
         };
         let stream = self.streams.at(slot);
         let is_trailers = stream.flags.head_received;
+        let is_tunnel = stream.flags.tunnel;
         if !stream.state.may_receive() {
             self.skip_block(block)?;
             self.late_frame(opening.stream, 0)?;
             return Ok(None);
+        }
+        // A tunnel has no trailers, and ends by DATA (RFC 9113 §8.5).
+        if is_tunnel {
+            self.skip_block(block)?;
+            return Err(Breach::Stream(ErrorCode::PROTOCOL_ERROR));
         }
         if is_trailers {
             self.on_trailers(slot, opening, block)?;
@@ -169,6 +175,7 @@ impl Connection {
         let facts = match facts {
             Ok(facts) => {
                 stream.incoming_left = known(facts.length);
+                stream.flags.tunnel = facts.length == BodyLength::Tunnel;
                 Ok(facts)
             }
             Err(HeadFault::Answerable(fault)) => Err(Reason::Request(fault)),
@@ -219,6 +226,7 @@ impl Connection {
             }
         } else {
             stream.flags.head_received = true;
+            stream.flags.tunnel = facts.length == BodyLength::Tunnel;
             stream.incoming_left = known(facts.length);
         }
         stream.heads.push_back((head, facts));

@@ -103,3 +103,39 @@ fn requests_behind_the_final_goaway_are_no_free_work() {
     assert!(stopped.is_some_and(|id| id <= 3 + 2 * 3_000), "{stopped:?}");
     assert_eq!(bench.said().last().unwrap(), "GOAWAY 1 ENHANCE_YOUR_CALM");
 }
+
+#[test]
+fn a_tunnel_has_no_trailers() {
+    let trailers = headers(1, END, &block(&[("a", "b")]));
+    let mut bench = Bench::server(Limits::default());
+    let connect = block(&[
+        (":method", "CONNECT"),
+        (":protocol", "websocket"),
+        (":scheme", "http"),
+        (":path", "/"),
+        (":authority", "a.example"),
+    ]);
+    bench.feed(&headers(1, 0, &connect)).unwrap();
+    let key = bench.asked();
+    let head = ResponseHead::new(Status::OK);
+    bench.connection.respond(key, &head, BodyLength::Tunnel);
+    bench.written();
+    bench.feed(&trailers).unwrap();
+    assert_eq!(bench.said(), ["RST_STREAM 1 PROTOCOL_ERROR"]);
+    assert!(bench.connection.take(key).is_err());
+
+    let mut bench = Bench::client(Limits::default());
+    let framing = heads::RequestOut {
+        scheme: Scheme::Http,
+        length: BodyLength::Tunnel,
+        protocol: Some(b"websocket"),
+    };
+    let head = request_head("GET");
+    let key = bench.connection.request(&head, b"/", framing, 0).unwrap();
+    bench.written();
+    let ok = block(&[(":status", "200")]);
+    bench.feed(&headers(1, 0, &ok)).unwrap();
+    bench.feed(&trailers).unwrap();
+    assert_eq!(bench.said(), ["RST_STREAM 1 PROTOCOL_ERROR"]);
+    assert!(bench.connection.take(key).is_err());
+}
