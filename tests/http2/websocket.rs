@@ -1,6 +1,7 @@
 //! WebSocket over HTTP/2 (RFC 8441), bridged to an upgrade in HTTP/1.1.
 
-use foregate_testkit::http2::code::INTERNAL_ERROR;
+use foregate_testkit::http2::code::{INTERNAL_ERROR, PROTOCOL_ERROR};
+use foregate_testkit::http2::{END_HEADERS, END_STREAM, kind};
 use foregate_testkit::{Answer, Backend, Gateway, Http2Client, UpgradeEcho, WebSocketEcho};
 use foregate_tests::assert_outcome;
 
@@ -50,6 +51,55 @@ fn a_refusal_is_passed_on() {
     let stream = client.head(&CONNECT, false);
     let answer = client.until(stream, |answer| answer.ended);
     assert_eq!((answer.status, answer.text().as_str()), (403, "no"));
+}
+
+/// Any 2xx would be the tunnel to the client, and a page its first bytes.
+#[test]
+fn a_page_is_not_taken_for_the_tunnel() {
+    let page = || Answer::status(200).body("<html>welcome</html>");
+    let backend = Backend::answering(move |_| page());
+    let gateway = Gateway::before(&[backend.address()]);
+    let mut client = Http2Client::connect(gateway.address());
+    let stream = client.head(&CONNECT, false);
+    let answer = client.until(stream, |answer| answer.ended);
+    assert_eq!((answer.status, answer.text().as_str()), (502, ""));
+    // Others of the connection are served.
+    assert_eq!(client.get("/").text(), "<html>welcome</html>");
+    drop(client);
+    let lines = gateway.log_lines(2);
+    assert_eq!(lines[0].reason(), "upgrade-ignored");
+    assert_eq!((lines[0].status(), lines[1].status()), (502, 200));
+    gateway.assert_no_leaks();
+}
+
+#[test]
+fn an_answer_of_the_route_is_not_taken_for_the_tunnel() {
+    for status in [200, 204] {
+        let gateway = Gateway::new(&format!(
+            "[sites.\"*\"]\n[[sites.\"*\".routes]]\nrespond = {{ status = {status} }}\n"
+        ))
+        .start();
+        let mut client = Http2Client::connect(gateway.address());
+        let stream = client.head(&CONNECT, false);
+        let answer = client.until(stream, |answer| answer.ended);
+        assert_eq!((answer.status, answer.text().as_str()), (502, ""));
+        drop(client);
+        assert_outcome(&gateway, 502, "upgrade-ignored");
+    }
+}
+
+#[test]
+fn a_tunnel_has_no_trailers() {
+    let backend = Backend::start(WebSocketEcho);
+    let gateway = Gateway::before(&[backend.address()]);
+    let mut client = Http2Client::connect(gateway.address());
+    let stream = client.head(&CONNECT, false);
+    client.until(stream, |answer| answer.status > 0);
+    let trailers = foregate_testkit::http2::block(&[("a", "b")]);
+    let ends = END_STREAM | END_HEADERS;
+    client.send_frame(kind::HEADERS, ends, stream, &trailers);
+    assert_eq!(client.answer(stream).reset, Some(PROTOCOL_ERROR));
+    backend.wait_connections_open(0);
 }
 
 #[test]

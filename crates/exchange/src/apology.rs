@@ -28,6 +28,11 @@ pub(crate) async fn send<C: Client>(
         client.abort();
         return reason;
     }
+    // The client has been told already, in place of what it would have taken for its tunnel.
+    if reason == Reason::UpgradeIgnored {
+        exchange.status = reason.status().code();
+        return reason;
+    }
     if exchange.status != 0 {
         if is_told_in_trailers(exchange, request, reason) {
             let mut trailers = Fields::new();

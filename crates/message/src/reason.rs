@@ -333,6 +333,9 @@ reasons! {
     UpstreamSilent "upstream-silent" 504 Upstream,
     /// The request asks for a protocol upgrade, and the backend's HTTP/2 does not offer extended CONNECT (RFC 8441).
     UpgradeUnsupported "upgrade-unsupported" 502 Upstream,
+    /// The client asked for a tunnel by extended CONNECT (RFC 8441), and the answer was a success that opens none: the
+    /// backend or the route does not know the protocol.
+    UpgradeIgnored "upgrade-ignored" 502 Upstream,
     /// The tunnel carried nothing for its idle timeout.
     TunnelIdle "tunnel-idle" 101 Nobody,
     /// The gateway was told to end and could not wait for the exchange any longer.

@@ -22,6 +22,8 @@ pub(super) struct Http2Stream<'s> {
     limits: Rc<ClientLimits>,
     owes_continue: bool,
     responded: bool,
+    /// Whether any success would open a tunnel.
+    asked_tunnel: bool,
     tunnel: bool,
     /// What the request announced.
     length: BodyLength,
@@ -48,6 +50,7 @@ impl<'s> Http2Stream<'s> {
             key,
             owes_continue: facts.is_ok_and(|facts| facts.expects_continue),
             responded: false,
+            asked_tunnel: facts.is_ok_and(|facts| facts.upgrade),
             tunnel: false,
             length: facts.map_or(BodyLength::Empty, |facts| facts.length),
             body_bytes_max: limits.body.body_bytes_max,
@@ -87,13 +90,29 @@ impl<'s> Http2Stream<'s> {
 
     /// Breaks the exchange off: the client must not take what came as whole.
     fn break_off(&mut self, reason: Reason) {
-        self.broken.get_or_insert(reason);
+        if self.broken.is_some() {
+            return;
+        }
+        self.broken = Some(reason);
         if !self.shared.is_broken() {
             self.shared
                 .engine()
                 .reset(self.key, ErrorCode::INTERNAL_ERROR);
             self.queued();
         }
+    }
+
+    /// Answers for whoever took a request for a tunnel as one for a page: to the client any 2xx would be its tunnel
+    /// (RFC 8441 §5, RFC 9110 §9.3.6), and the page's content the other side's first words in it.
+    #[cold]
+    fn refuse_tunnel(&mut self) {
+        let reason = Reason::UpgradeIgnored;
+        let head = ResponseHead::new(reason.status());
+        self.shared
+            .engine()
+            .respond(self.key, &head, BodyLength::Empty);
+        self.broken = Some(reason);
+        self.queued();
     }
 
     /// Has the driver write what the engine has queued.
@@ -226,6 +245,9 @@ impl Client for Http2Stream<'_> {
             return;
         }
         self.tunnel = length == BodyLength::Tunnel;
+        if self.asked_tunnel && !self.tunnel && matches!(head.status.code(), 200..=299) {
+            return self.refuse_tunnel();
+        }
         if self.tunnel
             && let Some(handshake) = self.websocket.take()
         {
