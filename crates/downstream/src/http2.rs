@@ -145,7 +145,7 @@ impl<H: Handler> Driver<H> {
             self.shared.wake_ready();
             let was_congested = self.shared.engine().is_congested();
             if begun {
-                if was_congested || !self.shared.engine().is_written() {
+                if was_congested || self.shared.engine().has_output() {
                     return Ok(true);
                 }
             } else {

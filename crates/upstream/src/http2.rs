@@ -350,8 +350,11 @@ impl Driver {
             if self.write(cx).is_err() {
                 return Poll::Ready(());
             }
-            let is_congested = self.shared.engine().is_congested();
-            if is_congested || self.shared.engine().failure().is_some() {
+            // GOAWAY is out, or the backend does not read: it is not waited for (RFC 9113 §5.4.1).
+            if self.shared.engine().failure().is_some() {
+                return Poll::Ready(());
+            }
+            if self.shared.engine().is_congested() {
                 return Poll::Pending;
             }
             if self.receive() {

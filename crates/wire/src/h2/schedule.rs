@@ -21,6 +21,12 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
+    /// Whether nobody has.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting == 0
+    }
+
     /// A stream has something to send.
     #[inline]
     pub(crate) fn push(&mut self, key: StreamKey, priority: Priority) {

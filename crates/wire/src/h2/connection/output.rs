@@ -84,6 +84,13 @@ impl Connection {
         self.written == self.out.len()
     }
 
+    /// Whether [`Connection::output`] may have something: bytes, or DATA that has windows and is not framed yet.
+    #[inline]
+    pub fn has_output(&self) -> bool {
+        let schedule = self.schedule.as_ref();
+        !self.is_written() || schedule.is_some_and(|schedule| !schedule.is_empty())
+    }
+
     /// Whether so much waits to be written that nothing more is read: the application needs not read either.
     #[inline]
     pub fn is_congested(&self) -> bool {

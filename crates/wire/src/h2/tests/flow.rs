@@ -53,6 +53,20 @@ fn data_keeps_to_both_windows() {
 }
 
 #[test]
+fn data_that_a_window_sets_free_is_output_before_it_is_framed() {
+    let mut bench = Bench::server(Limits::default());
+    bench.feed(&initial_window(10)).unwrap();
+    let key = ask(&mut bench, 1, "");
+    respond(&mut bench, key, 25);
+    bench.written();
+    assert!(!bench.connection.has_output());
+    bench.feed(&window(1, 5)).unwrap();
+    assert!(bench.connection.is_written() && bench.connection.has_output());
+    bench.written();
+    assert!(!bench.connection.has_output());
+}
+
+#[test]
 fn the_connections_window_holds_all_streams_back() {
     let mut bench = Bench::server(Limits::default());
     let first = ask(&mut bench, 1, "i");
