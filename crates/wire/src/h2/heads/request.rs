@@ -24,7 +24,7 @@ pub struct RequestFacts {
 /// Reads a request's head from its whole block. `ends` is whether nothing follows it (END_STREAM); `extended_connect`
 /// whether the client was told that it may use `:protocol`.
 ///
-/// With a fault, `head` holds what came before it: enough for a log.
+/// With a fault, `head` holds what came before it: enough for a log, and for the framing of an answer.
 ///
 /// # Errors
 /// The first rule or limit that the head breaks.
@@ -39,12 +39,31 @@ pub fn read_request(
 ) -> Result<RequestFacts, HeadFault> {
     head.clear();
     head.version = Version::Http2;
-    let pseudos = section::read(decoder, block, limits, &mut head.fields)?;
+    let mut pseudos = Pseudos::default();
+    let read = section::read(decoder, block, limits, &mut head.fields, &mut pseudos);
+    if let Err(fault) = read {
+        tell(&pseudos, head);
+        return Err(fault);
+    }
     request(&pseudos, ends, extended_connect, head).map_err(|fault| match fault {
         // An expectation that nobody can meet is no malformed message.
         Fault::Expectation => HeadFault::Answerable(fault),
         fault => HeadFault::Malformed(fault),
     })
+}
+
+/// What is known of a request that is not read to its end.
+#[cold]
+fn tell(pseudos: &Pseudos, head: &mut RequestHead) {
+    if let Some(method) = pseudos.method.clone() {
+        // A method that is none stays unsaid.
+        let _ = head.set_method_range(method);
+    }
+    if let Some(path) = pseudos.path.clone()
+        && head.fields.buffer()[path.clone()].first() == Some(&b'/')
+    {
+        head.set_target_range(path);
+    }
 }
 
 #[inline]

@@ -52,7 +52,8 @@ pub fn read_response(
 ) -> Result<ResponseFacts, HeadFault> {
     head.clear(Status::OK);
     head.version = Version::Http2;
-    let pseudos = section::read(decoder, block, limits, &mut head.fields)?;
+    let mut pseudos = Pseudos::default();
+    section::read(decoder, block, limits, &mut head.fields, &mut pseudos)?;
     response(&pseudos, ends, asked, head).map_err(HeadFault::Malformed)
 }
 

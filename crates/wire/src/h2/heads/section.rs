@@ -26,6 +26,24 @@ pub(super) struct Pseudos {
     pub(super) protocol: Option<Range<usize>>,
 }
 
+impl Pseudos {
+    /// Forgets what stood from `start` on.
+    #[cold]
+    fn forget(&mut self, start: usize) {
+        let Pseudos {
+            method,
+            scheme,
+            path,
+            authority,
+            status,
+            protocol,
+        } = self;
+        for place in [method, scheme, path, authority, status, protocol] {
+            place.take_if(|range| range.end > start);
+        }
+    }
+}
+
 /// Takes a block that nobody wants, so that the tables stay the same on both sides.
 ///
 /// # Errors
@@ -50,7 +68,8 @@ fn next(
         .map_err(|Undecodable| HeadFault::Compression)
 }
 
-/// Reads all lines of a block into `fields`, which is empty. `target_bytes_max` is what `:path` may have.
+/// Reads all lines of a block into `fields`, which is empty, and where the pseudo-header fields stand in it into
+/// `pseudos`. `target_bytes_max` is what `:path` may have.
 ///
 /// Whatever else is wrong, the block is decoded to its end: other streams' blocks build on it. But from the first fault
 /// on nothing is kept.
@@ -60,16 +79,18 @@ pub(super) fn read(
     block: &[u8],
     limits: &HeadLimits,
     fields: &mut Fields,
-) -> Result<Pseudos, HeadFault> {
+    pseudos: &mut Pseudos,
+) -> Result<(), HeadFault> {
     let mut block = decoder.block(block);
     let mut section = Section {
-        pseudos: Pseudos::default(),
+        pseudos,
         left: limits.head_bytes_max,
         limits,
     };
     while let Some(line) = next(&mut block, true, fields.buffer())? {
         if let Err(fault) = section.take(&line, fields) {
             fields.buffer().truncate(line.start);
+            section.pseudos.forget(line.start);
             skip_rest(&mut block)?;
             return Err(fault);
         }
@@ -77,7 +98,7 @@ pub(super) fn read(
     if fields.has_any(CONNECTION_SPECIFIC) {
         return Err(HeadFault::Malformed(Fault::ConnectionField));
     }
-    Ok(section.pseudos)
+    Ok(())
 }
 
 #[cold]
@@ -90,7 +111,7 @@ fn skip_rest(block: &mut Block<'_>) -> Result<(), HeadFault> {
 }
 
 struct Section<'a> {
-    pseudos: Pseudos,
+    pseudos: &'a mut Pseudos,
     /// How many bytes there may still be, as RFC 9113 §10.5.1 counts them.
     left: usize,
     limits: &'a HeadLimits,

@@ -337,6 +337,26 @@ fn limits_can_be_answered() {
     assert_eq!(found, Err(HeadFault::Answerable(Fault::TargetTooLong)));
 }
 
+/// HEAD must be answered without content even then (RFC 9110 §9.3.2), and the log shows what was asked.
+#[test]
+fn a_head_over_its_limit_tells_what_came_before() {
+    let many = [&[":method: HEAD"][..], &GET[1..], &["a: b"; 20]].concat();
+    let path = format!(":path: /{}", "x".repeat(1000));
+    let long = [":method: HEAD", GET[1], GET[2], &path];
+    let odd = [&[":method: a b"][..], &GET[1..], &["a: b"; 20]].concat();
+    for (lines, method, target) in [
+        (&many[..], Method::Head, &b"/p?q"[..]),
+        (&long[..], Method::Head, b""),
+        (&odd[..], Method::Get, b"/p?q"),
+    ] {
+        let mut head = RequestHead::new();
+        let mut decoder = Decoder::new(TABLE_BYTES_DEFAULT);
+        let found = read_request(&mut decoder, &block(lines), true, &LIMITS, true, &mut head);
+        assert!(found.is_err());
+        assert_eq!((&head.method, head.target()), (&method, target));
+    }
+}
+
 /// A small block that names one large line again and again would become 16 MB: it is read to its end, as the tables must
 /// stay the same, but costs no more than its own bytes.
 #[test]

@@ -17,8 +17,9 @@ pub fn read_trailers(
     fields: &mut Fields,
 ) -> Result<(), HeadFault> {
     fields.clear();
-    let read = section::read(decoder, block, limits, fields);
-    let pseudos = read.map_err(|fault| match fault {
+    let mut pseudos = Pseudos::default();
+    let read = section::read(decoder, block, limits, fields, &mut pseudos);
+    read.map_err(|fault| match fault {
         HeadFault::Answerable(Fault::HeadTooLarge | Fault::TooManyFields) => {
             HeadFault::Answerable(Fault::TrailersTooLarge)
         }
