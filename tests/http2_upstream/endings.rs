@@ -1,7 +1,10 @@
 //! How streams and connections end before their time, and what is tried again.
 
 use crate::before;
-use foregate_testkit::{Backend, Gateway, Http2Backend, Http2Reply, Visit};
+use foregate_testkit::http2::{frame, kind};
+use foregate_testkit::{
+    Backend, Gateway, Http2Backend, Http2Reply, Script, Trouble, Visit, eventually,
+};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Does `first` with the first request and answers the others.
@@ -64,6 +67,49 @@ fn an_answer_that_is_reset_in_its_middle_does_not_look_whole() {
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     assert!(client.try_response(false).is_err());
     assert_eq!(gateway.only_log_line().reason(), "upstream-reset");
+}
+
+/// Lets the gateway send as much as it likes, and reads none of it.
+struct Deaf;
+
+impl Script for Deaf {
+    fn attend(&self, visit: &mut Visit) -> Result<(), Trouble> {
+        let wide = 1u32 << 30;
+        let initial_window = [&[0, 4][..], &wide.to_be_bytes()].concat();
+        visit.send(frame(kind::SETTINGS, 0, 0, &initial_window))?;
+        visit.send(frame(kind::WINDOW_UPDATE, 0, 0, &wide.to_be_bytes()))?;
+        visit.hold();
+        Ok(())
+    }
+
+    fn receive_buffer_bytes(&self) -> Option<usize> {
+        Some(4096)
+    }
+}
+
+/// Its sockets' buffers are full of an upload, so that not even GOAWAY leaves.
+#[test]
+fn a_connection_to_a_backend_that_does_not_read_is_closed() {
+    let backend = Backend::start(Deaf);
+    let gateway = Gateway::new(&format!(
+        "workers = 1\n[client.http2]\nack_timeout = \"500ms\"\n[sites.\"*\"]\nupstream = \"app\"\n\
+         [upstreams.app]\nservers = [\"{}\"]\nprotocol = \"h2\"\n",
+        backend.address()
+    ))
+    .start();
+    let mut client = gateway.connect();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 50000000\r\n\r\n");
+    let mut socket = client.connection().stream().try_clone().expect("a clone");
+    let upload = std::thread::spawn(move || {
+        let _ = std::io::Write::write_all(&mut socket, &vec![b'x'; 50_000_000]);
+    });
+    assert_eq!(gateway.only_log_line().reason(), "upstream-silent");
+    eventually("the connection is given up", || {
+        let open = gateway.metric("foregate_endpoint_connections", &[]);
+        (open == 0.0).then_some(())
+    });
+    drop(client);
+    assert!(upload.join().is_ok());
 }
 
 #[test]

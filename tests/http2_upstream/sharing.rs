@@ -1,7 +1,7 @@
 //! How requests share connections.
 
 use crate::before;
-use foregate_testkit::{Http2Backend, Http2Reply, Http2Setup, Random, eventually};
+use foregate_testkit::{Http2Backend, Http2Client, Http2Reply, Http2Setup, Random, eventually};
 use std::thread;
 
 /// Sends `count` requests at once that the backend does not answer, and waits until it has `expected` of them.
@@ -45,6 +45,27 @@ fn many_requests_at_once_share_one_connection() {
     });
     assert_eq!(gateway.get("a", "/").body, b"fine");
     assert_eq!((backend.connections(), backend.connections_open()), (1, 1));
+    gateway.assert_no_leaks();
+}
+
+/// What they leave unread fills the windows of their streams, and nothing of anybody else's.
+#[test]
+fn clients_that_read_nothing_hold_up_nobody_elses_answers() {
+    let body = Random::seeded(9).bytes(2_000_000);
+    let sent = body.clone();
+    let backend = Http2Backend::answering(move |_| Http2Reply::ok(sent.clone()));
+    let gateway = before(&backend, "");
+    let initial_window = (4, 0);
+    let mut idle = Http2Client::connect_with(gateway.address(), &[initial_window]);
+    let streams = [(); 60].map(|()| idle.request("GET", "/", &[], true));
+    for stream in streams {
+        idle.until(stream, |answer| answer.status == 200);
+    }
+    for _ in 0..3 {
+        assert!(gateway.get("a", "/").body == body);
+    }
+    assert_eq!(backend.connections(), 1);
+    drop(idle);
     gateway.assert_no_leaks();
 }
 

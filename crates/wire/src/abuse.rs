@@ -152,7 +152,9 @@ impl Budget {
     /// count, since a peer can cut small ones by its windows as it likes.
     #[inline]
     pub fn moved(&mut self, bytes: u32) {
-        self.spent = self.spent.saturating_sub(DATA_POINTS * (bytes / PIECE_BYTES));
+        self.spent = self
+            .spent
+            .saturating_sub(DATA_POINTS * (bytes / PIECE_BYTES));
     }
 
     /// All of what there was to send has left, in a piece of `bytes`: that counts as a piece even if it is small.

@@ -82,9 +82,7 @@ fn resets_are_not_paid_for_by_cutting_answers_into_bytes() {
     let mut bench = Bench::server(Limits::default());
     let mut payload = vec![0, 4];
     payload.extend([0; 4]);
-    bench
-        .feed(&frame(Kind::SETTINGS, 0, 0, &payload))
-        .unwrap();
+    bench.feed(&frame(Kind::SETTINGS, 0, 0, &payload)).unwrap();
     bench.feed(&update(0, 1 << 24)).unwrap();
     let streams: Vec<u32> = (0..100).map(|at| 2 * at + 1).collect();
     for &id in &streams {

@@ -73,7 +73,9 @@ fn late_frames_on_streams_that_the_server_reset_are_let_pass() {
     bench.written();
     for id in (1..400).step_by(2) {
         bench.feed(&data(id, 0, &[0; 1_000])).unwrap();
-        bench.feed(&headers(id, END, &block(&[("a", "b")]))).unwrap();
+        bench
+            .feed(&headers(id, END, &block(&[("a", "b")])))
+            .unwrap();
     }
     assert!(bench.said().is_empty());
 }
