@@ -7,8 +7,9 @@
 
 use std::cell::RefCell;
 use std::convert::Infallible;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
+use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -23,8 +24,10 @@ struct Timers {
     wheel: Wheel,
     /// By slot index.
     wakers: Vec<Option<Waker>>,
-    /// The driver, when it is parked because nothing is armed.
+    /// The driver, while it sleeps.
     driver: Option<Waker>,
+    /// The tick until which it sleeps, `u64::MAX` while nothing is linked.
+    wakes_at: u64,
     /// Room for wakers between being found due and being woken; kept for its capacity.
     due: Vec<Waker>,
 }
@@ -35,6 +38,7 @@ thread_local! {
             wheel: Wheel::new(),
             wakers: Vec::new(),
             driver: None,
+            wakes_at: u64::MAX,
             due: Vec::new(),
         })
     };
@@ -79,11 +83,11 @@ impl Deadline {
             return self.clear();
         }
         let due = at.micros().div_ceil(TICK_MICROS);
-        let parked = TIMERS.with_borrow_mut(|timers| {
-            timers.wheel.set(self.slot, due);
-            timers.driver.take()
+        let late = TIMERS.with_borrow_mut(|timers| {
+            let linked = timers.wheel.set(self.slot, due);
+            (linked < timers.wakes_at).then(|| timers.driver.take())
         });
-        if let Some(driver) = parked {
+        if let Some(Some(driver)) = late {
             driver.wake();
         }
     }
@@ -144,22 +148,28 @@ pub fn armed() -> usize {
 }
 
 /// Drives the calling thread's deadlines; never ends. Spawn it once on every thread that uses them, on a tokio
-/// runtime with its time driver enabled. Sleeps from tick to tick while any deadline is set, and for good while
-/// none is.
+/// runtime with its time driver enabled. Sleeps until the next tick at which a deadline may have come, so an idle thread
+/// is not woken for nothing; for good while none is set.
 pub async fn drive() -> Infallible {
     loop {
+        let mut sleep = pin!(None);
         poll_fn(|context| {
-            TIMERS.with_borrow_mut(|timers| {
-                if timers.wheel.armed() > 0 {
-                    return Poll::Ready(());
-                }
+            let next = TIMERS.with_borrow_mut(|timers| {
                 timers.driver = Some(context.waker().clone());
-                Poll::Pending
-            })
+                let next = timers.wheel.next();
+                timers.wakes_at = next.unwrap_or(u64::MAX);
+                next
+            });
+            let left = next.map(|tick| Moment::from_micros(tick * TICK_MICROS).since(now()));
+            if left == Some(Duration::ZERO) {
+                return Poll::Ready(());
+            }
+            // Woken early or not at all, it sleeps anew.
+            sleep.set(left.map(tokio::time::sleep));
+            let sleeping = sleep.as_mut().as_pin_mut();
+            sleeping.map_or(Poll::Pending, |sleep| sleep.poll(context))
         })
         .await;
-        let into_tick = now().micros() % TICK_MICROS;
-        tokio::time::sleep(Duration::from_micros(TICK_MICROS - into_tick)).await;
         expire(now());
     }
 }
@@ -333,6 +343,30 @@ mod tests {
             driver.abort();
         }));
         assert_eq!(fired.get(), 3);
+    }
+
+    #[test]
+    fn a_driver_that_sleeps_for_long_is_woken_for_what_comes_sooner() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        let tasks = tokio::task::LocalSet::new();
+        runtime.block_on(tasks.run_until(async {
+            let driver = tokio::task::spawn_local(drive());
+            let mut far = Deadline::new();
+            far.set(now().plus_millis(3_600_000));
+            tokio::task::yield_now().await;
+            let sleeps_until = TIMERS.with_borrow(|timers| timers.wakes_at);
+            assert!(sleeps_until > now().plus_millis(1_000).micros() / TICK_MICROS);
+            let start = now();
+            let mut near = Deadline::new();
+            near.set(start.plus_millis(40));
+            near.expired().await;
+            assert!(now().since(start) < Duration::from_secs(5));
+            assert!(!far.is_expired());
+            driver.abort();
+        }));
     }
 
     #[test]

@@ -88,6 +88,20 @@ impl Wheel {
         self.linked
     }
 
+    /// The next tick at which there may be something to do, at most a rotation away; `None` while nothing is linked.
+    ///
+    /// Work is a look at the head of each bucket before it.
+    #[must_use]
+    pub fn next(&self) -> Option<u64> {
+        if self.linked == 0 {
+            return None;
+        }
+        let following = self.tick + 1..self.tick + 1 + BUCKETS as u64;
+        following
+            .into_iter()
+            .find(|&tick| self.heads[bucket_of(tick)] != NONE)
+    }
+
     /// How many slots there are, free ones among them.
     #[must_use]
     pub fn slots(&self) -> usize {
@@ -144,23 +158,29 @@ impl Wheel {
 
     /// Sets a slot's deadline to `due` (a tick) and forgets that it was expired.
     ///
-    /// A tick that has already passed is due at the next [`Wheel::advance`] that moves on; `u64::MAX` clears.
+    /// A tick that has already passed is due at the next [`Wheel::advance`] that moves on; `u64::MAX` clears. Returns the
+    /// tick under which the slot was linked anew, `u64::MAX` if it was not: [`Wheel::next`] may be that from now on.
     #[inline]
-    pub fn set(&mut self, id: SlotId, due: u64) {
+    pub fn set(&mut self, id: SlotId, due: u64) -> u64 {
         if due == UNSET {
-            return self.clear(id);
+            self.clear(id);
+            return UNLINKED;
         }
         let earliest = self.tick + 1;
-        let Some(slot) = self.slot(id) else { return };
+        let Some(slot) = self.slot(id) else {
+            return UNLINKED;
+        };
         self.armed += usize::from(slot.due == UNSET);
         let slot = &mut self.slots[id.index as usize];
         slot.due = due;
         slot.expired = false;
         let link = due.max(earliest);
-        if link < slot.linked {
-            self.unlink(id.index);
-            self.link(id.index, link);
+        if link >= slot.linked {
+            return UNLINKED;
         }
+        self.unlink(id.index);
+        self.link(id.index, link);
+        link
     }
 
     /// Takes a slot's deadline away and forgets that it was expired. Its link is dropped when its tick comes.
@@ -303,6 +323,8 @@ mod tests {
         let mut model = Model::default();
         let mut freed: Vec<SlotId> = Vec::new();
         let mut in_use_max = 0;
+        // What a driver does that asks for the next tick after each advance and is told of earlier links.
+        let mut sleeps_until = u64::MAX;
         for step in steps {
             match step {
                 Step::Insert => model.slots.push((wheel.insert(), None, false)),
@@ -315,7 +337,7 @@ mod tests {
                 Step::Set(pick, after) if !model.slots.is_empty() => {
                     let at = pick % model.slots.len();
                     let due = model.now.saturating_add_signed(after);
-                    wheel.set(model.slots[at].0, due);
+                    sleeps_until = sleeps_until.min(wheel.set(model.slots[at].0, due));
                     model.slots[at].1 = Some(due);
                     model.slots[at].2 = false;
                 }
@@ -339,6 +361,8 @@ mod tests {
                     }
                     assert_eq!(found.len(), expected.len(), "each once");
                     assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), expected);
+                    sleeps_until = wheel.next().unwrap_or(u64::MAX);
+                    assert!(sleeps_until > model.now);
                 }
                 _ => {}
             }
@@ -351,6 +375,12 @@ mod tests {
             for (id, _, expired) in &model.slots {
                 assert_eq!(wheel.is_expired(*id), *expired);
             }
+            let dues = model.slots.iter().filter_map(|slot| slot.1);
+            let first = dues.map(|due| due.max(model.now + 1)).min();
+            assert!(
+                first.is_none_or(|first| sleeps_until <= first),
+                "it oversleeps"
+            );
             let armed = model.slots.iter().filter(|slot| slot.1.is_some()).count();
             assert_eq!(wheel.armed(), armed);
             assert!(wheel.links() >= armed && wheel.links() <= model.slots.len());
