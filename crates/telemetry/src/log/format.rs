@@ -115,7 +115,7 @@ pub const PLACEHOLDERS: [&str; 30] = [
 const COMBINED: &str = "{client} - - [{time_common}] \"{method} {target} {protocol}\" {status} {bytes_out} \"{referer}\" \"{user_agent}\"";
 
 /// The fields of a JSON line in their order.
-const JSON: [Field; 23] = [
+const JSON: [Field; 28] = [
     Field::TimeIso,
     Field::Client,
     Field::Method,
@@ -135,6 +135,11 @@ const JSON: [Field; 23] = [
     Field::Endpoint,
     Field::Tries,
     Field::Retries,
+    Field::RetryRefused,
+    Field::QueuedMs,
+    Field::Pick,
+    Field::Session,
+    Field::Hedge,
     Field::RequestId,
     Field::Referer,
     Field::UserAgent,
@@ -520,7 +525,8 @@ mod tests {
                 r#"{"time_iso":"2000-10-10T13:55:36.789Z","client":"192.0.2.45","method":"GET","host":"example.com","#,
                 r#""path":"/a/b","query":"c=d","protocol":"HTTP/1.1","status":200,"reason":"ok","bytes_in":17,"#,
                 r#""bytes_out":2326,"duration_ms":12.345,"upstream_ms":9.008,"site":"example.com","route":"api","#,
-                r#""upstream":"app","endpoint":"10.0.0.1:8080","tries":2,"retries":"10.0.0.2:8080 connect-failed","request_id":"01J-x","#,
+                r#""upstream":"app","endpoint":"10.0.0.1:8080","tries":2,"retries":"10.0.0.2:8080 connect-failed","#,
+                r#""retry_refused":"budget","queued_ms":0.000,"pick":"random","session":null,"hedge":"won","request_id":"01J-x","#,
                 r#""referer":"http://example.com/","user_agent":"curl/8.0","time_unix":971186136.789}"#
             ),
         );
@@ -534,7 +540,8 @@ mod tests {
                 r#"{"time_iso":"1970-01-01T00:00:00.000Z","client":"0.0.0.0","method":null,"host":null,"#,
                 r#""path":"/\"\n\ufffd","query":null,"protocol":null,"status":0,"reason":null,"bytes_in":0,"#,
                 r#""bytes_out":0,"duration_ms":0.000,"upstream_ms":null,"site":null,"route":null,"#,
-                r#""upstream":null,"endpoint":null,"tries":0,"retries":null,"request_id":null,"#,
+                r#""upstream":null,"endpoint":null,"tries":0,"retries":null,"#,
+                r#""retry_refused":null,"queued_ms":0.000,"pick":null,"session":null,"hedge":null,"request_id":null,"#,
                 r#""referer":null,"user_agent":null,"time_unix":0.000}"#
             ),
         );
