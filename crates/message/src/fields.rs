@@ -477,6 +477,15 @@ impl Fields {
         });
     }
 
+    /// Removes the lines of unknown fields whose name, as it came, `goes` takes.
+    pub fn remove_unknown(&mut self, goes: impl Fn(&[u8]) -> bool) {
+        let bytes = &self.bytes;
+        self.entries.retain(|entry| {
+            let name = entry.name as usize..entry.name as usize + entry.name_len as usize;
+            entry.id != FieldId::Other || !goes(&bytes[name])
+        });
+    }
+
     /// Writes the lines as HTTP/1 sends them (RFC 9112 §5), without the empty line behind them.
     #[inline]
     pub fn write_http1(&self, out: &mut Vec<u8>) {

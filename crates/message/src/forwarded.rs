@@ -48,6 +48,7 @@ pub fn describe(
 ) {
     if !peer.trusted {
         fields.remove_any(CLAIMS);
+        fields.remove_unknown(is_claim);
     }
     let mut told = peer.told.borrow_mut();
     let told = told.get_or_insert_default();
@@ -70,6 +71,26 @@ pub fn describe(
     }
     if let Some((_, lines)) = &told.lines {
         fields.append_all(lines);
+    }
+}
+
+/// Whether an unknown field claims something that only a proxy can know: the scheme, the path's prefix or the server that a
+/// client is said to have asked for, or what is told here, spelled as many backends read it too (`_` for `-`).
+fn is_claim(name: &[u8]) -> bool {
+    const PREFIX: &[u8] = b"x-forwarded-";
+    const ADDRESS: &[u8] = b"x-real-ip";
+    let is = |name: &[u8], known: &[u8]| {
+        let plain = |byte: &u8| match byte {
+            b'_' => b'-',
+            byte => byte.to_ascii_lowercase(),
+        };
+        name.iter().map(plain).eq(known.iter().copied())
+    };
+    match name {
+        [b'x' | b'X', ..] => {
+            is(name, ADDRESS) || name.get(..PREFIX.len()).is_some_and(|it| is(it, PREFIX))
+        }
+        _ => false,
     }
 }
 
@@ -224,8 +245,14 @@ mod tests {
                 ("Forwarded", "for=6.6.6.6"),
                 ("X-Forwarded-Proto", "https"),
                 ("X-Real-IP", "6"),
+                ("X-Forwarded-Ssl", "on"),
+                ("x-forwarded-scheme", "https"),
+                ("X-Forwarded-Prefix", "/evil"),
+                ("X_Forwarded_For", "127.0.0.1"),
+                ("X-Real_IP", "127.0.0.1"),
+                ("X-Forwarded", "kept"),
             ],
-            "X-Forwarded-For: 198.51.100.7\nX-Forwarded-Proto: http\nX-Forwarded-Port: 8080\n\
+            "X-Forwarded: kept\nX-Forwarded-For: 198.51.100.7\nX-Forwarded-Proto: http\nX-Forwarded-Port: 8080\n\
              X-Forwarded-Host: example.com\nForwarded: for=198.51.100.7;host=example.com;proto=http\nVia: 1.1 foregate\n",
         );
     }
@@ -240,10 +267,11 @@ mod tests {
                 ("X-Forwarded-For", "203.0.113.9"),
                 ("X-Forwarded-Proto", "https"),
                 ("Forwarded", "for=203.0.113.9"),
+                ("X-Forwarded-Prefix", "/app"),
             ],
             "X-Forwarded-For: 203.0.113.9, 2001:db8::1\nX-Forwarded-Proto: https\n\
              Forwarded: for=203.0.113.9, for=\"[2001:db8::1]\";host=\"example.com:8080\";proto=http\n\
-             X-Forwarded-Port: 8080\nX-Forwarded-Host: example.com:8080\nVia: 1.1 foregate\n",
+             X-Forwarded-Prefix: /app\nX-Forwarded-Port: 8080\nX-Forwarded-Host: example.com:8080\nVia: 1.1 foregate\n",
         );
     }
 
