@@ -95,7 +95,8 @@ pub(crate) fn secure(
     {
         let host = exchange.host(&head.fields);
         if road.certificates.is_certified(&route.tls, host)
-            && let Verdict::Respond(answer) = https_redirect::apply(head, host, port)
+            && let Verdict::Respond(answer) =
+                https_redirect::apply(head, exchange.matched_path(head)?, host, port)
         {
             return Ok(Some(answer));
         }

@@ -26,9 +26,9 @@ pub fn is_cleartext(peer: &Peer, fields: &Fields) -> bool {
 }
 
 /// Sends the client to the same host, path and query by HTTPS, on `port`. Challenges stay where they are asked for, and a
-/// client that names no host can be sent nowhere.
-pub fn apply(head: &RequestHead, host: &[u8], port: u16) -> Verdict {
-    match location(head, host, port) {
+/// client that names no host can be sent nowhere. `matched` is the path that the route was found by.
+pub fn apply(head: &RequestHead, matched: &[u8], host: &[u8], port: u16) -> Verdict {
+    match location(head, matched, host, port) {
         Some(location) => {
             let mut answer = ResponseHead::new(Status::PERMANENT_REDIRECT);
             answer.fields.append(FieldId::Location, &location);
@@ -42,11 +42,12 @@ pub fn apply(head: &RequestHead, host: &[u8], port: u16) -> Verdict {
     }
 }
 
-/// Where a request is sent; `None` for those that stay.
-pub fn location(head: &RequestHead, host: &[u8], port: u16) -> Option<Vec<u8>> {
+/// Where a request is sent; `None` for those that stay. What stays is told by `matched`, the path that the route was found
+/// by: the one received may lead elsewhere by its dot segments.
+pub fn location(head: &RequestHead, matched: &[u8], host: &[u8], port: u16) -> Option<Vec<u8>> {
     let target = Target::parse(&head.method, head.target()).ok()?;
     let host = host_without_port(host);
-    let stays = target.path.starts_with(CHALLENGES)
+    let stays = matched.starts_with(CHALLENGES)
         || !matches!(target.form, TargetForm::Origin | TargetForm::Absolute)
         || host.is_empty()
         || !is_host(host);
@@ -110,9 +111,21 @@ mod tests {
                 None,
             ),
             ("GET", "/", "", 443, None),
+            (
+                "GET",
+                "/.well-known/acme-challenge/../..",
+                "example.com",
+                443,
+                Some("https://example.com/.well-known/acme-challenge/../.."),
+            ),
         ] {
             let head = RequestHead::with(method, target.as_bytes());
-            let found = location(&head, host.as_bytes(), port);
+            let matched = match Target::parse(&head.method, head.target()) {
+                Ok(target) if target.path.ends_with(b"..") => b"/".as_slice(),
+                Ok(target) => target.path,
+                Err(_) => b"",
+            };
+            let found = location(&head, matched, host.as_bytes(), port);
             let found = found.map(|location| String::from_utf8(location).unwrap());
             assert_eq!(found.as_deref(), expected, "{method} {target}");
         }

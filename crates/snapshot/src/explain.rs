@@ -375,8 +375,8 @@ impl Road<'_> {
         });
         match self.find(path, explanation) {
             Ok(route) => {
-                explanation.tls = Some(self.tls_note(route));
-                match self.before_policies(route) {
+                explanation.tls = Some(self.tls_note(route, path));
+                match self.before_policies(route, path) {
                     Some(outcome) => outcome,
                     None => self.act(path, changed, route, explanation),
                 }

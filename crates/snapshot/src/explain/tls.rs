@@ -8,12 +8,12 @@ use foregate_policy::https_redirect;
 
 impl Road<'_> {
     /// How the site is served over TLS, as far as this request's host is concerned.
-    pub(super) fn tls_note(&self, route: &RoutePlan) -> TlsNote {
+    pub(super) fn tls_note(&self, route: &RoutePlan, path: &[u8]) -> TlsNote {
         let tls = &route.tls;
         let is_https = self.request.scheme == Scheme::Https;
         let redirect = tls
             .redirect
-            .and_then(|redirect| self.https_location(redirect));
+            .and_then(|redirect| self.https_location(redirect, path));
         TlsNote {
             certificate: certificate(
                 tls,
@@ -38,13 +38,13 @@ impl Road<'_> {
     }
 
     /// What happens before the route's own policies are asked.
-    pub(super) fn before_policies(&self, route: &RoutePlan) -> Option<Outcome> {
+    pub(super) fn before_policies(&self, route: &RoutePlan, path: &[u8]) -> Option<Outcome> {
         if self.request.scheme == Scheme::Https {
             return None;
         }
         let location = (route.tls.redirect)
             .filter(|_| self.inquiry.certified)
-            .and_then(|redirect| self.https_location(redirect));
+            .and_then(|redirect| self.https_location(redirect, path));
         if let Some(location) = location {
             return Some(Outcome::Redirected {
                 status: Status::PERMANENT_REDIRECT.code(),
@@ -57,12 +57,12 @@ impl Road<'_> {
             .then(|| refused(Reason::MisdirectedRequest))
     }
 
-    fn https_location(&self, redirect: HttpsRedirect) -> Option<Vec<u8>> {
+    fn https_location(&self, redirect: HttpsRedirect, path: &[u8]) -> Option<Vec<u8>> {
         let listener = self.snapshot.listener(redirect.listener)?;
         let port = redirect
             .port
             .or(listener.addresses.first().map(|address| address.port()))?;
-        https_redirect::location(&self.request.head, &self.request.host, port)
+        https_redirect::location(&self.request.head, path, &self.request.host, port)
     }
 }
 
