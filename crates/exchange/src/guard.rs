@@ -493,11 +493,26 @@ pub(crate) fn end(exchange: &mut Exchange, outcome: Reason) {
     };
     let is_answered = exchange.endpoint.is_some();
     let change = match outcome.blame() {
-        Blame::Upstream if is_answered => trial.end(false, policy),
+        Blame::Upstream if is_answered && is_failure(outcome) => trial.end(false, policy),
         Blame::Nobody => trial.end(!matches!(exchange.status, 502..=504), policy),
         _ => None,
     };
     tell(&upstream.name, "", change, policy);
+}
+
+/// Whether an outcome speaks against the backends, as it does for their ejection. A wish that they do not serve, or a client
+/// that uses up the time of its request, says nothing of them.
+fn is_failure(outcome: Reason) -> bool {
+    let is_connect = matches!(
+        outcome,
+        Reason::ConnectFailed
+            | Reason::ConnectTimeout
+            | Reason::UpstreamUntrusted
+            | Reason::UpstreamWrongName
+            | Reason::UpstreamCertificateInvalid
+            | Reason::UpstreamTlsFailed
+    );
+    is_connect || forward::failure(outcome).is_some()
 }
 
 fn tell(upstream: &str, endpoint: &str, change: Option<BreakerChange>, policy: &BreakerPolicy) {
