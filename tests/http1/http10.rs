@@ -50,6 +50,26 @@ fn an_old_client_never_gets_chunks() {
 }
 
 #[test]
+fn an_old_client_may_name_the_host_in_its_target() {
+    let backend = Backend::start(Echo);
+    let gateway = Gateway::new(
+        r#"
+        [sites."one.example"]
+        upstream = "app"
+        [upstreams.app]
+        servers = ["{backend}"]
+        "#,
+    )
+    .fill("backend", backend.address())
+    .start();
+    let response = gateway.exchange("GET http://one.example/x HTTP/1.0\r\n\r\n");
+    assert_eq!(response.status, 200);
+    let seen = backend.only_request();
+    assert_eq!(seen.field("host"), Some("one.example"));
+    assert_eq!(seen.target, "/x");
+}
+
+#[test]
 fn an_old_client_may_leave_the_host_away() {
     let backend = Backend::start(Echo);
     let gateway = Gateway::before(&[backend.address()]);

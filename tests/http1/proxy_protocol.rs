@@ -1,8 +1,9 @@
 //! The PROXY protocol, from trusted proxies in front and to backends that ask for it.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use foregate_testkit::{Answer, Backend, Echo, Gateway, Visit};
+use foregate_testkit::{Answer, Backend, Echo, Gateway, Visit, eventually};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const V1: &str = "PROXY TCP4 192.0.2.7 198.51.100.1 5555 443\r\n";
@@ -15,21 +16,91 @@ fn v2() -> Vec<u8> {
 }
 
 fn accepting(backend: &Backend) -> Gateway {
+    accepting_with(backend, "")
+}
+
+fn accepting_with(backend: &Backend, client: &str) -> Gateway {
     Gateway::new(
         r#"
+        [client]
+        {client}
         [forwarding]
         trusted_proxies = ["127.0.0.2/32"]
         [listeners.public]
         address = "127.0.0.1:0"
         proxy_protocol = "accept"
+        connections_per_client_max = 1
         [sites."*"]
         upstream = "app"
         [upstreams.app]
         servers = ["{backend}"]
         "#,
     )
+    .fill("client", client)
     .fill("backend", backend.address())
     .start()
+}
+
+#[test]
+fn clients_are_counted_and_not_the_proxy_that_all_come_through() {
+    let backend = Backend::start(Echo);
+    let gateway = accepting(&backend);
+    let come = |client: &str| {
+        let mut connection = gateway.connect_from("127.0.0.2");
+        connection.send(format!("PROXY TCP4 {client} 198.51.100.1 5555 443\r\n"));
+        connection.send_if_taken(GET);
+        let status = connection
+            .try_response(false)
+            .map(|response| response.status);
+        (connection, status)
+    };
+    let (first, status) = come("192.0.2.7");
+    assert_eq!(status, Ok(200));
+    let (_second, status) = come("192.0.2.8");
+    assert_eq!(status, Ok(200));
+    let (mut third, status) = come("192.0.2.7");
+    assert!(status.is_err(), "{status:?}");
+    third.assert_closed();
+    drop(first);
+    eventually("there is room for it again", || {
+        come("192.0.2.7").1.ok().filter(|status| *status == 200)
+    });
+}
+
+#[test]
+fn who_is_named_is_believed_only_if_it_is_trusted_itself() {
+    let claim = "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 203.0.113.9\r\n\r\n";
+    for (header, told, client) in [
+        (V1, "192.0.2.7", "192.0.2.7"),
+        (
+            "PROXY TCP4 127.0.0.2 198.51.100.1 5555 443\r\n",
+            "203.0.113.9, 127.0.0.2",
+            "203.0.113.9",
+        ),
+        // It speaks for somebody whom it does not know.
+        ("PROXY UNKNOWN\r\n", "127.0.0.2", "127.0.0.2"),
+    ] {
+        let backend = Backend::start(Echo);
+        let gateway = accepting(&backend);
+        let mut connection = gateway.connect_from("127.0.0.2");
+        connection.send(header);
+        assert_eq!(connection.exchange(claim).status, 200);
+        assert_eq!(backend.only_request().field("x-forwarded-for"), Some(told));
+        assert_eq!(gateway.only_log_line().text("client"), client);
+    }
+}
+
+#[test]
+fn a_beginning_that_comes_with_the_header_is_no_reason_to_wait_for_ever() {
+    let backend = Backend::start(Echo);
+    let gateway = accepting_with(&backend, "head_timeout = \"400ms\"");
+    let mut client = gateway.connect_from("127.0.0.2");
+    // What HTTP/2 could begin with as well.
+    client.send(format!("{V1}P"));
+    client.assert_silent_for(Duration::from_millis(100));
+    client.send("OST / HT");
+    assert_eq!(client.response().status, 408);
+    client.assert_closed();
 }
 
 #[test]

@@ -45,6 +45,30 @@ fn a_head_over_its_bytes_is_refused() {
 }
 
 #[test]
+fn heads_larger_than_a_buffer_pass_where_the_limits_allow_them() {
+    let long = "x".repeat(100_000);
+    let backend = Backend::answering({
+        let long = long.clone();
+        move |request| {
+            let seen = request.field("x-long").map_or(0, str::len);
+            Answer::ok(seen.to_string()).field("X-Longer", &long)
+        }
+    });
+    let gateway = limited(
+        &backend,
+        "head_bytes_max = \"128KiB\"",
+        "head_bytes_max = \"128KiB\"",
+    );
+    let mut client = gateway.connect();
+    for _ in 0..2 {
+        let request = format!("GET / HTTP/1.1\r\nHost: a\r\nX-Long: {long}\r\n\r\n");
+        let response = client.exchange(request);
+        assert_eq!((response.status, response.text().as_str()), (200, "100000"));
+        assert_eq!(response.field("x-longer").map(str::len), Some(100_000));
+    }
+}
+
+#[test]
 fn a_head_within_its_bytes_passes() {
     let backend = Backend::start(Echo);
     let gateway = limited(

@@ -92,32 +92,24 @@ impl Admission {
         (self.open() + 1).saturating_sub(mark)
     }
 
-    /// Counts a connection in.
+    /// Counts a connection in; its client as well where that is known already.
     ///
     /// # Errors
     /// The limit that it would break.
-    pub fn admit(self: &Arc<Admission>, client: IpAddr) -> Result<Admitted, Refused> {
-        let client = client.to_canonical();
+    pub fn admit(self: &Arc<Admission>, client: Option<IpAddr>) -> Result<Admitted, Refused> {
         if self.open.fetch_add(1, Ordering::Relaxed) >= self.connections_max.load(Ordering::Relaxed)
         {
             self.open.fetch_sub(1, Ordering::Relaxed);
             return Err(Refused::Listener);
         }
-        let mut counts = self.shard(client);
-        let count = counts.entry(client).or_insert(0);
-        if *count >= self.per_client_max.load(Ordering::Relaxed) {
-            if *count == 0 {
-                counts.remove(&client);
-            }
-            self.open.fetch_sub(1, Ordering::Relaxed);
-            return Err(Refused::Client);
-        }
-        *count += 1;
-        drop(counts);
-        Ok(Admitted {
+        let mut admitted = Admitted {
             admission: Arc::clone(self),
-            client,
-        })
+            client: None,
+        };
+        match client {
+            Some(client) => admitted.count_client(client).map(|()| admitted),
+            None => Ok(admitted),
+        }
     }
 
     fn shard(
@@ -136,10 +128,32 @@ impl Admission {
 #[derive(Debug)]
 pub struct Admitted {
     admission: Arc<Admission>,
-    client: IpAddr,
+    /// Whose connection it counts as.
+    client: Option<IpAddr>,
 }
 
 impl Admitted {
+    /// Counts the client, once it is known who that is.
+    ///
+    /// # Errors
+    /// It has as many connections as it may.
+    pub fn count_client(&mut self, client: IpAddr) -> Result<(), Refused> {
+        debug_assert!(self.client.is_none(), "a connection has one client");
+        let client = client.to_canonical();
+        let mut counts = self.admission.shard(client);
+        let count = counts.entry(client).or_insert(0);
+        if *count >= self.admission.per_client_max.load(Ordering::Relaxed) {
+            if *count == 0 {
+                counts.remove(&client);
+            }
+            return Err(Refused::Client);
+        }
+        *count += 1;
+        drop(counts);
+        self.client = Some(client);
+        Ok(())
+    }
+
     /// Whether the listener has use for the place.
     pub(crate) fn is_wanted(&self) -> bool {
         self.admission.is_crowded()
@@ -149,11 +163,14 @@ impl Admitted {
 impl Drop for Admitted {
     fn drop(&mut self) {
         self.admission.open.fetch_sub(1, Ordering::Relaxed);
-        let mut counts = self.admission.shard(self.client);
-        if let Some(count) = counts.get_mut(&self.client) {
+        let Some(client) = self.client else {
+            return;
+        };
+        let mut counts = self.admission.shard(client);
+        if let Some(count) = counts.get_mut(&client) {
             *count -= 1;
             if *count == 0 {
-                counts.remove(&self.client);
+                counts.remove(&client);
             }
         }
     }
@@ -173,14 +190,14 @@ mod tests {
     #[test]
     fn each_client_has_its_share_and_gives_it_back() {
         let admission = admission(3, Some(2));
-        let client: IpAddr = "192.0.2.1".parse().unwrap();
-        let mapped: IpAddr = "::ffff:192.0.2.1".parse().unwrap();
+        let client = Some("192.0.2.1".parse().unwrap());
+        let mapped = Some("::ffff:192.0.2.1".parse().unwrap());
         let first = admission.admit(client).unwrap();
         let second = admission.admit(mapped).unwrap();
         assert_eq!(admission.admit(client).unwrap_err(), Refused::Client);
-        let other = admission.admit("192.0.2.2".parse().unwrap()).unwrap();
+        let other = admission.admit("192.0.2.2".parse().ok()).unwrap();
         assert_eq!(
-            admission.admit("192.0.2.3".parse().unwrap()).unwrap_err(),
+            admission.admit("192.0.2.3".parse().ok()).unwrap_err(),
             Refused::Listener
         );
         drop((first, other));
@@ -197,9 +214,30 @@ mod tests {
     }
 
     #[test]
+    fn a_client_that_is_known_later_is_counted_then() {
+        let admission = admission(9, Some(1));
+        let client: IpAddr = "192.0.2.1".parse().unwrap();
+        let mut first = admission.admit(None).unwrap();
+        let mut second = admission.admit(None).unwrap();
+        first.count_client(client).unwrap();
+        assert_eq!(second.count_client(client), Err(Refused::Client));
+        assert_eq!(admission.open(), 2);
+        drop(first);
+        second.count_client(client).unwrap();
+        drop(second);
+        assert_eq!(admission.open(), 0);
+        assert!(
+            admission
+                .clients
+                .iter()
+                .all(|s| s.lock().unwrap().is_empty())
+        );
+    }
+
+    #[test]
     fn new_limits_hold_for_the_next_connection() {
         let admission = admission(1, None);
-        let client = "192.0.2.1".parse().unwrap();
+        let client = "192.0.2.1".parse().ok();
         let _first = admission.admit(client).unwrap();
         assert!(admission.admit(client).is_err());
         admission.set_limits(AdmissionLimits {

@@ -3,7 +3,7 @@
 use crate::admission::Admitted;
 use crate::connection::Connection;
 use crate::handler::{Handler, Passage};
-use crate::listener::{ListenerMode, Protocols, TlsRules};
+use crate::listener::{ListenerMode, ListenerRules, Protocols, TlsRules};
 use crate::preface;
 use crate::roll::{Closing, Enrolled, Phase};
 use foregate_message::{Chunk, Peer, Reason};
@@ -11,6 +11,7 @@ use foregate_telemetry::clock::{Deadline, now};
 use foregate_telemetry::log::process;
 use foregate_telemetry::metrics::{ListenerId, Refusal, Shard};
 use foregate_tls::{HandshakeFault, Stream, sni};
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::ErrorKind;
 use std::rc::Rc;
@@ -64,12 +65,12 @@ impl Arrived {
     /// What comes before is large and boxed, so that the task of a connection that rests is no more than the rest.
     pub(crate) fn establish<H: Handler>(
         self,
-        proxy_protocol: bool,
+        proxied: Option<Rc<RefCell<ListenerRules>>>,
         mode: ListenerMode,
         handler: Rc<H>,
     ) -> impl Future<Output = ()> + use<H> {
         let entry = self.enrolled.entry();
-        let mut beginning = Box::pin(self.begin(proxy_protocol, mode));
+        let mut beginning = Box::pin(self.begin(proxied, mode));
         async move {
             entry.know_task().await;
             let established = poll_fn(|cx| match entry.closing() {
@@ -89,12 +90,17 @@ impl Arrived {
         }
     }
 
-    async fn begin(mut self, proxy_protocol: bool, mode: ListenerMode) -> Option<Established> {
-        if proxy_protocol {
+    /// `proxied` has the rules of a listener whose connections begin with a PROXY protocol header.
+    async fn begin(
+        mut self,
+        proxied: Option<Rc<RefCell<ListenerRules>>>,
+        mode: ListenerMode,
+    ) -> Option<Established> {
+        if let Some(rules) = proxied {
             self.enrolled.set_phase(Phase::ProxyHeader);
             let timeout = self.enrolled.worker().limits().head_timeout;
-            if !preface::read(&mut self, timeout).await {
-                self.refuse(Refusal::ProxyProtocol);
+            if let Err(why) = preface::read(&mut self, &rules, timeout).await {
+                self.refuse(why);
                 return None;
             }
         }

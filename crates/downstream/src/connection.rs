@@ -18,7 +18,7 @@ use crate::listener::Protocols;
 use crate::roll::{self, Closing, Enrolled, Phase};
 use crate::worker::ClientLimits;
 use foregate_message::{Chunk, Fault, Peer, Reason, RequestHead};
-use foregate_telemetry::clock::{Deadline, now, recent};
+use foregate_telemetry::clock::{Deadline, Moment, now, recent};
 use foregate_telemetry::metrics::{ListenerCells, ListenerId, Shard};
 use foregate_tls::{Alpn, Stream};
 use foregate_wire::{h1, h2};
@@ -47,6 +47,9 @@ pub(crate) struct Connection {
     /// Which message may come or go now.
     pub(crate) machine: h1::ServerConnection,
     pub(crate) deadline: Deadline,
+    /// Since when a head is waited for; [`Moment::NEVER`] while none is. One wait is one, whatever wakes it: bytes of a TLS
+    /// record that is not whole are no part of a head.
+    waits_since: Moment,
     /// Whether the deadline is a head's, not the wait's.
     deadline_is_for_head: bool,
     /// Whether the deadline has been polled by the task that serves HTTP/1.
@@ -117,6 +120,7 @@ impl Connection {
             eof: false,
             machine: h1::ServerConnection::new(requests_max),
             deadline: Deadline::new(),
+            waits_since: recent(),
             deadline_is_for_head: false,
             deadline_knows_task: false,
             protocols,
@@ -172,15 +176,10 @@ impl Connection {
 
     /// Waits for the next request's first byte; false when the connection is to be closed instead.
     async fn wait(&mut self) -> bool {
-        let limits = self.enrolled.worker().limits();
-        let timeout = if self.machine.requests() == 0 {
-            limits.head_timeout
-        } else {
-            limits.idle_timeout
-        };
-        drop(limits);
-        let since = recent();
-        let mut until = since.plus(timeout);
+        let (since, mut until) = self.waiting();
+        if recent() >= until {
+            return false;
+        }
         self.deadline_is_for_head = false;
         self.deadline.set(until);
         let mut hurried = false;
@@ -212,6 +211,21 @@ impl Connection {
         .await
     }
 
+    /// Since when a request's first byte is waited for, and until when.
+    #[inline]
+    fn waiting(&mut self) -> (Moment, Moment) {
+        if self.waits_since == Moment::NEVER {
+            self.waits_since = recent();
+        }
+        let limits = self.enrolled.worker().limits();
+        let timeout = if self.machine.requests() == 0 {
+            limits.head_timeout
+        } else {
+            limits.idle_timeout
+        };
+        (self.waits_since, self.waits_since.plus(timeout))
+    }
+
     /// Whether a connection without a request is to be closed.
     #[inline]
     fn is_ending(&self) -> bool {
@@ -238,6 +252,7 @@ impl Connection {
         if !self.protocols.http2 || !self.protocols.http1 {
             return self.protocols.http2;
         }
+        let limits = self.enrolled.worker().limits();
         poll_fn(|cx| {
             loop {
                 if self.enrolled.is_cut() {
@@ -256,10 +271,11 @@ impl Connection {
                     // HTTP/1 knows what to do about it.
                     Poll::Ready(_) => return Poll::Ready(false),
                     Poll::Pending => {
-                        // What is here may be the beginning of a head, whose time began with the connection's.
-                        self.enrolled.reads_head();
-                        self.deadline_is_for_head = true;
-                        return self.deadline.poll_expired(cx).map(|()| false);
+                        // What is here may be the beginning of a head, and whoever reads that knows what is due.
+                        return match self.head_is_late(cx, &limits) {
+                            true => Poll::Ready(false),
+                            false => Poll::Pending,
+                        };
                     }
                 }
             }
@@ -270,6 +286,10 @@ impl Connection {
     /// Waits a moment for another request: a busy connection is not put to rest, and its state freed, between any
     /// two. False when none came, or the connection is to be closed.
     async fn stay_ready(&mut self) -> bool {
+        let (_, until) = self.waiting();
+        if recent() >= until {
+            return false;
+        }
         self.deadline_is_for_head = false;
         self.deadline.set(recent().plus(ACTIVE_PAUSE));
         // The read that found nothing has left word to be woken. Whatever else this is woken for costs another such
@@ -314,7 +334,7 @@ impl Connection {
                 Chunk::lend()
             };
         } else if self.input.room().is_empty() {
-            self.input.compact();
+            self.input.make_room();
         }
         let mut buffer = ReadBuf::new(self.input.room());
         let read = Pin::new(&mut self.stream).poll_read(cx, &mut buffer);
@@ -361,6 +381,9 @@ impl Connection {
                     match progress.parse_request(self.input.as_slice(), &limits.head, head) {
                         Ok(Some(length)) => {
                             self.input.consume(length);
+                            self.waits_since = Moment::NEVER;
+                            self.deadline_is_for_head = false;
+                            h1::name_host(head);
                             let framing = h1::request_framing(head).map_err(Reason::Request);
                             return Poll::Ready(Heading::Complete(framing));
                         }
@@ -389,12 +412,17 @@ impl Connection {
         .await
     }
 
-    /// Whether an incomplete head's time is over; its first call starts the time.
+    /// Whether an incomplete head's time is over. Its first call starts the time; that of a connection's first head began
+    /// with the connection.
     fn head_is_late(&mut self, cx: &mut Context<'_>, limits: &ClientLimits) -> bool {
         if !self.deadline_is_for_head {
             self.enrolled.reads_head();
             self.deadline_is_for_head = true;
-            self.deadline.set(now().plus(limits.head_timeout));
+            let since = match self.machine.requests() {
+                0 => self.waits_since.min(now()),
+                _ => now(),
+            };
+            self.deadline.set(since.plus(limits.head_timeout));
         }
         self.deadline.poll_expired(cx).is_ready()
     }

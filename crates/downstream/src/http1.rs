@@ -13,7 +13,7 @@ use foregate_wire::h1::{self, BodyDecoder, BodyEncoder, BodyReader, Next, Outbox
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use tokio::io::AsyncWrite;
 
@@ -145,16 +145,43 @@ impl<'c> Http1<'c> {
 
     /// What becomes of the connection.
     pub(crate) fn after(&mut self) -> After {
-        if self.broken.is_some() || !self.responded || self.has_queued() {
+        if !self.responded || self.has_queued() {
             return After::Cut;
+        }
+        if let Some(reason) = self.broken {
+            return match reason {
+                // It has been told so, and is to learn of it although it may still be sending.
+                Reason::Request(fault) if fault != Fault::Truncated => self.after_refusal(),
+                Reason::BodyTooSlow => self.after_refusal(),
+                _ => After::Cut,
+            };
         }
         match self.connection.machine.settle() {
             Next::Head => After::Next,
             _ if self.connection.eof => After::Close,
             Next::Close { unread } if unread || self.refused || self.has_unread() => After::Linger,
             Next::Drain => After::Linger,
+            Next::Close { .. } if self.may_have_more() => After::Linger,
             Next::Close { .. } | Next::Exchange => After::Close,
         }
+    }
+
+    /// What becomes of a connection whose request broke a rule only after its head.
+    fn after_refusal(&self) -> After {
+        if !self.encoder.is_complete() {
+            // An answer that had begun before is not whole.
+            After::Cut
+        } else if self.connection.eof {
+            After::Close
+        } else {
+            After::Linger
+        }
+    }
+
+    /// Whether the kernel may hold bytes of the client, a pipelined request for one, that nobody has read.
+    fn may_have_more(&self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        self.connection.stream.poll_read_ready(&mut cx).is_ready()
     }
 
     /// Whether a part of the answer has not left yet.
@@ -221,30 +248,38 @@ impl<'c> Http1<'c> {
         Poll::Ready(Ok(written))
     }
 
-    /// A piece of the request's body that stays in the kernel.
-    fn poll_pipe(&mut self, remaining: u64, cx: &mut Context<'_>) -> Poll<Result<Frame, Reason>> {
+    /// A piece of the request's body that stays in the kernel; `None` when there is no pipe for it.
+    fn poll_pipe(
+        &mut self,
+        remaining: u64,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame, Reason>>> {
         let piped = match self.connection.stream.poll_splice_in(remaining, cx) {
-            Poll::Ready(Ok(piped)) => piped,
-            Poll::Ready(Err(_)) => return Poll::Ready(Err(self.broke(Reason::ClientGone))),
+            Poll::Ready(Ok(Some(piped))) => piped,
+            Poll::Ready(Ok(None)) => return Poll::Ready(None),
+            Poll::Ready(Err(_)) => {
+                return Poll::Ready(Some(Err(self.broke(Reason::ClientGone))));
+            }
             Poll::Pending => {
                 let late = ready!(self.wait_for_body(cx));
-                return Poll::Ready(Err(self.broke(late)));
+                return Poll::Ready(Some(Err(self.broke(late))));
             }
         };
         if piped.is_empty() {
             self.connection.eof = true;
             if self.tunnel {
                 self.end_body();
-                return Poll::Ready(Ok(Frame::End));
+                return Poll::Ready(Some(Ok(Frame::End)));
             }
-            return Poll::Ready(Err(self.broke(Reason::Request(Fault::Truncated))));
+            let cut_off = Reason::Request(Fault::Truncated);
+            return Poll::Ready(Some(Err(self.broke(cut_off))));
         }
         let bytes = piped.len() as u64;
         self.reader.passed(bytes);
         self.bytes_in += bytes;
         self.connection.received(bytes);
         self.body_watch.received(bytes, 0);
-        Poll::Ready(Ok(Frame::Piped(piped)))
+        Poll::Ready(Some(Ok(Frame::Piped(piped))))
     }
 
     /// Looks now and then whether the connection is broken, without reading: the event that would tell wakes nobody
@@ -306,7 +341,10 @@ impl Client for Http1<'_> {
                 Err(fault) => return Poll::Ready(Err(self.broke(Reason::Request(fault)))),
             }
             if let Some(remaining) = self.reader.passable().filter(|_| self.pipes) {
-                return self.poll_pipe(remaining, cx);
+                match ready!(self.poll_pipe(remaining, cx)) {
+                    Some(frame) => return Poll::Ready(frame),
+                    None => self.pipes = false,
+                }
             }
             let long = self.reader.is_long();
             match self.connection.poll_fill_with(long, cx) {

@@ -143,7 +143,11 @@ impl<H: Handler> Listener<H> {
 
     fn admit(&self, stream: TcpStream, address: SocketAddr) {
         let cells = self.shard.listener(self.id);
-        let admitted = match self.admission.admit(address.ip()) {
+        let rules = self.rules.borrow();
+        let proxy_protocol = rules.proxy_protocol;
+        // Where a header names the client, that is who is counted, and not the proxy that all come through.
+        let known = (!proxy_protocol).then(|| address.ip());
+        let admitted = match self.admission.admit(known) {
             Ok(admitted) => admitted,
             Err(Refused::Listener) => return cells.refused(Refusal::ConnectionsMax),
             Err(Refused::Client) => return cells.refused(Refusal::ConnectionsPerClientMax),
@@ -151,9 +155,7 @@ impl<H: Handler> Listener<H> {
         let Ok(local) = stream.local_addr() else {
             return cells.refused(Refusal::AcceptError);
         };
-        let rules = self.rules.borrow();
         let trusted = (rules.trusts)(address.ip().to_canonical());
-        let proxy_protocol = rules.proxy_protocol;
         if proxy_protocol && !trusted {
             return cells.refused(Refusal::ProxyProtocol);
         }
@@ -178,7 +180,8 @@ impl<H: Handler> Listener<H> {
                 spawn_local(arrived.in_cleartext().run(handler));
             }
             mode => {
-                spawn_local(arrived.establish(proxy_protocol, mode.clone(), handler));
+                let proxied = proxy_protocol.then(|| Rc::clone(&self.rules));
+                spawn_local(arrived.establish(proxied, mode.clone(), handler));
             }
         }
     }

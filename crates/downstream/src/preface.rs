@@ -1,14 +1,23 @@
 //! The PROXY protocol header in front of a connection.
 
 use crate::arrived::Arrived;
+use crate::listener::ListenerRules;
 use foregate_message::Peer;
 use foregate_telemetry::clock::{Deadline, now};
+use foregate_telemetry::metrics::Refusal;
 use foregate_wire::proxy::{self, ProxyHeader};
+use std::cell::RefCell;
 use std::time::Duration;
 
-/// Reads the header and takes its word for who the client is; false when there is none, it is malformed, or it does
-/// not come in time. The caller has made sure that the sender is trusted.
-pub(crate) async fn read(arrived: &mut Arrived, timeout: Duration) -> bool {
+/// Reads the header and takes its word for who the client is. The caller has made sure that the sender is trusted.
+///
+/// # Errors
+/// There is none, it is malformed or does not come in time, or the client has as many connections as it may.
+pub(crate) async fn read(
+    arrived: &mut Arrived,
+    rules: &RefCell<ListenerRules>,
+    timeout: Duration,
+) -> Result<(), Refusal> {
     let mut deadline = Deadline::new();
     deadline.set(now().plus(timeout));
     let header = tokio::select! {
@@ -20,13 +29,28 @@ pub(crate) async fn read(arrived: &mut Arrived, timeout: Duration) -> bool {
             source,
             destination,
         }) => {
-            // Who the header names did not write it, so its own claims are not believed.
+            let counted = arrived.admitted.count_client(source.ip());
+            counted.map_err(|_| Refusal::ConnectionsPerClientMax)?;
+            // What it says for others is believed if it is a trusted proxy itself, not because the sender is one.
+            let is_trusted = (rules.borrow().trusts)(source.ip().to_canonical());
             arrived.enrolled.set_client(source);
-            arrived.peer = Peer::new(source, destination, arrived.peer.listener, false);
-            true
+            arrived.peer = Peer::new(source, destination, arrived.peer.listener, is_trusted);
+            Ok(())
         }
-        Some(ProxyHeader::Local | ProxyHeader::Unknown) => true,
-        None => false,
+        // The sender speaks for somebody whom it does not name.
+        Some(ProxyHeader::Unknown) => {
+            let Peer {
+                address,
+                local,
+                listener,
+                ..
+            } = arrived.peer;
+            arrived.peer = Peer::new(address, local, listener, false);
+            Ok(())
+        }
+        // It speaks for itself.
+        Some(ProxyHeader::Local) => Ok(()),
+        None => Err(Refusal::ProxyProtocol),
     }
 }
 

@@ -197,6 +197,17 @@ impl Chunk {
         }
     }
 
+    /// Sees to it that there is room behind the run: at the front of its buffer where there is some, else in one of twice
+    /// the size. Whoever fills it bounds how far it grows.
+    pub fn make_room(&mut self) {
+        self.compact();
+        if self.room().is_empty() {
+            let mut larger = Chunk::with_room((self.len() * 2).max(CHUNK_BYTES));
+            larger.append(self.as_slice());
+            *self = larger;
+        }
+    }
+
     /// Whether a buffer is held at all.
     pub fn is_lent(&self) -> bool {
         self.buffer.is_some()
@@ -255,6 +266,21 @@ mod tests {
         assert_eq!(Chunk::with_room(CHUNK_BYTES).room().len(), CHUNK_BYTES);
         assert!(Chunk::with_room(CHUNK_BYTES + 1).room().len() > CHUNK_BYTES);
         assert_eq!(Chunk::default().append(b"x"), 0);
+    }
+
+    #[test]
+    fn a_run_that_fills_its_buffer_moves_to_a_larger_one() {
+        let mut chunk = Chunk::lend();
+        let size = chunk.room().len();
+        chunk.room().fill(b'x');
+        chunk.filled(size);
+        chunk.consume(3);
+        chunk.make_room();
+        assert_eq!((chunk.len(), chunk.room().len()), (size - 3, 3));
+        chunk.append(b"abc");
+        chunk.make_room();
+        assert!(chunk.room().len() >= size);
+        assert!(chunk.as_slice().ends_with(b"xabc") && chunk.len() == size);
     }
 
     #[test]

@@ -19,17 +19,21 @@ impl Stream {
         matches!(self, Stream::Plain(_))
     }
 
-    /// Moves at most `bytes_max` received bytes into a pipe. An empty one is the end of the stream.
+    /// Moves at most `bytes_max` received bytes into a pipe. An empty one is the end of the stream. `None` when no pipe can
+    /// be had, since the process has no descriptors left: then bytes are read as any others are.
     ///
     /// # Errors
-    /// The socket's, or that no pipe can be had.
-    pub fn poll_splice_in(&self, bytes_max: u64, cx: &mut Context<'_>) -> Poll<io::Result<Piped>> {
+    /// The socket's.
+    pub fn poll_splice_in(
+        &self,
+        bytes_max: u64,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Option<Piped>>> {
         let socket = self.socket();
         loop {
             ready!(socket.poll_read_ready(cx))?;
-            let pipe = match Pipe::lend() {
-                Some(pipe) => pipe,
-                None => open()?,
+            let Some(pipe) = Pipe::lend().or_else(|| open().ok()) else {
+                return Poll::Ready(Ok(None));
             };
             let moved = socket.try_io(Interest::READABLE, || {
                 let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
@@ -38,7 +42,7 @@ impl Stream {
                 Ok(splice(socket, None, &pipe.writer, None, bytes, flags)?)
             });
             match moved {
-                Ok(bytes) => return Poll::Ready(Ok(Piped::new(pipe, bytes))),
+                Ok(bytes) => return Poll::Ready(Ok(Some(Piped::new(pipe, bytes)))),
                 Err(error) => {
                     // The pipe goes back to the stock: nothing came into it.
                     drop(Piped::new(pipe, 0));

@@ -29,6 +29,7 @@ pub use decode::{BodyDecoder, BodyLimits, Decoded, Gathered, Last};
 pub use encode::{BodyEncoder, BodyMismatch};
 pub use framing::{RequestFraming, ResponseFraming, request_framing, response_framing};
 pub use head::{HeadLimits, parse_request, parse_response};
+pub use host::name_host;
 pub use outbox::Outbox;
 pub use progress::HeadProgress;
 pub use reader::BodyReader;

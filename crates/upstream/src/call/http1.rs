@@ -257,7 +257,10 @@ impl Http1 {
                 return Poll::Ready(Ok(frame));
             }
             if let Some(remaining) = reader.passable().filter(|_| self.pipes) {
-                return self.poll_pipe(remaining, cx);
+                match ready!(self.poll_pipe(remaining, cx)) {
+                    Some(frame) => return Poll::Ready(frame),
+                    None => self.pipes = false,
+                }
             }
             match ready!(self.poll_fill(cx)) {
                 Ok(0) => {
@@ -274,25 +277,30 @@ impl Http1 {
         }
     }
 
-    /// A piece of the body that stays in the kernel.
-    fn poll_pipe(&mut self, remaining: u64, cx: &mut Context<'_>) -> Poll<Result<Frame, Reason>> {
+    /// A piece of the body that stays in the kernel; `None` when there is no pipe for it.
+    fn poll_pipe(
+        &mut self,
+        remaining: u64,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame, Reason>>> {
         let stream = &self.stream;
-        match ready!(stream.poll_splice_in(remaining, cx)) {
-            Ok(piped) if !piped.is_empty() => {
+        Poll::Ready(match ready!(stream.poll_splice_in(remaining, cx)) {
+            Ok(None) => None,
+            Ok(Some(piped)) if !piped.is_empty() => {
                 if let Some(reader) = &mut self.reader {
                     reader.passed(piped.len() as u64);
                 }
-                Poll::Ready(Ok(Frame::Piped(piped)))
+                Some(Ok(Frame::Piped(piped)))
             }
             Ok(_) if self.reader.as_ref().is_some_and(BodyReader::is_tunnel) => {
                 self.machine.fail();
-                Poll::Ready(Ok(Frame::End))
+                Some(Ok(Frame::End))
             }
             _ => {
                 self.machine.fail();
-                Poll::Ready(Err(Reason::UpstreamTruncated))
+                Some(Err(Reason::UpstreamTruncated))
             }
-        }
+        })
     }
 
     /// Reads once into the input.
@@ -343,7 +351,7 @@ pub(crate) fn poll_read(
             Chunk::lend()
         };
     } else if input.room().is_empty() {
-        input.compact();
+        input.make_room();
     }
     let room = input.room();
     let most = room.len().min(bytes_max);

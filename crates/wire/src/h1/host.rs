@@ -28,6 +28,28 @@ pub(crate) fn check(head: &RequestHead) -> Result<(), Fault> {
     }
 }
 
+/// Takes the host out of an absolute target where no Host names it, which HTTP/1.0 did not know: it is the target's that
+/// counts (RFC 9112 §3.2.2), for the route as for the backend.
+#[inline]
+pub fn name_host(head: &mut RequestHead) {
+    if head.version == Version::Http10 && !head.fields.has(FieldId::Host) {
+        take_host(head);
+    }
+}
+
+#[cold]
+fn take_host(head: &mut RequestHead) {
+    let authority = Target::parse(&head.method, head.target())
+        .ok()
+        .filter(|target| target.form == TargetForm::Absolute)
+        .and_then(|target| target.authority)
+        .filter(|authority| split_authority(authority).is_some())
+        .map(<[u8]>::to_vec);
+    if let Some(authority) = authority {
+        head.fields.append(FieldId::Host, &authority);
+    }
+}
+
 /// The target's authority is what counts, and a recipient that looks at Host instead must see the same.
 #[cold]
 pub(crate) fn agree(
@@ -50,5 +72,46 @@ fn default_port(target: &Target<'_>, raw: &[u8]) -> Option<u16> {
         (TargetForm::Absolute, Some(b's' | b'S')) => Some(443),
         (TargetForm::Absolute, _) => Some(80),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_absolute_target_names_the_host_that_http10_did_not_know() {
+        for (target, version, host, expected) in [
+            (
+                "http://one.example/x",
+                Version::Http10,
+                None,
+                Some("one.example"),
+            ),
+            (
+                "http://one.example:81",
+                Version::Http10,
+                None,
+                Some("one.example:81"),
+            ),
+            ("/x", Version::Http10, None, None),
+            (
+                "http://one.example/x",
+                Version::Http10,
+                Some("one.example"),
+                Some("one.example"),
+            ),
+            ("http://one.example/x", Version::Http11, None, None),
+        ] {
+            let mut head = RequestHead::with("GET", target.as_bytes());
+            head.version = version;
+            if let Some(host) = host {
+                head.fields.append(FieldId::Host, host.as_bytes());
+            }
+            name_host(&mut head);
+            let found: Vec<&[u8]> = head.fields.all(FieldId::Host).collect();
+            let expected: Vec<&[u8]> = expected.iter().map(|host| host.as_bytes()).collect();
+            assert_eq!(found, expected, "{target}");
+        }
     }
 }
