@@ -1,12 +1,13 @@
 //! Long bodies, slow readers, and the memory they may cost.
 
 use foregate_testkit::http2::code::CANCEL;
+use foregate_testkit::http2::{END_HEADERS, END_STREAM, block, frame, kind};
 use foregate_testkit::{
-    Answer, Backend, Echo, Gateway, Http2Client, NeverReads, Random, Visit, WindowStall,
-    eventually, fingerprint, holds_for,
+    Answer, Backend, Echo, Gateway, Http2Client, NeverAccepts, NeverReads, Random, Visit,
+    WindowStall, eventually, fingerprint, holds_for,
 };
 use foregate_tests::metric;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// More than windows and socket buffers hold, much more than a gateway may keep.
 const MANY_BYTES: usize = 50_000_000;
@@ -124,6 +125,43 @@ fn a_window_that_stays_closed_ends_the_stream_and_no_other() {
     drop(peer);
     gateway.wait_metric(metric::OUTCOMES, &[("reason", "window-stalled")], 1.0);
     gateway.assert_no_leaks();
+}
+
+/// The window and a request come in the same read, and the request's backend can't be reached yet.
+#[test]
+fn an_answer_goes_on_beside_a_request_that_has_to_wait() {
+    let backend = endless();
+    let stuck = NeverAccepts::start();
+    let gateway = Gateway::new(&format!(
+        "workers = 1\n[sites.\"*\"]\n[[sites.\"*\".routes]]\npath = \"/stuck\"\nupstream = \"stuck\"\n\
+         [[sites.\"*\".routes]]\nupstream = \"app\"\n\
+         [upstreams.app]\nservers = [\"{}\"]\n\
+         [upstreams.stuck]\nservers = [\"{}\"]\n",
+        backend.address(),
+        stuck.address()
+    ))
+    .start();
+    let mut peer = WindowStall::start(gateway.address(), "/", 1000);
+    let client = peer.client();
+    client.until(1, |answer| answer.body.len() == 1000);
+    let began = Instant::now();
+    for round in 1..=10 {
+        let request = block(&[
+            (":method", "GET"),
+            (":scheme", "http"),
+            (":path", "/stuck"),
+            (":authority", "a"),
+        ]);
+        let stream = client.take_stream();
+        let both = [
+            frame(kind::WINDOW_UPDATE, 0, 1, &1000u32.to_be_bytes()),
+            frame(kind::HEADERS, END_STREAM | END_HEADERS, stream, &request),
+        ];
+        client.connection().send(both.concat()).expect("it is read");
+        client.until(1, |answer| answer.body.len() == 1000 * (round + 1));
+    }
+    // Without that it is only looked after once a second.
+    assert!(began.elapsed() < Duration::from_secs(4));
 }
 
 #[test]

@@ -130,6 +130,18 @@ fn resets_are_not_paid_for_by_body_that_nobody_wants() {
     assert!(rounds <= 300, "{rounds}");
 }
 
+#[test]
+fn body_that_nobody_wants_pays_for_nothing() {
+    let mut bench = Bench::server(Limits::default());
+    bench.feed(&headers(1, 0, &request("POST", &[]))).unwrap();
+    bench.answer_all();
+    let attack = |_| frame(Kind::DATA, 0, 1, &[0; 16_384]);
+    let (rounds, failure) = rounds(&mut bench, attack, |_| {});
+    assert_eq!(failure.reason, Reason::IdleFrameFlood);
+    // What its window allowed is free.
+    assert!(rounds <= 16 + 3_000, "{rounds}");
+}
+
 /// Nor does an upload pay for them that is taken.
 #[test]
 fn resets_are_not_paid_for_by_uploads() {

@@ -387,6 +387,30 @@ fn what_readers_left_does_not_keep_a_client_from_the_rest_of_the_window() {
     }
 }
 
+/// One stream's body was taken and not told of yet when another's fills the rest of the window.
+#[test]
+fn what_was_taken_is_told_of_when_the_window_closes() {
+    let limits = Limits {
+        stream_window_bytes: 1 << 20,
+        connection_window_bytes: 100_000,
+        ..Limits::default()
+    };
+    let mut bench = Bench::server(limits);
+    for id in [1, 3] {
+        bench.feed(&headers(id, 0, &request("POST", &[]))).unwrap();
+    }
+    let key = bench.asked();
+    for _ in 0..4 {
+        bench.feed(&frame(Kind::DATA, 0, 3, &[0; 10_000])).unwrap();
+    }
+    assert_eq!(bench.body(key).len(), 40_000);
+    assert!(bench.said().is_empty(), "less than half");
+    for _ in 0..6 {
+        bench.feed(&frame(Kind::DATA, 0, 1, &[0; 10_000])).unwrap();
+    }
+    assert_eq!(bench.said(), ["WINDOW_UPDATE 0 40000"]);
+}
+
 #[test]
 fn a_client_opens_no_more_streams_than_have_room_in_a_window() {
     let limits = Limits {
