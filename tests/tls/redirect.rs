@@ -18,6 +18,9 @@ certificate = "{certificates}/one.pem"
 key = "{certificates}/one.key"
 [sites."one.example"]
 upstream = "app"
+[sites."usual.example"]
+upstream = "app"
+https_redirect = 443
 [sites."strict.example"]
 upstream = "app"
 hsts = { max_age = "1h", include_subdomains = true, preload = true }
@@ -42,7 +45,12 @@ struct Story {
 impl Story {
     fn begin() -> Story {
         let certificates = Certificates::new();
-        let names = ["one.example", "strict.example", "open.example"];
+        let names = [
+            "one.example",
+            "usual.example",
+            "strict.example",
+            "open.example",
+        ];
         certificates.issue("one", &names);
         let backend = Backend::start(Echo);
         let gateway = Gateway::new(CONFIG)
@@ -136,7 +144,9 @@ fn browsers_are_told_to_stay() {
         assert_eq!(seen.status(), 200, "{host}: {}", seen.complaint());
         seen.field("strict-transport-security")
     };
-    assert_eq!(told("one.example").as_deref(), Some("max-age=31536000"));
+    assert_eq!(told("usual.example").as_deref(), Some("max-age=31536000"));
+    // Not where they would look for HTTPS on a port that nobody listens on.
+    assert_eq!(told("one.example"), None);
     assert_eq!(
         told("strict.example").as_deref(),
         Some("max-age=3600; includeSubDomains; preload")

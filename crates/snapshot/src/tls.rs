@@ -15,6 +15,9 @@ use foregate_config::{Code, Diagnostic};
 use foregate_message::FieldName;
 use std::sync::Arc;
 
+/// The port of HTTPS, which browsers take where none is written.
+const HTTPS_PORT: u16 = 443;
+
 /// A year, which HSTS preloading asks for.
 const HSTS_AUTO: &str = "max-age=31536000";
 
@@ -165,12 +168,13 @@ pub(crate) fn site(
             .collect(),
         listeners: served.iter().map(|listener| listener.number).collect(),
         redirect,
-        hsts: hsts(site, redirect.is_some()),
+        hsts: hsts(site, redirect),
         client,
     }
 }
 
-/// The listener that clients are sent to: one on the default port if there is any.
+/// The listener that clients are sent to: one on the default port if there is any, and then to that port, whatever other
+/// addresses it has.
 fn redirect(written: settings::HttpsRedirect, served: &[&ListenerPlan]) -> Option<HttpsRedirect> {
     let port = match written {
         settings::HttpsRedirect::Off => return None,
@@ -179,16 +183,19 @@ fn redirect(written: settings::HttpsRedirect, served: &[&ListenerPlan]) -> Optio
     };
     let is_usual = |listener: &&&ListenerPlan| {
         let mut addresses = listener.addresses.iter();
-        addresses.any(|address| address.port() == 443)
+        addresses.any(|address| address.port() == HTTPS_PORT)
     };
-    let listener = served.iter().find(is_usual).or(served.first())?;
+    let usual = served.iter().find(is_usual);
+    let listener = usual.or(served.first())?;
     Some(HttpsRedirect {
         listener: listener.number,
-        port,
+        port: port.or(usual.map(|_| HTTPS_PORT)),
     })
 }
 
-fn hsts(site: &Site, redirects: bool) -> Option<HstsPlan> {
+fn hsts(site: &Site, redirect: Option<HttpsRedirect>) -> Option<HstsPlan> {
+    // A browser that remembers turns http://host/ into https://host/ (RFC 6797 §8.3), which is this port and no other.
+    let leads_home = redirect.is_some_and(|redirect| redirect.port == Some(HTTPS_PORT));
     let issued_inside = site.tls.source == SiteCertificate::Internal
         || site.hosts.iter().any(|host| match &host.pattern {
             HostPattern::Exact(name) | HostPattern::Wildcard(name) => is_local_name(name),
@@ -196,7 +203,7 @@ fn hsts(site: &Site, redirects: bool) -> Option<HstsPlan> {
         });
     match site.tls.hsts {
         Hsts::Off => None,
-        Hsts::Auto => (redirects && !issued_inside).then(|| HstsPlan {
+        Hsts::Auto => (leads_home && !issued_inside).then(|| HstsPlan {
             value: HSTS_AUTO.into(),
             replaces: false,
         }),

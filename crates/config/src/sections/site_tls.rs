@@ -67,7 +67,7 @@ static HSTS_KINDS: [Kind; 2] = [
     Kind::Choice(&[
         (
             "auto",
-            "`max-age=31536000`, if the site redirects and its certificate is not of the internal authority",
+            "`max-age=31536000`, if the site redirects to port 443 and its certificate is not of the internal authority",
         ),
         ("off", "the field is not sent"),
     ]),

@@ -66,7 +66,7 @@ fn sites_know_their_certificates_and_redirects() {
     assert_eq!(*example.tls.listeners, [number("high"), number("secure")]);
     let redirect = HttpsRedirect {
         listener: number("secure"),
-        port: None,
+        port: Some(443),
     };
     assert_eq!(example.tls.redirect, Some(redirect));
     // One of its names is local: browsers would not take the certificate for it.
@@ -78,10 +78,8 @@ fn sites_know_their_certificates_and_redirects() {
         .collect();
     assert_eq!(issued, ["example.com Acme", "shop.internal Internal"]);
     assert_eq!(example.tls.hosts[1].1, Issuer::Nobody);
-    assert_eq!(
-        public.tls.hsts.as_ref().map(|hsts| &*hsts.value),
-        Some("max-age=31536000")
-    );
+    // It is sent to a port that browsers would not find again.
+    assert_eq!(public.tls.hsts, None);
     assert_eq!(public.tls.redirect.unwrap().port, Some(4443));
     assert_eq!(public.tls.certificates.len(), 1);
     assert_eq!(*inside.tls.listeners, [number("high")]);
@@ -97,6 +95,32 @@ fn sites_know_their_certificates_and_redirects() {
         snapshot.certificates[0].source,
         CertificateFiles::Pair { ocsp: None, .. }
     ));
+}
+
+#[test]
+fn browsers_remember_what_they_find_again() {
+    let hsts_and_port = |addresses: &str, more: &str| {
+        let text = format!(
+            "[listeners.plain]\naddress = \"127.0.0.1:80\"\n[listeners.secure]\naddresses = {addresses}\ntls = true\n\
+             [sites.\"public.example\"]\nupstream = \"app\"\n{more}\n[upstreams.app]\nservers = [\"10.1.0.1:80\"]\n"
+        );
+        let snapshot = snapshot(&text);
+        let tls = &snapshot.sites[0].tls;
+        let hsts = tls.hsts.as_ref().map(|hsts| hsts.value.to_string());
+        (hsts, tls.redirect.unwrap().port)
+    };
+    let year = || Some("max-age=31536000".to_owned());
+    let usual = r#"["127.0.0.1:443"]"#;
+    assert_eq!(hsts_and_port(usual, ""), (year(), Some(443)));
+    let other = r#"["127.0.0.1:8443"]"#;
+    assert_eq!(hsts_and_port(other, ""), (None, None));
+    // Whoever stands before it has the port that clients use.
+    let mapped = "https_redirect = 443";
+    assert_eq!(hsts_and_port(other, mapped), (year(), Some(443)));
+    let elsewhere = "https_redirect = 4443";
+    assert_eq!(hsts_and_port(usual, elsewhere), (None, Some(4443)));
+    let both = r#"["127.0.0.1:8443", "0.0.0.0:443"]"#;
+    assert_eq!(hsts_and_port(both, ""), (year(), Some(443)));
 }
 
 #[test]
@@ -199,10 +223,7 @@ fn tls_is_explained() {
     );
     explained(
         "https://public.example/",
-        &[
-            "certificate files of shop, else ACME",
-            "hsts        max-age=31536000",
-        ],
+        &["certificate files of shop, else ACME"],
     );
     explained(
         "http://public.example/a?b",
