@@ -6,7 +6,7 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKe
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::fill;
-use foregate_telemetry::clock::{Moment, now};
+use foregate_telemetry::clock::{Moment, UnixTime, now, unix_now};
 use rustls::server::ProducesTickets;
 use std::fmt;
 use std::sync::Arc;
@@ -19,8 +19,13 @@ pub const TICKET_KEYS_MAX: usize = 16;
 /// How long a ticket may be whose key is not known: longer ones are not even looked at.
 const TICKET_BYTES_MAX: usize = 64 * 1024;
 
+/// How long a ticket may be good at most: RFC 8446 §4.6.1 allows no more, and there are clients that break off when
+/// they are told more.
+const LIFETIME_MAX: Duration = Duration::from_secs(7 * 86_400);
+
 const NAME_BYTES: usize = 8;
 const SALT_BYTES: usize = 24;
+const TIME_BYTES: usize = 8;
 const TAG_BYTES: usize = 16;
 const SECRET_BYTES: usize = 32;
 /// Keys that open tickets at a time: the one that seals, and the one before it.
@@ -100,26 +105,38 @@ impl TicketKey {
         Some(LessSafeKey::new(key))
     }
 
-    fn seal(&self, plain: &[u8], binding: &[u8]) -> Option<Vec<u8>> {
+    /// The ticket tells when it was sealed, which nobody can change.
+    fn seal(&self, plain: &[u8], binding: &[u8], at: UnixTime) -> Option<Vec<u8>> {
+        const HEAD_BYTES: usize = NAME_BYTES + SALT_BYTES + TIME_BYTES;
         let mut salt = [0; SALT_BYTES];
         fill(&mut salt).ok()?;
-        let mut ticket = Vec::with_capacity(NAME_BYTES + SALT_BYTES + plain.len() + TAG_BYTES);
+        let time = at.seconds().to_be_bytes();
+        let mut ticket = Vec::with_capacity(HEAD_BYTES + plain.len() + TAG_BYTES);
         ticket.extend_from_slice(&self.name);
         ticket.extend_from_slice(&salt);
+        ticket.extend_from_slice(&time);
         ticket.extend_from_slice(plain);
-        let text = &mut ticket[NAME_BYTES + SALT_BYTES..];
+        let text = &mut ticket[HEAD_BYTES..];
         let nonce = Nonce::assume_unique_for_key([0; NONCE_LEN]);
         let cipher = self.cipher(&salt)?;
-        let tag = cipher.seal_in_place_separate_tag(nonce, Aad::from(binding), text);
+        let bound = [binding, &time].concat();
+        let tag = cipher.seal_in_place_separate_tag(nonce, Aad::from(bound), text);
         ticket.extend_from_slice(tag.ok()?.as_ref());
         Some(ticket)
     }
 
-    fn open(&self, salt: &[u8], sealed: &[u8], binding: &[u8]) -> Option<Vec<u8>> {
+    fn open(
+        &self,
+        salt: &[u8],
+        time: &[u8; TIME_BYTES],
+        sealed: &[u8],
+        binding: &[u8],
+    ) -> Option<Vec<u8>> {
         let mut text = sealed.to_vec();
         let nonce = Nonce::assume_unique_for_key([0; NONCE_LEN]);
         let cipher = self.cipher(salt)?;
-        let opened = cipher.open_in_place(nonce, Aad::from(binding), &mut text);
+        let bound = [binding, time].concat();
+        let opened = cipher.open_in_place(nonce, Aad::from(bound), &mut text);
         let bytes = opened.ok()?.len();
         text.truncate(bytes);
         Some(text)
@@ -208,11 +225,15 @@ impl Tickets {
         })
     }
 
-    fn rotate_if_due(&self) {
+    /// How old a ticket may be.
+    fn age_max(&self) -> Duration {
+        self.lifetime.saturating_mul(2).min(LIFETIME_MAX)
+    }
+
+    fn rotate_if_due(&self, at: Moment) {
         let Some(rotation) = self.rotation else {
             return;
         };
-        let at = now();
         if self.keys.load().age(at) < rotation {
             return;
         }
@@ -308,24 +329,41 @@ impl ProducesTickets for BoundTickets {
     }
 
     fn lifetime(&self) -> u32 {
-        u32::try_from(self.tickets.lifetime.as_secs()).unwrap_or(u32::MAX)
+        let told = self.tickets.lifetime.min(LIFETIME_MAX);
+        u32::try_from(told.as_secs()).unwrap_or(u32::MAX)
     }
 
     fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
-        self.tickets.rotate_if_due();
-        let keys = self.tickets.keys.load();
-        keys.keys.first()?.seal(plain, &self.binding)
+        self.encrypt_at(plain, now(), unix_now())
     }
 
     fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
+        self.decrypt_at(ticket, now(), unix_now())
+    }
+}
+
+impl BoundTickets {
+    fn encrypt_at(&self, plain: &[u8], at: Moment, unix: UnixTime) -> Option<Vec<u8>> {
+        self.tickets.rotate_if_due(at);
+        let keys = self.tickets.keys.load();
+        keys.keys.first()?.seal(plain, &self.binding, unix)
+    }
+
+    fn decrypt_at(&self, ticket: &[u8], at: Moment, unix: UnixTime) -> Option<Vec<u8>> {
         if ticket.len() > TICKET_BYTES_MAX {
             return None;
         }
+        // Where nobody came for long, nothing was sealed, and the key that is over is still there.
+        self.tickets.rotate_if_due(at);
         let (name, rest) = ticket.split_at_checked(NAME_BYTES)?;
-        let (salt, sealed) = rest.split_at_checked(SALT_BYTES)?;
+        let (salt, rest) = rest.split_at_checked(SALT_BYTES)?;
+        let (time, sealed) = rest.split_first_chunk()?;
         let keys = self.tickets.keys.load();
         let key = keys.keys.iter().find(|key| key.name == *name)?;
-        key.open(salt, sealed, &self.binding)
+        let session = key.open(salt, time, sealed, &self.binding)?;
+        // Keys of a file may stand there for years. A machine whose clock is ahead has sealed in the future.
+        let age_s = unix.seconds().saturating_sub(u64::from_be_bytes(*time));
+        (age_s <= self.tickets.age_max().as_secs()).then_some(session)
     }
 }
 
@@ -426,6 +464,37 @@ mod tests {
         // Nobody came for a long time: the last key is too old to be trusted.
         rotate(9);
         assert_eq!(bound.decrypt(&ticket), None);
+    }
+
+    #[test]
+    fn no_ticket_is_good_for_longer_than_twice_the_rotation_or_a_week() {
+        let start = UnixTime::from_seconds(1_780_000_000);
+        let later = |span: Duration| UnixTime::from_seconds(start.seconds() + span.as_secs());
+        let week = Duration::from_secs(7 * 86_400);
+        for (rotation, good) in [(HOUR, HOUR * 2), (HOUR * 24 * 30, week)] {
+            // The key of a file stands as long as nobody changes it.
+            let tickets = Tickets::from_keys(ONE.as_bytes(), rotation).unwrap();
+            let bound = tickets.bound([1; 32]);
+            assert!(bound.lifetime() <= 604_800);
+            let ticket = bound.encrypt_at(b"a session", now(), start).unwrap();
+            let open = |at| bound.decrypt_at(&ticket, now(), at);
+            assert!(open(start).is_some() && open(later(good)).is_some());
+            assert_eq!(open(later(good + Duration::from_secs(1))), None);
+            let ahead = UnixTime::from_seconds(start.seconds() - 60);
+            assert!(open(ahead).is_some(), "the other machine's clock is ahead");
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_over_opens_nothing_though_nothing_was_sealed_since() {
+        let tickets = Tickets::rotating(HOUR).unwrap();
+        let bound = tickets.bound([0; 32]);
+        let (start, unix) = (tickets.keys.load().since, unix_now());
+        let ticket = bound.encrypt_at(b"a session", start, unix).unwrap();
+        // By the calendar no time has passed: it is the key that is over.
+        let open = |hours: u32| bound.decrypt_at(&ticket, start.plus(HOUR * hours), unix);
+        assert!(open(1).is_some());
+        assert_eq!(open(72), None);
     }
 
     #[test]
