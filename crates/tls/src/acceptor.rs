@@ -18,6 +18,7 @@ use crate::tls_stream::{State, TlsStream};
 use crate::trust;
 use foldhash::HashMap;
 use foregate_message::{Chunk, TlsFacts, TlsVersion};
+use foregate_telemetry::clock::unix_now;
 use resolver::{ChallengeResolver, StoreResolver, with_local_address};
 use rustls::server::{NoServerSessionStorage, UnbufferedServerConnection, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
@@ -57,7 +58,7 @@ pub trait ChallengeSource: Send + Sync {
 /// Who wants to know for which names a certificate was missing. Is told in the middle of handshakes, so must not take
 /// its time.
 pub trait MissingNames: Send + Sync {
-    /// A client asked for this name, in lower case, and there was no certificate for it.
+    /// A client asked for this name, in lower case, and there was no certificate for it, or only one out of its time.
     fn asked(&self, name: &str);
 }
 
@@ -317,7 +318,10 @@ impl Acceptor {
                 let name = name.strip_suffix('.').unwrap_or(name);
                 let settings = self.names.of(name);
                 let known = store.has(name, settings.only.as_deref());
-                if !known && let Some(missing) = &self.shared.missing {
+                // One that has ended is shown, and nobody else may be about to renew it.
+                if let Some(missing) = &self.shared.missing
+                    && !(known && store.has_in_time(name, settings.only.as_deref(), unix_s()))
+                {
                     missing.asked(name);
                 }
                 (settings, known)
@@ -344,6 +348,11 @@ impl fmt::Debug for Acceptor {
             .field("shared", &self.shared)
             .finish_non_exhaustive()
     }
+}
+
+/// The calendar, in seconds since 1970 as certificates count them.
+fn unix_s() -> i64 {
+    i64::try_from(unix_now().seconds()).unwrap_or(i64::MAX)
 }
 
 /// The address that the client connected to, if its certificate depends on it.

@@ -43,6 +43,11 @@ impl Served {
         let ecdsa = matches!(self.certificate.key_kind, KeyKind::Ecdsa | KeyKind::Ed25519);
         scheme.is_some() && (!ecdsa || offer.ecdsa_suites)
     }
+
+    /// Whether its time has come and is not over.
+    fn is_in_time(&self, now_unix: i64) -> bool {
+        (self.certificate.not_before..self.certificate.not_after).contains(&now_unix)
+    }
 }
 
 /// What a client can verify.
@@ -157,6 +162,14 @@ impl CertificateStore {
         table.candidates(host, only).next().is_some()
     }
 
+    /// Whether there is one whose time it is.
+    pub(crate) fn has_in_time(&self, host: &str, only: Option<&[Arc<str>]>, now_unix: i64) -> bool {
+        let table = self.table.load();
+        table
+            .candidates(host, only)
+            .any(|served| served.is_in_time(now_unix))
+    }
+
     /// Whether there is a certificate for an address.
     pub(crate) fn has_address(&self, address: IpAddr) -> bool {
         self.table.load().addresses.contains_key(&address)
@@ -169,17 +182,10 @@ impl CertificateStore {
         host: &str,
         offer: &Offer<'_>,
         only: Option<&[Arc<str>]>,
+        now_unix: i64,
     ) -> Option<Arc<CertifiedKey>> {
         let table = self.table.load();
-        let mut fallback = None;
-        for served in table.candidates(host, only) {
-            if served.suits(offer) {
-                return Some(Arc::clone(served.key()));
-            }
-            // Names the fault better than no certificate would: no signature that both know.
-            fallback.get_or_insert(served);
-        }
-        fallback.map(|served| Arc::clone(served.key()))
+        best(table.candidates(host, only), offer, now_unix)
     }
 
     /// The certificate for an address.
@@ -187,14 +193,10 @@ impl CertificateStore {
         &self,
         address: IpAddr,
         offer: &Offer<'_>,
+        now_unix: i64,
     ) -> Option<Arc<CertifiedKey>> {
         let table = self.table.load();
-        let slot = table.addresses.get(&address)?;
-        let best = slot
-            .iter()
-            .find(|served| served.suits(offer))
-            .or(slot.first())?;
-        Some(Arc::clone(best.key()))
+        best(table.addresses.get(&address)?.iter(), offer, now_unix)
     }
 }
 
@@ -233,6 +235,26 @@ impl std::fmt::Debug for CertificateStore {
     }
 }
 
+/// The first that a client can verify and whose time it is; else the first that it can verify. One that it can't names
+/// the fault better than no certificate would: no signature that both know.
+fn best<'a>(
+    candidates: impl Iterator<Item = &'a Arc<Served>>,
+    offer: &Offer<'_>,
+    now_unix: i64,
+) -> Option<Arc<CertifiedKey>> {
+    let (mut out_of_time, mut unsuited) = (None, None);
+    for served in candidates {
+        match (served.suits(offer), served.is_in_time(now_unix)) {
+            (true, true) => return Some(Arc::clone(served.key())),
+            (true, false) => out_of_time.get_or_insert(served),
+            (false, _) => unsuited.get_or_insert(served),
+        };
+    }
+    out_of_time
+        .or(unsuited)
+        .map(|served| Arc::clone(served.key()))
+}
+
 fn parent(host: &str) -> &str {
     host.split_once('.').map_or("", |(_, parent)| parent)
 }
@@ -247,7 +269,7 @@ impl Table {
         let exact = self.hosts.get(host);
         let wild = self.parents.get(parent(host));
         let slots = exact.into_iter().chain(wild).flatten();
-        let is_of = |id: &str, served: &Served| match id.ends_with('/') {
+        let is_of = |id: &str, served: &Served| match id.ends_with(['/', ':']) {
             true => served.id.starts_with(id),
             false => *served.id == *id,
         };

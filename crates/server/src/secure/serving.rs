@@ -106,20 +106,17 @@ fn narrowed(site: &SitePlan, snapshot: &Snapshot) -> Option<Vec<String>> {
         }
     };
     let from_files = || site.tls.certificates.iter().map(called);
-    let issued = || {
-        let issued = site.tls.hosts.iter();
-        issued.flat_map(|(host, _)| {
-            let host = plain(host);
-            [format!("{INTERNAL}{host}"), format!("{ACME}{host}")]
-        })
-    };
+    // One that a client asked for is called by a name that no site has written. What may be shown of an issuer's is what
+    // the road takes for certified: see `is_of`.
+    let by = |issuer: &str| issuer.to_owned();
     match (site.tls.source, &*site.tls.certificates) {
         (SiteCertificate::Auto | SiteCertificate::Off | SiteCertificate::Files, []) => None,
         (SiteCertificate::Auto | SiteCertificate::Off, _) => {
-            Some(from_files().chain(issued()).collect())
+            Some(from_files().chain([by(INTERNAL), by(ACME)]).collect())
         }
         (SiteCertificate::Files, _) => Some(from_files().collect()),
-        (SiteCertificate::Internal | SiteCertificate::Acme, _) => Some(issued().collect()),
+        (SiteCertificate::Internal, _) => Some(vec![by(INTERNAL)]),
+        (SiteCertificate::Acme, _) => Some(vec![by(ACME)]),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which certificate a handshake shows.
 
-use crate::acceptor::ChallengeSource;
+use crate::acceptor::{ChallengeSource, unix_s};
 use crate::names::{NameTable, plain};
 use crate::store::{CertificateStore, Offer};
 use rustls::CipherSuite;
@@ -40,6 +40,7 @@ impl ResolvesServerCert for StoreResolver {
             schemes: hello.signature_schemes(),
             ecdsa_suites: hello.cipher_suites().iter().any(suits_ecdsa),
         };
+        let now_unix = unix_s();
         let chosen = match hello.server_name() {
             Some(name) => {
                 let name = plain(name);
@@ -49,14 +50,15 @@ impl ResolvesServerCert for StoreResolver {
                 if settings.trust != self.trust {
                     return None;
                 }
-                self.store.choose(&name, &offer, settings.only.as_deref())
+                self.store
+                    .choose(&name, &offer, settings.only.as_deref(), now_unix)
             }
             None => {
                 let local = LOCAL.get();
                 if self.names.of_address(local).trust != self.trust {
                     return None;
                 }
-                local.and_then(|address| self.store.choose_for_address(address, &offer))
+                local.and_then(|address| self.store.choose_for_address(address, &offer, now_unix))
             }
         };
         chosen.or_else(|| {

@@ -12,6 +12,9 @@ const ALL: Offer<'static> = Offer {
     ecdsa_suites: true,
 };
 
+/// In the year 2026.
+const NOW: i64 = 1_780_000_000;
+
 fn served(id: &str, issued: &Issued) -> Served {
     let loaded = load(issued.chain_pem.as_bytes(), issued.key_pem.as_bytes()).unwrap();
     Served::new(id, loaded)
@@ -67,7 +70,7 @@ fn clients_get_the_cheapest_key_that_they_can_verify() {
         Change::Put(Arc::new(rsa)),
         Change::Put(Arc::new(ecdsa)),
     ]);
-    let chosen = |offer: &Offer<'_>| store.choose("a.test", offer, None).unwrap();
+    let chosen = |offer: &Offer<'_>| store.choose("a.test", offer, None, NOW).unwrap();
     assert!(Arc::ptr_eq(&chosen(&ALL), &ecdsa_key));
     let old = Offer {
         schemes: &[SignatureScheme::RSA_PSS_SHA256],
@@ -80,8 +83,47 @@ fn clients_get_the_cheapest_key_that_they_can_verify() {
     };
     assert!(Arc::ptr_eq(&chosen(&rsa_suites), &rsa_key));
     let only: Arc<str> = "rsa".into();
-    let narrowed = store.choose("a.test", &ALL, Some(&[only])).unwrap();
+    let narrowed = store.choose("a.test", &ALL, Some(&[only]), NOW).unwrap();
     assert!(Arc::ptr_eq(&narrowed, &rsa_key));
+}
+
+#[test]
+fn what_is_in_time_goes_before_what_is_cheap_or_lasts_longer() {
+    let root = Authority::new("Root");
+    let store = CertificateStore::new();
+    let rsa = || root.request(&["a.test", "10.0.0.1"]).rsa();
+    let ecdsa = || root.request(&["a.test", "10.0.0.1"]);
+    let shown = || {
+        let by_name = store.choose("a.test", &ALL, None, NOW).unwrap();
+        let address = "10.0.0.1".parse().unwrap();
+        let by_address = store.choose_for_address(address, &ALL, NOW).unwrap();
+        assert!(Arc::ptr_eq(&by_name, &by_address));
+        let list = store.list();
+        let of = list
+            .iter()
+            .find(|served| Arc::ptr_eq(served.key(), &by_name));
+        of.unwrap().id.to_string()
+    };
+    store.put(served("over", &ecdsa().valid(2000, 2020).issue()));
+    assert_eq!(shown(), "over", "better than none");
+    store.put(served("next", &ecdsa().valid(2040, 2060).issue()));
+    store.put(served("now", &rsa().valid(2000, 2030).issue()));
+    assert_eq!(shown(), "now");
+    store.put(served("cheap", &ecdsa().valid(2000, 2028).issue()));
+    assert_eq!(shown(), "cheap");
+}
+
+#[test]
+fn a_name_may_be_narrowed_to_a_folder_or_an_issuer() {
+    let root = Authority::new("Root");
+    let store = CertificateStore::new();
+    store.put(served("acme:a.test", &root.issue(&["a.test"])));
+    store.put(served("certs/b", &root.issue(&["b.test"])));
+    let has = |host: &str, only: &str| store.has(host, Some(&[only.into()]));
+    assert!(has("a.test", "acme:") && has("a.test", "acme:a.test"));
+    assert!(!has("a.test", "internal:") && !has("a.test", "acme:*") && !has("a.test", "acme"));
+    assert!(!has("b.test", "acme:"), "only does not widen");
+    assert!(has("b.test", "certs/") && !has("b.test", "certs"));
 }
 
 #[test]
@@ -110,7 +152,7 @@ fn the_choice_takes_as_long_with_ten_thousand_certificates_as_with_ten() {
             let begin = Instant::now();
             for number in 0..10 {
                 let host = format!("site-{number}.example");
-                assert!(store.choose(&host, &ALL, None).is_some());
+                assert!(store.choose(&host, &ALL, None, NOW).is_some());
             }
             #[expect(clippy::disallowed_methods, reason = "a test measures")]
             begin.elapsed()

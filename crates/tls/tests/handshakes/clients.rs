@@ -180,6 +180,14 @@ fn an_unknown_name_is_refused_and_told_on() {
     assert_eq!(*asked.0.lock().unwrap(), ["b.test", "x.y.a.test"]);
     openssl(&server, &["-servername", "x.a.test"], "Q\n");
     assert_eq!(server.facts().server_name.as_deref(), Some("x.a.test"));
+    server.ended().1.unwrap();
+    // What has ended is shown, and told on too: nobody else may be about to renew it.
+    let over = authority.request(&["over.test"]).valid(2000, 2020).issue();
+    shared.store.put(served("over", &over));
+    openssl(&server, &["-servername", "over.test"], "Q\n");
+    assert_eq!(server.facts().server_name.as_deref(), Some("over.test"));
+    assert_eq!(asked.0.lock().unwrap().last().unwrap(), "over.test");
+    assert_eq!(asked.0.lock().unwrap().len(), 3);
 
     let lenient = AcceptorPlan {
         default_certificate: Some("a".to_owned()),
