@@ -191,8 +191,7 @@ impl Credentials {
                 return self.find(if is_of_key { key } else { certificate }, &finding);
             }
         };
-        let at = i64::try_from(unix_now().seconds()).unwrap_or(i64::MAX);
-        for finding in loaded.judge(at, None) {
+        for finding in loaded.judge(unix_s(), None) {
             // Without the system's roots nothing can be said about where a chain of one ends.
             let is_about_root = matches!(finding, Finding::MissingIntermediate { .. });
             if !is_about_root || loaded.chain().len() == 1 {
@@ -220,6 +219,9 @@ impl Credentials {
                 ..client.clone()
             };
             if let (true, Err(finding)) = (is_good, alone.check()) {
+                self.find(path, &finding);
+            }
+            if let Some(finding) = list.judge(unix_s()) {
                 self.find(path, &finding);
             }
             client.crls.push(list);
@@ -303,6 +305,11 @@ impl Credentials {
         }
         self.findings.append(&mut findings);
     }
+}
+
+/// The calendar, in seconds since 1970 as certificates count them.
+pub(crate) fn unix_s() -> i64 {
+    i64::try_from(unix_now().seconds()).unwrap_or(i64::MAX)
 }
 
 /// A revocation list from a file.

@@ -108,9 +108,14 @@ impl Authority {
 
     /// The list of those certificates that it has revoked, as PEM.
     pub fn revocations(&self, revoked: &[&Issued]) -> String {
+        self.revocations_until(revoked, 2090)
+    }
+
+    /// The same, to be followed by another list on the first day of a year.
+    pub fn revocations_until(&self, revoked: &[&Issued], year: i32) -> String {
         let params = CertificateRevocationListParams {
             this_update: date_time_ymd(2020, 1, 1),
-            next_update: date_time_ymd(2090, 1, 1),
+            next_update: date_time_ymd(year, 1, 1),
             crl_number: SerialNumber::from(1),
             issuing_distribution_point: None,
             revoked_certs: revoked

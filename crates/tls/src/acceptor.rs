@@ -39,6 +39,9 @@ const TICKETS: usize = 2;
 /// How much early data a client may send: a few heads.
 const EARLY_DATA_BYTES_MAX: u32 = 16 * 1024;
 
+/// The rules that sessions are bound to: those that ask clients for nothing. Others have none.
+const NOTHING_ASKED: [u8; 32] = [0; 32];
+
 const NOT_HTTPS: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
     Content-Type: text/plain; charset=utf-8\r\n\
     Content-Length: 61\r\n\
@@ -193,16 +196,16 @@ impl Acceptor {
             config.max_early_data_size = EARLY_DATA_BYTES_MAX;
             config.send_half_rtt_data = true;
         }
-        // Sessions of one set of rules are not resumed under another: a certificate that is no longer trusted would
-        // be let in.
-        let binding = trust::binding(client);
-        if plan.resumption {
-            config.session_storage = self.shared.sessions.bound(binding);
+        // A session that is taken up again brings the client's certificate of back then along, and nobody asks whether it
+        // has ended since, is revoked, or comes from somebody who is trusted no longer: each resumption would lead to the
+        // next one (RFC 8446 §4.6.1). So whoever is asked for a certificate shows it at every handshake.
+        if plan.resumption && client.is_none() {
+            config.session_storage = self.shared.sessions.bound(NOTHING_ASKED);
             config.send_tls13_tickets = TICKETS;
             if let Some(tickets) = &self.shared.tickets
                 && !plan.early_data
             {
-                config.ticketer = tickets.bound(binding);
+                config.ticketer = tickets.bound(NOTHING_ASKED);
             }
         } else {
             config.session_storage = Arc::new(NoServerSessionStorage {});

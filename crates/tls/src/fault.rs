@@ -28,7 +28,7 @@ pub enum HandshakeFault {
     UnknownName,
     /// The client showed no certificate where one is required.
     ClientCertificateMissing,
-    /// The client's certificate comes from nobody who is trusted for this name.
+    /// The client's certificate comes from nobody who is trusted for this name, or whether it is revoked is not known.
     ClientCertificateUnknown,
     /// The client's certificate is over, or not valid yet.
     ClientCertificateExpired,
@@ -142,7 +142,11 @@ fn certificate_fault(error: &CertificateError) -> HandshakeFault {
         | CertificateError::NotValidYet
         | CertificateError::NotValidYetContext { .. } => HandshakeFault::ClientCertificateExpired,
         CertificateError::Revoked => HandshakeFault::ClientCertificateRevoked,
-        CertificateError::UnknownIssuer | CertificateError::UnknownRevocationStatus => {
+        // Of a list whose time is over nobody knows what it would say.
+        CertificateError::UnknownIssuer
+        | CertificateError::UnknownRevocationStatus
+        | CertificateError::ExpiredRevocationList
+        | CertificateError::ExpiredRevocationListContext { .. } => {
             HandshakeFault::ClientCertificateUnknown
         }
         _ => HandshakeFault::ClientCertificateInvalid,

@@ -24,7 +24,7 @@ pub struct AcceptorPlan {
     pub http2: bool,
     /// The name in the store of the certificate for names that have none; `None` refuses them.
     pub default_certificate: Option<String>,
-    /// Whether sessions may be resumed.
+    /// Whether sessions may be resumed. Those of names that ask for client certificates are not.
     pub resumption: bool,
     /// Whether requests may come as early data (RFC 8446 §2.3). Sessions are then kept in the cache alone: a ticket could
     /// be used twice. Names that ask for client certificates take none.
@@ -63,6 +63,14 @@ pub struct RevocationList {
     pub name: String,
     /// The list, as PEM or DER.
     pub bytes: Vec<u8>,
+}
+
+impl RevocationList {
+    /// Whether its time is over, at a time in seconds since 1970: whoever it speaks for is refused then.
+    pub fn judge(&self, now_unix: i64) -> Option<Finding> {
+        let next_update = trust::next_update(self)?;
+        (now_unix >= next_update).then_some(Finding::RevocationsOver { next_update })
+    }
 }
 
 impl ClientAuthPlan {

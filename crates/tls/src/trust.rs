@@ -1,7 +1,7 @@
 //! Who is let in by certificate.
 
 use crate::certificate::{Finding, Roots, distinguished_name, fingerprint, parse};
-use crate::plan::ClientAuthPlan;
+use crate::plan::{ClientAuthPlan, RevocationList};
 use crate::profile::provider;
 use aws_lc_rs::digest::{Context, SHA256};
 use foregate_message::ClientCertificate;
@@ -10,17 +10,11 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 use std::sync::Arc;
+use x509_parser::prelude::FromDer;
+use x509_parser::revocation_list::CertificateRevocationList;
 
 /// How long a subject is that is passed on; the rest is left out.
 const SUBJECT_BYTES_MAX: usize = 1024;
-
-/// What identifies a set of rules for clients, revocation lists and all: the same for the same rules on every machine and
-/// after every reload.
-pub(crate) fn binding(plan: Option<&ClientAuthPlan>) -> [u8; 32] {
-    plan.map_or([0; 32], |plan| {
-        digest(plan, plan.crls.iter().map(|list| &*list.bytes))
-    })
-}
 
 /// The number of a set of rules: 0 for those that ask nothing. What stands in revocation lists has no part in it: they
 /// are replaced every day or hour, and connections that were let in must not be turned away each time.
@@ -53,6 +47,8 @@ pub(crate) fn verifier(plan: &ClientAuthPlan) -> Result<Arc<dyn ClientCertVerifi
     }
     let mut builder =
         WebPkiClientVerifier::builder_with_provider(roots.anchors, provider()).with_crls(lists);
+    // RFC 5280 §6.3.3: past its time a list does not tell whether a certificate is revoked.
+    builder = builder.enforce_revocation_expiration();
     if !plan.required {
         builder = builder.allow_unauthenticated();
     }
@@ -75,6 +71,16 @@ fn read_revocations(bytes: &[u8]) -> Result<Vec<CertificateRevocationListDer<'st
         return Err(Finding::MalformedCertificate(what.to_owned()));
     }
     Ok(lists)
+}
+
+/// When the first of a file's revocation lists is over, in seconds since 1970.
+pub(crate) fn next_update(list: &RevocationList) -> Option<i64> {
+    let lists = read_revocations(&list.bytes).ok()?;
+    let ends = lists.iter().filter_map(|der| {
+        let (_, list) = CertificateRevocationList::from_der(der).ok()?;
+        Some(list.next_update()?.timestamp())
+    });
+    ends.min()
 }
 
 /// What is passed on of a client's certificate.

@@ -1,7 +1,7 @@
 //! Trusted: whom clients and backends are believed by. From files, which are read again when one of them changes; one
 //! that turns bad leaves what was read before in force, and says so.
 
-use crate::credentials::{Credentials, backend_plan, entry_of, read, revocation_list};
+use crate::credentials::{Credentials, backend_plan, entry_of, read, revocation_list, unix_s};
 use foregate_snapshot::{ClientCertificatePlan, Snapshot, UpstreamTlsPlan};
 use foregate_telemetry::log::process;
 use foregate_telemetry::metrics::{Exposition, Gauges, Kind};
@@ -217,6 +217,12 @@ fn client(
             let mut alone = alone.clone();
             alone.crls.push(list.clone());
             alone.check().map_err(in_file(path))?;
+            if let Some(finding) = list.judge(unix_s()) {
+                process::warn(
+                    "a file of what is trusted is doubtful",
+                    &[("file", &path.display()), ("problem", &finding)],
+                );
+            }
         }
         found.crls.push(list);
     }

@@ -64,6 +64,11 @@ pub enum Finding {
     WeakKey(&'static str),
     /// It names no host; clients ignore the common name.
     NoName,
+    /// The time of a revocation list is over.
+    RevocationsOver {
+        /// When the next one should have come, in seconds since 1970.
+        next_update: i64,
+    },
     /// A file can't be read.
     Unreadable {
         /// Which.
@@ -91,6 +96,7 @@ impl Finding {
             Finding::WrongName { .. } => "wrong-name",
             Finding::WeakKey(_) => "weak-key",
             Finding::NoName => "no-name",
+            Finding::RevocationsOver { .. } => "revocations-over",
             Finding::Unreadable { .. } => "unreadable",
         }
     }
@@ -98,7 +104,9 @@ impl Finding {
     /// How bad it is.
     pub const fn severity(&self) -> Severity {
         match self {
-            Finding::MissingIntermediate { .. } | Finding::WeakKey(_) => Severity::Warning,
+            Finding::MissingIntermediate { .. }
+            | Finding::WeakKey(_)
+            | Finding::RevocationsOver { .. } => Severity::Warning,
             _ => Severity::Error,
         }
     }
@@ -149,6 +157,11 @@ impl fmt::Display for Finding {
             Finding::WeakKey(why) => f.write_str(why),
             Finding::NoName => f.write_str(
                 "it names no host: clients look at subject alternative names and ignore the common name",
+            ),
+            Finding::RevocationsOver { next_update } => write!(
+                f,
+                "the revocation list is over since {}: clients of its authority are refused until there is a newer one",
+                Day(*next_update)
             ),
             Finding::Unreadable { file, error } => write!(f, "`{file}` can't be read: {error}"),
         }

@@ -365,6 +365,50 @@ fn clients_are_let_in_by_certificate() {
 }
 
 #[test]
+fn a_revocation_list_that_is_over_lets_nobody_in_that_it_speaks_for() {
+    let authority = Authority::new("Root");
+    let clients = Authority::new("Clients");
+    let list = |until: i32| foregate_tls::RevocationList {
+        name: format!("until-{until}.crl"),
+        bytes: clients.revocations_until(&[], until).into_bytes(),
+    };
+    const NOW: i64 = 1_780_000_000;
+    assert_eq!(list(2090).judge(NOW), None);
+    let over = list(2021).judge(NOW).unwrap();
+    assert_eq!(over.name(), "revocations-over");
+    assert!(over.to_string().contains("2021-01-01"), "{over}");
+    let door = |name: &str, until: i32| NamePlan {
+        name: name.to_owned(),
+        certificates: None,
+        client: Some(ClientAuthPlan {
+            required: true,
+            ca_pem: clients.pem().into_bytes(),
+            crls: vec![list(until)],
+        }),
+    };
+    let plan = AcceptorPlan {
+        names: vec![door("fresh.test", 2090), door("stale.test", 2021)],
+        ..plan()
+    };
+    let issued = authority.issue(&["fresh.test", "stale.test"]);
+    let doors = Doors {
+        server: Server::start(&plan, shared(vec![served("all", &issued)]), Manner::Echo),
+        good: clients.issue_client("good"),
+        revoked: clients.issue_client("nobody"),
+        scratch: Scratch::new(),
+    };
+    for version in ["-tls1_3", "-tls1_2"] {
+        doors.lets_in("fresh.test", version, Some(&doors.good));
+        doors.connect("stale.test", version, Some(&doors.good));
+        assert_eq!(
+            doors.server.fault(),
+            HandshakeFault::ClientCertificateUnknown,
+            "{version}"
+        );
+    }
+}
+
+#[test]
 fn a_challenge_is_answered_with_the_certificate_that_was_left_for_it() {
     struct One(Arc<CertifiedKey>);
     impl ChallengeSource for One {

@@ -2,7 +2,7 @@
 
 use crate::handshakes::peers::{Manner, Server, converse, openssl, plan, served, shared};
 use foregate_testkit::{Authority, Scratch};
-use foregate_tls::{AcceptorPlan, Shared, Tickets};
+use foregate_tls::{AcceptorPlan, ClientAuthPlan, NamePlan, Shared, Tickets};
 use std::time::Duration;
 
 const KEYS: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\n\
@@ -96,6 +96,71 @@ fn resumption_can_be_off() {
     let seen = openssl(&server, &["-servername", "localhost", "-tls1_2"], "Q\n");
     assert!(!seen.contains("TLS session ticket:"), "{seen}");
     assert!(!server.facts().resumed);
+}
+
+#[test]
+fn who_is_asked_for_a_certificate_shows_it_at_every_handshake() {
+    let clients = Authority::new("Clients");
+    let alice = clients.issue_client("alice");
+    let door = |name: &str, required: bool| NamePlan {
+        name: name.to_owned(),
+        certificates: None,
+        client: Some(ClientAuthPlan {
+            required,
+            ca_pem: clients.pem().into_bytes(),
+            crls: Vec::new(),
+        }),
+    };
+    let asks = AcceptorPlan {
+        names: vec![door("inner.test", true), door("maybe.test", false)],
+        ..plan()
+    };
+    let names = ["open.test", "inner.test", "maybe.test"];
+    let issued = Authority::new("Root").issue(&names);
+    let tickets = shared(vec![served("all", &issued)]);
+    let cache = Shared {
+        tickets: None,
+        ..tickets.clone()
+    };
+    let scratch = Scratch::new();
+    let (certificate, key) = (
+        scratch.write("alice.pem", &alice.certificate_pem),
+        scratch.write("alice.key", &alice.key_pem),
+    );
+    for (number, shared) in [tickets, cache].into_iter().enumerate() {
+        let server = Server::start(&asks, shared, Manner::Echo);
+        for (name, version, is_kept) in [
+            ("open.test", "-tls1_3", true),
+            ("open.test", "-tls1_2", true),
+            ("inner.test", "-tls1_3", false),
+            ("inner.test", "-tls1_2", false),
+            ("maybe.test", "-tls1_3", false),
+            ("maybe.test", "-tls1_2", false),
+        ] {
+            let session = scratch.join(&format!("{number}{name}{version}"));
+            let arguments = [
+                "-servername",
+                name,
+                "-alpn",
+                "http/1.1",
+                "-quiet",
+                "-no_ign_eof",
+                version,
+                "-cert",
+                certificate.to_str().unwrap(),
+                "-key",
+                key.to_str().unwrap(),
+                "-sess_out",
+                session.to_str().unwrap(),
+            ];
+            // The tickets of TLS 1.3 come with the first data.
+            converse(&server, &arguments, &[("hello\n", "hello")]);
+            let facts = server.facts();
+            assert_eq!(facts.client.is_some(), name != "open.test", "{name}");
+            server.ended().1.unwrap();
+            assert_eq!(session.exists(), is_kept, "{number} {name} {version}");
+        }
+    }
 }
 
 #[test]
