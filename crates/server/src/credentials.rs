@@ -136,6 +136,21 @@ impl Credentials {
         }
     }
 
+    /// What an issuer says about revocation: a certificate is of more use without it than not at all.
+    fn read_statement(&mut self, path: &Path) -> Option<Vec<u8>> {
+        let read = read(path).map_err(|problem| {
+            self.findings.push(CredentialFinding {
+                about: About::File(path.to_owned()),
+                problem: format!(
+                    "`{}` cannot be read, so nothing is shown about revocation: {problem}",
+                    path.display()
+                ),
+                is_error: false,
+            });
+        });
+        read.ok()
+    }
+
     fn read_roots(&mut self, path: &Path) -> Option<Vec<u8>> {
         let pem = self.read_file(path)?;
         if let Err(finding) = Roots::from_pem(&pem) {
@@ -152,20 +167,24 @@ impl Credentials {
                 ocsp,
             } => self.read_pair(&plan.name, certificate, key, ocsp.as_deref()),
             CertificateFiles::Folder(folder) => {
-                if let Err(error) = std::fs::read_dir(folder) {
-                    let problem = in_few_words(&error);
-                    self.findings.push(CredentialFinding {
-                        about: About::File(folder.clone()),
-                        problem: format!("`{}` cannot be read: {problem}", folder.display()),
-                        is_error: true,
-                    });
-                }
-                let folder = FolderPlan {
+                let plan = FolderPlan {
                     id: plan.name.to_string(),
                     folder: folder.clone(),
                 };
-                for pair in folder.pairs() {
-                    self.read_pair(&pair.id, &pair.certificate, &pair.key, None);
+                match plan.pairs() {
+                    Ok(pairs) => {
+                        for pair in pairs {
+                            self.read_pair(&pair.id, &pair.certificate, &pair.key, None);
+                        }
+                    }
+                    Err(error) => {
+                        let problem = in_few_words(&error);
+                        self.findings.push(CredentialFinding {
+                            about: About::File(folder.clone()),
+                            problem: format!("`{}` cannot be read: {problem}", folder.display()),
+                            is_error: true,
+                        });
+                    }
                 }
             }
         }
@@ -174,7 +193,7 @@ impl Credentials {
     fn read_pair(&mut self, id: &str, certificate: &Path, key: &Path, ocsp: Option<&Path>) {
         let chain = self.read_file(certificate);
         let secret = self.read_file(key);
-        let response = ocsp.and_then(|path| self.read_file(path));
+        let response = ocsp.and_then(|path| self.read_statement(path));
         let (Some(chain), Some(secret)) = (chain, secret) else {
             return;
         };

@@ -1,5 +1,5 @@
 //! Certificates in files: watched, and swapped in the store when they change. A file that turns bad keeps the last good
-//! certificate in service, and says so.
+//! certificate in service, and says so; so does a folder that can't be looked through.
 
 mod look;
 
@@ -12,6 +12,7 @@ use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode};
 use std::collections::BTreeSet;
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -65,7 +66,10 @@ pub struct FolderPlan {
 
 impl FolderPlan {
     /// The pairs that are in it now.
-    pub fn pairs(&self) -> Vec<FilesPlan> {
+    ///
+    /// # Errors
+    /// It can't be looked through whole.
+    pub fn pairs(&self) -> io::Result<Vec<FilesPlan>> {
         look::pairs(self)
     }
 }
@@ -197,10 +201,10 @@ impl Inner {
     }
 
     fn look(&mut self) {
-        self.look.find();
+        let folders = self.look.find();
         // First, so that nothing changes unseen between the look and the watch.
         self.follow();
-        for state in self.look.look() {
+        for state in folders.into_iter().chain(self.look.look()) {
             (self.observer)(News::Certificate(&state));
         }
         if self.look.look_at_others() {

@@ -7,6 +7,7 @@ use crate::watch::{FilesPlan, FolderPlan, WatchPlan};
 use foregate_telemetry::clock::unix_now;
 use std::collections::BTreeMap;
 use std::fs::Metadata;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -71,6 +72,8 @@ pub(crate) struct Look {
     other_stamps: BTreeMap<PathBuf, Stamp>,
     plan: WatchPlan,
     entries: BTreeMap<String, Entry>,
+    /// The folders that could not be looked through the last time, by name.
+    shut: BTreeMap<String, CertificateState>,
 }
 
 impl Look {
@@ -82,6 +85,7 @@ impl Look {
             other_stamps: BTreeMap::new(),
             plan: WatchPlan::default(),
             entries: BTreeMap::new(),
+            shut: BTreeMap::new(),
         }
     }
 
@@ -90,8 +94,9 @@ impl Look {
     }
 
     pub(crate) fn states(&self) -> Vec<CertificateState> {
-        let states = self.entries.values();
-        states.filter_map(|entry| entry.state.clone()).collect()
+        let entries = self.entries.values();
+        let entries = entries.filter_map(|entry| entry.state.as_ref());
+        self.shut.values().chain(entries).cloned().collect()
     }
 
     /// Every path that something hangs on.
@@ -118,7 +123,10 @@ impl Look {
 
     /// Looks at all files that were found; returns what has changed.
     pub(crate) fn look(&mut self) -> Vec<CertificateState> {
-        let now = now();
+        self.look_at(now())
+    }
+
+    fn look_at(&mut self, now: i64) -> Vec<CertificateState> {
         let mut changed = Vec::new();
         let mut changes = Vec::new();
         for entry in self.entries.values_mut() {
@@ -130,7 +138,7 @@ impl Look {
             );
             let known = entry.state.is_some() && stamp == entry.stamp;
             // Time passes also for files that nobody touches.
-            if known && !entry.is_waiting(now) {
+            if known && !entry.is_waiting(&self.store, now) {
                 continue;
             }
             entry.stamp = stamp;
@@ -160,14 +168,26 @@ impl Look {
         has_changed
     }
 
-    /// What the plan names, and what its folders hold. What is gone leaves the store.
-    pub(crate) fn find(&mut self) {
+    /// What the plan names, and what its folders hold. What is gone leaves the store; of a folder that can't be looked
+    /// through nobody knows what is gone. Returns which folders have come to be so, or are no longer.
+    pub(crate) fn find(&mut self) -> Vec<CertificateState> {
         let mut found: BTreeMap<String, FilesPlan> = BTreeMap::new();
+        let mut shut = BTreeMap::new();
         for folder in &self.plan.folders {
-            for files in pairs(folder) {
-                found.insert(files.id.clone(), files);
+            match pairs(folder) {
+                Ok(pairs) => {
+                    found.extend(pairs.into_iter().map(|files| (files.id.clone(), files)));
+                }
+                Err(error) => {
+                    let kept = kept(&self.entries, &folder.id);
+                    let had = found.len();
+                    found.extend(kept.map(|(id, entry)| (id.clone(), entry.files.clone())));
+                    let state = state_of_shut(folder, &error, found.len() > had);
+                    shut.insert(folder.id.clone(), state);
+                }
             }
         }
+        let told = self.tell_shut(shut);
         for files in &self.plan.certificates {
             found.insert(files.id.clone(), files.clone());
         }
@@ -197,6 +217,31 @@ impl Look {
                 entry.stamp = Vec::new();
             }
         }
+        told
+    }
+
+    /// Notes which folders can't be looked through; returns what is new of it.
+    fn tell_shut(&mut self, shut: BTreeMap<String, CertificateState>) -> Vec<CertificateState> {
+        let before = std::mem::replace(&mut self.shut, shut);
+        let mut told = Vec::new();
+        for (id, state) in &self.shut {
+            if before.get(id).map(|old| &old.status) != Some(&state.status) {
+                self.store.note(id, Some(state.status.name()));
+                told.push(state.clone());
+            }
+        }
+        for (id, mut state) in before {
+            if self.shut.contains_key(&id) {
+                continue;
+            }
+            self.store.note(&id, None);
+            if self.plan.folders.iter().any(|folder| folder.id == id) {
+                state.status = CertificateStatus::Active;
+                state.since = now();
+                told.push(state);
+            }
+        }
+        told
     }
 
     fn look_at_tickets(&mut self, now: i64) -> Option<CertificateState> {
@@ -223,15 +268,18 @@ impl Look {
 }
 
 impl Entry {
-    /// Whether time alone can change what was decided: a certificate that is not valid yet, or the one that is served
-    /// in its place ends.
-    fn is_waiting(&self, now: i64) -> bool {
-        match self.state.as_ref().map(|state| &state.status) {
-            Some(CertificateStatus::RenewedButNotActive(Finding::NotYetValid { not_before })) => {
-                now >= *not_before
-            }
-            _ => false,
-        }
+    /// Whether time alone has changed what was decided: the time of a certificate that was not valid yet has come, or that
+    /// of the one that is served in its place is over.
+    fn is_waiting(&self, store: &CertificateStore, now: i64) -> bool {
+        let status = self.state.as_ref().map(|state| &state.status);
+        let Some(CertificateStatus::RenewedButNotActive(finding)) = status else {
+            return false;
+        };
+        let has_come = matches!(finding, Finding::NotYetValid { not_before } if now >= *not_before);
+        has_come
+            || store
+                .get(&self.files.id)
+                .is_some_and(|served| !is_good(&served, now))
     }
 }
 
@@ -250,11 +298,12 @@ fn judge(
 ) -> CertificateState {
     let served = store.get(&files.id);
     let (status, findings) = match load_files(files) {
-        Ok(loaded) => {
-            let findings = loaded.judge(now, None);
+        Ok((loaded, doubt)) => {
+            let mut findings = loaded.judge(now, None);
             match setback(&findings, served.as_deref(), now) {
                 Some(finding) => (CertificateStatus::RenewedButNotActive(finding), Vec::new()),
                 None => {
+                    findings.extend(doubt);
                     changes.push(Change::Put(Arc::new(Served::new(&files.id, loaded))));
                     (CertificateStatus::Active, findings)
                 }
@@ -279,35 +328,68 @@ fn setback(findings: &[Finding], served: Option<&Served>, now: i64) -> Option<Fi
     let fault = findings
         .iter()
         .find(|finding| finding.severity() == Severity::Error)?;
-    let served = &served?.certificate;
-    let good = served
-        .judge(now, None)
-        .iter()
-        .all(|finding| finding.severity() != Severity::Error);
-    good.then(|| fault.clone())
+    is_good(served?, now).then(|| fault.clone())
 }
 
-fn load_files(files: &FilesPlan) -> Result<LoadedCertificate, Finding> {
+/// Whether clients accept it.
+fn is_good(served: &Served, now: i64) -> bool {
+    let findings = served.certificate.judge(now, None);
+    findings
+        .iter()
+        .all(|finding| finding.severity() != Severity::Error)
+}
+
+/// What the files hold. What the issuer says about revocation is shown if it is there: a certificate is of more use
+/// without it than not at all.
+fn load_files(files: &FilesPlan) -> Result<(LoadedCertificate, Option<Finding>), Finding> {
     let chain = read(&files.certificate)?;
     let loaded = if files.key == files.certificate {
         load(&chain, &chain)?
     } else {
         load(&chain, &read(&files.key)?)?
     };
-    match &files.ocsp {
-        Some(ocsp) => Ok(loaded.with_ocsp(read(ocsp)?)),
-        None => Ok(loaded),
+    Ok(match files.ocsp.as_deref().map(read) {
+        Some(Ok(response)) => (loaded.with_ocsp(response), None),
+        Some(Err(finding)) => (loaded, Some(finding)),
+        None => (loaded, None),
+    })
+}
+
+/// The entries that came from a folder.
+fn kept<'e>(
+    entries: &'e BTreeMap<String, Entry>,
+    folder: &str,
+) -> impl Iterator<Item = (&'e String, &'e Entry)> {
+    let prefix = format!("{folder}/");
+    let from = entries.range(prefix.clone()..);
+    from.take_while(move |(id, _)| id.starts_with(&prefix))
+}
+
+fn state_of_shut(folder: &FolderPlan, error: &io::Error, keeps_any: bool) -> CertificateState {
+    let finding = Finding::Unreadable {
+        file: folder.folder.display().to_string(),
+        error: error.to_string(),
+    };
+    CertificateState {
+        id: folder.id.clone(),
+        source: folder.folder.clone(),
+        status: match keeps_any {
+            true => CertificateStatus::RenewedButNotActive(finding),
+            false => CertificateStatus::Broken(finding),
+        },
+        findings: Vec::new(),
+        since: now(),
     }
 }
 
-/// The pairs in a folder.
-pub(super) fn pairs(folder: &FolderPlan) -> Vec<FilesPlan> {
+/// The pairs in a folder. An error where that can't be told for sure.
+pub(super) fn pairs(folder: &FolderPlan) -> io::Result<Vec<FilesPlan>> {
     let mut pairs = Vec::new();
-    for path in list(&folder.folder) {
+    for path in list(&folder.folder)? {
         if pairs.len() == FOLDER_CERTIFICATES_MAX {
             break;
         }
-        let Some(pair) = pair(&path) else {
+        let Some(pair) = pair(&path)? else {
             continue;
         };
         let (name, certificate, key) = pair;
@@ -318,31 +400,43 @@ pub(super) fn pairs(folder: &FolderPlan) -> Vec<FilesPlan> {
             ocsp: None,
         });
     }
-    pairs
+    Ok(pairs)
 }
 
-fn pair(path: &Path) -> Option<(String, PathBuf, PathBuf)> {
-    let file_name = path.file_name()?.to_str()?;
+fn pair(path: &Path) -> io::Result<Option<(String, PathBuf, PathBuf)>> {
+    let Some(file_name) = path.file_name().and_then(|name| name.to_str()) else {
+        return Ok(None);
+    };
     // Hidden ones are somebody's scaffolding: Kubernetes has `..data`.
     if file_name.starts_with('.') {
-        return None;
+        return Ok(None);
     }
-    if path.is_dir() {
-        let kinds = [("fullchain.pem", "privkey.pem"), ("tls.crt", "tls.key")];
-        return kinds.into_iter().find_map(|(certificate, key)| {
-            let (certificate, key) = (path.join(certificate), path.join(key));
-            certificate
-                .exists()
-                .then(|| (file_name.to_owned(), certificate, key))
-        });
+    let is_folder = match std::fs::metadata(path) {
+        Ok(metadata) => metadata.is_dir(),
+        // It went away meanwhile, or is a link to nothing.
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if is_folder {
+        for (certificate, key) in [("fullchain.pem", "privkey.pem"), ("tls.crt", "tls.key")] {
+            let certificate = path.join(certificate);
+            if certificate.try_exists()? {
+                return Ok(Some((file_name.to_owned(), certificate, path.join(key))));
+            }
+        }
+        return Ok(None);
     }
-    let name = file_name
-        .strip_suffix(".pem")
-        .or(file_name.strip_suffix(".crt"))?;
+    let name = file_name.strip_suffix(".pem");
+    let Some(name) = name.or(file_name.strip_suffix(".crt")) else {
+        return Ok(None);
+    };
     let key = path.with_extension("key");
     // A file can hold both.
-    let key = if key.exists() { key } else { path.to_owned() };
-    Some((name.to_owned(), path.to_owned(), key))
+    let key = match key.try_exists()? {
+        true => key,
+        false => path.to_owned(),
+    };
+    Ok(Some((name.to_owned(), path.to_owned(), key)))
 }
 
 /// What is a directory in a folder, or leads to one: a listing tells that of most entries without a look at each.
@@ -358,13 +452,11 @@ fn subfolders(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-fn list(folder: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        return Vec::new();
-    };
-    let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path()));
+    let mut paths = entries.collect::<io::Result<Vec<_>>>()?;
     paths.sort();
-    paths
+    Ok(paths)
 }
 
 #[expect(
@@ -403,3 +495,6 @@ fn stamp<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Stamp {
 fn now() -> i64 {
     i64::try_from(unix_now().micros() / 1_000_000).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

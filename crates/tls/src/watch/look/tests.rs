@@ -1,0 +1,162 @@
+use super::*;
+use foregate_testkit::{Authority, Issued, Scratch};
+
+/// In the years 2026 and 2031.
+const NOW: i64 = 1_780_000_000;
+const LATER: i64 = 1_940_000_000;
+
+fn over(plan: WatchPlan) -> (Arc<CertificateStore>, Look) {
+    let store = CertificateStore::new();
+    let mut look = Look::new(Arc::clone(&store), None);
+    look.replan(plan);
+    (store, look)
+}
+
+fn write(scratch: &Scratch, name: &str, issued: &Issued) {
+    scratch.write(&format!("{name}.pem"), &issued.chain_pem);
+    scratch.write(&format!("{name}.key"), &issued.key_pem);
+}
+
+fn names(states: &[CertificateState]) -> Vec<(&str, &str)> {
+    let name = |state: &'_ CertificateState| state.status.name();
+    let states = states.iter();
+    states.map(|state| (&*state.id, name(state))).collect()
+}
+
+#[test]
+fn what_was_held_back_comes_up_when_the_one_before_it_ends() {
+    let (root, other) = (Authority::new("Root"), Authority::new("Other"));
+    let scratch = Scratch::new();
+    write(
+        &scratch,
+        "shop",
+        &root.request(&["a.test"]).valid(2000, 2030).issue(),
+    );
+    let plan = WatchPlan {
+        certificates: vec![FilesPlan {
+            id: "shop".to_owned(),
+            certificate: scratch.join("shop.pem"),
+            key: scratch.join("shop.key"),
+            ocsp: None,
+        }],
+        ..WatchPlan::default()
+    };
+    let (store, mut look) = over(plan);
+    look.find();
+    assert_eq!(names(&look.look_at(NOW)), [("shop", "active")]);
+    let first = store.get("shop").unwrap().certificate.fingerprint;
+    // Its chain leads nowhere, which some clients take all the same.
+    let mut renewed = root.issue(&["a.test"]);
+    renewed.chain_pem.push_str(&other.pem());
+    write(&scratch, "shop", &renewed);
+    assert_eq!(
+        names(&look.look_at(NOW)),
+        [("shop", "renewed-but-not-active")]
+    );
+    assert!(look.look_at(NOW + 1).is_empty());
+    assert_eq!(store.get("shop").unwrap().certificate.fingerprint, first);
+    assert_eq!(names(&look.look_at(LATER)), [("shop", "active")]);
+    assert_ne!(store.get("shop").unwrap().certificate.fingerprint, first);
+    assert!(look.look_at(LATER + 1).is_empty());
+}
+
+#[test]
+fn a_folder_that_cannot_be_listed_loses_nothing() {
+    let root = Authority::new("Root");
+    let scratch = Scratch::new();
+    write(&scratch, "certs/one", &root.issue(&["one.test"]));
+    write(&scratch, "certs/two", &root.issue(&["two.test"]));
+    let plan = WatchPlan {
+        folders: vec![FolderPlan {
+            id: "all".to_owned(),
+            folder: scratch.join("certs"),
+        }],
+        ..WatchPlan::default()
+    };
+    let (store, mut look) = over(plan);
+    assert!(look.find().is_empty());
+    look.look_at(NOW);
+    assert_eq!(store.len(), 2);
+    // As if the process had no file descriptor left, or a network disk were away.
+    std::fs::rename(scratch.join("certs"), scratch.join("away")).unwrap();
+    scratch.write("certs", "no folder");
+    assert_eq!(names(&look.find()), [("all", "renewed-but-not-active")]);
+    look.look_at(NOW);
+    assert!(look.find().is_empty(), "told once");
+    assert_eq!(store.len(), 2);
+    assert!(names(&look.states()).contains(&("all", "renewed-but-not-active")));
+    // It is back, and what is missing now is gone.
+    std::fs::remove_file(scratch.join("certs")).unwrap();
+    std::fs::rename(scratch.join("away"), scratch.join("certs")).unwrap();
+    std::fs::remove_file(scratch.join("certs/two.pem")).unwrap();
+    assert_eq!(names(&look.find()), [("all", "active")]);
+    look.look_at(NOW);
+    assert!(store.get("all/one").is_some() && store.len() == 1);
+}
+
+#[test]
+fn a_part_of_a_folder_that_cannot_be_looked_at_loses_nothing() {
+    let root = Authority::new("Root");
+    let scratch = Scratch::new();
+    write(&scratch, "certs/one", &root.issue(&["one.test"]));
+    let plan = WatchPlan {
+        folders: vec![FolderPlan {
+            id: "all".to_owned(),
+            folder: scratch.join("certs"),
+        }],
+        ..WatchPlan::default()
+    };
+    let (store, mut look) = over(plan);
+    look.find();
+    look.look_at(NOW);
+    // A link that leads to itself: the system can't tell what it is.
+    std::fs::rename(scratch.join("certs/one.pem"), scratch.join("one.pem")).unwrap();
+    std::os::unix::fs::symlink("one.pem", scratch.join("certs/one.pem")).unwrap();
+    assert_eq!(names(&look.find()), [("all", "renewed-but-not-active")]);
+    look.look_at(NOW);
+    assert_eq!(store.len(), 1);
+}
+
+#[test]
+fn an_unreadable_statement_about_revocation_keeps_no_certificate_out() {
+    let root = Authority::new("Root");
+    let scratch = Scratch::new();
+    write(&scratch, "shop", &root.issue(&["a.test"]));
+    scratch.write("shop.ocsp", "a statement");
+    let plan = WatchPlan {
+        certificates: vec![FilesPlan {
+            id: "shop".to_owned(),
+            certificate: scratch.join("shop.pem"),
+            key: scratch.join("shop.key"),
+            ocsp: Some(scratch.join("shop.ocsp")),
+        }],
+        ..WatchPlan::default()
+    };
+    let (store, mut look) = over(plan);
+    look.find();
+    assert!(
+        look.look_at(NOW)[0]
+            .findings
+            .iter()
+            .all(|one| one.name() != "unreadable")
+    );
+    let statement = || store.get("shop").unwrap().key().ocsp.clone();
+    assert_eq!(statement().as_deref(), Some(&b"a statement"[..]));
+    let renewed = root.issue(&["a.test"]);
+    write(&scratch, "shop", &renewed);
+    std::fs::remove_file(scratch.join("shop.ocsp")).unwrap();
+    let states = look.look_at(NOW);
+    assert_eq!(names(&states), [("shop", "active")]);
+    assert!(
+        states[0]
+            .findings
+            .iter()
+            .any(|one| one.name() == "unreadable")
+    );
+    assert_eq!(statement(), None);
+    let loaded = load(renewed.chain_pem.as_bytes(), renewed.key_pem.as_bytes()).unwrap();
+    assert_eq!(
+        store.get("shop").unwrap().certificate.fingerprint,
+        loaded.fingerprint
+    );
+}
