@@ -194,6 +194,32 @@ impl StateFolder {
         Ok(Some(Stored { record, issued }))
     }
 
+    /// Puts aside what is damaged of a certificate, so that it is no obstacle to the next one; returns what that was. What
+    /// a newer version has written is not touched.
+    pub(crate) fn put_damaged_aside(&self, key: &Key) -> Result<Vec<PathBuf>, Failure> {
+        let mut aside = Vec::new();
+        for ending in [".json", ".pem", ".pending"] {
+            let path = self.file("certificates", key.as_str(), ending);
+            let is_damaged = match disk::read(&path) {
+                Ok(None) => false,
+                Ok(Some(bytes)) => match ending {
+                    ".json" => is_damaged::<Record>(&bytes),
+                    ".pending" => is_damaged::<Pending>(&bytes),
+                    _ => Issued::from_pem(&bytes, certificate::Source::Acme).is_err(),
+                },
+                Err(failure) if failure.reason == Reason::StateUnreadable => true,
+                Err(failure) => return Err(failure),
+            };
+            if is_damaged {
+                let mut bad = path.clone().into_os_string();
+                bad.push(".bad");
+                disk::rename(&path, Path::new(&bad))?;
+                aside.push(path);
+            }
+        }
+        Ok(aside)
+    }
+
     /// Puts a certificate in place; the PEM file first, and what was pending goes last.
     pub(crate) fn store_certificate(
         &self,
@@ -329,6 +355,16 @@ fn check_version(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
             ),
         )),
     }
+}
+
+/// Whether bytes are no JSON text of this or an older version.
+fn is_damaged<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> bool {
+    let Ok(told) = serde_json::from_slice::<serde_json::Value>(bytes) else {
+        return true;
+    };
+    let version = told["version"].as_u64();
+    let is_newer = version.is_some_and(|version| version > u64::from(record::VERSION));
+    !is_newer && (version.is_none() || serde_json::from_value::<T>(told).is_err())
 }
 
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>, Failure> {

@@ -88,6 +88,13 @@ impl Desk {
     /// Has a certificate issued, and stores it; or finds that another process did.
     pub(crate) async fn obtain(&self, task: &Task) -> Result<Outcome, Failure> {
         let _lock = self.lock(&task.key).await?;
+        // The certificate that is served is in memory; a bad disk must not keep its successor away.
+        for path in self.folder.put_damaged_aside(&task.key)? {
+            process::warn(
+                "a damaged file of the state folder is put aside, the certificate is issued anew",
+                &[("path", &path.display())],
+            );
+        }
         if let Some(found) = self.found(task)? {
             return Ok(Outcome::Found(Box::new(found)));
         }

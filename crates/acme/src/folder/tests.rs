@@ -200,3 +200,35 @@ fn a_root_near_its_end_is_followed_by_another() {
     assert_eq!(root(3_600), first);
     assert_ne!(root(3_630), first);
 }
+
+#[test]
+fn what_is_damaged_is_put_aside_and_what_is_newer_stays() {
+    let scratch = Scratch::new();
+    let (folder, key, issued) = furnished(&scratch);
+    let file = |ending: &str| folder.file("certificates", key.as_str(), ending);
+    let pending = Pending::new("https://ca/".into(), "https://ca/1".into(), "key".into());
+    folder.store_pending(&key, &pending).unwrap();
+    assert!(folder.put_damaged_aside(&key).unwrap().is_empty());
+    // As a disk that was full, or lost its power, leaves them.
+    let pem = std::fs::read(file(".pem")).unwrap();
+    std::fs::write(file(".pem"), &pem[..pem.len() / 2]).unwrap();
+    std::fs::write(file(".pending"), "").unwrap();
+    assert!(folder.certificate(&key).is_err() && folder.pending(&key).is_err());
+    let aside = folder.put_damaged_aside(&key).unwrap();
+    assert_eq!(aside, [file(".pem"), file(".pending")]);
+    assert!(file(".pem.bad").exists());
+    assert!(folder.pending(&key).unwrap().is_none());
+    let stored = folder.certificate(&key).unwrap().unwrap();
+    assert!(stored.issued.is_none());
+    folder
+        .store_certificate(&key, &stored.record, &issued)
+        .unwrap();
+    let stored = folder.certificate(&key).unwrap().unwrap();
+    assert_eq!(stored.issued, Some(issued));
+
+    std::fs::write(file(".json"), r#"{"version":1,"names":["a.te"#).unwrap();
+    assert_eq!(folder.put_damaged_aside(&key).unwrap(), [file(".json")]);
+    std::fs::write(file(".json"), r#"{"version":99,"names":7}"#).unwrap();
+    assert!(folder.put_damaged_aside(&key).unwrap().is_empty());
+    assert!(file(".json").exists());
+}
