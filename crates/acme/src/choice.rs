@@ -5,7 +5,7 @@ use instant_acme::ChallengeType;
 /// What the operator wants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ChallengeChoice {
-    /// TLS-ALPN-01, then HTTP-01, then DNS-01 if it is configured; DNS-01 alone for wildcards.
+    /// DNS-01 if it is configured, then TLS-ALPN-01, then HTTP-01; DNS-01 alone for wildcards.
     #[default]
     Auto,
     /// HTTP-01 (RFC 8555 §8.3), DNS-01 for wildcards.
@@ -55,7 +55,9 @@ pub fn candidates(choice: ChallengeChoice, wildcard: bool, dns: bool) -> Vec<Kin
         return if dns { vec![Kind::Dns01] } else { Vec::new() };
     }
     match choice {
-        ChallengeChoice::Auto if dns => vec![Kind::TlsAlpn01, Kind::Http01, Kind::Dns01],
+        // Who has written how records are set may have no ports that the authority reaches; and each failed attempt
+        // counts against the account.
+        ChallengeChoice::Auto if dns => vec![Kind::Dns01, Kind::TlsAlpn01, Kind::Http01],
         ChallengeChoice::Auto => vec![Kind::TlsAlpn01, Kind::Http01],
         ChallengeChoice::Http01 => vec![Kind::Http01],
         ChallengeChoice::TlsAlpn01 => vec![Kind::TlsAlpn01],
@@ -102,7 +104,7 @@ mod tests {
             ChallengeChoice::Auto,
             false,
             true,
-            &["tls-alpn-01", "http-01", "dns-01"],
+            &["dns-01", "tls-alpn-01", "http-01"],
         );
     }
 

@@ -64,7 +64,8 @@ pub(super) static SECTION: Section = Section {
             Kind::Choice(&[
                 (
                     "auto",
-                    "`dns-01` for wildcards and wherever `dns` is written, else what the listeners allow",
+                    "`dns-01` for wildcards and wherever `dns` is written; else, or where that fails, `tls-alpn-01` and then \
+                     `http-01`",
                 ),
                 ("http-01", "a file, asked for on port 80"),
                 ("tls-alpn-01", "a certificate, asked for on port 443"),
