@@ -20,11 +20,21 @@ ca_file = "ca.pem"
 on_demand = { allow = ["*.shops.example"], issues_per_hour_max = 2 }
 
 [sites."*"]
+tls = "{source}"
 routes = [{ respond = { status = 200, body = "a shop" } }]
 "#;
 
 #[test]
 fn a_handshake_for_an_admitted_name_has_its_certificate_ordered() {
+    ordered_and_shown("auto");
+}
+
+#[test]
+fn a_site_of_all_names_that_takes_acme_alone_shows_what_was_ordered() {
+    ordered_and_shown("acme");
+}
+
+fn ordered_and_shown(source: &str) {
     let (ports, state) = (Ports::new(), Scratch::new());
     let pebble = Pebble::start(ports.pebble());
     let gateway = Gateway::new(CONFIG)
@@ -32,6 +42,7 @@ fn a_handshake_for_an_admitted_name_has_its_certificate_ordered() {
         .fill("http", ports.http)
         .fill("tls", ports.tls)
         .fill("directory", pebble.directory())
+        .fill("source", source)
         .file("ca.pem", pebble.ca_pem())
         .start();
     let root = pebble.root_pem();

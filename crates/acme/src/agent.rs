@@ -20,6 +20,7 @@ mod counts;
 mod demand;
 mod entry;
 mod status;
+mod waiter;
 mod work;
 
 pub use status::{CertificateState, CertificateStatus};

@@ -1,7 +1,8 @@
 //! For which names a certificate is ordered because a client asked for it: pure.
 //!
 //! A stranger's ClientHello must not make us order what nobody wants, nor use up the account's limits. So a name needs
-//! to be a host name, be on the list or be confirmed by the ask URL, and the hour must have room.
+//! to be a host name, be on the list and be confirmed by the ask URL (as far as there are these), must not have failed
+//! just now, and the hour must have room.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -11,6 +12,8 @@ use foregate_telemetry::clock::Moment;
 /// Names whose refusal is remembered, and for how long.
 const REFUSED_MAX: usize = 4_096;
 const REFUSED_FOR: Duration = Duration::from_secs(60);
+/// Names whose orders failed that are remembered, with their back-off. More than a day of the hours' default maximum.
+const FAILED_MAX: usize = 4_096;
 const HOUR: Duration = Duration::from_secs(3_600);
 
 /// Whether a pattern covers a name: the name itself, or `*.` and one label before it (RFC 6125 §6.4.3).
@@ -45,10 +48,20 @@ pub fn is_orderable(name: &str) -> bool {
             .is_some_and(|last| !last.bytes().all(|b| b.is_ascii_digit()))
 }
 
+/// Whether a name may have a certificate, as far as that can be told without asking: where there are a list and a URL,
+/// both must agree.
+#[must_use]
+pub fn admits(allow: &[String], ask: bool, name: &str) -> bool {
+    match allow {
+        [] => ask,
+        allow => allow.iter().any(|pattern| covers(pattern, name)),
+    }
+}
+
 /// What is to be done about a name that a client asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Nothing: not on the list, refused lately, or no name at all.
+    /// Nothing: not on the list, refused or failed lately, or no name at all.
     Decline,
     /// Nothing now: the hour is full.
     Full,
@@ -63,10 +76,19 @@ pub enum Verdict {
 pub struct Allowance {
     issues: VecDeque<Moment>,
     refused: HashMap<String, Moment>,
+    failed: HashMap<String, Failed>,
+}
+
+/// What is remembered of a name whose order failed.
+#[derive(Clone, Copy, Debug)]
+struct Failed {
+    /// In a row.
+    failures: u32,
+    held_until: Moment,
 }
 
 impl Allowance {
-    /// Judges a name. With an ask URL, only what the list does not cover is asked for.
+    /// Judges a name. With an ask URL, what the list admits is asked for too.
     pub fn judge(
         &mut self,
         now: Moment,
@@ -75,17 +97,16 @@ impl Allowance {
         ask: bool,
         issues_per_hour_max: u32,
     ) -> Verdict {
-        if !is_orderable(name) {
+        if !is_orderable(name) || !admits(allow, ask, name) || self.is_held(now, name) {
             return Verdict::Decline;
         }
-        let listed = allow.iter().any(|pattern| covers(pattern, name));
-        if !listed && (!ask || self.refused_lately(now, name)) {
+        if ask && self.refused_lately(now, name) {
             return Verdict::Decline;
         }
         if self.left(now, issues_per_hour_max) == 0 {
             return Verdict::Full;
         }
-        if !listed {
+        if ask {
             return Verdict::Ask;
         }
         self.issues.push_back(now);
@@ -115,6 +136,40 @@ impl Allowance {
         }
         self.issues.push_back(now);
         Verdict::Order
+    }
+
+    /// An order failed, `failures` in a row have: the name is declined until then, and costs the hour nothing.
+    pub fn failed(&mut self, now: Moment, name: &str, failures: u32, held_until: Moment) {
+        if self.failed.len() >= FAILED_MAX && !self.failed.contains_key(name) {
+            self.failed.retain(|_, failed| failed.held_until > now);
+        }
+        if self.failed.len() >= FAILED_MAX && !self.failed.contains_key(name) {
+            let first = self.failed.iter().min_by_key(|(_, one)| one.held_until);
+            if let Some(first) = first.map(|(name, _)| name.clone()) {
+                self.failed.remove(&first);
+            }
+        }
+        let failed = Failed {
+            failures,
+            held_until,
+        };
+        self.failed.insert(name.to_owned(), failed);
+    }
+
+    /// A certificate has come: what failed before is forgotten.
+    pub fn succeeded(&mut self, name: &str) {
+        self.failed.remove(name);
+    }
+
+    /// How many orders for a name have failed in a row.
+    #[must_use]
+    pub fn failures(&self, name: &str) -> u32 {
+        self.failed.get(name).map_or(0, |failed| failed.failures)
+    }
+
+    fn is_held(&self, now: Moment, name: &str) -> bool {
+        let failed = self.failed.get(name);
+        failed.is_some_and(|failed| failed.held_until > now)
     }
 
     fn refused_lately(&self, now: Moment, name: &str) -> bool {
@@ -170,15 +225,64 @@ mod tests {
     }
 
     #[test]
-    fn the_list_orders_and_the_url_is_asked_for_the_rest() {
+    fn the_list_and_the_url_must_both_agree() {
         let mut allowance = Allowance::default();
         let list = ["*.shops.example".to_owned()];
         let now = Moment::START;
-        let mut judge = |name, ask| allowance.judge(now, name, &list, ask, 10);
-        assert_eq!(judge("a.shops.example", false), Verdict::Order);
-        assert_eq!(judge("a.other.example", false), Verdict::Decline);
-        assert_eq!(judge("a.other.example", true), Verdict::Ask);
-        assert_eq!(judge("nonsense", true), Verdict::Decline);
+        let mut judge = |name, list: &[String], ask| allowance.judge(now, name, list, ask, 10);
+        assert_eq!(judge("a.shops.example", &list, false), Verdict::Order);
+        assert_eq!(judge("a.other.example", &list, false), Verdict::Decline);
+        assert_eq!(judge("a.shops.example", &list, true), Verdict::Ask);
+        assert_eq!(judge("a.other.example", &list, true), Verdict::Decline);
+        assert_eq!(judge("a.other.example", &[], true), Verdict::Ask);
+        assert_eq!(judge("a.other.example", &[], false), Verdict::Decline);
+        assert_eq!(judge("nonsense", &[], true), Verdict::Decline);
+        // What the URL has refused is not ordered because the list has it.
+        allowance.answered(now, "b.shops.example", false, 10);
+        let again = allowance.judge(now, "b.shops.example", &list, true, 10);
+        assert_eq!(again, Verdict::Decline);
+    }
+
+    #[test]
+    fn a_name_that_failed_rests_and_costs_the_others_nothing() {
+        let mut allowance = Allowance::default();
+        let list = ["*.shops.example".to_owned()];
+        let (now, broken) = (Moment::START, "broken.shops.example");
+        let judge = |allowance: &mut Allowance, now, name: &str| {
+            allowance.judge(now, name, &list, false, 3)
+        };
+        assert_eq!(judge(&mut allowance, now, broken), Verdict::Order);
+        let until = now.plus(Duration::from_secs(120));
+        allowance.failed(now, broken, 1, until);
+        for _ in 0..100 {
+            assert_eq!(judge(&mut allowance, now, broken), Verdict::Decline);
+        }
+        let other = judge(&mut allowance, now, "good.shops.example");
+        assert_eq!(other, Verdict::Order);
+        assert_eq!(judge(&mut allowance, until, broken), Verdict::Order);
+        assert_eq!(allowance.failures(broken), 1);
+        allowance.succeeded(broken);
+        assert_eq!(allowance.failures(broken), 0);
+    }
+
+    #[test]
+    fn failures_take_bounded_memory_and_the_longest_holds_stay() {
+        let mut allowance = Allowance::default();
+        let hold = |number: u64| Moment::from_millis(number * 1_000);
+        for number in 1..FAILED_MAX as u64 * 2 {
+            let name = format!("{number}.example");
+            allowance.failed(Moment::START, &name, 1, hold(number));
+        }
+        assert_eq!(allowance.failed.len(), FAILED_MAX);
+        assert_eq!(allowance.failures("1.example"), 0);
+        assert_eq!(
+            allowance.failures(&format!("{}.example", FAILED_MAX + 1)),
+            1
+        );
+        // Those that are over make room first.
+        let over = hold(FAILED_MAX as u64 * 2 - 2);
+        allowance.failed(over, "late.example", 1, hold(FAILED_MAX as u64 * 3));
+        assert_eq!(allowance.failed.len(), 2);
     }
 
     #[test]
@@ -210,8 +314,10 @@ mod tests {
                 now += passes;
                 let moment = Moment::from_millis(now * 1_000);
                 let list = ["a.example".to_owned()];
+                // With the URL, and without.
                 let name = if listed { "a.example" } else { "b.example" };
-                let mut verdict = allowance.judge(moment, name, &list, true, max);
+                let list = if listed { &list[..] } else { &[] };
+                let mut verdict = allowance.judge(moment, name, list, !listed, max);
                 if verdict == Verdict::Ask {
                     verdict = allowance.answered(moment, name, true, max);
                 }

@@ -110,7 +110,7 @@ impl ExternalAccount {
 pub struct OnDemand {
     /// Names, or `*.` and a parent for any one label before it.
     pub allow: Vec<String>,
-    /// Asked with `?domain=NAME` for names that are not on the list; 200 says yes.
+    /// Asked with `?domain=NAME` for names that the list admits, or for all when there is none; 200 says yes.
     pub ask: Option<String>,
     /// Orders in any hour.
     pub issues_per_hour_max: u32,

@@ -1,6 +1,7 @@
 //! Certificates that clients ask for by shaking hands.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use foregate_telemetry::clock::now;
 use foregate_telemetry::log::process;
@@ -8,8 +9,9 @@ use http::StatusCode;
 use tokio::sync::oneshot;
 
 use super::entry::Entry;
-use super::work::{About, Done, Waiter, Work};
-use crate::allowance::{Verdict, covers};
+use super::waiter::Waiter;
+use super::work::{About, Done, Work};
+use crate::allowance::{Verdict, admits};
 use crate::certificate::{Key, Source};
 use crate::options::OnDemand;
 use crate::web::{self, Web};
@@ -74,8 +76,26 @@ impl Work {
         orders + asks
     }
 
-    fn wait(&mut self, key: Key, answer: oneshot::Sender<bool>) {
+    /// Whether one more may wait. Who has gone takes nobody's place.
+    fn has_room(&mut self) -> bool {
         if self.waiting_count() >= WAITING_MAX {
+            self.waiting.retain(|_, waiters| {
+                waiters.retain(|waiter| !waiter.has_gone());
+                !waiters.is_empty()
+            });
+            for waiters in self.asking.values_mut() {
+                waiters.retain(|answer| !answer.is_closed());
+            }
+        }
+        self.waiting_count() < WAITING_MAX
+    }
+
+    fn wait(&mut self, key: Key, answer: oneshot::Sender<bool>) {
+        // Most handshakes don't wait: their clients come again.
+        if answer.is_closed() {
+            return;
+        }
+        if !self.has_room() {
             tell(answer, false);
             return;
         }
@@ -96,13 +116,21 @@ impl Work {
         let key = self.demand_key(name);
         let directory = self.acme.as_ref().map(|acme| acme.directory.clone());
         let names = vec![name.to_owned()];
-        let entry = self.load(Entry::new(
+        let failures = self.allowance.failures(name);
+        let timing = self.timing;
+        let mut entry = self.load(Entry::new(
             key.clone(),
             names,
             Source::Acme,
             directory,
             true,
         ));
+        if failures > 0 && entry.issued.is_none() {
+            // It was held for as long as it had to be; the next hold is longer.
+            entry
+                .schedule
+                .resume(now(), failures, Duration::ZERO, &timing);
+        }
         let is_there = entry.issued.is_some() && entry.active;
         self.entries.insert(key.clone(), entry);
         match is_there {
@@ -112,14 +140,16 @@ impl Work {
     }
 
     fn ask(&mut self, name: String, options: OnDemand, answer: oneshot::Sender<bool>) {
-        let is_full = self.waiting_count() >= WAITING_MAX;
-        if let Some(waiting) = self.asking.get_mut(&name)
-            && !is_full
-        {
-            waiting.push(answer);
+        let has_room = self.has_room();
+        if let Some(waiting) = self.asking.get_mut(&name) {
+            match has_room && !answer.is_closed() {
+                true => waiting.push(answer),
+                false => tell(answer, false),
+            }
             return;
         }
-        let (Some(url), false) = (options.ask, is_full) else {
+        // Those who wait don't keep others from being asked for.
+        let Some(url) = options.ask else {
             tell(answer, false);
             return;
         };
@@ -127,7 +157,9 @@ impl Work {
             tell(answer, false);
             return;
         }
-        self.asking.insert(name.clone(), vec![answer]);
+        let is_waiting = has_room && !answer.is_closed();
+        let waiting = is_waiting.then_some(answer).into_iter().collect();
+        self.asking.insert(name.clone(), waiting);
         let handle = self.running.spawn(async move {
             let answer = ask(&url, &name).await;
             Done::Asked(name, answer)
@@ -150,9 +182,9 @@ impl Work {
             .map_or(0, |options| options.issues_per_hour_max);
         let verdict = self.allowance.answered(now(), name, yes, most);
         let mut waiting = waiting.into_iter();
-        if verdict == Verdict::Order
-            && let Some(first) = waiting.next()
-        {
+        if verdict == Verdict::Order {
+            // It is ordered also when nobody waits: the client comes again.
+            let first = waiting.next().unwrap_or_else(|| oneshot::channel().0);
             self.order_on_demand(name, first);
             let key = self.demand_key(name);
             for answer in waiting {
@@ -198,9 +230,7 @@ impl Work {
                     None => continue,
                 },
             };
-            let is_admitted = |name: &String| {
-                options.ask.is_some() || options.allow.iter().any(|pattern| covers(pattern, name))
-            };
+            let is_admitted = |name: &String| admits(&options.allow, options.ask.is_some(), name);
             let is_ours = entry.record.directory == directory;
             if entry.on_demand && is_ours && entry.names.iter().all(is_admitted) {
                 kept += 1;
@@ -240,3 +270,6 @@ async fn ask(url: &str, name: &str) -> Result<bool, String> {
         .map_err(|error| error.to_string())?;
     Ok(status == StatusCode::OK)
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 
 use super::entry::Entry;
 use super::status::status_of;
+use super::waiter::Waiter;
 use super::{Command, Shared, Sink};
 use crate::allowance::Allowance;
 use crate::authority::Authority;
@@ -44,26 +45,6 @@ pub(super) enum About {
     Order(Key),
     Window(Key),
     Ask,
-}
-
-/// Who waits for a certificate.
-pub(super) enum Waiter {
-    Handshake(oneshot::Sender<bool>),
-    Operator(SyncSender<Result<String, String>>),
-}
-
-impl Waiter {
-    pub(super) fn tell(self, outcome: &Result<String, String>) {
-        // Whoever gave up has gone.
-        match self {
-            Waiter::Handshake(answer) => {
-                let _ = answer.send(outcome.is_ok());
-            }
-            Waiter::Operator(answer) => {
-                let _ = answer.try_send(outcome.clone());
-            }
-        }
-    }
 }
 
 pub(super) struct Work {
@@ -203,8 +184,18 @@ impl Work {
             self.entries.insert(key, entry);
         }
         self.keep_on_demand(old);
+        self.dismiss();
         self.issue_internal();
         self.publish();
+    }
+
+    /// Answers those who wait for what is not wanted any more.
+    fn dismiss(&mut self) {
+        let keys = self.waiting.keys();
+        let gone = keys.filter(|key| !self.entries.contains_key(*key));
+        for key in gone.cloned().collect::<Vec<_>>() {
+            self.answer(&key, &Err("it is not wanted any more".to_owned()));
+        }
     }
 
     /// Takes over what the folder has for an entry.
@@ -399,7 +390,7 @@ impl Work {
         }
     }
 
-    fn finish_order(&mut self, key: &Key, outcome: Result<Outcome, Failure>) {
+    pub(super) fn finish_order(&mut self, key: &Key, outcome: Result<Outcome, Failure>) {
         // One that is not wanted any more stays in the folder.
         let Some(mut entry) = self.entries.remove(key) else {
             self.answer(key, &Err("it is not wanted any more".to_owned()));
@@ -439,9 +430,17 @@ impl Work {
         }
         let is_forgotten = entry.on_demand && told.is_err() && entry.issued.is_none();
         if is_forgotten {
-            // A stranger's name that no certificate comes for is not tried for ever.
+            // A stranger's name that no certificate comes for is not tried for ever; and not at once when it is asked for
+            // again.
             let _ = self.folder.remove_certificate(key);
+            let (failures, held) = (entry.schedule.failures(), entry.schedule.held(at));
+            for name in &entry.names {
+                self.allowance.failed(at, name, failures, at.plus(held));
+            }
         } else {
+            for name in entry.names.iter().filter(|_| entry.on_demand) {
+                self.allowance.succeeded(name);
+            }
             self.entries.insert(key.clone(), entry);
         }
         self.answer(key, &told);

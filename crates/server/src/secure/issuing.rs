@@ -12,9 +12,7 @@ use foregate_snapshot::{
 use foregate_telemetry::log::process;
 use foregate_tls::{CertificateStore, Change, MissingNames, Served, certificate};
 use std::collections::HashSet;
-use std::pin::pin;
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Waker};
 
 /// What an authority is asked for: a certificate for every host that has none from files.
 ///
@@ -185,10 +183,7 @@ impl MissingNames for Missing {
         let Some(agent) = self.agent.get() else {
             return;
         };
-        // The question is asked at the first poll, without waiting; the client of this handshake comes again.
-        let mut wanted = pin!(agent.wanted(name));
-        let _ = wanted
-            .as_mut()
-            .poll(&mut Context::from_waker(Waker::noop()));
+        // The client of this handshake comes again.
+        agent.demand(name);
     }
 }

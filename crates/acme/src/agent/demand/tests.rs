@@ -1,0 +1,122 @@
+//! What a crowd of strangers can bring about, and what it can't.
+
+use super::*;
+use crate::agent::Shared;
+use crate::agent::counts::Counts;
+use crate::certificate::Issued;
+use crate::challenges::Challenges;
+use crate::folder::StateFolder;
+use crate::options::{AcmeOptions, Wanted};
+use crate::reason::{Failure, Reason};
+use crate::schedule::{Due, Timing};
+use arc_swap::ArcSwap;
+use foregate_telemetry::clock::unix_now;
+use foregate_testkit::Scratch;
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+const NAME: &str = "a.shops.example";
+
+/// An agent that nobody runs: orders are due and don't start.
+fn work(scratch: &Scratch, allow: &[&str], ask: Option<&str>) -> Work {
+    let shared = Shared {
+        status: ArcSwap::from_pointee(Vec::new()),
+        counts: Counts::default(),
+        stop: Notify::new(),
+    };
+    let mut work = Work::new(
+        StateFolder::open(&scratch.join("state")).unwrap(),
+        Challenges::new(),
+        Box::new(|_: Issued| Ok(())),
+        Timing::default(),
+        Arc::new(shared),
+    );
+    work.acme = Some(AcmeOptions {
+        on_demand: Some(OnDemand {
+            allow: allow.iter().map(ToString::to_string).collect(),
+            ask: ask.map(str::to_owned),
+            issues_per_hour_max: 10,
+        }),
+        ..AcmeOptions::new("https://127.0.0.1:1/directory")
+    });
+    work
+}
+
+/// A handshake that waits.
+fn waits(work: &mut Work, name: &str) -> oneshot::Receiver<bool> {
+    let (answer, answered) = oneshot::channel();
+    work.demand(name.to_owned(), answer);
+    answered
+}
+
+#[test]
+fn who_does_not_wait_takes_nobodys_place() {
+    let scratch = Scratch::new();
+    let mut work = work(&scratch, &["*.shops.example"], None);
+    for _ in 0..WAITING_MAX * 2 {
+        oneshot_demand(&mut work);
+    }
+    assert_eq!(work.waiting_count(), 0);
+    let mut waiting: Vec<_> = (0..WAITING_MAX).map(|_| waits(&mut work, NAME)).collect();
+    assert_eq!(work.waiting_count(), WAITING_MAX);
+    assert_eq!(waits(&mut work, NAME).try_recv(), Ok(false), "it is full");
+    // Half of them have given up.
+    waiting.truncate(WAITING_MAX / 2);
+    let mut late = waits(&mut work, NAME);
+    assert!(late.try_recv().is_err(), "it waits");
+    assert_eq!(work.waiting_count(), WAITING_MAX / 2 + 1);
+    // Nobody waits for what a change of the configuration took away.
+    work.want(Wanted::default());
+    assert_eq!(late.try_recv(), Ok(false));
+    assert_eq!(work.waiting_count(), 0);
+}
+
+/// As handshakes ask in the middle, and go on.
+fn oneshot_demand(work: &mut Work) {
+    let (answer, _) = oneshot::channel();
+    work.demand(NAME.to_owned(), answer);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_crowd_that_waits_for_one_name_keeps_no_other_from_being_asked_for() {
+    let scratch = Scratch::new();
+    let mut work = work(&scratch, &[], Some("http://127.0.0.1:1/may"));
+    work.order_on_demand(NAME, oneshot::channel().0);
+    let crowd: Vec<_> = (0..WAITING_MAX).map(|_| waits(&mut work, NAME)).collect();
+    assert_eq!(work.waiting_count(), crowd.len());
+    let (answer, _) = oneshot::channel();
+    work.demand("b.shops.example".to_owned(), answer);
+    assert!(work.asking.contains_key("b.shops.example"));
+    // What the URL admits is ordered although its client has gone.
+    work.asked("b.shops.example", Ok(true));
+    let key = work.demand_key("b.shops.example");
+    assert!(work.entries.contains_key(&key) && work.asking.is_empty());
+}
+
+#[test]
+fn a_name_that_failed_is_ordered_again_after_its_back_off() {
+    let scratch = Scratch::new();
+    let mut work = work(&scratch, &["*.shops.example"], None);
+    let key = work.demand_key(NAME);
+    let fail = |work: &mut Work, retry_after: Option<Duration>| {
+        let mut failure = Failure::new(Reason::RateLimited, "too many");
+        failure.retry_after = retry_after;
+        work.finish_order(&key, Err(failure));
+    };
+    oneshot_demand(&mut work);
+    assert!(work.entries.contains_key(&key));
+    fail(&mut work, Some(Duration::from_secs(9_000)));
+    assert!(work.entries.is_empty(), "it is not tried for ever");
+    for _ in 0..100 {
+        assert_eq!(waits(&mut work, NAME).try_recv(), Ok(false));
+    }
+    assert!(work.entries.is_empty());
+    // It was held for as long as the server wanted; what failed counts on.
+    work.allowance.failed(now(), NAME, 3, now());
+    oneshot_demand(&mut work);
+    let schedule = &work.entries.get(&key).unwrap().schedule;
+    assert_eq!(schedule.failures(), 3);
+    assert_eq!(schedule.due(now(), unix_now()), Due::Order);
+    fail(&mut work, None);
+    assert_eq!(work.allowance.failures(NAME), 4);
+}
