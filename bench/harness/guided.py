@@ -60,7 +60,8 @@ def train(program, folder, say):
     """Runs the counting program under every kind of load but the paced one, each for a moment, with right answers."""
     proxy_cores, load_cores = measure.cores()
     peer = next(peer for peer in peers.ALL if peer.name == "foregate")
-    places.make_certificates()
+    certificates, routes = workloads.named(["certs-10000", "routes-10000"])
+    places.make_certificates(certificates.count)
     backend = measure.start_backend(load_cores)
     try:
         with environment(FOREGATE_BIN=program, LLVM_PROFILE_FILE=folder / "%m-%p.profraw"):
@@ -74,6 +75,14 @@ def train(program, folder, say):
                 finally:
                     # It writes what it counted when it ends by itself.
                     process.stop(60)
+            # What is never seen is taken for rare and built small and slow: large configurations are not to suffer.
+            say("profile: start with 10,000 certificates and 10,000 routes, and reloads")
+            process = peer.start(proxy_cores, suffix="-profile", extra=routes.extra(0), tls=True, names=certificates.names())
+            try:
+                for generation in range(1, 4):
+                    routes.reload(peer, process, generation)
+            finally:
+                process.stop(60)
     finally:
         backend.stop()
 

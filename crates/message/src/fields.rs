@@ -355,7 +355,7 @@ impl Fields {
         }
         let value_len = self.bytes.len() - value;
         self.bytes.extend_from_slice(b"\r\n");
-        self.present |= id.bit();
+        self.present |= id.mark();
         self.entries.push(Entry {
             name: start as u32,
             name_len: name.len() as u16,
@@ -478,7 +478,11 @@ impl Fields {
     }
 
     /// Removes the lines of unknown fields whose name, as it came, `goes` takes.
+    #[inline]
     pub fn remove_unknown(&mut self, goes: impl Fn(&[u8]) -> bool) {
+        if self.present & FieldId::Other.mark() == 0 {
+            return;
+        }
         let bytes = &self.bytes;
         self.entries.retain(|entry| {
             let name = entry.name as usize..entry.name as usize + entry.name_len as usize;
