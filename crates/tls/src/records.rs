@@ -305,6 +305,10 @@ impl RecordKey {
         let (content, length) = match self.format {
             // Zeros behind the type are padding (RFC 8446 §5.4).
             Format::Tls13 => {
+                // With its padding it must not be longer either (RFC 8446 §5.2).
+                if text.len() > PLAIN_BYTES_MAX + 1 {
+                    return Err(RecordFault::Length);
+                }
                 let last = text.iter().rposition(|byte| *byte != 0);
                 let last = last.ok_or(RecordFault::UnexpectedType)?;
                 (Content::from_byte(text[last])?, last)

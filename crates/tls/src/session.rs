@@ -24,6 +24,7 @@ const NEW_SESSION_TICKET: u8 = 4;
 
 const ALERT_CLOSE_NOTIFY: u8 = 0;
 const ALERT_UNEXPECTED_MESSAGE: u8 = 10;
+const ALERT_ILLEGAL_PARAMETER: u8 = 47;
 const ALERT_DECODE_ERROR: u8 = 50;
 const ALERT_USER_CANCELED: u8 = 90;
 const ALERT_NO_RENEGOTIATION: u8 = 100;
@@ -302,6 +303,10 @@ impl Session {
     }
 
     fn handshake(&mut self, bytes: &[u8]) -> io::Result<()> {
+        // RFC 8446 §5.1 forbids them, and each would cost us more than the peer.
+        if bytes.is_empty() {
+            return Err(self.abort(ALERT_UNEXPECTED_MESSAGE, "an empty piece of a TLS message"));
+        }
         let mut message = std::mem::take(&mut self.message);
         message.extend_from_slice(bytes);
         let mut rest = message.as_slice();
@@ -319,6 +324,11 @@ impl Session {
                 // Keys must not change within a record (RFC 8446 §5.1).
                 (KEY_UPDATE, &[asked @ (0 | 1)]) if rest.is_empty() => {
                     self.key_update(asked == 1)?
+                }
+                // RFC 8446 §4.6.3.
+                (KEY_UPDATE, &[2..=u8::MAX]) => {
+                    let what = "a TLS key update that asks for something unknown";
+                    return Err(self.abort(ALERT_ILLEGAL_PARAMETER, what));
                 }
                 (NEW_SESSION_TICKET, payload) => self.new_ticket(payload)?,
                 _ => {

@@ -97,6 +97,22 @@ fn padding_is_dropped_and_nothing_but_padding_refused() {
     );
 }
 
+#[test]
+fn padding_makes_no_record_longer_than_content_may_be() {
+    let (mut sealer, mut opener) = pair(0, true);
+    let padded = |bytes: usize| {
+        let mut inner = b"body".to_vec();
+        inner.push(23);
+        inner.resize(bytes, 0);
+        inner
+    };
+    let mut out = vec![0; BODY_BYTES_MAX];
+    let record = seal_inner(&mut sealer, &padded(PLAIN_BYTES_MAX + 1));
+    assert_eq!(opener.open(&record, &mut out), Ok((Content::Data, 4)));
+    let record = seal_inner(&mut sealer, &padded(PLAIN_BYTES_MAX + 2));
+    assert_eq!(opener.open(&record, &mut out), Err(RecordFault::Length));
+}
+
 /// A TLS 1.3 record with an inner text of the test's own.
 fn seal_inner(key: &mut RecordKey, inner: &[u8]) -> Vec<u8> {
     let length = inner.len() + TAG_BYTES;

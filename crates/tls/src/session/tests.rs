@@ -199,11 +199,8 @@ fn messages_that_must_not_come_are_refused() {
         "session ticket",
     );
     refuses(Content::Handshake, &[1, 0, 0, 1, 7], "must not come");
-    refuses(
-        Content::Handshake,
-        &[KEY_UPDATE, 0, 0, 1, 2],
-        "must not come",
-    );
+    refuses(Content::Handshake, &[KEY_UPDATE, 0, 0, 1, 2], "unknown");
+    refuses(Content::Handshake, &[], "empty piece");
     refuses(
         Content::Handshake,
         &[KEY_UPDATE, 0, 0, 1, 0, KEY_UPDATE, 0, 0, 1, 0],
@@ -212,6 +209,19 @@ fn messages_that_must_not_come_are_refused() {
     refuses(Content::Handshake, &[KEY_UPDATE, 0xff, 0, 0], "too long");
     refuses(Content::Alert, &[2, 40], "alert 40");
     refuses(Content::Alert, &[1], "malformed");
+}
+
+#[test]
+fn a_key_update_that_asks_for_something_unknown_is_named_in_the_alert() {
+    let (mut client, mut server) = pair(&TLS13);
+    client
+        .seal_to_tail(Content::Handshake, &[KEY_UPDATE, 0, 0, 1, 2])
+        .unwrap();
+    carry(&mut client, &mut server);
+    assert!(hear(&mut server).is_err());
+    carry(&mut server, &mut client);
+    let error = hear(&mut client).unwrap_err();
+    assert!(error.to_string().contains("alert 47"), "{error}");
 }
 
 #[test]
