@@ -123,6 +123,25 @@ fn backends_are_told_who_came() {
 }
 
 #[test]
+fn a_revocation_list_that_is_over_is_told_before_it_turns_clients_away() {
+    let certificates = Certificates::new();
+    let names = ["open.example", "closed.example", "ajar.example"];
+    certificates.issue("served/all", &names);
+    let list = certificates.authority.revocations_until(&[], 2021);
+    certificates.put("revoked.crl", &list);
+    let run = Gateway::new(CONFIG)
+        .fill("certificates", certificates.directory())
+        .fill("backend", "127.0.0.1:9")
+        .command(&["check"]);
+    assert_eq!(run.code, Some(0), "{}{}", run.stdout, run.stderr);
+    let told = format!("{}{}", run.stdout, run.stderr);
+    assert!(
+        told.contains("the revocation list is over since 2021-01-01"),
+        "{told}"
+    );
+}
+
+#[test]
 fn nobody_can_forge_what_backends_are_told() {
     let (story, _backend) = Story::begin();
     let forged = [

@@ -98,3 +98,22 @@ fn a_broken_file_keeps_the_certificate_of_before_and_raises_an_alarm() {
     story.certificates.put_pair("one", &issued);
     story.wait_code(60);
 }
+
+#[test]
+fn a_missing_statement_about_revocation_is_told_and_keeps_nothing_out() {
+    let certificates = Certificates::new();
+    certificates.issue("one", &["one.example"]);
+    let key = "key = \"{certificates}/{folder}/one.key\"\n";
+    let config = CONFIG.replace(
+        key,
+        &format!("{key}ocsp = \"{{certificates}}/none.ocsp\"\n"),
+    );
+    let gateway = Gateway::new(&config)
+        .fill("certificates", certificates.directory())
+        .fill("folder", ".")
+        .fill("backend", "127.0.0.1:9");
+    let run = gateway.command(&["check"]);
+    let told = format!("{}{}", run.stdout, run.stderr);
+    assert_eq!(run.code, Some(0), "{told}");
+    assert!(told.contains("nothing is shown about revocation"), "{told}");
+}
