@@ -286,8 +286,9 @@ impl Connection {
     /// Waits a moment for another request: a busy connection is not put to rest, and its state freed, between any
     /// two. False when none came, or the connection is to be closed.
     async fn stay_ready(&mut self) -> bool {
-        let (_, until) = self.waiting();
-        if recent() >= until {
+        if self.waits_since == Moment::NEVER {
+            self.waits_since = recent();
+        } else if recent() >= self.waiting().1 {
             return false;
         }
         self.deadline_is_for_head = false;
