@@ -368,6 +368,13 @@ def micro_table():
     ]
 
 
+def again_note(raw):
+    """Which workloads were measured later than the rest, when, and which build of Foregate."""
+    notes = [f"`{name}` on {date}, {rounds} rounds of {seconds} s ({about})"
+             for name, (date, rounds, seconds, about) in raw.get("again", {}).items()]
+    return [f"Measured again since, in place of that run's: {'; '.join(notes)}.", ""] if notes else []
+
+
 def document(raw, chosen):
     """The whole RESULTS.md."""
     machine = raw["machine"]
@@ -378,6 +385,7 @@ def document(raw, chosen):
         f" {raw['seconds']} s, medians with (min–max). Machine: {machine['cores']} cores, {machine['cpu']}, kernel"
         f" {machine['kernel']}, load average at the start {machine['load']}.",
         "",
+        *again_note(raw),
         "The figure is CPU time per request: time on a core of all threads and processes of a proxy"
         " (`/proc/PID/task/*/schedstat`) over the requests completed in the same window. The split into user and system is"
         " that time divided by the ratio of clock ticks (`/proc/PID/stat`), which is coarse. Each proxy runs one worker on one"
