@@ -340,7 +340,11 @@ impl World {
     fn called(&mut self, number: usize) {
         self.whole.called -= 1;
         let ticket = self.requests[number].ticket;
-        let look = ticket.and_then(|ticket| self.line.take_call(ticket));
+        let (look, other) = match ticket {
+            Some(ticket) => self.line.take_call(ticket),
+            None => (None, None),
+        };
+        self.wake(other);
         if let Some(look) = look
             && !self.looks(number, look)
         {

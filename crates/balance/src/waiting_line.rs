@@ -147,15 +147,24 @@ impl<W: Clone> WaitingLine<W> {
     }
 
     /// Whether the holder of a ticket is called: then it may look for a place, and is not called any more. One who was told
-    /// may be called no more, since another has looked for all of its lane.
-    pub fn take_call(&mut self, ticket: Ticket) -> Option<Look> {
+    /// may be called no more, since another has looked for all of its lane; or one stands before it who has looked in vain
+    /// when the call was not made yet: then that one is called in its stead, and this is how it is told.
+    pub fn take_call(&mut self, ticket: Ticket) -> (Option<Look>, Option<W>) {
         let after = self.calls;
-        let lane = self.lanes.get_mut(&ticket.lane)?;
-        let own = lane.waiters.get_mut(&ticket.number)?;
-        own.called.take().map(|_| {
-            lane.called -= 1;
-            Look { after }
-        })
+        let Some(lane) = self.lanes.get_mut(&ticket.lane) else {
+            return (None, None);
+        };
+        let own = lane.waiters.get_mut(&ticket.number);
+        let Some(call) = own.and_then(|own| own.called.take()) else {
+            return (None, None);
+        };
+        let mut before = lane.waiters.range_mut(..ticket.number);
+        if let Some((_, first)) = before.find(|(_, waiter)| waiter.called.is_none()) {
+            first.called = Some(call);
+            return (None, Some(first.bell.clone()));
+        }
+        lane.called -= 1;
+        (Some(Look { after }), None)
     }
 
     /// The holder of a ticket has looked for a place and found none. Who is called instead, and how it is told.

@@ -158,7 +158,14 @@ impl Waiting {
             if self.bell.poll_rung(cx).is_pending() {
                 return Poll::Pending;
             }
-            self.look = self.line.lock().line.take_call(self.ticket);
+            let ticket = self.ticket;
+            let mut look = None;
+            self.line.change(|line| {
+                let (own, other) = line.take_call(ticket);
+                look = own;
+                other
+            });
+            self.look = look;
         }
         Poll::Ready(())
     }

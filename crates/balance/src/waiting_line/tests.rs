@@ -28,10 +28,10 @@ fn first_come_first_served() {
         (3, false, true)
     );
     assert_eq!(line.found_nothing(first.ticket, first.look.unwrap()), None);
-    assert_eq!(line.take_call(first.ticket), None);
+    assert_eq!(line.take_call(first.ticket), (None, None));
     assert_eq!(line.call(), Some(1), "a place calls one");
     assert_eq!(line.call(), Some(2), "and another place the next");
-    assert!(line.take_call(first.ticket).is_some());
+    assert!(line.take_call(first.ticket).0.is_some());
     assert_eq!(line.leave(first.ticket, true), None, "the second is called");
     let second = Ticket {
         number: 1,
@@ -50,9 +50,9 @@ fn a_place_of_another_lane_goes_there() {
     let one = wait(&mut line, 1, 1);
     let other = wait(&mut line, 2, 2);
     assert_eq!(line.call(), Some(1));
-    let look = line.take_call(one).unwrap();
+    let look = line.take_call(one).0.unwrap();
     assert_eq!(line.found_nothing(one, look), Some(2));
-    assert!(line.take_call(other).is_some());
+    assert!(line.take_call(other).0.is_some());
     assert_eq!(
         line.leave(other, true),
         None,
@@ -70,15 +70,15 @@ fn a_call_that_is_not_made_use_of_goes_on() {
     let other = wait(&mut line, 2, 2);
     let behind = wait(&mut line, 1, 3);
     assert_eq!(line.call(), Some(1));
-    assert!(line.take_call(one).is_some());
+    assert!(line.take_call(one).0.is_some());
     assert_eq!(line.leave(one, true), Some(2));
-    assert!(line.take_call(other).is_some());
+    assert!(line.take_call(other).0.is_some());
     assert_eq!(
         line.leave(other, true),
         Some(3),
         "which has not looked since"
     );
-    let look = line.take_call(behind).unwrap();
+    let look = line.take_call(behind).0.unwrap();
     assert_eq!(line.found_nothing(behind, look), None);
 }
 
@@ -91,9 +91,9 @@ fn who_comes_later_passes_nobody() {
         let _ = line.call();
     }
     let later = join(&mut line, 0, 2);
-    assert_eq!((later.look, line.take_call(later.ticket)), (None, None));
+    assert_eq!((later.look, line.take_call(later.ticket).0), (None, None));
     assert_eq!(line.look_again(), None, "the first is called");
-    assert!(line.take_call(first).is_some());
+    assert!(line.take_call(first).0.is_some());
     assert_eq!(line.leave(first, true), Some(2), "there may be more");
 }
 
@@ -107,7 +107,7 @@ fn a_call_for_nothing_asks_each_lane_once() {
     let mut looks = 0;
     while let Some(bell) = called {
         let ticket = tickets[bell as usize];
-        let look = line.take_call(ticket).unwrap();
+        let look = line.take_call(ticket).0.unwrap();
         called = line.found_nothing(ticket, look);
         looks += 1;
     }
@@ -120,11 +120,17 @@ fn one_looks_for_all_of_its_lane() {
     let first = wait(&mut line, 0, 1);
     let second = wait(&mut line, 0, 2);
     assert_eq!((line.call(), line.call()), (Some(1), Some(2)));
-    let look = line.take_call(second).unwrap();
+    let look = line.take_call(second).0.unwrap();
     assert_eq!(line.call(), Some(2), "the second has woken already");
     assert_eq!(line.found_nothing(second, look), None);
-    assert_eq!(line.take_call(first), None, "there is nothing");
-    assert!(line.take_call(second).is_some(), "but what came since");
+    assert_eq!(line.take_call(first), (None, None), "there is nothing");
+    let handed_on = (None, Some(1));
+    assert_eq!(
+        line.take_call(second),
+        handed_on,
+        "what came since is the first's"
+    );
+    assert!(line.take_call(first).0.is_some());
 }
 
 /// A place, and the lanes whose waiters may take it.
@@ -209,8 +215,12 @@ impl World {
     /// One who was told wakes.
     fn wakes(&mut self, at: usize, fails: bool) {
         let bell = self.told.remove(at);
-        let ticket = self.waiting.iter().find(|one| one.0 == bell);
-        if let Some(look) = ticket.and_then(|one| self.line.take_call(one.1)) {
+        let Some((_, ticket)) = self.waiting.iter().find(|one| one.0 == bell) else {
+            return;
+        };
+        let (look, other) = self.line.take_call(*ticket);
+        self.tell(other);
+        if let Some(look) = look {
             self.looks(bell, look, fails);
         }
     }
