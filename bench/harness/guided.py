@@ -76,9 +76,12 @@ def train(program, folder, say):
                     # It writes what it counted when it ends by itself.
                     process.stop(60)
             # What is never seen is taken for rare and built small and slow: large configurations are not to suffer.
-            say("profile: start with 10,000 certificates and 10,000 routes, and reloads")
-            process = peer.start(proxy_cores, suffix="-profile", extra=routes.extra(0), tls=True, names=certificates.names())
+            say("profile: a start with 10,000 certificates; one with 10,000 routes, and reloads")
+            process = peer.start(proxy_cores, suffix="-profile", tls=True, names=certificates.names())
+            process.stop(60)
+            process = peer.start(proxy_cores, suffix="-profile", extra=routes.extra(0))
             try:
+                measure.wait_serving(peer.port, 60)
                 for generation in range(1, 4):
                     routes.reload(peer, process, generation)
             finally:
