@@ -53,6 +53,38 @@ fn options_of_the_whole_server() {
 }
 
 #[test]
+fn options_of_the_whole_server_in_absolute_form() {
+    let backend = Backend::start(Echo);
+    let gateway = Gateway::before(&[backend.address()]);
+    for (target, seen) in [("http://a", "*"), ("http://a/", "/"), ("http://a?q", "/?q")] {
+        let response = gateway.exchange(format!("OPTIONS {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        assert_eq!(response.status, 200, "{target}");
+        assert_eq!(backend.last_request().target, seen, "{target}");
+    }
+}
+
+#[test]
+fn options_go_as_far_as_they_may() {
+    let backend = Backend::start(Echo);
+    let gateway = Gateway::before(&[backend.address()]);
+    let ask = |left: u32| {
+        gateway.exchange(format!(
+            "OPTIONS /x HTTP/1.1\r\nHost: a\r\nMax-Forwards: {left}\r\n\r\n"
+        ))
+    };
+    let response = ask(0);
+    assert_eq!(response.status, 204);
+    assert!(
+        response
+            .field("allow")
+            .is_some_and(|list| list.contains("OPTIONS"))
+    );
+    assert_eq!(backend.requests_total(), 0);
+    assert_eq!(ask(3).status, 200);
+    assert_eq!(backend.only_request().field("max-forwards"), Some("2"));
+}
+
+#[test]
 fn the_asterisk_is_for_options_alone() {
     let backend = Backend::start(Echo);
     let gateway = Gateway::before(&[backend.address()]);

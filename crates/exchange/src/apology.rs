@@ -93,7 +93,7 @@ fn page(exchange: &Exchange, request: &RequestHead, reason: Reason) -> (Response
     fields.append(FieldId::Date, clock::http_date().as_bytes());
     if matches!(reason, Reason::ConnectRefused | Reason::TraceRefused) {
         // RFC 9110 §15.5.6 asks for the list.
-        fields.append_line(b"Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+        fields.append_line(b"Allow", foregate_policy::method::ALLOWED);
     }
     if matches!(reason, Reason::Overloaded | Reason::RequestsFull) {
         let seconds = &exchange.plan.snapshot.overload.retry_after;

@@ -5,11 +5,11 @@ use crate::exchange::Exchange;
 use crate::plan::Plan;
 use crate::secure;
 use foregate_message::path::Normal;
-use foregate_message::{FieldId, Fields, Peer, Reason, RequestHead, Target, TargetForm};
+use foregate_message::{FieldId, Fields, Method, Peer, Reason, RequestHead, Target, TargetForm};
 use foregate_message::{forwarded, hop};
-use foregate_policy::client_address;
 use foregate_policy::request_id::RequestId;
 use foregate_policy::rewrite::Rewritten;
+use foregate_policy::{client_address, method};
 use std::net::IpAddr;
 
 /// The id that a trusted peer gave the request, else a new one.
@@ -49,6 +49,9 @@ pub(crate) fn describe(
         head.fields.append(FieldId::Te, b"trailers");
     }
     let fields = &mut head.fields;
+    if head.method == Method::Options {
+        method::count_hop(fields);
+    }
     let host = &exchange.host;
     forwarded::describe(fields, &snapshot.forwarding, peer, host, head.version);
     secure::describe(exchange, peer, &mut head.fields);
@@ -88,7 +91,14 @@ fn outgoing_target(exchange: &Exchange, head: &RequestHead) -> Result<Option<Vec
     };
     if let Some(path) = path {
         out.clear();
-        out.extend_from_slice(path);
+        // OPTIONS of a whole server that was named in absolute form (RFC 9112 §3.2.4).
+        let names_no_path = target.form == TargetForm::Absolute
+            && target.query.is_none()
+            && !head.target().ends_with(b"/");
+        match head.method == Method::Options && path == b"/" && names_no_path {
+            true => out.push(b'*'),
+            false => out.extend_from_slice(path),
+        }
     }
     if target.form == TargetForm::Asterisk && out.is_empty() {
         out.push(b'*');

@@ -1,9 +1,9 @@
 //! Policies: whether the route lets the request pass, or answers it itself.
 
 use crate::exchange::Exchange;
-use foregate_message::{Client, Reason, RequestHead};
+use foregate_message::{Client, Method, Reason, RequestHead};
 use foregate_policy::body_limit::BodyLimit;
-use foregate_policy::{self as policy, Verdict};
+use foregate_policy::{self as policy, Verdict, method};
 use foregate_snapshot::Action;
 
 /// Asks the route's policies in their order.
@@ -19,6 +19,7 @@ pub(crate) fn decide<C: Client>(
     }
     client.limit_body(route.body_bytes_max);
     let verdict = match &route.action {
+        Action::Proxy(_) if head.method == Method::Options => method::options(&head.fields),
         Action::Proxy(_) => Verdict::Continue,
         Action::Respond(respond) => respond.apply(),
         Action::Redirect(redirect) => {

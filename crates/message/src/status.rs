@@ -11,6 +11,8 @@ impl Status {
     pub const CONTINUE: Status = Status(100);
     /// `101 Switching Protocols`.
     pub const SWITCHING_PROTOCOLS: Status = Status(101);
+    /// `204 No Content`.
+    pub const NO_CONTENT: Status = Status(204);
     /// `308 Permanent Redirect`.
     pub const PERMANENT_REDIRECT: Status = Status(308);
 
