@@ -187,6 +187,12 @@ mod tests {
         })
     }
 
+    #[track_caller]
+    fn assert_counts_nobody(admission: &Admission) {
+        let mut counts = admission.clients.iter();
+        assert!(counts.all(|counts| counts.lock().unwrap().is_empty()));
+    }
+
     #[test]
     fn each_client_has_its_share_and_gives_it_back() {
         let admission = admission(3, Some(2));
@@ -205,12 +211,7 @@ mod tests {
         drop(admission.admit(client).unwrap());
         drop(second);
         assert_eq!(admission.open(), 0);
-        assert!(
-            admission
-                .clients
-                .iter()
-                .all(|s| s.lock().unwrap().is_empty())
-        );
+        assert_counts_nobody(&admission);
     }
 
     #[test]
@@ -226,12 +227,7 @@ mod tests {
         second.count_client(client).unwrap();
         drop(second);
         assert_eq!(admission.open(), 0);
-        assert!(
-            admission
-                .clients
-                .iter()
-                .all(|s| s.lock().unwrap().is_empty())
-        );
+        assert_counts_nobody(&admission);
     }
 
     #[test]

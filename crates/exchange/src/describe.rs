@@ -79,10 +79,7 @@ fn outgoing_target(exchange: &Exchange, head: &RequestHead) -> Result<Option<Vec
         return Ok(None);
     }
     let target = Target::parse(&head.method, head.target()).map_err(Reason::Request)?;
-    let matched = match exchange.normal {
-        Normal::Verbatim => target.path,
-        Normal::Equivalent | Normal::Changed => &exchange.path,
-    };
+    let matched = exchange.matched(target.path);
     let mut out = Vec::with_capacity(head.target().len() + 16);
     let path = match proxy.rewrite.apply(matched, &mut out)? {
         Rewritten::Changed => None,

@@ -8,7 +8,7 @@ use crate::session::Session;
 use crate::{Road, describe};
 use foregate_balance::{HedgeNote, Pick, RetryRefusal};
 use foregate_message::path::Normal;
-use foregate_message::{BodyLength, FieldId, Fields, Peer, Reason, RequestHead, Target};
+use foregate_message::{BodyLength, FieldId, Fields, Peer, Reason, RequestHead};
 use foregate_policy::request_id::RequestId;
 use foregate_telemetry::clock::Moment;
 use foregate_upstream::Pool;
@@ -164,18 +164,13 @@ impl Exchange {
         guarded.map_or(0, |guarded| guarded.queued_micros)
     }
 
-    /// The path that the route was found by.
-    ///
-    /// # Errors
-    /// The target is none.
-    pub(crate) fn matched_path<'a>(&'a self, head: &'a RequestHead) -> Result<&'a [u8], Reason> {
-        Ok(match self.normal {
-            Normal::Verbatim => {
-                let target = Target::parse(&head.method, head.target());
-                target.map_err(Reason::Request)?.path
-            }
+    /// The path that the route was found by, of a target whose path came as `received`.
+    #[inline]
+    pub(crate) fn matched<'a>(&'a self, received: &'a [u8]) -> &'a [u8] {
+        match self.normal {
+            Normal::Verbatim => received,
             Normal::Equivalent | Normal::Changed => &self.path,
-        })
+        }
     }
 
     /// Host as the client sent it; empty when it sent none.

@@ -20,10 +20,7 @@ pub(crate) fn find(exchange: &mut Exchange, peer: &Peer, head: &RequestHead) -> 
     let question = Question {
         listener: peer.listener,
         host: host_without_port(exchange.host(&head.fields)),
-        path: match exchange.normal {
-            Normal::Verbatim => target.path,
-            Normal::Equivalent | Normal::Changed => &exchange.path,
-        },
+        path: exchange.matched(target.path),
         query: target.query,
         head,
         client: exchange.client,

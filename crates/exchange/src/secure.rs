@@ -5,6 +5,7 @@ use crate::Road;
 use crate::exchange::Exchange;
 use foregate_message::{
     Chunk, FieldId, FieldName, Fields, Peer, Reason, RequestHead, ResponseHead, Scheme, Status,
+    Target, reads_alike,
 };
 use foregate_policy::{Answer, Verdict, https_redirect};
 use foregate_snapshot::SiteTlsPlan;
@@ -94,9 +95,10 @@ pub(crate) fn secure(
         && https_redirect::is_cleartext(peer, &head.fields)
     {
         let host = exchange.host(&head.fields);
+        let target = Target::parse(&head.method, head.target()).map_err(Reason::Request)?;
+        let matched = exchange.matched(target.path);
         if road.certificates.is_certified(&route.tls, host)
-            && let Verdict::Respond(answer) =
-                https_redirect::apply(head, exchange.matched_path(head)?, host, port)
+            && let Verdict::Respond(answer) = https_redirect::apply(head, matched, host, port)
         {
             return Ok(Some(answer));
         }
@@ -150,19 +152,12 @@ fn remove_forged(names: &[FieldName], fields: &mut Fields) {
     if names.is_empty() {
         return;
     }
-    let is_same = |one: &[u8], other: &[u8]| {
-        let plain = |byte: &u8| match byte {
-            b'_' => b'-',
-            byte => byte.to_ascii_lowercase(),
-        };
-        one.len() == other.len() && one.iter().map(plain).eq(other.iter().map(plain))
-    };
     let forged: Vec<Vec<u8>> = fields
         .iter()
         .filter(|line| {
             names
                 .iter()
-                .any(|name| is_same(line.name, name.as_str().as_bytes()))
+                .any(|name| reads_alike(line.name, name.as_str().as_bytes()))
         })
         .map(|line| line.name.to_vec())
         .collect();

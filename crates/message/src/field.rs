@@ -306,6 +306,15 @@ pub(crate) const fn is_token_byte(byte: u8) -> bool {
         | b'|' | b'~' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z')
 }
 
+/// Whether many backends take two names for the same: they read `_` as `-`, as CGI does.
+pub fn reads_alike(one: &[u8], other: &[u8]) -> bool {
+    let plain = |byte: &u8| match byte {
+        b'_' => b'-',
+        byte => byte.to_ascii_lowercase(),
+    };
+    one.len() == other.len() && one.iter().map(plain).eq(other.iter().map(plain))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,7 +1,7 @@
 //! What a gateway says about the client to the backend: `Forwarded` (RFC 7239), `X-Forwarded-*` and `Via`.
 
 use crate::fields::FieldSet;
-use crate::{FieldId, Fields, Peer, Scheme, Version};
+use crate::{FieldId, Fields, Peer, Scheme, Version, reads_alike};
 use std::net::IpAddr;
 use std::ops::Range;
 
@@ -79,19 +79,11 @@ pub fn describe(
 fn is_claim(name: &[u8]) -> bool {
     const PREFIX: &[u8] = b"x-forwarded-";
     const ADDRESS: &[u8] = b"x-real-ip";
-    let is = |name: &[u8], known: &[u8]| {
-        let plain = |byte: &u8| match byte {
-            b'_' => b'-',
-            byte => byte.to_ascii_lowercase(),
-        };
-        name.iter().map(plain).eq(known.iter().copied())
+    let begins = |name: &[u8]| {
+        name.get(..PREFIX.len())
+            .is_some_and(|it| reads_alike(it, PREFIX))
     };
-    match name {
-        [b'x' | b'X', ..] => {
-            is(name, ADDRESS) || name.get(..PREFIX.len()).is_some_and(|it| is(it, PREFIX))
-        }
-        _ => false,
-    }
+    matches!(name, [b'x' | b'X', ..]) && (reads_alike(name, ADDRESS) || begins(name))
 }
 
 fn tell(

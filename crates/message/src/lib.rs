@@ -27,7 +27,7 @@ mod tls;
 pub use body::{BodyLength, Frame};
 pub use chunk::{CHUNK_BYTES, Chunk, LARGE_CHUNK_BYTES};
 pub use client::{Client, Description, Peer, Scheme};
-pub use field::{FieldId, FieldName};
+pub use field::{FieldId, FieldName, reads_alike};
 pub use fields::{FieldSet, Fields, Line};
 pub use head::{RequestHead, ResponseHead, Version};
 pub use method::Method;

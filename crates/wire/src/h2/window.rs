@@ -93,13 +93,7 @@ impl ReceiveWindow {
     #[inline]
     pub(crate) fn give_back(&mut self, bytes: u32) -> Option<u32> {
         self.taken += bytes;
-        if self.taken == 0 || self.taken < self.size / 2 {
-            return None;
-        }
-        let increment = self.taken;
-        self.taken = 0;
-        self.free += increment;
-        Some(increment)
+        self.announce(self.size / 2)
     }
 
     /// [`ReceiveWindow::give_back`] for the window of a connection.
@@ -113,7 +107,13 @@ impl ReceiveWindow {
     /// after everything that came too, since that may leave the peer with nothing while nobody takes anything.
     #[inline]
     pub(crate) fn due(&mut self) -> Option<u32> {
-        if self.taken == 0 || self.taken < (self.size / 2).min(self.free) {
+        self.announce((self.size / 2).min(self.free))
+    }
+
+    /// What has been taken, if that is as much as is worth telling of.
+    #[inline]
+    fn announce(&mut self, worth: u32) -> Option<u32> {
+        if self.taken == 0 || self.taken < worth {
             return None;
         }
         let increment = self.taken;
