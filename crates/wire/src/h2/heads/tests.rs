@@ -42,10 +42,14 @@ fn read(lines: &[&str], ends: bool) -> Result<(RequestHead, RequestFacts), HeadF
     Ok((head, facts))
 }
 
-fn http1(fields: &Fields) -> String {
+fn http1_bytes(fields: &Fields) -> Vec<u8> {
     let mut out = Vec::new();
     fields.write_http1(&mut out);
-    String::from_utf8(out).unwrap()
+    out
+}
+
+fn http1(fields: &Fields) -> String {
+    String::from_utf8(http1_bytes(fields)).unwrap()
 }
 
 const GET: [&str; 4] = [
