@@ -35,8 +35,8 @@ pub(crate) async fn respond<C: Client>(
     // A challenge is answered before there is a route.
     let rules = exchange
         .route
-        .map(|number| &plan.route(number).response_rules);
-    if let Some(rules) = rules.filter(|rules| !rules.is_empty()) {
+        .and_then(|number| plan.route(number).response_rules.as_ref());
+    if let Some(rules) = rules {
         let facts = exchange.facts(client.peer(), request);
         let mut scratch = Vec::new();
         rules.apply(

@@ -103,7 +103,7 @@ pub(crate) fn secure(
             return Ok(Some(answer));
         }
     }
-    match &route.tls.client {
+    match &route.client {
         Some(client) if client.required => Err(Reason::MisdirectedRequest),
         _ => Ok(None),
     }
@@ -117,7 +117,7 @@ pub(crate) fn tell(exchange: &Exchange, peer: &Peer, fields: &mut Fields) {
     let Some(number) = exchange.route else {
         return;
     };
-    if let Some(hsts) = &exchange.plan.route(number).tls.hsts
+    if let Some(hsts) = &exchange.plan.route(number).hsts
         && (hsts.replaces || !fields.has(FieldId::StrictTransportSecurity))
     {
         fields.set(FieldId::StrictTransportSecurity, hsts.value.as_bytes());
@@ -132,7 +132,7 @@ pub(crate) fn describe(exchange: &Exchange, peer: &Peer, fields: &mut Fields) {
     if peer.tls.as_ref().is_some_and(|facts| facts.early) {
         fields.set(FieldId::EarlyData, b"1");
     }
-    let Some(asked) = &exchange.route_plan(plan).tls.client else {
+    let Some(asked) = &exchange.route_plan(plan).client else {
         return;
     };
     let Some(shown) = peer.tls.as_ref().and_then(|facts| facts.client.as_ref()) else {

@@ -37,8 +37,7 @@ pub(crate) fn shape(
         fields.set_named(name, exchange.request_id.as_bytes());
     }
     secure::tell(exchange, peer, fields);
-    let rules = &exchange.route_plan(&exchange.plan).response_rules;
-    if !rules.is_empty() {
+    if let Some(rules) = &exchange.route_plan(&exchange.plan).response_rules {
         let facts = exchange.facts(peer, request);
         let mut scratch = Vec::new();
         rules.apply(

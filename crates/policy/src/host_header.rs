@@ -3,7 +3,7 @@
 use foregate_message::{FieldId, Fields};
 
 /// What becomes of Host.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum HostRule {
     /// The client's is passed on; a request that came without one names the endpoint.
     Pass,

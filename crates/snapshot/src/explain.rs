@@ -452,7 +452,9 @@ impl Road<'_> {
         };
         explanation.body_bytes_max = route.body_bytes_max;
         explanation.importance = Some(route.importance.name());
-        explanation.response_rules = route.response_rules.describe(&facts);
+        if let Some(rules) = &route.response_rules {
+            explanation.response_rules = rules.describe(&facts);
+        }
         match &route.action {
             Action::Redirect(redirect) => match redirect.apply(&facts) {
                 Verdict::Refuse(reason) => refused(reason),

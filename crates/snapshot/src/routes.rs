@@ -2,7 +2,7 @@
 
 use crate::overload;
 use crate::plan::{
-    Action, ListenerPlan, ProxyPlan, RoutePlan, SitePlan, SiteTlsPlan, UpstreamPlan,
+    Action, ListenerPlan, ProxyPlan, RoutePlan, SitePlan, SiteTlsPlan, TargetPlan, UpstreamPlan,
 };
 use crate::targets::{self, Upstreams};
 use crate::tls;
@@ -17,6 +17,8 @@ use foregate_policy::respond::Respond;
 use foregate_policy::rewrite::{Rewrite, RewriteSpec};
 use foregate_policy::{Piece, Problem};
 use foregate_route::{HostMatch, PathMatch, RouteSpec, Router, SiteSpec, ValueMatch};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 /// All that sites compile to.
@@ -35,6 +37,7 @@ pub(crate) fn compile(
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<Routes> {
     let upstreams = Upstreams::new(upstreams);
+    let mut ways = Ways::default();
     let mut sites = Vec::with_capacity(settings.sites.len());
     let mut plans = Vec::new();
     let mut specs = Vec::with_capacity(settings.sites.len());
@@ -43,7 +46,7 @@ pub(crate) fn compile(
         let tls = Arc::new(tls::site(site, settings, listeners, diagnostics));
         let first_route = u32::try_from(plans.len()).unwrap_or(u32::MAX);
         for route in &site.routes {
-            match plan((site_number, &name, &tls), route, &upstreams) {
+            match plan((site_number, &name, &tls), route, &upstreams, &mut ways) {
                 Ok(plan) => plans.push(plan),
                 Err(diagnostic) => diagnostics.push(*diagnostic),
             }
@@ -192,10 +195,11 @@ fn plan(
     (site_number, site, tls): (u32, &Arc<str>, &Arc<SiteTlsPlan>),
     route: &Route,
     upstreams: &Upstreams<'_>,
+    ways: &mut Ways,
 ) -> Result<RoutePlan, Box<Diagnostic>> {
     let at_route = |problem: Problem| Box::new(policy_problem(&problem, route.origin));
     let action = match &route.action {
-        settings::Action::Proxy(proxy) => Action::Proxy(Box::new(ProxyPlan {
+        settings::Action::Proxy(proxy) => Action::Proxy(ways.shared(ProxyPlan {
             targets: upstreams.targets(proxy)?,
             split: targets::split(proxy),
             mirror: match &proxy.mirror {
@@ -207,24 +211,50 @@ fn plan(
         })),
         settings::Action::Redirect(redirect) => {
             let to = template(&redirect.to, url_placeholder);
-            Action::Redirect(Redirect::compile(to, redirect.status).map_err(at_route)?)
+            let compiled = Redirect::compile(to, redirect.status);
+            Action::Redirect(Box::new(compiled.map_err(at_route)?))
         }
         settings::Action::Respond(respond) => {
             let compiled = Respond::compile(respond.status, &respond.body, &respond.headers);
-            Action::Respond(compiled.map_err(at_route)?)
+            Action::Respond(Box::new(compiled.map_err(at_route)?))
         }
     };
+    let response_rules = header_rules(&route.response_headers).map_err(at_route)?;
     Ok(RoutePlan {
-        site: Arc::clone(site),
+        action,
+        body_bytes_max: route.body_bytes_max,
+        response_rules: (!response_rules.is_empty()).then(|| Box::new(response_rules)),
+        client: tls.client.clone(),
+        hsts: tls.hsts.clone(),
         site_number,
+        importance: overload::importance(route.importance),
         tls: Arc::clone(tls),
+        site: Arc::clone(site),
         name: route.name.as_str().into(),
         key: format!("{site}/{}", route.name).into(),
-        action,
-        response_rules: header_rules(&route.response_headers).map_err(at_route)?,
-        body_bytes_max: route.body_bytes_max,
-        importance: overload::importance(route.importance),
     })
+}
+
+/// Ways to backends that several routes take. Most routes of a large configuration change nothing of a request and
+/// differ in their upstream at most: then requests find the one plan that all share in the processor's caches.
+#[derive(Default)]
+struct Ways(HashMap<TargetPlan, Arc<ProxyPlan>>);
+
+impl Ways {
+    /// The plan, or the same one of a route before.
+    fn shared(&mut self, plan: ProxyPlan) -> Arc<ProxyPlan> {
+        let [target] = &*plan.targets else {
+            return Arc::new(plan);
+        };
+        let changes = !plan.rewrite.is_keep() || !plan.request_rules.is_empty();
+        if changes || plan.split.is_some() || plan.mirror.is_some() {
+            return Arc::new(plan);
+        }
+        match self.0.entry(target.clone()) {
+            Entry::Occupied(known) => Arc::clone(known.get()),
+            Entry::Vacant(free) => Arc::clone(free.insert(Arc::new(plan))),
+        }
+    }
 }
 
 fn policy_problem(problem: &Problem, origin: Origin) -> Diagnostic {

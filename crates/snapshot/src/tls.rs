@@ -153,7 +153,7 @@ pub(crate) fn site(
         .client_certificate
         .as_ref()
         .filter(|_| !is_off)
-        .map(|asked| client(asked, diagnostics));
+        .map(|asked| Arc::new(client(asked, diagnostics)));
     SiteTlsPlan {
         source: tls.source,
         certificates: tls
@@ -168,7 +168,7 @@ pub(crate) fn site(
             .collect(),
         listeners: served.iter().map(|listener| listener.number).collect(),
         redirect,
-        hsts: hsts(site, redirect),
+        hsts: hsts(site, redirect).map(Arc::new),
         client,
     }
 }

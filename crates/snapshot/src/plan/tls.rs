@@ -69,9 +69,9 @@ pub struct SiteTlsPlan {
     /// Where clients in cleartext are sent, if they are.
     pub redirect: Option<HttpsRedirect>,
     /// Strict-Transport-Security on answers over TLS.
-    pub hsts: Option<HstsPlan>,
+    pub hsts: Option<Arc<HstsPlan>>,
     /// What is asked of clients' certificates.
-    pub client: Option<ClientCertificatePlan>,
+    pub client: Option<Arc<ClientCertificatePlan>>,
 }
 
 /// What browsers are told about coming in cleartext.

@@ -30,18 +30,19 @@ pub(super) const EXPORTED_BOUNDS: [(u32, &str); 16] = [
     (26, "67.108864"),
 ];
 
-/// A histogram being written by one worker.
+/// A histogram being written by one worker. The sum comes first: it is written with what its owner has before it.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Histogram {
-    buckets: [Counter; BUCKETS],
     sum_micros: Counter,
+    buckets: [Counter; BUCKETS],
 }
 
 impl Default for Histogram {
     fn default() -> Histogram {
         Histogram {
-            buckets: std::array::from_fn(|_| Counter::default()),
             sum_micros: Counter::default(),
+            buckets: std::array::from_fn(|_| Counter::default()),
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::sync::OnceLock;
 
 /// Slots of a page.
-const PAGE: usize = 16;
+const PAGE: usize = 32;
 
 /// A growable table of `T` that readers may walk while its writer grows it.
 #[derive(Debug)]
@@ -64,10 +64,10 @@ mod tests {
 
     #[test]
     fn slots_beyond_the_table_are_other() {
-        let pages: Pages<Counter> = Pages::new(15);
-        pages.touch(16).one();
+        let pages: Pages<Counter> = Pages::new(PAGE as u32 - 1);
+        pages.touch(PAGE as u32).one();
         pages.touch(u32::MAX).one();
         assert_eq!(pages.peek(0).unwrap().read(), 2);
-        assert!(pages.peek(16).is_none());
+        assert!(pages.peek(PAGE as u32).is_none());
     }
 }
