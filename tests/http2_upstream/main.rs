@@ -2,18 +2,25 @@
 
 mod endings;
 mod http1_required;
+mod loss;
 mod requests;
 mod secure;
 mod sharing;
 mod tunnels;
 
 use foregate_testkit::{Gateway, Http2Backend};
+use std::net::SocketAddr;
 
 /// A gateway before one backend with prior knowledge; `more` are further keys of the upstream.
 fn before(backend: &Http2Backend, more: &str) -> Gateway {
+    before_address(backend.address(), more)
+}
+
+/// The same, by the backend's address.
+fn before_address(backend: SocketAddr, more: &str) -> Gateway {
     Gateway::new(&format!(
         "workers = 1\n[sites.\"*\"]\nupstream = \"app\"\n[upstreams.app]\nservers = [\"{}\"]\nprotocol = \"h2\"\n{more}\n",
-        backend.address()
+        backend
     ))
     .start()
 }

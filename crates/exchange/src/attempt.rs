@@ -11,7 +11,7 @@ use crate::upload::Upload;
 use foregate_balance::Endpoint;
 use foregate_message::{BodyLength, Client, Reason, RequestHead, ResponseHead, Status};
 use foregate_snapshot::RetryPlan;
-use foregate_telemetry::clock::recent;
+use foregate_telemetry::clock::{now, recent};
 use foregate_telemetry::metrics::EndpointFailure;
 use foregate_upstream::{Call, Checkout, ConnectFault, Connection, Pool, Ticket, Use};
 use std::future::poll_fn;
@@ -19,6 +19,11 @@ use std::pin::pin;
 use std::ptr;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// A connection that its backend had closed before the request came is known to be closed within a round trip. What takes
+/// longer is the backend's failure.
+const STALE_WITHIN: Duration = Duration::from_secs(1);
 
 /// What may be done after a failure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,7 +60,9 @@ pub(crate) fn address(
     }
 }
 
-/// Asks one endpoint with a head that is addressed to it. A kept connection that turns out to be stale is replaced by a new one to the same endpoint.
+/// Asks one endpoint with a head that is addressed to it. A kept connection that turns out to be stale is replaced by another
+/// one to the same endpoint: one of its own by a new one, as others that were kept may be stale, too; a shared one by what
+/// the pool has, so that all who were on it dial once.
 pub(crate) async fn run<C: Client + ?Sized>(
     exchange: &Exchange,
     client: &mut C,
@@ -87,9 +94,8 @@ pub(crate) async fn run<C: Client + ?Sized>(
             Box::pin(obtaining).await?
         }
     };
-    let mut refused = false;
+    let (mut refused, mut lost) = (false, false);
     loop {
-        let stale = connection.is_reused();
         let asked = ask(
             exchange,
             client,
@@ -101,9 +107,11 @@ pub(crate) async fn run<C: Client + ?Sized>(
         .await;
         let repeatable = repeat.is_possible();
         match asked {
-            Err(failure) if failure.is_stale() && stale && repeatable => {
+            Err(failure) if failure.stale && repeatable && !lost => {
+                lost = failure.shared;
                 let patience = &mut answer.patience;
-                connection = match pool.fresh() {
+                let fresh = if lost { None } else { pool.fresh() };
+                connection = match fresh {
                     Some(ticket) => dial(client, ticket, purpose, patience).await?,
                     // Its seat is another's already.
                     None => {
@@ -235,6 +243,10 @@ fn refused(fault: ConnectFault) -> Failure {
 /// An attempt that failed after it had a connection.
 struct Unheard {
     reason: Reason,
+    /// A connection that was idle may have been closed just before the request came, unseen.
+    stale: bool,
+    /// Others may have been on the same connection.
+    shared: bool,
     /// The backend has said nothing, and what was taken of the body from the client is here.
     untouched: bool,
     /// The backend has said that it did not look at the request, and what was taken of the body is here:
@@ -249,11 +261,6 @@ impl Unheard {
             self.reason,
             Reason::FirstByteTimeout | Reason::TryTimeout | Reason::UpstreamWriteTimeout
         )
-    }
-
-    /// Whether a connection that was kept may just have been closed before the request came.
-    fn is_stale(&self) -> bool {
-        self.untouched && self.reason == Reason::UpstreamClosed
     }
 
     fn verdict(self, repeatable: bool, retry: &RetryPlan) -> Failure {
@@ -326,10 +333,16 @@ impl Answer {
         exchange.copy.set(self.upload.copy.take());
         self.head = ResponseHead::default();
         let call = self.call.take();
+        let call = call.as_ref();
+        let untouched = call.is_some_and(|call| !call.has_received()) && is_here;
+        let is_early = now().since(self.patience.since()) < STALE_WITHIN;
+        let closed = untouched && reason == Reason::UpstreamClosed;
         Unheard {
             reason,
-            untouched: call.as_ref().is_some_and(|call| !call.has_received()) && is_here,
-            unprocessed: call.as_ref().is_some_and(Call::is_unprocessed) && is_here,
+            stale: closed && is_early && call.is_some_and(Call::may_be_stale),
+            shared: call.is_some_and(Call::is_shared),
+            untouched,
+            unprocessed: call.is_some_and(Call::is_unprocessed) && is_here,
         }
     }
 

@@ -35,6 +35,8 @@ pub const END_STREAM: u8 = 1;
 /// END_HEADERS of HEADERS and CONTINUATION.
 pub const END_HEADERS: u8 = 4;
 
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 /// A frame as it came.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Http2Frame {
@@ -143,7 +145,7 @@ impl Http2Client {
             gives_windows: true,
             acknowledges: true,
         };
-        client.send_raw(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        client.send_raw(PREFACE);
         let payload: Vec<u8> = settings
             .iter()
             .flat_map(|(id, value)| [&id.to_be_bytes()[..], &value.to_be_bytes()].concat())
@@ -337,17 +339,7 @@ impl Http2Client {
     /// # Errors
     /// The connection ended, or what came is no frame.
     pub fn read_frame(&mut self) -> Result<Http2Frame, Trouble> {
-        let header = self.connection.take(9)?;
-        let length = u32::from_be_bytes([0, header[0], header[1], header[2]]) as usize;
-        if length > 16_384 {
-            return Err(Trouble::Malformed(format!("a frame of {length} bytes")));
-        }
-        let frame = Http2Frame {
-            kind: header[3],
-            flags: header[4],
-            stream: u32::from_be_bytes([header[5], header[6], header[7], header[8]]),
-            payload: self.connection.take(length)?,
-        };
+        let frame = take_frame(&mut self.connection)?;
         self.understand(&frame)?;
         Ok(frame)
     }
@@ -437,6 +429,36 @@ fn number(bytes: &[u8]) -> u32 {
     bytes
         .iter()
         .fold(0, |number, &byte| number << 8 | u32::from(byte))
+}
+
+/// Reads one frame off a connection and does nothing about it.
+///
+/// # Errors
+/// The connection ended, or what came is no frame.
+pub fn take_frame(connection: &mut Connection) -> Result<Http2Frame, Trouble> {
+    let header = connection.take(9)?;
+    let length = u32::from_be_bytes([0, header[0], header[1], header[2]]) as usize;
+    if length > 16_384 {
+        return Err(Trouble::Malformed(format!("a frame of {length} bytes")));
+    }
+    Ok(Http2Frame {
+        kind: header[3],
+        flags: header[4],
+        stream: u32::from_be_bytes([header[5], header[6], header[7], header[8]]),
+        payload: connection.take(length)?,
+    })
+}
+
+/// Begins to speak as a backend: reads the preface, sends empty SETTINGS. Those of the other side are not acknowledged.
+///
+/// # Errors
+/// The connection ended, or began with something else.
+pub fn greet(connection: &mut Connection) -> Result<(), Trouble> {
+    let preface = connection.take(PREFACE.len())?;
+    if preface != PREFACE {
+        return Err(Trouble::Malformed("another preface".to_owned()));
+    }
+    connection.send(frame(kind::SETTINGS, 0, 0, b""))
 }
 
 /// The bytes of a frame.

@@ -142,6 +142,20 @@ impl Call {
         each!(&self.0, call => call.has_received())
     }
 
+    /// Whether other requests are, or could be, on the same connection.
+    pub fn is_shared(&self) -> bool {
+        matches!(&self.0, Kind::Http2(_))
+    }
+
+    /// Whether the connection had been idle when the request was queued on it, so that the backend may have closed it
+    /// unseen.
+    pub fn may_be_stale(&self) -> bool {
+        match &self.0 {
+            Kind::Http1(call) => call.is_reused(),
+            Kind::Http2(call) => call.may_be_stale(),
+        }
+    }
+
     /// Whether the backend has said that it did not look at the request, so that any may be sent again (RFC 9113 §8.7).
     pub fn is_unprocessed(&self) -> bool {
         match &self.0 {

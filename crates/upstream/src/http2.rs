@@ -38,6 +38,8 @@ pub(crate) struct Http2 {
     /// Places that were promised to requests which have not opened their streams.
     promised: Cell<usize>,
     requests: Cell<u64>,
+    /// Whether the backend has sent anything since the connection last began to carry streams after it was idle.
+    has_spoken: Cell<bool>,
     scheme: Scheme,
     /// It speaks for one client and is not shared.
     exclusive: bool,
@@ -100,6 +102,7 @@ pub(crate) fn begin(
         driver_is_woken: Cell::new(false),
         promised: Cell::new(0),
         requests: Cell::new(0),
+        has_spoken: Cell::new(false),
         scheme: match stream {
             Stream::Plain(_) => Scheme::Http,
             Stream::Tls(_) => Scheme::Https,
@@ -140,6 +143,9 @@ impl Http2 {
 
     fn promise(self: &Rc<Http2>) -> Lease {
         let requests = self.requests.get();
+        if self.streams() == 0 {
+            self.has_spoken.set(false);
+        }
         self.promised.set(self.promised.get() + 1);
         self.requests.set(requests + 1);
         Lease {
@@ -176,6 +182,11 @@ impl Http2 {
 
     pub(crate) fn scheme(&self) -> Scheme {
         self.scheme
+    }
+
+    /// Whether the backend has said nothing since the connection was idle: it may have been closed before that ended.
+    pub(crate) fn is_silent_since_rest(&self) -> bool {
+        !self.has_spoken.get()
     }
 
     /// Whether the connection is closed.
@@ -369,6 +380,7 @@ impl Driver {
             )) {
                 Ok(1..) => {
                     self.shared.heard.set(recent());
+                    self.shared.has_spoken.set(true);
                     self.receive();
                     self.shared.wake_ready();
                 }

@@ -168,16 +168,6 @@ pub(crate) enum Carrier {
     Http2(Lease),
 }
 
-impl Connection {
-    /// Whether an earlier request used it, so that the backend may have closed it unseen.
-    pub fn is_reused(&self) -> bool {
-        match &self.0 {
-            Carrier::Http1(connection) => connection.is_reused(),
-            Carrier::Http2(lease) => lease.reused,
-        }
-    }
-}
-
 /// What a pool can offer at once.
 #[derive(Debug)]
 pub enum Checkout {

@@ -18,6 +18,8 @@ pub(crate) struct Http2Call {
     shared: Rc<Http2>,
     state: State,
     upgrade: Option<Upgrade>,
+    /// Whether the connection carried a request before.
+    reused: bool,
     /// Whether a head has come.
     has_received: bool,
     unprocessed: bool,
@@ -65,6 +67,7 @@ impl Http2Call {
             state: State::Failed(Reason::UpstreamClosed),
             shared,
             upgrade: None,
+            reused: lease.reused,
             has_received: false,
             unprocessed: false,
             refused: false,
@@ -101,6 +104,7 @@ impl Http2Call {
             shared: Rc::clone(lease.shared()),
             state: State::Failed(Reason::UpstreamProtocol),
             upgrade: None,
+            reused: lease.reused,
             has_received: false,
             unprocessed: false,
             refused: true,
@@ -118,9 +122,10 @@ impl Http2Call {
                 self.state = State::Open(key);
                 self.shared.opened(key);
             }
-            // The connection has begun to end since its place was promised.
+            // The connection has begun to end since its place was promised: nothing was sent.
             None => {
                 self.state = State::Failed(Reason::UpstreamClosed);
+                self.unprocessed = true;
                 self.shared.place_is_free();
             }
         }
@@ -133,6 +138,7 @@ impl Http2Call {
         };
         if self.shared.is_gone() {
             self.state = State::Failed(Reason::UpstreamClosed);
+            self.unprocessed = true;
             return;
         }
         if !self.shared.engine().is_peer_known() {
@@ -194,6 +200,12 @@ impl Http2Call {
 
     pub(crate) fn has_received(&self) -> bool {
         self.has_received
+    }
+
+    /// Whether the connection may have been closed before the request came: nobody has said anything on it since it was
+    /// idle.
+    pub(crate) fn may_be_stale(&self) -> bool {
+        self.reused && self.shared.is_silent_since_rest()
     }
 
     pub(crate) fn is_unprocessed(&self) -> bool {
