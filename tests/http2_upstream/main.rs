@@ -3,6 +3,7 @@
 mod endings;
 mod http1_required;
 mod loss;
+mod refusals;
 mod requests;
 mod secure;
 mod sharing;

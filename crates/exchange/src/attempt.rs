@@ -295,7 +295,11 @@ async fn ask<C: Client + ?Sized>(
     let mut call = Call::start(connection, request, target, length, upgrade, limits);
     // What is copied or kept can't stay in the kernel.
     let copy = exchange.copy.take();
-    let stays = copy.is_none() && repeat.kept.is_none();
+    let kept = match repeat.kept {
+        None => None,
+        Some(_) => repeat.lend(call.is_shared()),
+    };
+    let stays = copy.is_none() && kept.is_none();
     client.allow_pipes(call.takes_pipes() && stays);
     answer.upload = if length.is_empty() {
         call.end(None);
@@ -306,8 +310,8 @@ async fn ask<C: Client + ?Sized>(
         Upload::default()
     };
     answer.upload.copy = copy;
-    if repeat.kept.is_some() {
-        answer.upload.keep(repeat.kept.take());
+    if kept.is_some() {
+        answer.upload.keep(kept);
     }
     answer.call = Some(call);
     answer.patience.answer(recent());

@@ -152,6 +152,7 @@ fn heard(exchange: &mut Exchange, upstream: &Upstream, answer: &mut Answer, at: 
     if exchange.guarded.is_some() {
         guard::heard(exchange, upstream, answer, at);
     }
+    answer.upload.keep_no_more();
     answer.patience.body(at);
 }
 

@@ -51,6 +51,11 @@ impl Kept {
         }
     }
 
+    /// Whether nothing has been taken yet.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.bytes.is_empty() && !self.whole && !self.lost
+    }
+
     /// Whether all of the body was taken and is here.
     pub(crate) fn is_whole(&self) -> bool {
         self.whole && !self.lost
@@ -75,7 +80,9 @@ mod tests {
     #[test]
     fn what_fits_is_kept_and_what_does_not_is_let_go() {
         let mut kept = Kept::new(5);
+        assert!(kept.is_untouched());
         kept.keep(&Frame::Data(Chunk::copy_of(b"abc")));
+        assert!(!kept.is_untouched());
         kept.keep(&Frame::Data(Chunk::copy_of(b"de")));
         assert!(kept.is_good());
         assert_eq!(kept.bytes, b"abcde");

@@ -114,6 +114,9 @@ pub(crate) struct Upstream {
     pub(crate) ejection: EjectionPolicy,
     pub(crate) outliers: Option<OutlierPolicy>,
     pub(crate) retry: RetryPlan,
+    /// Whether a request may be sent again since its backend has said that it did not look at it (HTTP/2), which holds for
+    /// any method.
+    pub(crate) may_refuse_unseen: bool,
     pub(crate) budget: RefCell<RetryBudget>,
     /// What it had left when that was told last.
     budget_told: Cell<u64>,
@@ -365,6 +368,7 @@ fn upstream(
         ejection: plan.ejection,
         outliers: plan.outliers,
         retry: plan.retry.clone(),
+        may_refuse_unseen: plan.retry.refused && may_share(limits.protocol, part),
         hedge: plan.hedge,
         state: Arc::clone(&part.state),
         is_guarded: Cell::new(is_guarded),
@@ -384,6 +388,15 @@ fn upstream(
         *upstream.newest.borrow_mut() = Rc::downgrade(&upstream);
     }
     upstream
+}
+
+/// Whether connections may turn out to be shared ones.
+fn may_share(protocol: Protocol, part: &UpstreamPart) -> bool {
+    match protocol {
+        Protocol::Http1 => false,
+        Protocol::Http2 => true,
+        Protocol::Auto => part.connector.is_some(),
+    }
 }
 
 pub(crate) fn call_limits(snapshot: &Snapshot, plan: &UpstreamPlan) -> CallLimits {

@@ -31,7 +31,7 @@ impl Repeat {
         let idempotent = marked || head.method.is_idempotent();
         let length = exchange.outcome.unwrap_or(BodyLength::Empty);
         let has_body = !length.is_empty();
-        let kept = if has_body && idempotent {
+        let kept = if has_body && (idempotent || upstream.may_refuse_unseen) {
             keep(length, upstream)
         } else {
             None
@@ -52,7 +52,15 @@ impl Repeat {
         }
     }
 
-    /// Whether the whole request can be sent again, as far as it was sent.
+    /// What is kept of the body, for a try on a connection of its own or on a shared one. Nothing is kept for a request that
+    /// only goes again if it was refused unseen, where nobody refuses so: on a connection of its own.
+    pub(crate) fn lend(&mut self, is_shared: bool) -> Option<SharedKept> {
+        let kept = self.kept.take()?;
+        let is_of_use = self.idempotent || is_shared || !kept.borrow().is_untouched();
+        is_of_use.then_some(kept)
+    }
+
+    /// Whether the whole request can be sent again, as far as it was sent, although a backend may have acted on it.
     #[inline]
     pub(crate) fn is_possible(&self) -> bool {
         self.idempotent && (!self.has_body || self.is_kept())
@@ -75,5 +83,7 @@ fn keep(length: BodyLength, upstream: &Upstream) -> Option<SharedKept> {
         BodyLength::Empty | BodyLength::Tunnel => false,
     };
     let kept = || Rc::new(RefCell::new(Kept::new(bytes_max)));
-    (fits && bytes_max > 0 && upstream.tries_max > 1).then(kept)
+    // Who has refused it unseen may be asked once more, on another connection.
+    let again = upstream.tries_max > 1 || upstream.may_refuse_unseen;
+    (fits && bytes_max > 0 && again).then(kept)
 }

@@ -29,7 +29,8 @@ pub(crate) struct Upload {
     kept: Option<SharedKept>,
     /// What is kept is still to be sent.
     resends: bool,
-    /// Whether any of it was taken from the client, after which the request can't be sent again unless it is kept.
+    /// Whether any of it was taken from the client by this try, after which the request can't be sent again unless it is
+    /// kept. What was taken by tries before is kept, or there would not be this one.
     pub(crate) begun: bool,
     /// Frames moved so far: a change means progress.
     pub(crate) moved: u64,
@@ -64,6 +65,14 @@ impl Upload {
     /// Hands over what was kept, for another try.
     pub(crate) fn take_kept(&mut self) -> Option<SharedKept> {
         self.kept.take()
+    }
+
+    /// Nothing will be sent again: what is kept is let go of, once this try has sent it.
+    #[inline]
+    pub(crate) fn keep_no_more(&mut self) {
+        if !self.resends && self.kept.is_some() {
+            self.kept = None;
+        }
     }
 
     /// The backend wants the body.
@@ -137,7 +146,6 @@ impl Upload {
                 ready!(hold.poll_expired(cx));
                 self.hold = None;
             }
-            self.begun = true;
             if self.resends {
                 self.resends = false;
                 if let Some(kept) = &self.kept {
@@ -154,6 +162,7 @@ impl Upload {
                 }
             };
             self.moved += 1;
+            self.begun = true;
             if self.copy.is_some() {
                 self.copy(&frame);
             }
