@@ -19,6 +19,9 @@ const ROOT_LEFT_DAYS_MIN: u64 = 30;
 /// Certificates begin a little early, for clients whose clock is late.
 const EARLY_SECONDS: u64 = 3_600;
 const DAY_SECONDS: u64 = 86_400;
+/// A calendar before 2026 was never set: machines without a battery begin in 1970, and get the time from the network a
+/// while after their start.
+const CALENDAR_SECONDS_MIN: u64 = 1_767_225_600;
 
 fn failed(error: impl std::fmt::Display) -> Failure {
     Failure::new(
@@ -40,7 +43,8 @@ impl std::fmt::Debug for Authority {
 }
 
 impl Authority {
-    /// The root in the state folder; made if there is none or its end is near.
+    /// The root in the state folder; made if there is none, its end is near or its time has not come, as after a calendar
+    /// that ran ahead was set right.
     ///
     /// # Errors
     /// When the folder can't be read or written.
@@ -57,7 +61,11 @@ impl Authority {
                     ),
                 )
             })?;
-            if root.facts.not_after > now.seconds() + ROOT_LEFT_DAYS_MIN * DAY_SECONDS {
+            let is_early = now.seconds() < root.facts.not_before;
+            // Everyone would have to trust another root after each start of a machine without a battery.
+            let is_early = is_early && now.seconds() >= CALENDAR_SECONDS_MIN;
+            if !is_early && root.facts.not_after > now.seconds() + ROOT_LEFT_DAYS_MIN * DAY_SECONDS
+            {
                 return Authority::from_root(&root);
             }
         }
@@ -195,4 +203,29 @@ fn make_root(now: UnixTime) -> Result<Issued, Failure> {
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let root = params.self_signed(&key).map_err(failed)?;
     Issued::new(root.pem(), key.serialize_pem(), Source::Internal).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use foregate_testkit::Scratch;
+
+    #[test]
+    fn a_root_whose_time_has_not_come_is_replaced_and_one_is_kept_while_the_calendar_is_not_set() {
+        let scratch = Scratch::new();
+        let folder = StateFolder::open(&scratch.join("state")).unwrap();
+        let root = |seconds| {
+            let authority = Authority::open(&folder, UnixTime::from_seconds(seconds)).unwrap();
+            authority.root_pem().to_owned()
+        };
+        let year = 365 * DAY_SECONDS;
+        let today = CALENDAR_SECONDS_MIN + year;
+        let ahead = root(today + year);
+        assert_eq!(root(today + year - EARLY_SECONDS), ahead);
+        let present = root(today);
+        assert_ne!(present, ahead);
+        assert_eq!(root(0), present, "the calendar is not set yet");
+        assert_eq!(root(today), present);
+        assert_ne!(root(today + 10 * year), present, "its end is near");
+    }
 }

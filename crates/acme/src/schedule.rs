@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Renewal times are calendar times, holds are monotonic: a calendar that jumps can make one order too early, and
-//! then the hold keeps the next one away.
+//! then the hold keeps the next one away. The internal CA costs nothing: what is not valid now is replaced now.
 
 use std::time::Duration;
 
@@ -52,6 +52,9 @@ const WINDOW_POLL_MAX: Duration = Duration::from_secs(86_400);
 /// The longest hold after a success when the CA suggests when to renew.
 const WINDOW_HOLD: Duration = Duration::from_secs(3_600);
 
+/// The longest hold after a success once the certificate is over: the monotonic clock stands still while a machine sleeps.
+const OVER_HOLD: Duration = Duration::from_secs(3_600);
+
 /// A span of calendar time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
@@ -66,6 +69,11 @@ impl Span {
     #[must_use]
     pub fn length(self) -> Duration {
         Duration::from_micros(self.end.micros().saturating_sub(self.start.micros()))
+    }
+
+    /// Whether a moment is in it.
+    fn contains(self, moment: UnixTime) -> bool {
+        (self.start..self.end).contains(&moment)
     }
 
     /// The point at `parts` of `of` equal parts.
@@ -142,6 +150,10 @@ pub struct Schedule {
     held_until: Moment,
     /// When an order of this process brought what is there.
     issued_at: Option<Moment>,
+    /// Whether that was over by the calendar from its beginning on, so that the calendar is not to be believed.
+    over_at_once: bool,
+    /// Whether orders cost nothing, as those of the internal CA.
+    is_free: bool,
     /// When renewal information is asked for again; `None`: the server offers none, or there is no certificate.
     window_at: Option<Moment>,
 }
@@ -157,7 +169,18 @@ impl Schedule {
             failures: 0,
             held_until: Moment::START,
             issued_at: None,
+            over_at_once: false,
+            is_free: false,
             window_at: None,
+        }
+    }
+
+    /// The same, of the internal CA.
+    #[must_use]
+    pub fn free() -> Schedule {
+        Schedule {
+            is_free: true,
+            ..Schedule::new()
         }
     }
 
@@ -177,25 +200,48 @@ impl Schedule {
     }
 
     /// An order brought a certificate.
-    pub fn issued(&mut self, now: Moment, life: Span, seed: u64, ari: bool, timing: &Timing) {
+    pub fn issued(
+        &mut self,
+        now: Moment,
+        unix: UnixTime,
+        life: Span,
+        seed: u64,
+        ari: bool,
+        timing: &Timing,
+    ) {
         self.found(now, life, None, seed, ari);
         self.failures = 0;
         self.issued_at = Some(now);
+        self.over_at_once = unix >= life.end;
         self.held_until = now.plus(timing.floor);
     }
 
     /// Until when nothing is ordered. After a success, for a third of the life; when the CA suggests a time, for an
-    /// hour at most, since it may want to revoke what it has just issued.
-    fn hold(&self) -> Moment {
+    /// hour at most, since it may want to revoke what it has just issued; and so when it is over by now, although the
+    /// monotonic clock says that it is young.
+    fn hold(&self, unix: UnixTime) -> Moment {
         let (Some(issued_at), Some(life)) = (self.issued_at, self.life) else {
             return self.held_until;
         };
-        let third = life.length() / 3;
-        let rest = match self.window {
-            Some(_) => third.min(WINDOW_HOLD),
-            None => third,
-        };
+        if self.is_free {
+            return self.held_until;
+        }
+        let mut rest = life.length() / 3;
+        if self.window.is_some() {
+            rest = rest.min(WINDOW_HOLD);
+        }
+        if unix >= life.end && !self.over_at_once {
+            rest = rest.min(OVER_HOLD);
+        }
         self.held_until.max(issued_at.plus(rest))
+    }
+
+    /// When the calendar wants it renewed.
+    fn renew_at(&self, life: Span, unix: UnixTime) -> UnixTime {
+        match self.is_free && !life.contains(unix) {
+            true => unix,
+            false => renew_at(life, self.window, self.seed),
+        }
     }
 
     /// An order failed.
@@ -237,14 +283,14 @@ impl Schedule {
     /// What is due.
     #[must_use]
     pub fn due(&self, now: Moment, unix: UnixTime) -> Due {
-        let held = self.hold().since(now);
+        let held = self.hold(unix).since(now);
         let Some(life) = self.life else {
             return match held.is_zero() {
                 true => Due::Order,
                 false => Due::Nothing(held.min(LOOK_AGAIN)),
             };
         };
-        let renew_at = renew_at(life, self.window, self.seed);
+        let renew_at = self.renew_at(life, unix);
         let left = Duration::from_micros(renew_at.micros().saturating_sub(unix.micros()));
         if left.is_zero() && held.is_zero() {
             return Due::Order;
@@ -265,10 +311,10 @@ impl Schedule {
     /// When the renewal is due by the calendar, or when the next attempt may start.
     #[must_use]
     pub fn next(&self, now: Moment, unix: UnixTime) -> UnixTime {
-        let held = self.hold().since(now).as_micros() as u64;
+        let held = self.hold(unix).since(now).as_micros() as u64;
         let attempt = UnixTime::from_micros(unix.micros().saturating_add(held));
         match self.life {
-            Some(life) => renew_at(life, self.window, self.seed).max(attempt),
+            Some(life) => self.renew_at(life, unix).max(attempt),
             None => attempt,
         }
     }
@@ -281,8 +327,8 @@ impl Schedule {
 
     /// How long it holds.
     #[must_use]
-    pub fn held(&self, now: Moment) -> Duration {
-        self.hold().since(now)
+    pub fn held(&self, now: Moment, unix: UnixTime) -> Duration {
+        self.hold(unix).since(now)
     }
 
     /// The window that the CA suggested.
@@ -394,7 +440,7 @@ mod tests {
         let far = UnixTime::from_seconds(9_000 * DAY);
         assert_eq!(schedule.due(now, far), Due::Order);
         // The CA lives in the right year: what it issues looks expired here.
-        schedule.issued(now, life, 0, false, &timing);
+        schedule.issued(now, far, life, 0, false, &timing);
         for _ in 0..29 * 24 {
             now = now.plus(Duration::from_secs(3_600));
             assert_ne!(schedule.due(now, far), Due::Order);
@@ -402,12 +448,58 @@ mod tests {
     }
 
     #[test]
+    fn what_a_sleep_has_made_old_is_ordered_within_the_hour() {
+        let timing = Timing::default();
+        let life = span(1_000 * DAY, 1_090 * DAY);
+        let mut schedule = Schedule::new();
+        schedule.issued(Moment::START, life.start, life, 0, false, &timing);
+        // The machine slept for a hundred days, which the monotonic clock does not count.
+        let woken = UnixTime::from_seconds(1_100 * DAY);
+        let minutes = |count: u64| Moment::from_millis(count * 60_000);
+        assert_ne!(schedule.due(minutes(59), woken), Due::Order);
+        assert_eq!(schedule.due(minutes(60), woken), Due::Order);
+        assert_eq!(schedule.next(minutes(60), woken), woken);
+        // Failures hold as ever.
+        schedule.failed(minutes(60), reached(None), 250, &timing);
+        assert_ne!(schedule.due(minutes(61), woken), Due::Order);
+        assert_eq!(schedule.due(minutes(62), woken), Due::Order);
+    }
+
+    #[test]
+    fn what_costs_nothing_and_is_not_valid_now_is_replaced_now() {
+        let timing = Timing::default();
+        let life = span(1_000 * DAY, 1_007 * DAY);
+        let mut schedule = Schedule::free();
+        schedule.issued(Moment::START, life.start, life, 0, false, &timing);
+        let soon = Moment::START.plus(timing.floor);
+        let on =
+            |schedule: &Schedule, day: u64| schedule.due(soon, UnixTime::from_seconds(day * DAY));
+        assert_ne!(on(&schedule, 1_001), Due::Order);
+        // After a sleep; before its time, after a calendar that ran ahead was set right.
+        assert_eq!(on(&schedule, 1_007), Due::Order);
+        assert_eq!(on(&schedule, 999), Due::Order);
+        // In another process too, and no faster than the floor.
+        let mut found = Schedule::free();
+        found.found(Moment::START, life, None, 0, false);
+        assert_eq!(
+            found.due(Moment::START, UnixTime::from_seconds(DAY)),
+            Due::Order
+        );
+        let late = UnixTime::from_seconds(2_000 * DAY);
+        assert_eq!(
+            schedule.due(Moment::START, late),
+            Due::Nothing(timing.floor)
+        );
+        assert_eq!(on(&schedule, 1_006), Due::Order, "in its usual time");
+    }
+
+    #[test]
     fn windows_are_asked_for_and_not_too_often() {
         let timing = Timing::default();
         let life = span(0, 90 * DAY);
         let mut schedule = Schedule::new();
-        schedule.issued(Moment::START, life, 0, true, &timing);
         let unix = UnixTime::from_seconds(1);
+        schedule.issued(Moment::START, unix, life, 0, true, &timing);
         assert_eq!(schedule.due(Moment::START, unix), Due::Window);
         schedule.window_known(
             Moment::START,
@@ -429,9 +521,9 @@ mod tests {
     fn a_ca_that_revokes_what_it_has_just_issued_is_followed_within_the_hour() {
         let timing = Timing::default();
         let mut schedule = Schedule::new();
-        schedule.issued(Moment::START, span(0, 90 * DAY), 0, true, &timing);
-        schedule.window_known(Moment::START, Some(span(1, 2)), None, &timing);
         let unix = UnixTime::from_seconds(1_000);
+        schedule.issued(Moment::START, unix, span(0, 90 * DAY), 0, true, &timing);
+        schedule.window_known(Moment::START, Some(span(1, 2)), None, &timing);
         assert_ne!(
             schedule.due(Moment::from_millis(3_599_000), unix),
             Due::Order
@@ -491,7 +583,7 @@ mod tests {
             let timing = Timing::default();
             let mut schedule = Schedule::new();
             let (mut now, mut unix) = (0u64, 1_700_000_000i64);
-            let mut earliest = 0u64;
+            let (mut earliest, mut over) = (0u64, None);
             for step in steps {
                 now += step.passes;
                 unix = (unix + step.passes as i64 + step.calendar).max(0);
@@ -501,11 +593,16 @@ mod tests {
                     Due::Nothing(span) => prop_assert!(!span.is_zero() && span <= LOOK_AGAIN),
                     Due::Window => schedule.window_known(moment, None, None, &timing),
                     Due::Order => {
+                        if let Some((end, since)) = over && unix >= end {
+                            earliest = earliest.min(since + 3_600);
+                        }
                         prop_assert!(now >= earliest, "ordered {} s too early", earliest - now);
+                        over = None;
                         if step.succeeds {
                             let life = span(unix as u64, unix as u64 + step.days * DAY);
-                            schedule.issued(moment, life, step.random, step.random % 2 == 0, &timing);
+                            schedule.issued(moment, calendar, life, step.random, step.random % 2 == 0, &timing);
                             earliest = now + step.days * DAY / 3;
+                            over = Some((unix + (step.days * DAY) as i64, now));
                         } else {
                             schedule.failed(moment, reached(step.retry_after.map(Duration::from_secs)), step.random, &timing);
                             earliest = now + step.retry_after.unwrap_or(0).clamp(90, 7 * DAY);

@@ -40,7 +40,10 @@ impl Entry {
             names,
             source,
             on_demand,
-            schedule: Schedule::new(),
+            schedule: match source {
+                Source::Acme => Schedule::new(),
+                Source::Internal => Schedule::free(),
+            },
             issued: None,
             ordering: false,
             asking: false,
@@ -72,8 +75,8 @@ impl Entry {
     /// A new certificate is there.
     pub(super) fn take(&mut self, issued: Issued, now: Moment, unix: UnixTime, timing: &Timing) {
         let ari = self.source == Source::Acme;
-        self.schedule
-            .issued(now, issued.facts.life(), issued.facts.seed(), ari, timing);
+        let (life, seed) = (issued.facts.life(), issued.facts.seed());
+        self.schedule.issued(now, unix, life, seed, ari, timing);
         self.record.certificate = Some(issued.facts.clone());
         self.record.last_error = None;
         self.issued = Some(issued);

@@ -433,7 +433,7 @@ impl Work {
             // A stranger's name that no certificate comes for is not tried for ever; and not at once when it is asked for
             // again.
             let _ = self.folder.remove_certificate(key);
-            let (failures, held) = (entry.schedule.failures(), entry.schedule.held(at));
+            let (failures, held) = (entry.schedule.failures(), entry.schedule.held(at, unix));
             for name in &entry.names {
                 self.allowance.failed(at, name, failures, at.plus(held));
             }

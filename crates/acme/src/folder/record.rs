@@ -151,7 +151,7 @@ impl Record {
         self.failures = schedule.failures();
         self.held_until = match schedule.failures() {
             0 => 0,
-            _ => unix.seconds() + schedule.held(now).as_secs(),
+            _ => unix.seconds() + schedule.held(now, unix).as_secs(),
         };
         self.renewal_window = schedule
             .window()
