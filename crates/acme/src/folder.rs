@@ -31,6 +31,7 @@ mod record;
 mod tests;
 
 pub use disk::Lock;
+pub(crate) use disk::Stamp;
 pub(crate) use record::VERSION;
 pub use record::{Facts, LastError, Record, Stored};
 
@@ -100,7 +101,9 @@ impl StateFolder {
             "internal",
             "locks",
         ] {
-            disk::folder(&path.join(name))?;
+            let folder = path.join(name);
+            disk::folder(&folder)?;
+            disk::sweep(&folder)?;
         }
         Ok(folder)
     }
@@ -220,15 +223,18 @@ impl StateFolder {
         Ok(aside)
     }
 
-    /// Puts a certificate in place; the PEM file first, and what was pending goes last.
+    /// Puts a certificate in place; the PEM file first, and what was pending goes last. What a newer version has written
+    /// is not touched.
     pub(crate) fn store_certificate(
         &self,
         key: &Key,
         record: &Record,
         issued: &Issued,
     ) -> Result<(), Failure> {
+        let path = self.file("certificates", key.as_str(), ".json");
+        refuse_newer(&path)?;
         // Without a record the PEM file would not be found; so the very first record precedes it.
-        if disk::read(&self.file("certificates", key.as_str(), ".json"))?.is_none() {
+        if disk::read(&path)?.is_none() {
             self.store_record(key, record)?;
         }
         let pem = format!("{}{}", issued.key_pem, issued.chain_pem);
@@ -246,6 +252,7 @@ impl StateFolder {
 
     /// Removes a certificate that is not wanted any more.
     pub(crate) fn remove_certificate(&self, key: &Key) -> Result<(), Failure> {
+        refuse_newer(&self.file("certificates", key.as_str(), ".json"))?;
         for ending in [".pending", ".pem", ".json"] {
             disk::remove(&self.file("certificates", key.as_str(), ending))?;
         }
@@ -268,6 +275,11 @@ impl StateFolder {
 
     pub(crate) fn withdraw_challenge(&self, id: &str) -> Result<(), Failure> {
         disk::remove(&self.file("challenges", id, ".json"))
+    }
+
+    /// What tells the files of a published challenge that follow each other apart.
+    pub(crate) fn published_stamp(&self, id: &str) -> Option<Stamp> {
+        disk::stamp(&self.file("challenges", id, ".json"))
     }
 
     pub(crate) fn published_challenge(&self, id: &str) -> Result<Option<Published>, Failure> {
@@ -347,13 +359,32 @@ fn check_version(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     })?;
     match told["version"].as_u64() {
         Some(version) if version <= u64::from(record::VERSION) => Ok(()),
-        _ => Err(Failure::new(
-            Reason::StateUnreadable,
-            format!(
-                "{} was written by a newer Foregate; run that one, or name another state_dir",
-                path.display()
-            ),
-        )),
+        _ => Err(newer(path)),
+    }
+}
+
+fn newer(path: &Path) -> Failure {
+    Failure::new(
+        Reason::StateNewer,
+        format!(
+            "{} was written by a newer Foregate; run that one, or name another state_dir",
+            path.display()
+        ),
+    )
+}
+
+fn is_newer(told: &serde_json::Value) -> bool {
+    let version = told["version"].as_u64();
+    version.is_some_and(|version| version > u64::from(record::VERSION))
+}
+
+/// What a newer version knows of a file is lost if this one replaces it; what is damaged is no loss.
+fn refuse_newer(path: &Path) -> Result<(), Failure> {
+    let bytes = disk::read(path).ok().flatten();
+    let told = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    match told.is_some_and(|told| is_newer(&told)) {
+        true => Err(newer(path)),
+        false => Ok(()),
     }
 }
 
@@ -362,9 +393,8 @@ fn is_damaged<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> bool {
     let Ok(told) = serde_json::from_slice::<serde_json::Value>(bytes) else {
         return true;
     };
-    let version = told["version"].as_u64();
-    let is_newer = version.is_some_and(|version| version > u64::from(record::VERSION));
-    !is_newer && (version.is_none() || serde_json::from_value::<T>(told).is_err())
+    let has_version = told["version"].as_u64().is_some();
+    !is_newer(&told) && (!has_version || serde_json::from_value::<T>(told).is_err())
 }
 
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>, Failure> {
@@ -381,6 +411,7 @@ fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>, F
 }
 
 fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Failure> {
+    refuse_newer(path)?;
     let mut bytes = serde_json::to_vec_pretty(value).map_err(|error| {
         Failure::new(
             Reason::StateUnusable,

@@ -20,6 +20,7 @@ pub mod dns;
 mod folder;
 mod options;
 mod order;
+mod random;
 mod reason;
 pub mod schedule;
 mod web;

@@ -33,8 +33,10 @@ reasons! {
     StateUnusable "state-unusable",
     /// The state folder, or a file in it, belongs to another user.
     StateForeign "state-foreign",
-    /// A file in the state folder is damaged, or of a newer version.
+    /// A file in the state folder is damaged.
     StateUnreadable "state-unreadable",
+    /// A file in the state folder was written by a newer version; it is neither read nor replaced.
+    StateNewer "state-newer",
     /// Another process that shares the state folder is ordering the same certificate.
     OrderedElsewhere "ordered-elsewhere",
     /// There is no `[acme]` section for a certificate that asks for one.

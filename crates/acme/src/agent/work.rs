@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
-use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use foregate_telemetry::clock::{Moment, UnixTime, now, unix_now};
 use foregate_telemetry::log::process;
 use tokio::sync::{mpsc, oneshot};
@@ -23,6 +22,7 @@ use crate::challenges::shared::{LOOK_EVERY, Neighbours};
 use crate::folder::StateFolder;
 use crate::options::{AcmeOptions, Wanted};
 use crate::order::{Desk, Outcome};
+use crate::random::random;
 use crate::reason::{Failure, Reason};
 use crate::schedule::{Due, Span, Timing};
 
@@ -64,13 +64,6 @@ pub(super) struct Work {
     pub(super) asking: HashMap<String, Vec<oneshot::Sender<bool>>>,
     /// Until when the ACME server wants to be left alone.
     directory_held_until: Moment,
-}
-
-pub(super) fn random() -> u64 {
-    let mut bytes = [0; 8];
-    // Without randomness there are no keys either, and jitter is the least of the worries.
-    let _ = SystemRandom::new().fill(&mut bytes);
-    u64::from_ne_bytes(bytes)
 }
 
 impl Work {
@@ -346,7 +339,10 @@ impl Work {
         if let Some(entry) = self.entries.get(key) {
             let mut record = entry.record.clone();
             record.certificate = Some(issued.facts.clone());
-            self.folder.store_certificate(key, &record, &issued)?;
+            // The next process can issue another one; this one is served all the same.
+            if let Err(failure) = self.folder.store_certificate(key, &record, &issued) {
+                tell_failure(entry, &failure);
+            }
         }
         Ok(Outcome::Ordered(issued))
     }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Challenges, OPEN_MAX, alpn_certificate, is_token};
 use crate::certificate::digest_hex;
-use crate::folder::StateFolder;
+use crate::folder::{Stamp, StateFolder};
 use crate::reason::Failure;
 
 /// How often the folder is looked at.
@@ -132,14 +132,17 @@ impl Drop for Publication {
 enum Found {
     Http(String, Arc<str>),
     Alpn(String, Arc<CertifiedKey>),
-    /// Not to be answered: it is over, can't be read, or is of this process itself.
+    /// Not to be answered: it is over, makes no sense, or is of this process itself.
     Nothing,
+    /// It can't be read now.
+    Unreadable,
 }
 
-/// The challenges of all who share a folder, as they were at the last look.
+/// The challenges of all who share a folder, as they were at the last look, and what tells each file from the next one
+/// under its name: a name can be proved anew, with another answer, between two looks.
 #[derive(Default)]
 pub(crate) struct Neighbours {
-    found: BTreeMap<String, Found>,
+    found: BTreeMap<String, (Option<Stamp>, Found)>,
 }
 
 impl Neighbours {
@@ -150,39 +153,55 @@ impl Neighbours {
             return;
         };
         ids.truncate(OPEN_MAX);
-        if ids.iter().eq(self.found.keys()) {
-            return;
-        }
         let now = unix_now().seconds();
+        let mut has_changed = ids.len() != self.found.len();
         let mut found = BTreeMap::new();
         for id in ids {
-            let known = self.found.get(&id).cloned();
-            let one = known.unwrap_or_else(|| read(folder, challenges, &id, now));
-            found.insert(id, one);
+            let stamp = folder.published_stamp(&id);
+            let before = self.found.remove(&id).filter(|(old, _)| *old == stamp);
+            let one = match before {
+                Some((_, known)) if !matches!(known, Found::Unreadable) => known,
+                before => {
+                    has_changed = true;
+                    read(folder, challenges, &id, now, before.is_some())
+                }
+            };
+            found.insert(id, (stamp, one));
         }
         self.found = found;
+        if !has_changed {
+            return;
+        }
         let (mut http, mut alpn) = (Vec::new(), Vec::new());
-        for found in self.found.values() {
+        for (_, found) in self.found.values() {
             match found {
                 Found::Http(token, answer) => http.push((token.clone(), Arc::clone(answer))),
                 Found::Alpn(name, key) => alpn.push((name.clone(), Arc::clone(key))),
-                Found::Nothing => {}
+                Found::Nothing | Found::Unreadable => {}
             }
         }
         challenges.answer_for_others(http, alpn);
     }
 }
 
-fn read(folder: &StateFolder, challenges: &Challenges, id: &str, now: u64) -> Found {
+fn read(
+    folder: &StateFolder,
+    challenges: &Challenges,
+    id: &str,
+    now: u64,
+    was_told: bool,
+) -> Found {
     let published = match folder.published_challenge(id) {
         Ok(Some(published)) => published,
         Ok(None) => return Found::Nothing,
         Err(failure) => {
-            process::warn(
-                "a challenge in the state folder can't be read",
-                &[("detail", &failure.detail)],
-            );
-            return Found::Nothing;
+            if !was_told {
+                process::warn(
+                    "a challenge in the state folder can't be read",
+                    &[("detail", &failure.detail)],
+                );
+            }
+            return Found::Unreadable;
         }
     };
     let answer = published.answer;
@@ -274,6 +293,53 @@ mod tests {
         pair.look();
         assert!(pair.challenges.is_empty());
         assert_eq!(pair.folder.published_challenges().unwrap().len(), 0);
+    }
+
+    #[test]
+    fn an_answer_that_was_replaced_between_two_looks_is_answered_anew() {
+        let mut pair = Pair::new();
+        let alpn = |digest: u8| Answer::Alpn {
+            name: "shop.example".to_owned(),
+            digest: [digest; 32],
+        };
+        let one = Publication::new(&pair.folder, alpn(1)).unwrap();
+        pair.look();
+        let first = pair.challenges.alpn_certificate("shop.example").unwrap();
+        drop(one);
+        let two = Publication::new(&pair.folder, alpn(2)).unwrap();
+        pair.look();
+        let second = pair.challenges.alpn_certificate("shop.example").unwrap();
+        assert_ne!(first.cert, second.cert);
+        drop(two);
+        // One's own that a neighbour's follows.
+        let own = pair.challenges.open_alpn("shop.example", &[3; 32]).unwrap();
+        let three = Publication::new(&pair.folder, alpn(3)).unwrap();
+        pair.look();
+        drop((own, three));
+        let four = Publication::new(&pair.folder, alpn(4)).unwrap();
+        pair.look();
+        assert!(pair.challenges.alpn_certificate("shop.example").is_some());
+        drop(four);
+    }
+
+    #[test]
+    fn what_could_not_be_read_once_is_read_again() {
+        use std::os::unix::fs::symlink;
+        let mut pair = Pair::new();
+        let kept = Publication::new(&pair.folder, http("one")).unwrap();
+        let path = pair
+            .scratch
+            .join(&format!("state/challenges/{}.json", http("one").id()));
+        let aside = pair.scratch.join("aside.json");
+        std::fs::rename(&path, &aside).unwrap();
+        // Links are not followed, and look as what they lead to.
+        symlink(&aside, &path).unwrap();
+        pair.look();
+        assert_eq!(pair.answer("one"), None);
+        std::fs::rename(&aside, &path).unwrap();
+        pair.look();
+        assert_eq!(pair.answer("one").as_deref(), Some("one.thumb"));
+        drop(kept);
     }
 
     #[test]

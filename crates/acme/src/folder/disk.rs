@@ -3,15 +3,22 @@
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use foregate_telemetry::clock::unix_now;
 use foregate_telemetry::log::process;
 use rustix::fs::{FlockOperation, flock};
 
+use crate::random::random;
 use crate::reason::{Failure, Reason};
 
 /// Bytes of a file in the state folder.
 const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// What files are called that are being written, at their end.
+const SCRATCH: &str = ".tmp";
+/// Older ones nobody writes any more.
+const SCRATCH_SECONDS_MAX: u64 = 3_600;
 
 const FOLDER_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
@@ -139,10 +146,10 @@ fn libc_nofollow() -> i32 {
 
 /// Writes a file whole: into a new one beside it, to the disk, then in its place.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let scratch = path.with_extension(format!(
-        "{}.tmp",
-        rustix::process::getpid().as_raw_nonzero()
-    ));
+    // In two containers both processes may be number 1, and write the same file at the same time.
+    let mut scratch = path.as_os_str().to_owned();
+    scratch.push(format!(".{:016x}{SCRATCH}", random()));
+    let scratch = PathBuf::from(scratch);
     let outcome = write_scratch(&scratch, bytes).and_then(|()| {
         fs::rename(&scratch, path).map_err(|error| unusable(path, "put in place", &error))
     });
@@ -158,8 +165,6 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 }
 
 fn write_scratch(scratch: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    // A process of the same number may have died here before.
-    let _ = fs::remove_file(scratch);
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -170,6 +175,32 @@ fn write_scratch(scratch: &Path, bytes: &[u8]) -> Result<(), Failure> {
     file.write_all(bytes)
         .and_then(|()| file.sync_all())
         .map_err(|error| unusable(scratch, "write", &error))
+}
+
+/// Removes what processes have left in a folder that died while they wrote.
+pub(super) fn sweep(path: &Path) -> Result<(), Failure> {
+    let now = unix_now().seconds();
+    for name in list(path, SCRATCH)? {
+        let scratch = path.join(format!("{name}{SCRATCH}"));
+        let is_old = fs::metadata(&scratch).is_ok_and(|metadata| {
+            let written = u64::try_from(metadata.mtime()).unwrap_or(0);
+            now.saturating_sub(written) >= SCRATCH_SECONDS_MAX
+        });
+        if is_old {
+            remove(&scratch)?;
+        }
+    }
+    Ok(())
+}
+
+/// What tells a file from the one that was in its place before: its number, its size, when it was written.
+pub(crate) type Stamp = (u64, u64, i64, i64);
+
+/// The stamp of a file or folder that is there.
+pub(super) fn stamp(path: &Path) -> Option<Stamp> {
+    let metadata = fs::metadata(path).ok()?;
+    let (seconds, nanoseconds) = (metadata.mtime(), metadata.mtime_nsec());
+    Some((metadata.ino(), metadata.size(), seconds, nanoseconds))
 }
 
 /// Removes a file; one that is not there is fine.

@@ -173,10 +173,13 @@ impl Record {
         let versioned: Versioned = serde_json::from_slice(bytes)
             .map_err(|error| unreadable(format!("is damaged: {error}")))?;
         if versioned.version > VERSION {
-            return Err(unreadable(format!(
-                "was written by a newer Foregate (version {}, this one knows {VERSION}); run that one, or remove the file",
-                versioned.version
-            )));
+            return Err(Failure::new(
+                Reason::StateNewer,
+                format!(
+                    "{shown} was written by a newer Foregate (version {}, this one knows {VERSION}); run that one, or remove the file",
+                    versioned.version
+                ),
+            ));
         }
         serde_json::from_slice(bytes).map_err(|error| unreadable(format!("is damaged: {error}")))
     }

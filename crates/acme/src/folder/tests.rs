@@ -120,7 +120,11 @@ fn damage_and_newer_versions_are_told_with_the_file() {
     let why = |text: &str, path: &Path| {
         std::fs::write(path, text).unwrap();
         let failure = folder.certificate(&key).unwrap_err();
-        assert_eq!(failure.reason, Reason::StateUnreadable);
+        let reason = match text.contains("version") {
+            true => Reason::StateNewer,
+            false => Reason::StateUnreadable,
+        };
+        assert_eq!(failure.reason, reason);
         assert!(
             failure.detail.contains(&path.display().to_string()),
             "{failure}"
@@ -133,7 +137,52 @@ fn damage_and_newer_versions_are_told_with_the_file() {
     std::fs::write(&record, good).unwrap();
     assert!(why("half a fi", &pem).contains("damaged"));
     std::fs::write(scratch.join("state/foregate.json"), "{\"version\":2}").unwrap();
-    assert_eq!(open(&scratch).unwrap_err().reason, Reason::StateUnreadable);
+    assert_eq!(open(&scratch).unwrap_err().reason, Reason::StateNewer);
+}
+
+#[test]
+fn what_a_newer_version_has_written_is_neither_replaced_nor_removed() {
+    let scratch = Scratch::new();
+    let (folder, key, issued) = furnished(&scratch);
+    let record = folder.certificate(&key).unwrap().unwrap().record;
+    let file = |ending: &str| folder.file("certificates", key.as_str(), ending);
+    let newer = r#"{"version":99,"names":["a.test"],"worth":"keeping"}"#;
+    std::fs::write(file(".json"), newer).unwrap();
+    let pem = std::fs::read(file(".pem")).unwrap();
+    let refused = |outcome: Result<(), Failure>| {
+        let failure = outcome.unwrap_err();
+        assert_eq!(failure.reason, Reason::StateNewer, "{failure}");
+    };
+    refused(folder.store_record(&key, &record));
+    let next = Issued {
+        key_pem: issued.key_pem.clone(),
+        chain_pem: issued.chain_pem.repeat(2),
+        ..issued
+    };
+    refused(folder.store_certificate(&key, &record, &next));
+    refused(folder.remove_certificate(&key));
+    assert_eq!(std::fs::read_to_string(file(".json")).unwrap(), newer);
+    assert_eq!(std::fs::read(file(".pem")).unwrap(), pem);
+}
+
+#[test]
+fn processes_that_write_at_the_same_time_have_files_of_their_own() {
+    let scratch = Scratch::new();
+    let folder = open(&scratch).unwrap();
+    let path = folder.file("certificates", "x", ".json");
+    // As another process of the same number that is in the middle of it.
+    let theirs = folder.file("certificates", "x", &format!(".{}.tmp", std::process::id()));
+    std::fs::write(&theirs, "half a fi").unwrap();
+    disk::write(&path, b"{}").unwrap();
+    assert_eq!(std::fs::read_to_string(&theirs).unwrap(), "half a fi");
+    // What was left long ago is nobody's.
+    let file = std::fs::File::options().write(true).open(&theirs).unwrap();
+    let long_ago = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000);
+    file.set_modified(long_ago).unwrap();
+    let fresh = folder.file("certificates", "y", ".pem.1.tmp");
+    std::fs::write(&fresh, "").unwrap();
+    open(&scratch).unwrap();
+    assert!(!theirs.exists() && fresh.exists() && path.exists());
 }
 
 #[test]
