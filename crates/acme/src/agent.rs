@@ -5,20 +5,23 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use foregate_telemetry::metrics::{Exposition, Gauges, Kind};
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use crate::allowance::{admits, is_orderable};
 use crate::certificate::Issued;
 use crate::challenges::Challenges;
 use crate::folder::StateFolder;
-use crate::options::Wanted;
+use crate::options::{OnDemand, Wanted};
 use crate::reason::{Failure, Reason};
 use crate::schedule::Timing;
 
 mod counts;
 mod demand;
 mod entry;
+mod internal;
+mod renewed;
 mod status;
 mod waiter;
 mod work;
@@ -65,6 +68,8 @@ enum Command {
 /// What handles and the thread share.
 struct Shared {
     status: ArcSwap<Vec<CertificateStatus>>,
+    /// For which names clients may ask.
+    on_demand: ArcSwapOption<OnDemand>,
     counts: Counts,
     stop: Notify,
 }
@@ -110,6 +115,7 @@ impl Agent {
     ) -> Result<(Agent, JoinHandle<()>), Failure> {
         let shared = Arc::new(Shared {
             status: ArcSwap::from_pointee(Vec::new()),
+            on_demand: ArcSwapOption::empty(),
             counts: Counts::default(),
             stop: Notify::new(),
         });
@@ -168,8 +174,20 @@ impl Agent {
         }
     }
 
-    /// Like [`Agent::wanted`], without waiting: a later handshake will find what comes. Cheap, for the middle of one.
+    /// Like [`Agent::wanted`], without waiting: a later handshake will find what comes. Cheap, for the middle of one; a
+    /// name that nothing is ordered for costs the agent nothing.
     pub fn demand(&self, name: &str) {
+        let may_be_ordered = self
+            .shared
+            .on_demand
+            .load()
+            .as_ref()
+            .is_some_and(|options| {
+                is_orderable(name) && admits(&options.allow, options.ask.is_some(), name)
+            });
+        if !may_be_ordered {
+            return;
+        }
         let (answer, _) = oneshot::channel();
         let command = Command::Demand(name.to_ascii_lowercase(), answer);
         // No room: the client that comes back asks again.
@@ -231,5 +249,51 @@ impl Gauges for Agent {
             out.count(family, &[("state", state.name())], count as u64);
         }
         self.shared.counts.collect(out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_nothing_is_ordered_for_cost_the_agent_nothing() {
+        let shared = Arc::new(Shared {
+            status: ArcSwap::from_pointee(Vec::new()),
+            on_demand: ArcSwapOption::empty(),
+            counts: Counts::default(),
+            stop: Notify::new(),
+        });
+        let (commands, mut orders) = mpsc::channel(COMMANDS_MAX);
+        let agent = Agent {
+            commands,
+            shared: Arc::clone(&shared),
+        };
+        let mut costs = |name: &str| {
+            agent.demand(name);
+            orders.try_recv().is_ok()
+        };
+        assert!(!costs("a.shops.example"), "nothing is ordered on demand");
+        let mut options = OnDemand {
+            allow: vec!["*.shops.example".to_owned()],
+            ask: None,
+            issues_per_hour_max: 10,
+        };
+        shared.on_demand.store(Some(Arc::new(options.clone())));
+        assert!(costs("A.Shops.example"));
+        for name in [
+            "other.example",
+            "a.b.shops.example",
+            "-.shops.example",
+            "10.0.0.1",
+            "",
+        ] {
+            assert!(!costs(name), "{name}");
+        }
+        // The URL is to be asked for the rest.
+        options.allow.clear();
+        options.ask = Some("http://127.0.0.1:1/may".to_owned());
+        shared.on_demand.store(Some(Arc::new(options)));
+        assert!(costs("other.example") && !costs("localhost"));
     }
 }

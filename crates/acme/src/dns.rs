@@ -11,11 +11,13 @@ use tokio::time::{sleep, timeout};
 use crate::reason::{Failure, Reason};
 
 mod hook;
+mod leftovers;
 pub mod message;
 mod query;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use leftovers::{Leftovers, SetRecords};
 pub use message::{Algorithm, SharedKey};
 
 /// How long a challenge's record may be cached.

@@ -15,6 +15,7 @@
 
 use std::path::{Path, PathBuf};
 
+use foregate_telemetry::clock::{UnixTime, unix_now};
 use serde::{Deserialize, Serialize};
 
 use crate::certificate::{self, Issued, Key};
@@ -34,6 +35,9 @@ pub use disk::Lock;
 pub(crate) use disk::Stamp;
 pub(crate) use record::VERSION;
 pub use record::{Facts, LastError, Record, Stored};
+
+/// How long an order may be processed before another one is sent.
+const PROCESSING_SECONDS_MAX: u64 = 86_400;
 
 /// What the locks begin with that say that a process is there.
 const PROCESS: &str = "process-";
@@ -66,6 +70,9 @@ pub(crate) struct Pending {
     pub(crate) order: String,
     /// The private key that the certificate will belong to.
     pub(crate) key_pem: String,
+    /// When it was sent, Unix seconds; 0 when an older version sent it.
+    #[serde(default)]
+    since: u64,
 }
 
 impl Pending {
@@ -75,7 +82,13 @@ impl Pending {
             directory,
             order,
             key_pem,
+            since: unix_now().seconds(),
         }
+    }
+
+    /// Whether its authority may still be at it.
+    pub(crate) fn is_young(&self, now: UnixTime) -> bool {
+        now.seconds().saturating_sub(self.since) < PROCESSING_SECONDS_MAX
     }
 }
 
@@ -257,6 +270,16 @@ impl StateFolder {
             disk::remove(&self.file("certificates", key.as_str(), ending))?;
         }
         Ok(())
+    }
+
+    /// What tells a certificate's file from the one before.
+    pub(crate) fn certificate_stamp(&self, key: &Key) -> Option<Stamp> {
+        disk::stamp(&self.file("certificates", key.as_str(), ".pem"))
+    }
+
+    /// What is another after any certificate was stored.
+    pub(crate) fn certificates_stamp(&self) -> Option<Stamp> {
+        disk::stamp(&self.path.join("certificates"))
     }
 
     /// The keys of all certificates in the folder.

@@ -15,6 +15,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use foregate_telemetry::clock::{UnixTime, unix_now};
 use foregate_telemetry::log::process;
 use instant_acme::{Account, Identifier, NewOrder, Order, OrderStatus, RenewalInfo, RetryPolicy};
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
@@ -23,6 +24,7 @@ use tokio::time::{sleep, timeout};
 use crate::certificate::{Issued, Key, Source};
 use crate::challenges::Challenges;
 use crate::choice::Kind;
+use crate::dns::Leftovers;
 use crate::folder::{Pending, Record, StateFolder, Stored};
 use crate::options::AcmeOptions;
 use crate::reason::{Failure, Reason};
@@ -65,6 +67,8 @@ pub(crate) struct Desk {
     pub(crate) folder: StateFolder,
     pub(crate) options: AcmeOptions,
     pub(crate) challenges: Challenges,
+    /// DNS records of orders that were cut off.
+    pub(crate) leftovers: Leftovers,
 }
 
 /// What is to be ordered.
@@ -107,6 +111,7 @@ impl Desk {
         let issued = match timeout(span, self.order(task)).await {
             Ok(outcome) => outcome?,
             Err(_) => {
+                self.leftovers.clean().await;
                 return Err(Failure::new(
                     Reason::OrderTimedOut,
                     format!("no certificate after {} s", span.as_secs()),
@@ -154,13 +159,8 @@ impl Desk {
         let Some(issued) = &stored.issued else {
             return Ok(None);
         };
-        let is_new = task.current.as_ref().is_none_or(|current| {
-            current.facts.fingerprint != issued.facts.fingerprint
-                && current.facts.not_after <= issued.facts.not_after
-        });
-        let is_alive = issued.facts.not_after > foregate_telemetry::clock::unix_now().seconds();
-        let is_ours = issued.is_for(&task.names);
-        Ok((is_new && is_alive && is_ours).then_some(stored))
+        let is_new = is_successor(issued, task.current.as_ref(), &task.names, unix_now());
+        Ok(is_new.then_some(stored))
     }
 
     async fn order(&self, task: &Task) -> Result<Issued, Failure> {
@@ -282,6 +282,12 @@ impl Desk {
             {
                 Err(failure)
             }
+            // Another order would only be in the same queue, and count against the limits.
+            Err(failure)
+                if failure.reason == Reason::OrderTimedOut && pending.is_young(unix_now()) =>
+            {
+                Err(failure)
+            }
             Ok(None) | Err(_) => {
                 self.folder.drop_pending(&task.key)?;
                 Ok(None)
@@ -368,10 +374,22 @@ impl Desk {
     }
 }
 
+/// Whether a certificate is to take the place of another: it is for the names, valid still, and does not end before it.
+pub(crate) fn is_successor(
+    issued: &Issued,
+    current: Option<&Issued>,
+    names: &[String],
+    unix: UnixTime,
+) -> bool {
+    let is_new = current.is_none_or(|current| {
+        current.facts.fingerprint != issued.facts.fingerprint
+            && current.facts.not_after <= issued.facts.not_after
+    });
+    is_new && issued.facts.not_after > unix.seconds() && issued.is_for(names)
+}
+
 fn span(info: &RenewalInfo) -> Span {
-    let time = |seconds: i64| {
-        foregate_telemetry::clock::UnixTime::from_seconds(u64::try_from(seconds).unwrap_or(0))
-    };
+    let time = |seconds: i64| UnixTime::from_seconds(u64::try_from(seconds).unwrap_or(0));
     Span {
         start: time(info.suggested_window.start.unix_timestamp()),
         end: time(info.suggested_window.end.unix_timestamp()),

@@ -40,10 +40,13 @@ impl Default for Timing {
             backoff_max: Duration::from_secs(6 * 3_600),
             floor: Duration::from_secs(5),
             retry_after_max: Duration::from_secs(7 * 86_400),
-            window_poll: Duration::from_secs(6 * 3_600),
+            window_poll: Duration::from_secs(WINDOW_POLL_SECONDS),
         }
     }
 }
+
+/// When renewal information is asked for again if the server does not say (RFC 9773 §4.3.2).
+pub(crate) const WINDOW_POLL_SECONDS: u64 = 6 * 3_600;
 
 /// Bounds of the span between two questions for renewal information, whatever the server says (RFC 9773 §4.3.3).
 const WINDOW_POLL_MIN: Duration = Duration::from_secs(60);

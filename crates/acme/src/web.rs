@@ -20,6 +20,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::certificate;
 use crate::reason::{Failure, Reason};
+use crate::schedule::WINDOW_POLL_SECONDS;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -345,6 +346,15 @@ fn http_date(text: &str) -> Option<u64> {
     u64::try_from(moment.unix_timestamp()).ok()
 }
 
+/// Renewal information is asked for by GET (RFC 9773 §4.1) and the ACME client throws away what comes without a time to
+/// ask again, which servers only should send (§4.2): then there is one of ours.
+fn say_when(parts: &mut Parts) {
+    if parts.status == StatusCode::OK && retry_after(parts).is_none() {
+        let seconds = HeaderValue::from(WINDOW_POLL_SECONDS);
+        parts.headers.insert(RETRY_AFTER, seconds);
+    }
+}
+
 impl HttpClient for Web {
     fn request(
         &self,
@@ -357,11 +367,17 @@ impl HttpClient for Web {
                 Ok(body) => body.to_bytes(),
                 Err(never) => match never {},
             };
+            let is_get = parts.method == Method::GET;
             match web.send(Request::from_parts(parts, body)).await {
-                Ok((parts, body)) => Ok(BytesResponse {
-                    parts,
-                    body: Box::new(body),
-                }),
+                Ok((mut parts, body)) => {
+                    if is_get {
+                        say_when(&mut parts);
+                    }
+                    Ok(BytesResponse {
+                        parts,
+                        body: Box::new(body),
+                    })
+                }
                 Err(error) => Err(instant_acme::Error::Other(Box::new(error))),
             }
         })

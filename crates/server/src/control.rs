@@ -518,6 +518,7 @@ impl Control {
             }
         }
         self.inner.desk.finish();
+        self.inner.keeper.finish();
         if !self.inner.log.shutdown(LOG_TIMEOUT) {
             process::warn(
                 "the last access log lines could not be written in time",

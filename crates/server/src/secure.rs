@@ -17,6 +17,7 @@ use crate::credentials::Credentials;
 use foregate_acme::{Agent, Challenges, StateFolder};
 use foregate_exchange::{Certificates, SecurePart};
 use foregate_snapshot::{CertificateFiles, SiteTlsPlan, Snapshot};
+use foregate_telemetry::clock::now;
 use foregate_telemetry::log::process;
 use foregate_tls::watch::{
     CertificateState, CertificateStatus, FilesPlan, FolderPlan, News, WatchPlan, Watcher,
@@ -29,9 +30,15 @@ use issuing::{Intake, Missing};
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
 pub(crate) use trusted::TrustFiles;
 use trusted::Trusted;
 use zeroize::Zeroizing;
+
+/// How long the agent may take to end, and how often that is looked at: it removes DNS records of orders that run.
+const ISSUING_END_TIMEOUT: Duration = Duration::from_secs(6);
+const ISSUING_END_POLL: Duration = Duration::from_millis(5);
 
 /// How handshakes with clients are held, by the listener's number.
 pub(crate) type Acceptors = Arc<HashMap<u32, Arc<Acceptor>>>;
@@ -100,6 +107,8 @@ pub(crate) struct Keeper {
     /// Who is told when files have changed that it reads.
     controller: Controller,
     agent: Option<Agent>,
+    /// Its thread.
+    issuing: Option<JoinHandle<()>>,
 }
 
 impl Keeper {
@@ -133,6 +142,7 @@ impl Keeper {
             trust_files: Arc::default(),
             controller,
             agent: None,
+            issuing: None,
         }
     }
 
@@ -332,8 +342,9 @@ impl Keeper {
             (None, Some(folder)) => {
                 let challenges = self.lookup.challenges.clone();
                 let sink = move |issued| intake.take(issued);
-                let (agent, _) = Agent::start(folder, wanted, challenges, sink)
+                let (agent, thread) = Agent::start(folder, wanted, challenges, sink)
                     .map_err(|failure| failure.to_string())?;
+                self.issuing = Some(thread);
                 self.missing.answer_with(agent.clone());
                 self.agent = Some(agent);
             }
@@ -413,6 +424,15 @@ impl Keeper {
     pub(crate) fn stop(&self) {
         if let Some(agent) = &self.agent {
             agent.stop();
+        }
+    }
+
+    /// Waits, once it was stopped, until nothing is left of orders that were cut off.
+    pub(crate) fn finish(&self) {
+        let until = now().plus(ISSUING_END_TIMEOUT);
+        let is_busy = |thread: &JoinHandle<()>| !thread.is_finished();
+        while self.issuing.as_ref().is_some_and(is_busy) && now() < until {
+            std::thread::park_timeout(ISSUING_END_POLL);
         }
     }
 }

@@ -38,26 +38,29 @@ impl Work {
         Key::of(&[name.to_owned()], Source::Acme, directory)
     }
 
-    /// A handshake asks for a name.
-    pub(super) fn demand(&mut self, name: String, answer: oneshot::Sender<bool>) {
+    /// A handshake asks for a name. Whether that has changed what is ordered.
+    pub(super) fn demand(&mut self, name: String, answer: oneshot::Sender<bool>) -> bool {
         let key = self.demand_key(&name);
         if let Some(entry) = self.entries.get(&key) {
             match entry.issued.is_some() {
                 true => tell(answer, entry.active),
                 false => self.wait(key, answer),
             }
-            return;
+            return false;
         }
         let Some(options) = self.on_demand().cloned() else {
             tell(answer, false);
-            return;
+            return false;
         };
         let (asks, most) = (options.ask.is_some(), options.issues_per_hour_max);
         match self
             .allowance
             .judge(now(), &name, &options.allow, asks, most)
         {
-            Verdict::Order => self.order_on_demand(&name, answer),
+            Verdict::Order => {
+                self.order_on_demand(&name, answer);
+                return true;
+            }
             Verdict::Ask => self.ask(name, options, answer),
             Verdict::Full => {
                 process::warn(
@@ -68,6 +71,7 @@ impl Work {
             }
             Verdict::Decline => tell(answer, false),
         }
+        false
     }
 
     fn waiting_count(&self) -> usize {

@@ -3,7 +3,7 @@
 use foregate_telemetry::clock::{Moment, UnixTime};
 
 use crate::certificate::{Issued, Key, Source};
-use crate::folder::{LastError, Record, Stored};
+use crate::folder::{LastError, Record, Stamp, Stored};
 use crate::order::Task;
 use crate::reason::{Failure, Reason};
 use crate::schedule::{Schedule, Setback, Timing};
@@ -18,6 +18,8 @@ pub(super) struct Entry {
     pub(super) record: Record,
     /// What there is.
     pub(super) issued: Option<Issued>,
+    /// Its file in the folder, as it was looked at last.
+    pub(super) stamp: Option<Stamp>,
     /// Whether an order runs.
     pub(super) ordering: bool,
     /// Whether the CA is being asked for its renewal information.
@@ -45,6 +47,7 @@ impl Entry {
                 Source::Internal => Schedule::free(),
             },
             issued: None,
+            stamp: None,
             ordering: false,
             asking: false,
             active: false,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
-use foregate_telemetry::clock::{Moment, UnixTime, now, unix_now};
+use foregate_telemetry::clock::{Moment, now, unix_now};
 use foregate_telemetry::log::process;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{Id, JoinError, JoinSet};
@@ -16,10 +16,11 @@ use super::waiter::Waiter;
 use super::{Command, Shared, Sink};
 use crate::allowance::Allowance;
 use crate::authority::Authority;
-use crate::certificate::{Issued, Key, Source};
+use crate::certificate::{Key, Source};
 use crate::challenges::Challenges;
 use crate::challenges::shared::{LOOK_EVERY, Neighbours};
-use crate::folder::StateFolder;
+use crate::dns::Leftovers;
+use crate::folder::{Stamp, StateFolder};
 use crate::options::{AcmeOptions, Wanted};
 use crate::order::{Desk, Outcome};
 use crate::random::random;
@@ -32,6 +33,9 @@ const ORDERS_AT_ONCE_MAX: usize = 4;
 const WINDOWS_AT_ONCE_MAX: usize = 2;
 /// The longest sleep; the calendar may have been set.
 const REST_MAX: Duration = Duration::from_secs(60);
+
+/// How long DNS records of orders that the end of the process has cut off may take to be removed.
+const CLEAN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a task of the agent brings home.
 pub(super) enum Done {
@@ -55,7 +59,7 @@ pub(super) struct Work {
     shared: Arc<Shared>,
     pub(super) acme: Option<AcmeOptions>,
     pub(super) entries: BTreeMap<Key, Entry>,
-    authority: Option<Authority>,
+    pub(super) authority: Option<Authority>,
     pub(super) allowance: Allowance,
     pub(super) running: JoinSet<Done>,
     pub(super) about: HashMap<Id, About>,
@@ -64,6 +68,10 @@ pub(super) struct Work {
     pub(super) asking: HashMap<String, Vec<oneshot::Sender<bool>>>,
     /// Until when the ACME server wants to be left alone.
     directory_held_until: Moment,
+    /// The folder of certificates at the last look, and whether it is looked at once more.
+    pub(super) folder_stamp: Option<Stamp>,
+    pub(super) looks_again: bool,
+    leftovers: Leftovers,
 }
 
 impl Work {
@@ -89,6 +97,9 @@ impl Work {
             waiting: HashMap::new(),
             asking: HashMap::new(),
             directory_held_until: Moment::START,
+            folder_stamp: None,
+            looks_again: false,
+            leftovers: Leftovers::default(),
         }
     }
 
@@ -115,20 +126,27 @@ impl Work {
                     biased;
                     () = &mut stopped => break 'all,
                     command = commands.recv() => match command {
-                        Some(command) => self.take(command),
+                        // A stranger's handshake that changes nothing costs no look at all certificates.
+                        Some(command) => if !self.take(command) {
+                            continue;
+                        },
                         None => break 'all,
                     },
                     Some(done) = self.running.join_next_with_id() => self.done(done),
-                    () = &mut rest => {}
+                    () = &mut rest => drop(self.take_up_renewed()),
                     _ = looks.tick(), if uses_acme => {
                         neighbours.look(&self.folder, &self.challenges);
-                        continue;
+                        if !self.take_up_renewed() {
+                            continue;
+                        }
                     }
                 }
                 break;
             }
         }
         self.running.shutdown().await;
+        // Orders were cut off; whoever waits for the end of the process does not wait for a name server for long.
+        let _ = tokio::time::timeout(CLEAN_TIMEOUT, self.leftovers.clean()).await;
     }
 
     /// Whether any certificate comes from an authority that looks for proofs.
@@ -138,14 +156,19 @@ impl Work {
         self.acme.as_ref().is_some_and(is_asked) || entries.any(|one| one.source == Source::Acme)
     }
 
-    fn take(&mut self, command: Command) {
+    /// Whether anything has changed by a command.
+    fn take(&mut self, command: Command) -> bool {
         match command {
             Command::Want(wanted, done) => {
                 self.want(*wanted);
                 let _ = done.try_send(());
+                true
             }
             Command::Demand(name, answer) => self.demand(name, answer),
-            Command::Renew(name, answer) => self.renew(&name, answer),
+            Command::Renew(name, answer) => {
+                self.renew(&name, answer);
+                true
+            }
         }
     }
 
@@ -154,6 +177,8 @@ impl Work {
         let directory = wanted.acme.as_ref().map(|acme| acme.directory.clone());
         let has_changed = directory != self.acme.as_ref().map(|acme| acme.directory.clone());
         self.acme = wanted.acme;
+        let on_demand = self.acme.as_ref().and_then(|acme| acme.on_demand.clone());
+        self.shared.on_demand.store(on_demand.map(Arc::new));
         if has_changed {
             self.directory_held_until = Moment::START;
         }
@@ -194,6 +219,7 @@ impl Work {
     /// Takes over what the folder has for an entry.
     pub(super) fn load(&mut self, mut entry: Entry) -> Entry {
         let (at, unix) = (now(), unix_now());
+        entry.stamp = self.folder.certificate_stamp(&entry.key);
         match self.folder.certificate(&entry.key) {
             Ok(Some(stored)) => entry.load(stored, at, unix, &self.timing),
             Ok(None) => {}
@@ -213,20 +239,6 @@ impl Work {
         entry
     }
 
-    /// Whether the internal CA's present root has issued it.
-    fn is_ours(&mut self, issued: &Issued) -> bool {
-        self.authority()
-            .is_ok_and(|authority| authority.has_issued(issued))
-    }
-
-    fn authority(&mut self) -> Result<&Authority, Failure> {
-        let authority = match self.authority.take() {
-            Some(authority) => authority,
-            None => Authority::open(&self.folder, unix_now())?,
-        };
-        Ok(self.authority.insert(authority))
-    }
-
     /// Gives the sink what an entry has.
     fn hand_out(&self, entry: &mut Entry) {
         let Some(issued) = &entry.issued else {
@@ -239,27 +251,6 @@ impl Work {
             tell_failure(entry, &failure);
             self.shared.counts.failed(failure.reason);
             entry.record.last_error = Some(crate::folder::LastError::new(&failure, unix_now()));
-        }
-    }
-
-    /// Has the internal CA issue what is due, which takes no waiting.
-    fn issue_internal(&mut self) {
-        let (at, unix) = (now(), unix_now());
-        let is_due = |entry: &&Entry| {
-            entry.source == Source::Internal && entry.schedule.due(at, unix) == Due::Order
-        };
-        let due: Vec<_> = self
-            .entries
-            .values()
-            .filter(is_due)
-            .map(|entry| entry.key.clone())
-            .collect();
-        for key in due {
-            let Some(names) = self.entries.get(&key).map(|entry| entry.names.clone()) else {
-                continue;
-            };
-            let outcome = self.issue(&key, &names, unix);
-            self.finish_order(&key, outcome);
         }
     }
 
@@ -294,6 +285,15 @@ impl Work {
         self.about.values().filter(|about| is(about)).count()
     }
 
+    fn desk(&self, options: AcmeOptions) -> Desk {
+        Desk {
+            folder: self.folder.clone(),
+            options,
+            challenges: self.challenges.clone(),
+            leftovers: self.leftovers.clone(),
+        }
+    }
+
     fn start_order(&mut self, key: &Key, at: Moment) {
         let Some(options) = self.acme.clone() else {
             let failure = Failure::new(
@@ -308,11 +308,7 @@ impl Work {
         if is_full || self.directory_held_until > at {
             return;
         }
-        let desk = Desk {
-            folder: self.folder.clone(),
-            options,
-            challenges: self.challenges.clone(),
-        };
+        let desk = self.desk(options);
         let Some(entry) = self.entries.get_mut(key) else {
             return;
         };
@@ -331,33 +327,15 @@ impl Work {
         self.about.insert(handle.id(), About::Order(key.clone()));
     }
 
-    /// Has the internal CA issue.
-    fn issue(&mut self, key: &Key, names: &[String], unix: UnixTime) -> Result<Outcome, Failure> {
-        // A root that ends soon is followed by another one.
-        self.authority = None;
-        let issued = self.authority()?.issue(names, unix)?;
-        if let Some(entry) = self.entries.get(key) {
-            let mut record = entry.record.clone();
-            record.certificate = Some(issued.facts.clone());
-            // The next process can issue another one; this one is served all the same.
-            if let Err(failure) = self.folder.store_certificate(key, &record, &issued) {
-                tell_failure(entry, &failure);
-            }
-        }
-        Ok(Outcome::Ordered(issued))
-    }
-
     fn start_window(&mut self, key: &Key) {
-        let (Some(options), Some(entry)) = (self.acme.clone(), self.entries.get_mut(key)) else {
+        let Some(desk) = self.acme.clone().map(|options| self.desk(options)) else {
+            return;
+        };
+        let Some(entry) = self.entries.get_mut(key) else {
             return;
         };
         let Some(issued) = entry.issued.clone() else {
             return;
-        };
-        let desk = Desk {
-            folder: self.folder.clone(),
-            options,
-            challenges: self.challenges.clone(),
         };
         entry.asking = true;
         let handle = self
@@ -569,7 +547,7 @@ fn tell_issued(entry: &Entry, message: &str) {
     }
 }
 
-fn tell_failure(entry: &Entry, failure: &Failure) {
+pub(super) fn tell_failure(entry: &Entry, failure: &Failure) {
     process::warn(
         "a certificate could not be had",
         &[

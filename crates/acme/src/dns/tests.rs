@@ -4,8 +4,41 @@ use foregate_testkit::NameServer;
 
 use super::message::{Answer, Change, SharedKey};
 use super::query;
+use super::*;
 
 const SECRET: &str = "c2VjcmV0";
+
+#[tokio::test(flavor = "current_thread")]
+#[expect(clippy::disallowed_methods, reason = "tests may block")]
+async fn records_of_orders_that_are_cut_off_are_removed() {
+    let scratch = foregate_testkit::Scratch::new();
+    let log = scratch.join("log");
+    let line = format!("echo $FOREGATE_ACTION $FOREGATE_NAME >>{}", log.display());
+    let dns = DnsOptions {
+        means: DnsMeans::Hook(["sh", "-c", &line].map(str::to_owned).into()),
+        propagation_timeout: Duration::ZERO,
+        resolvers: Vec::new(),
+    };
+    let leftovers = Leftovers::default();
+    let record = DnsRecord::proving("a.example", "proof".into());
+    let mut done = SetRecords::new(Some(&dns), &leftovers);
+    done.present(record.clone()).await.unwrap();
+    done.clean().await;
+    drop(done);
+    assert_eq!(leftovers.len(), 0);
+    let cut_off = async {
+        let mut records = SetRecords::new(Some(&dns), &leftovers);
+        records.present(record).await.unwrap();
+        std::future::pending::<()>().await;
+    };
+    let span = Duration::from_secs(1);
+    assert!(tokio::time::timeout(span, cut_off).await.is_err());
+    assert_eq!(leftovers.len(), 1);
+    leftovers.clean().await;
+    assert_eq!(leftovers.len(), 0);
+    let turn = "present _acme-challenge.a.example\ncleanup _acme-challenge.a.example\n";
+    assert_eq!(std::fs::read_to_string(log).unwrap(), turn.repeat(2));
+}
 
 /// A zone with an alias, a text longer than a UDP answer, and a name server with an address.
 fn server() -> NameServer {

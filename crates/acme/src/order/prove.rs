@@ -10,17 +10,16 @@ use super::{Desk, Failed, POLL};
 use crate::challenges::OpenChallenge;
 use crate::challenges::shared::{Answer, Publication, SEEN_AFTER};
 use crate::choice::{self, Kind};
-use crate::dns::DnsRecord;
+use crate::dns::{DnsRecord, SetRecords};
 use crate::reason::{Failure, Reason};
 use crate::web::Web;
 
 /// What is open while the server looks.
-#[derive(Default)]
 struct Proofs {
     open: Vec<OpenChallenge>,
     /// What the other processes answer, if there are any.
     published: Vec<Publication>,
-    records: Vec<DnsRecord>,
+    records: SetRecords,
     /// Names, as ordered, and what they are proved by.
     kinds: Vec<(String, Kind)>,
 }
@@ -36,22 +35,15 @@ impl Desk {
         if order.state().status == OrderStatus::Ready {
             return Ok(true);
         }
-        let mut proofs = Proofs::default();
+        let mut proofs = Proofs {
+            open: Vec::new(),
+            published: Vec::new(),
+            records: SetRecords::new(self.options.dns.as_ref(), &self.leftovers),
+            kinds: Vec::new(),
+        };
         let outcome = self.prove_all(order, web, failed, &mut proofs).await;
-        // Whatever came of it, no record stays behind.
-        if let Some(dns) = &self.options.dns {
-            for record in &proofs.records {
-                if let Err(failure) = dns.cleanup(record).await {
-                    process::warn(
-                        "a challenge's DNS record could not be removed",
-                        &[
-                            ("reason", &failure.reason.name()),
-                            ("detail", &failure.detail),
-                        ],
-                    );
-                }
-            }
-        }
+        // Whatever came of it, no record stays behind; what is cut off is removed by who cuts it off.
+        proofs.records.clean().await;
         outcome
     }
 
@@ -63,9 +55,7 @@ impl Desk {
         proofs: &mut Proofs,
     ) -> Result<bool, Failure> {
         self.open(order, web, failed, proofs).await?;
-        if let Some(dns) = &self.options.dns {
-            dns.wait_for(&proofs.records).await?;
-        }
+        proofs.records.wait().await?;
         if !proofs.published.is_empty() {
             tokio::time::sleep(SEEN_AFTER).await;
         }
@@ -134,11 +124,7 @@ impl Desk {
                 }
                 Kind::Dns01 => {
                     let record = DnsRecord::proving(&identifier, proof.dns_value());
-                    // A hook that fails half-way may have set it: it is removed in any case.
-                    proofs.records.push(record.clone());
-                    if let Some(dns) = &self.options.dns {
-                        dns.present(&record).await?;
-                    }
+                    proofs.records.present(record).await?;
                 }
             }
             if let (true, Some(answer)) = (is_shared, shared) {

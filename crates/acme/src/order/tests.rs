@@ -20,6 +20,7 @@ async fn a_deactivated_account_is_followed_by_a_new_one() {
             ..AcmeOptions::new(pebble.directory())
         },
         challenges: Challenges::new(),
+        leftovers: crate::dns::Leftovers::default(),
     };
     let web = desk.web().unwrap();
     let account = desk.account(&web).await.unwrap();
@@ -51,6 +52,7 @@ async fn what_is_damaged_on_the_disk_stands_in_no_successors_way() {
             ..AcmeOptions::new(pebble.directory())
         },
         challenges: Challenges::new(),
+        leftovers: crate::dns::Leftovers::default(),
     };
     let mut task = Task {
         key: Key::of(&names, Source::Acme, Some(&pebble.directory())),

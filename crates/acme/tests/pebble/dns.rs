@@ -62,6 +62,26 @@ fn a_wildcard_is_proved_through_a_hook() {
 }
 
 #[test]
+fn no_record_stays_behind_when_the_process_ends() {
+    let (state, responder) = (Scratch::new(), Responder::start());
+    let pebble = Pebble::start(pebble(&responder));
+    let means = DnsMeans::Hook(hook(&state, &pebble));
+    let mut options = with_dns(options(&pebble), means, Duration::from_secs(60));
+    // Nobody answers there, so the order waits for the record to be seen.
+    if let Some(dns) = &mut options.dns {
+        dns.resolvers = vec!["127.0.0.1:1".parse().unwrap()];
+    }
+    let want = wanted(options, &[acme(&["*.shop.example"])]);
+    let house = House::start(&state, &responder, want);
+    let log = || std::fs::read_to_string(state.join("hook.sh.log")).unwrap_or_default();
+    foregate_testkit::eventually("the record", || log().contains("present").then_some(()));
+    drop(house);
+    let (present, cleanup) = ("present", "cleanup");
+    let lines = [present, cleanup].map(|action| format!("{action} _acme-challenge.shop.example\n"));
+    assert_eq!(log(), lines.concat());
+}
+
+#[test]
 fn a_hook_that_fails_is_quoted() {
     let (state, responder) = (Scratch::new(), Responder::start());
     let pebble = Pebble::start(pebble(&responder));

@@ -127,6 +127,64 @@ fn the_window_that_the_server_suggests_is_followed() {
 }
 
 #[test]
+fn a_window_that_comes_without_a_time_to_ask_again_is_followed() {
+    let (state, responder) = (Scratch::new(), Responder::start());
+    let pebble = Pebble::start(pebble(&responder));
+    let window =
+        r#"{"suggestedWindow":{"start":"2028-01-01T00:00:00Z","end":"2028-01-02T00:00:00Z"}}"#;
+    let meddler = Meddler::start(&pebble, move |line, _| {
+        match line.starts_with("GET /ari/") {
+            true => answer("200 OK", "", window),
+            false => None,
+        }
+    });
+    let mut options = options(&pebble);
+    options.directory = meddler.directory();
+    options.ca_pem = Some(meddler.ca_pem.clone());
+    let want = wanted(options, &[acme(&["shop.example"])]);
+    let house = House::start(&state, &responder, want);
+    house.next();
+    eventually("the suggested time", || {
+        let at = house.agent.status()[0].next_renewal;
+        (1_830_297_600..=1_830_384_000).contains(&at).then_some(())
+    });
+}
+
+#[test]
+fn an_order_that_takes_its_authority_long_is_not_followed_by_another() {
+    let (state, responder) = (Scratch::new(), Responder::start());
+    let pebble = Pebble::start(pebble(&responder));
+    let finalized = AtomicBool::new(false);
+    let polled = Arc::new(AtomicUsize::new(0));
+    let polls = Arc::clone(&polled);
+    let meddler = Meddler::start(&pebble, move |line, _| {
+        if line.starts_with("POST /finalize-order/") {
+            finalized.store(true, Ordering::SeqCst);
+        }
+        let is_late = finalized.load(Ordering::SeqCst)
+            && line.starts_with("POST /my-order/")
+            && polls.fetch_add(1, Ordering::SeqCst) < 5;
+        if !is_late {
+            return None;
+        }
+        let body = r#"{"status":"processing","identifiers":[{"type":"dns","value":"shop.example"}],
+            "authorizations":[],"finalize":"https://localhost/none"}"#;
+        // A time to come back that is later than anybody waits.
+        let fields = "Content-Type: application/json\r\nRetry-After: 1000\r\n";
+        answer("200 OK", fields, body)
+    });
+    let mut options = options(&pebble);
+    options.directory = meddler.directory();
+    options.ca_pem = Some(meddler.ca_pem.clone());
+    let want = wanted(options, &[acme(&["shop.example"])]);
+    let house = House::start(&state, &responder, want);
+    house.next();
+    assert!(polled.load(Ordering::SeqCst) > 5);
+    assert_eq!(meddler.count("POST /order-plz"), 1);
+    assert_eq!(pebble.issued(), 1);
+}
+
+#[test]
 fn the_ask_url_decides() {
     let (state, responder) = (Scratch::new(), Responder::start());
     let pebble = Pebble::start(pebble(&responder));

@@ -9,7 +9,7 @@ use crate::folder::StateFolder;
 use crate::options::{AcmeOptions, Wanted};
 use crate::reason::{Failure, Reason};
 use crate::schedule::{Due, Timing};
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use foregate_telemetry::clock::unix_now;
 use foregate_testkit::Scratch;
 use std::sync::Arc;
@@ -21,6 +21,7 @@ const NAME: &str = "a.shops.example";
 fn work(scratch: &Scratch, allow: &[&str], ask: Option<&str>) -> Work {
     let shared = Shared {
         status: ArcSwap::from_pointee(Vec::new()),
+        on_demand: ArcSwapOption::empty(),
         counts: Counts::default(),
         stop: Notify::new(),
     };
@@ -71,10 +72,66 @@ fn who_does_not_wait_takes_nobodys_place() {
     assert_eq!(work.waiting_count(), 0);
 }
 
-/// As handshakes ask in the middle, and go on.
-fn oneshot_demand(work: &mut Work) {
+/// As handshakes ask in the middle, and go on; whether that has changed anything.
+fn oneshot_demand(work: &mut Work) -> bool {
     let (answer, _) = oneshot::channel();
-    work.demand(NAME.to_owned(), answer);
+    work.demand(NAME.to_owned(), answer)
+}
+
+#[test]
+fn only_what_is_ordered_has_all_certificates_looked_at() {
+    let scratch = Scratch::new();
+    let mut work = work(&scratch, &["*.shops.example"], None);
+    assert!(oneshot_demand(&mut work), "it is to be ordered");
+    assert!(!oneshot_demand(&mut work), "it is being ordered");
+    let (answer, _) = oneshot::channel();
+    assert!(!work.demand("other.example".to_owned(), answer));
+}
+
+/// Another process that has the certificate of a name issued by the internal CA.
+fn renewed_elsewhere(folder: &StateFolder, names: &[String]) -> Issued {
+    let now = unix_now();
+    let authority = crate::Authority::open(folder, now).unwrap();
+    let issued = authority.issue(names, now).unwrap();
+    let key = Key::of(names, Source::Internal, None);
+    let mut record = folder.certificate(&key).unwrap().unwrap().record;
+    record.certificate = Some(issued.facts.clone());
+    folder.store_certificate(&key, &record, &issued).unwrap();
+    issued
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "tests may block")]
+fn what_another_process_has_renewed_is_taken_up_at_the_next_look() {
+    let scratch = Scratch::new();
+    let mut work = work(&scratch, &[], None);
+    let names = vec!["shop.test".to_owned()];
+    let certificates = vec![crate::WantedCertificate {
+        names: names.clone(),
+        source: Source::Internal,
+    }];
+    let acme = work.acme.take();
+    work.want(Wanted { certificates, acme });
+    let key = Key::of(&names, Source::Internal, None);
+    let served = |work: &Work| {
+        let entry = work.entries.get(&key).unwrap();
+        assert!(entry.active);
+        entry.issued.as_ref().unwrap().facts.fingerprint.clone()
+    };
+    let own = served(&work);
+    assert!(!work.take_up_renewed(), "it is one's own");
+    assert!(!work.take_up_renewed() && !work.take_up_renewed());
+    let other = StateFolder::open(&scratch.join("state")).unwrap();
+    let renewed = renewed_elsewhere(&other, &names);
+    assert!(work.take_up_renewed());
+    assert_ne!(served(&work), own);
+    assert_eq!(served(&work), renewed.facts.fingerprint);
+    assert!(!work.take_up_renewed());
+    // What ends before, or is for other names, is nobody's successor.
+    let pem = scratch.join(&format!("state/certificates/{}.pem", key.as_str()));
+    std::fs::write(&pem, "half a fi").unwrap();
+    assert!(!work.take_up_renewed());
+    assert_eq!(served(&work), renewed.facts.fingerprint);
 }
 
 #[tokio::test(flavor = "current_thread")]
