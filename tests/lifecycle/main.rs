@@ -4,6 +4,7 @@ mod exit_codes;
 mod logs;
 mod reload;
 mod service;
+mod signals;
 mod stop;
 mod takeover;
 mod upgrade;

@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 
@@ -127,29 +127,55 @@ impl Desk {
     }
 }
 
+/// Who hears signals.
+pub(crate) struct Ears {
+    runtime: Runtime,
+    heard: Vec<(Signal, Make)>,
+}
+
+impl Ears {
+    /// From now on signals that are for a running server do not end one that still starts, which is what the system would
+    /// do: they are heard once it runs. Those that end it still do.
+    ///
+    /// # Errors
+    /// The runtime or a signal could not be had.
+    pub(crate) fn open() -> io::Result<Ears> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let heard = Vec::new();
+        let mut ears = Ears { runtime, heard };
+        ears.hear(signals_for_who_stays())?;
+        Ok(ears)
+    }
+
+    fn hear<const COUNT: usize>(&mut self, signals: [(SignalKind, Make); COUNT]) -> io::Result<()> {
+        let _context = self.runtime.enter();
+        for (kind, command) in signals {
+            self.heard.push((signal(kind)?, command));
+        }
+        Ok(())
+    }
+}
+
 /// Starts the thread.
 ///
 /// # Errors
-/// The thread, its runtime or a signal could not be had.
+/// The thread, or a signal, could not be had.
 pub(crate) fn start(
+    mut ears: Ears,
     admin: Option<Doors>,
     counter: Counter,
     facts: Arc<Facts>,
     controller: Controller,
 ) -> io::Result<()> {
     let token = facts.token();
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    // Taken before anybody is told that the server is ready, so that no signal finds the system's default action.
-    let listened = {
-        let _context = runtime.enter();
-        let streams = signals().map(|(kind, command)| signal(kind).map(|stream| (stream, command)));
-        streams.into_iter().collect::<io::Result<Vec<_>>>()?
-    };
+    // Before anybody is told that the server is ready, so that no signal finds the system's default action.
+    ears.hear(signals_for_who_ends())?;
+    let Ears { runtime, heard } = ears;
     std::thread::Builder::new()
         .name("front".to_owned())
         .spawn(move || {
             runtime.block_on(async move {
-                for (stream, command) in listened {
+                for (stream, command) in heard {
                     tokio::spawn(listen(stream, command, controller.clone()));
                 }
                 tokio::spawn(watch(Arc::clone(&facts)));
@@ -200,13 +226,18 @@ async fn watch(facts: Arc<Facts>) {
 
 type Make = fn() -> Command;
 
-fn signals() -> [(SignalKind, Make); 6] {
+fn signals_for_who_stays() -> [(SignalKind, Make); 3] {
     [
         (SignalKind::hangup(), || {
             Command::Configure(Configure::Reload(Cause::Signal), None)
         }),
         (SignalKind::user_defined1(), || Command::Reopen),
         (SignalKind::user_defined2(), || Command::Upgrade(None)),
+    ]
+}
+
+fn signals_for_who_ends() -> [(SignalKind, Make); 3] {
+    [
         (SignalKind::terminate(), || Command::Drain),
         (SignalKind::quit(), || Command::Drain),
         (SignalKind::interrupt(), || Command::Drain),

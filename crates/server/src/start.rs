@@ -7,7 +7,7 @@ use crate::discovery::Seekers;
 use crate::doors::{self, Placing};
 use crate::estate;
 use crate::fleet::{self, Fleet, Roster};
-use crate::front::{self, Desk};
+use crate::front::{self, Desk, Ears};
 use crate::inherit::Inherited;
 use crate::ledger;
 use crate::notify;
@@ -190,7 +190,7 @@ impl Server {
     /// # Errors
     /// What is in the way; nothing runs then.
     pub fn start(mut source: Box<dyn Source>) -> Result<Server, StartError> {
-        let (program, mut inherited) = descent()?;
+        let (ears, program, mut inherited) = descent()?;
         let (loaded, ledger) = ledger::begin(&mut *source, inherited.history.take().as_ref())?;
         let ledger = Arc::new(ledger);
         let snapshot = Arc::new(loaded.snapshot);
@@ -227,7 +227,7 @@ impl Server {
             (seekers.statuses(), Arc::clone(&ledger)),
         ));
         keeper.agent().inspect(|agent| facts.issued_by(agent));
-        let desk = open_desk(admin, (&snapshot, &keeper), &facts, &controller)?;
+        let desk = open_desk(ears, admin, (&snapshot, &keeper), &facts, &controller)?;
         let control = Control::new(Inner {
             source,
             snapshot,
@@ -286,11 +286,12 @@ impl Server {
     }
 }
 
-/// How this process was started, and what it finds.
-fn descent() -> Result<(Program, Inherited), StartError> {
+/// How this process was started, and what it finds; before anything else, who hears signals.
+fn descent() -> Result<(Ears, Program, Inherited), StartError> {
+    let ears = Ears::open().map_err(StartError::System)?;
     let program = Program::of_this_process().map_err(StartError::System)?;
     let inherited = Inherited::find().map_err(StartError::Inherit)?;
-    Ok((program, inherited))
+    Ok((ears, program, inherited))
 }
 
 /// Tells those who wait for it that connections are taken.
@@ -321,6 +322,7 @@ fn tell(snapshot: &Snapshot, warnings: &[String]) {
 
 /// Starts to hear signals, and to answer at the admin listener.
 fn open_desk(
+    ears: Ears,
     mut admin: Option<Doors>,
     (snapshot, keeper): (&Snapshot, &Keeper),
     facts: &Arc<Facts>,
@@ -331,7 +333,7 @@ fn open_desk(
     }
     let plan = snapshot.admin.as_ref();
     let (desk, counter) = Desk::of(admin.as_ref(), plan).map_err(StartError::System)?;
-    front::start(admin, counter, Arc::clone(facts), controller.clone())
+    front::start(ears, admin, counter, Arc::clone(facts), controller.clone())
         .map_err(StartError::System)?;
     Ok(desk)
 }
