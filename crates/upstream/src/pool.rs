@@ -1,13 +1,13 @@
 //! Connections to one endpoint, kept by one worker.
 
 mod bounded;
+mod waiting;
 
 use crate::call::Http1;
 use crate::connect::{self, ConnectFault};
 use crate::http2::{self, Http2, Lease};
 use crate::seats::{Seat, Seats};
 use foregate_balance::Endpoint;
-use foregate_message::Reason;
 use foregate_telemetry::clock::{Moment, recent};
 use foregate_telemetry::metrics::{EndpointCells, EndpointId, Shard};
 use foregate_tls::{Alpn, Connector, Stream};
@@ -17,8 +17,8 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+use waiting::Waiter;
 
 /// How long an endpoint that wants HTTP/1.1 is spoken to by nothing else; then it is asked again.
 const HTTP1_REQUIRED_FOR: Duration = Duration::from_secs(600);
@@ -109,12 +109,6 @@ pub struct Pool {
 struct Idle {
     connection: Box<Http1>,
     since: Moment,
-}
-
-#[derive(Debug, Default)]
-struct Waiter {
-    woken: Cell<bool>,
-    waker: RefCell<Option<Waker>>,
 }
 
 /// The right to one connection of a pool, given back when dropped.
@@ -374,44 +368,6 @@ impl Pool {
         shared.retain(|one| !Rc::ptr_eq(one, gone));
     }
 
-    /// Waits until a connection has come free; then `checkout` is worth another try.
-    ///
-    /// # Errors
-    /// [`Reason::PendingFull`] when too many wait already.
-    pub async fn wait(self: &Rc<Pool>) -> Result<(), Reason> {
-        if self.waiting.borrow().len() >= self.limits.get().pending_max {
-            return Err(Reason::PendingFull);
-        }
-        let waiter = Rc::new(Waiter::default());
-        self.waiting.borrow_mut().push_back(Rc::clone(&waiter));
-        self.stand_in_line();
-        let mut place = Place {
-            pool: Rc::clone(self),
-            waiter,
-            served: false,
-        };
-        std::future::poll_fn(|cx| place.poll(cx)).await;
-        Ok(())
-    }
-
-    fn wake_all(&self) {
-        let waiting = self.waiting.borrow().len();
-        for _ in 0..waiting {
-            self.wake_one();
-        }
-    }
-
-    fn wake_one(&self) {
-        let Some(waiter) = self.waiting.borrow_mut().pop_front() else {
-            return;
-        };
-        waiter.woken.set(true);
-        if let Some(waker) = waiter.waker.take() {
-            waker.wake();
-        }
-        self.leave_line();
-    }
-
     /// Opens a connection. `client` and `local` are the two ends of the client's own connection, for the PROXY
     /// protocol. The caller keeps the time.
     ///
@@ -551,40 +507,5 @@ impl Idle {
     /// the reactor has seen something, or `verify` asks for one.
     fn is_good(&mut self, verify: bool) -> bool {
         self.connection.stream.is_quiet(verify)
-    }
-}
-
-/// A place in the queue for a connection.
-struct Place {
-    pool: Rc<Pool>,
-    waiter: Rc<Waiter>,
-    served: bool,
-}
-
-impl Place {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.waiter.woken.get() {
-            self.served = true;
-            return Poll::Ready(());
-        }
-        *self.waiter.waker.borrow_mut() = Some(cx.waker().clone());
-        Poll::Pending
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if self.served {
-            return;
-        }
-        // Who leaves the queue passes a turn that came too late on to the next.
-        if self.waiter.woken.get() {
-            self.pool.wake_one();
-        } else {
-            let mut waiting = self.pool.waiting.borrow_mut();
-            waiting.retain(|other| !Rc::ptr_eq(other, &self.waiter));
-            drop(waiting);
-            self.pool.leave_line();
-        }
     }
 }
