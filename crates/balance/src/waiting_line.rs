@@ -90,6 +90,12 @@ impl<W: Clone> WaitingLine<W> {
         self.length == 0
     }
 
+    /// How all who wait are told, called or not.
+    pub fn bells(&self) -> impl Iterator<Item = &W> {
+        let waiters = self.lanes.values().flat_map(|lane| lane.waiters.values());
+        waiters.map(|waiter| &waiter.bell)
+    }
+
     /// Whether nobody waits in a lane, so that whoever comes passes nobody.
     #[must_use]
     pub fn is_free(&self, lane: u64) -> bool {

@@ -15,7 +15,6 @@ use foregate_telemetry::clock::{now, recent};
 use foregate_telemetry::metrics::EndpointFailure;
 use foregate_upstream::{Call, Checkout, ConnectFault, Connection, Pool, Ticket, Use};
 use std::future::poll_fn;
-use std::pin::pin;
 use std::ptr;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -159,42 +158,42 @@ async fn obtain<C: Client + ?Sized>(
     pool: &Rc<Pool>,
     (way, purpose): (Way<'_>, Use),
     patience: &mut Patience,
-    (verify, mut found): (bool, Option<Checkout>),
+    (verify, found): (bool, Option<Checkout>),
 ) -> Result<Connection, Failure> {
-    let mut waited = false;
+    let mut place = None;
     let mut seen = ptr::null();
+    let mut offer = found.unwrap_or_else(|| pool.checkout(purpose, verify));
     loop {
-        let offer = found.take();
-        match offer.unwrap_or_else(|| pool.checkout(purpose, verify)) {
+        match offer {
             Checkout::Reused(connection) => return Ok(connection),
-            Checkout::Connect(ticket) => {
-                return dial(client, ticket, purpose, patience).await;
-            }
-            Checkout::Full => {
-                if !waited {
-                    waited = true;
-                    patience.queue();
-                }
-                let mut turn = pin!(pool.wait());
-                let turned = poll_fn(|cx| {
-                    if let Poll::Ready(turned) = turn.as_mut().poll(cx) {
-                        return Poll::Ready(turned.map_err(unserved));
-                    }
-                    if way.leads_elsewhere(exchange, pool, &mut seen) {
-                        return Poll::Ready(Err(Failure {
-                            give: Give::Elsewhere,
-                            ..unserved(Reason::PendingTimeout)
-                        }));
-                    }
-                    if let Poll::Ready(reason) = client.poll_gone(cx) {
-                        return Poll::Ready(Err(unserved(reason)));
-                    }
-                    let expired = patience.poll_connection(cx);
-                    expired.map(|reason| Err(unserved(reason)))
-                });
-                turned.await?;
-            }
+            Checkout::Connect(ticket) => return dial(client, ticket, purpose, patience).await,
+            Checkout::Full => {}
         }
+        let place = match &mut place {
+            Some(place) => place,
+            None => {
+                patience.queue();
+                place.insert(pool.join(purpose).map_err(unserved)?)
+            }
+        };
+        let turn = poll_fn(|cx| {
+            if place.poll_turn(cx).is_ready() {
+                return Poll::Ready(Ok(()));
+            }
+            if way.leads_elsewhere(exchange, pool, &mut seen) {
+                return Poll::Ready(Err(Failure {
+                    give: Give::Elsewhere,
+                    ..unserved(Reason::PendingTimeout)
+                }));
+            }
+            if let Poll::Ready(reason) = client.poll_gone(cx) {
+                return Poll::Ready(Err(unserved(reason)));
+            }
+            let expired = patience.poll_connection(cx);
+            expired.map(|reason| Err(unserved(reason)))
+        });
+        turn.await?;
+        offer = place.checkout(verify);
     }
 }
 

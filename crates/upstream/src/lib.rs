@@ -26,7 +26,7 @@ pub use discovery::{
     FoundEndpoint, Seeking, Source, read_anything as read_anything_discovered,
 };
 pub use line::{Line, Place, Waiting};
-pub use pool::{Checkout, Connection, Pool, PoolLimits, Protocol, Ticket, Use};
+pub use pool::{Checkout, Connection, Place as PoolPlace, Pool, PoolLimits, Protocol, Ticket, Use};
 pub use probe::{PROBES_MAX, ProbeTarget, Prober, Watched};
 pub use resolve::resolve;
 pub use seats::Seats;

@@ -13,12 +13,12 @@ use foregate_telemetry::metrics::{EndpointCells, EndpointId, Shard};
 use foregate_tls::{Alpn, Connector, Stream};
 use foregate_wire::h2::Limits as Http2Limits;
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use waiting::Waiter;
+pub use waiting::Place;
+use waiting::Waiting;
 
 /// How long an endpoint that wants HTTP/1.1 is spoken to by nothing else; then it is asked again.
 const HTTP1_REQUIRED_FOR: Duration = Duration::from_secs(600);
@@ -98,7 +98,7 @@ pub struct Pool {
     shares: Cell<Option<bool>>,
     /// Until when it is spoken to over HTTP/1.1 alone, since it has asked for that.
     http1_until: Cell<Option<Moment>>,
-    waiting: RefCell<VecDeque<Rc<Waiter>>>,
+    waiting: Waiting,
     /// Nobody will ask for connections any more but exchanges that began before.
     is_retired: Cell<bool>,
     /// Whether the last answer's body was one to leave in the kernel: the next one's is likely to be.
@@ -200,7 +200,7 @@ impl Pool {
             shares: Cell::new(None),
             http1_until: Cell::new(None),
             open: Cell::new(0),
-            waiting: RefCell::default(),
+            waiting: Waiting::default(),
             is_retired: Cell::new(false),
             passes: Cell::new(false),
         });
@@ -252,8 +252,16 @@ impl Pool {
     }
 
     /// The most recently used idle connection that is still good, else the right to open one. `verify` asks the
-    /// kernel too, for requests that could not be sent again.
+    /// kernel too, for requests that could not be sent again. Nothing while others wait for the same: see [`Pool::join`].
     pub fn checkout(self: &Rc<Pool>, purpose: Use, verify: bool) -> Checkout {
+        if !self.waiting.is_empty() && !self.waiting.is_free(self.lane(purpose)) {
+            return Checkout::Full;
+        }
+        self.offer(purpose, verify)
+    }
+
+    /// What there is for whoever is first.
+    fn offer(self: &Rc<Pool>, purpose: Use, verify: bool) -> Checkout {
         if let Some(lease) = self.lease(purpose) {
             self.cells().pool_hits.one();
             return Checkout::Reused(Connection(Carrier::Http2(lease)));
@@ -273,7 +281,8 @@ impl Pool {
         if self.is_served_by_dialling() && !self.wants_http1(purpose) {
             return Checkout::Full;
         }
-        self.fresh().map_or(Checkout::Full, Checkout::Connect)
+        self.seat_for_new()
+            .map_or(Checkout::Full, Checkout::Connect)
     }
 
     /// A place on a shared connection.

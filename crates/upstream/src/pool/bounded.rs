@@ -47,8 +47,17 @@ impl Pool {
         self.seat.borrow().clone()
     }
 
-    /// The right to a new connection, past the idle ones; `None` when the pool is full.
+    /// The right to a new connection, past the idle ones; `None` when the pool is full, or others wait for what comes free.
     pub fn fresh(self: &Rc<Pool>) -> Option<Ticket> {
+        let is_bounded = self.seat.borrow().is_some();
+        match is_bounded && !self.waiting.is_empty() {
+            true => None,
+            false => self.seat_for_new(),
+        }
+    }
+
+    /// The right to a new connection for whoever is first.
+    pub(super) fn seat_for_new(self: &Rc<Pool>) -> Option<Ticket> {
         let full = self.seat.borrow().as_ref().is_some_and(|seat| !seat.take());
         (!full).then(|| {
             self.cells().pool_misses.one();
@@ -56,19 +65,10 @@ impl Pool {
         })
     }
 
-    /// Has all who wait for a connection look whether they still do. They keep their places.
-    pub fn stir(&self) {
-        for waiter in &*self.waiting.borrow() {
-            if let Some(waker) = waiter.waker.take() {
-                waker.wake();
-            }
-        }
-    }
-
     /// Has the pool stand in line, now that requests wait which nothing else is on its way for.
     pub(super) fn stand_in_line(&self) {
         if !self.is_served_by_dialling()
-            && !self.waiting.borrow().is_empty()
+            && !self.waiting.is_empty()
             && let Some(seat) = self.seat()
         {
             seat.wait();
@@ -82,7 +82,7 @@ impl Pool {
 
     /// No request waits any more, if that is so.
     pub(super) fn leave_line(&self) {
-        if self.waiting.borrow().is_empty()
+        if self.waiting.is_empty()
             && let Some(seat) = self.seat()
         {
             seat.stop_waiting();
@@ -100,7 +100,7 @@ impl Pool {
     #[inline]
     pub(super) fn must_spare(&self) -> bool {
         let seat = self.seat.borrow();
-        seat.as_ref().is_some_and(|seat| seat.must_spare()) && self.waiting.borrow().is_empty()
+        seat.as_ref().is_some_and(|seat| seat.must_spare()) && self.waiting.is_empty()
     }
 
     /// So many connections are closed.
@@ -177,7 +177,7 @@ impl Pool {
     fn attend(&self, seat: &Seat) -> bool {
         let granted = seat.is_granted();
         if granted {
-            let is_needless = self.waiting.borrow().is_empty() || self.is_served_by_dialling();
+            let is_needless = self.waiting.is_empty() || self.is_served_by_dialling();
             match is_needless {
                 true => seat.decline(),
                 false => self.wake_one(),
