@@ -1,6 +1,6 @@
 //! Browsers' gRPC-Web, to backends that speak gRPC.
 
-use foregate_testkit::{Answer, Backend, Gateway, Request};
+use foregate_testkit::{Answer, Backend, Gateway, Http2Client, Request, Visit};
 
 /// A frame of gRPC with this message.
 fn message(text: &str) -> Vec<u8> {
@@ -105,6 +105,46 @@ fn nothing_is_translated_unasked() {
         response.body,
         [message("first"), message("second")].concat()
     );
+}
+
+/// A backend that begins an answer of this type, and breaks it off.
+fn breaks_off(content_type: &'static str) -> Backend {
+    Backend::start(move |visit: &mut Visit| {
+        visit.next_request()?;
+        visit.send(format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n\0\0\0\0\0\r\n"
+        ))
+    })
+}
+
+/// Whoever gets a page instead of an answer of gRPC has no status to look at: its end must not look like one.
+#[test]
+fn an_answer_that_is_no_grpc_and_breaks_off_does_not_look_whole() {
+    let backend = breaks_off("text/html");
+    let gateway = gateway(&backend);
+    let mut client = gateway.connect();
+    client.send(call("application/grpc-web", &message("first")));
+    assert!(client.try_response(false).is_err());
+    let mut client = Http2Client::connect(gateway.address());
+    let stream = client.request("POST", "/", &[("content-type", "application/grpc")], true);
+    let answer = client.answer(stream);
+    assert_eq!((answer.status, answer.ended), (200, false));
+    assert!(answer.reset.is_some() && answer.trailers.get("grpc-status").is_none());
+    for line in gateway.log_lines(2) {
+        assert_eq!(line.reason(), "upstream-truncated");
+    }
+}
+
+#[test]
+fn an_answer_of_grpc_that_breaks_off_ends_with_a_status() {
+    let backend = breaks_off("application/grpc");
+    let gateway = gateway(&backend);
+    let response = gateway.exchange(call("application/grpc-web", &message("first")));
+    assert!(response.text().contains("grpc-status: 14"));
+    let mut client = Http2Client::connect(gateway.address());
+    let stream = client.request("POST", "/", &[("content-type", "application/grpc")], true);
+    let answer = client.answer(stream);
+    assert_eq!(answer.trailers.get("grpc-status"), Some("14"));
 }
 
 /// Base64, where groups may be padded anywhere.

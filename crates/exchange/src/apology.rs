@@ -72,15 +72,17 @@ pub(crate) async fn send<C: Client>(
     reason
 }
 
-/// Whether a request speaks gRPC.
+/// Whether a request or an answer speaks gRPC.
 pub(crate) fn is_grpc(fields: &Fields) -> bool {
     grpc::content_type(fields).is_some()
 }
 
 /// Whether an answer that has begun can end with the failure in its trailers: nobody takes a gRPC answer as whole whose
-/// status says otherwise, and a reset would leave the client to guess.
+/// status says otherwise, and a reset would leave the client to guess. What only answers a call of gRPC, such as a page of a proxy
+/// on the way, has no such status.
 fn is_told_in_trailers(exchange: &Exchange, request: &RequestHead, reason: Reason) -> bool {
-    (request.version == Version::Http2 || exchange.translated)
+    exchange.is_answered_in_grpc
+        && (request.version == Version::Http2 || exchange.translated)
         && exchange.status == Status::OK.code()
         && reason.blame() != Blame::Client
         && grpc::content_type(&request.fields).is_some()

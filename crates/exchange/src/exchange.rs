@@ -56,6 +56,8 @@ pub(crate) struct Exchange {
     pub(crate) path: Vec<u8>,
     /// Whether the client speaks gRPC-Web, which is gRPC to everybody behind the bridge.
     pub(crate) translated: bool,
+    /// Whether the answer that the client is sent speaks gRPC, so that a failure can be told behind its body.
+    pub(crate) is_answered_in_grpc: bool,
     /// What goes into the backend's request line, when it isn't what came.
     pub(crate) target: Option<Vec<u8>>,
     /// The route's number in the plan.
@@ -138,6 +140,7 @@ impl Exchange {
             normal: Normal::Verbatim,
             path: Vec::new(),
             translated: false,
+            is_answered_in_grpc: false,
             target: None,
             route: None,
             chosen: 0,

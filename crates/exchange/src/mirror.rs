@@ -159,6 +159,7 @@ impl Exchange {
             normal: self.normal,
             path: self.path.clone(),
             translated: self.translated,
+            is_answered_in_grpc: false,
             target: self.target.clone(),
             route: self.route,
             chosen: MIRRORED,

@@ -1,10 +1,11 @@
 //! Shape: what the client will see of the answer.
 
+use crate::apology;
 use crate::exchange::Exchange;
 use crate::forward::Answer;
 use crate::secure;
 use crate::session;
-use foregate_message::{BodyLength, FieldId, Peer, RequestHead, hop};
+use foregate_message::{BodyLength, FieldId, Peer, RequestHead, Version, hop};
 use foregate_telemetry::clock;
 
 /// Turns the backend's head into the one that the client gets.
@@ -45,5 +46,8 @@ pub(crate) fn shape(
             &facts.of(exchange.request_id.as_bytes()),
             &mut scratch,
         );
+    }
+    if request.version == Version::Http2 || exchange.translated {
+        exchange.is_answered_in_grpc = apology::is_grpc(&answer.head.fields);
     }
 }
