@@ -11,7 +11,7 @@
 use crate::call::poll_read;
 use crate::pool::{Pool, Ticket};
 use foregate_message::{Chunk, Scheme};
-use foregate_telemetry::clock::{Moment, now, recent};
+use foregate_telemetry::clock::{Deadline, Moment, now, recent};
 use foregate_tls::Stream;
 use foregate_wire::h2::{self, StreamKey};
 use std::cell::{Cell, RefCell, RefMut};
@@ -24,6 +24,9 @@ use tokio::io::AsyncWrite;
 
 /// With streams under way and nothing heard for so long, the backend is asked whether it is there.
 const QUIET_MAX: Duration = Duration::from_secs(15);
+
+/// How often a connection that is alone looks at the time.
+const ALONE_TICK: Duration = Duration::from_secs(1);
 
 /// A connection and who waits for what on it.
 #[derive(Debug)]
@@ -43,6 +46,8 @@ pub(crate) struct Http2 {
     scheme: Scheme,
     /// It speaks for one client and is not shared.
     exclusive: bool,
+    /// Whether its pool does not look after it: it has let go of it, or never had it. Then its driver does.
+    is_alone: Cell<bool>,
     idle_since: Cell<Moment>,
     heard: Cell<Moment>,
     gone: Cell<bool>,
@@ -78,6 +83,10 @@ impl Drop for Lease {
     fn drop(&mut self) {
         if let Some(shared) = self.shared.take() {
             shared.promised.set(shared.promised.get() - 1);
+            // Nobody else will ever use it.
+            if shared.exclusive && shared.streams() == 0 {
+                shared.retire();
+            }
             shared.place_is_free();
         }
     }
@@ -108,6 +117,7 @@ pub(crate) fn begin(
             Stream::Tls(_) => Scheme::Https,
         },
         exclusive,
+        is_alone: Cell::new(exclusive),
         idle_since: Cell::new(at),
         heard: Cell::new(at),
         gone: Cell::new(false),
@@ -119,6 +129,7 @@ pub(crate) fn begin(
         shared: Rc::clone(&shared),
         stream,
         input: Chunk::default(),
+        alone: None,
         _ticket: ticket,
     };
     tokio::task::spawn_local(async move { std::future::poll_fn(|cx| driver.poll(cx)).await });
@@ -265,8 +276,9 @@ impl Http2 {
         pool.is_some_and(|pool| pool.require_http1())
     }
 
-    /// Opens no more streams, and closes once those that are open have ended.
+    /// Opens no more streams, and closes once those that are open have ended; until then it looks after itself.
     pub(crate) fn retire(&self) {
+        self.is_alone.set(true);
         self.engine().drain(recent().millis());
         self.wake_driver();
     }
@@ -278,7 +290,8 @@ impl Http2 {
         }
     }
 
-    /// Closes a connection that has been idle for too long, and asks a quiet one whether it is alive.
+    /// Closes a connection that has been idle for too long, and asks a quiet one whether it is alive; called about once a
+    /// second, by its pool or its driver.
     pub(crate) fn sweep(&self, at: Moment, idle_timeout: Duration) {
         {
             let mut engine = self.engine();
@@ -338,6 +351,8 @@ struct Driver {
     shared: Rc<Http2>,
     stream: Stream,
     input: Chunk,
+    /// When it is to look at the time next, once nobody else does.
+    alone: Option<Box<Deadline>>,
     /// Given back when the connection is closed.
     _ticket: Ticket,
 }
@@ -346,12 +361,36 @@ impl Driver {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.shared.driver_is_woken.set(false);
         keep(&mut self.shared.driver.borrow_mut(), cx);
+        if self.shared.is_alone.get() {
+            self.look_after(cx);
+        }
         let ended = self.advance(cx);
         self.shared.wake_ready();
         let finished = self.shared.engine().is_finished();
         match ended {
             Poll::Pending if !finished => Poll::Pending,
             _ => Poll::Ready(()),
+        }
+    }
+
+    /// Streams of a connection that its pool has let go of may be under way for long: a backend that is silent or gone is
+    /// found out all the same.
+    #[cold]
+    fn look_after(&mut self, cx: &mut Context<'_>) {
+        let deadline = match &mut self.alone {
+            Some(deadline) => deadline,
+            None => {
+                let mut deadline = Box::new(Deadline::new());
+                deadline.set(now().plus(ALONE_TICK));
+                self.alone.insert(deadline)
+            }
+        };
+        if deadline.poll_expired(cx).is_ready() {
+            let at = now();
+            self.shared.sweep(at, Duration::MAX);
+            deadline.set(at.plus(ALONE_TICK));
+            // To be woken by it.
+            let _ = deadline.poll_expired(cx);
         }
     }
 

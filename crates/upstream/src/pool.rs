@@ -518,3 +518,6 @@ impl Idle {
         self.connection.stream.is_quiet(verify)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,21 +1,15 @@
 //! Those who wait, in every order of steps, at a real pool with real connections.
 
 use super::*;
-use crate::http2::Lease;
-use crate::pool::{Carrier, Connection, PoolLimits, Protocol};
+use crate::pool::tests::{NOBODY, before, wide, within};
+use crate::pool::{Carrier, Connection, PoolLimits};
 use crate::seats::Seats;
-use foregate_balance::Endpoint;
-use foregate_telemetry::metrics::{EndpointId, Registry};
-use foregate_wire::h2::Limits as Http2Limits;
 use proptest::prelude::*;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Wake;
-use std::time::Duration;
-use tokio::task::{LocalSet, yield_now};
-
-const NOBODY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+use tokio::task::yield_now;
 
 /// Those who were woken, in their order: as a worker runs them.
 type Woken = Arc<Mutex<Vec<u32>>>;
@@ -54,21 +48,12 @@ impl World {
         let seats: Arc<Seats> = Arc::default();
         seats.set_max(Some(connections_max));
         let limits = PoolLimits {
-            idle_max: 8,
             is_bounded: true,
             pending_max,
-            idle_timeout: Duration::from_secs(60),
-            requests_max: None,
-            proxy_protocol: None,
-            protocol: Protocol::Http1,
-            http2: Http2Limits::default(),
+            ..wide()
         };
-        let endpoint = Arc::new(Endpoint::new("a:1", 1));
-        let address = Some(listener.local_addr().unwrap());
-        let shard = Registry::new(&["fine"]).shard();
-        let (id, shared) = (EndpointId::OTHER, Arc::clone(&seats));
         World {
-            pool: Pool::new(endpoint, address, id, shard, shared, limits),
+            pool: before(&listener, &seats, limits),
             seats,
             _listener: listener,
             pending_max,
@@ -128,7 +113,7 @@ impl World {
         match connection.0 {
             Carrier::Http1(connection) if is_kept => Pool::check_in(connection),
             Carrier::Http1(connection) => drop(connection),
-            Carrier::Http2(lease) => drop::<Lease>(lease),
+            Carrier::Http2(lease) => drop(lease),
         }
     }
 
@@ -206,12 +191,6 @@ impl World {
             "nobody sleeps beside a connection"
         );
     }
-}
-
-fn within<F: Future<Output = ()>>(story: impl FnOnce() -> F) {
-    let mut runtime = tokio::runtime::Builder::new_current_thread();
-    let runtime = runtime.enable_all().build().unwrap();
-    LocalSet::new().block_on(&runtime, async move { story().await });
 }
 
 /// A backend may have one connection, and one request may wait. When the one that has it ends, two new ones are there

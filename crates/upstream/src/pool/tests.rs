@@ -1,0 +1,64 @@
+//! Pools with real connections, of which nobody reads what is sent.
+
+use super::*;
+use foregate_telemetry::metrics::Registry;
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use tokio::task::{LocalSet, yield_now};
+
+/// Any port of this machine.
+pub(super) const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// Limits that bound next to nothing.
+pub(super) fn wide() -> PoolLimits {
+    PoolLimits {
+        idle_max: 8,
+        is_bounded: false,
+        pending_max: 8,
+        idle_timeout: Duration::from_secs(60),
+        requests_max: None,
+        proxy_protocol: None,
+        protocol: Protocol::Http1,
+        http2: Http2Limits::default(),
+    }
+}
+
+/// A pool before a listener.
+pub(super) fn before(listener: &TcpListener, seats: &Arc<Seats>, limits: PoolLimits) -> Rc<Pool> {
+    let endpoint = Arc::new(Endpoint::new("a:1", 1));
+    let address = Some(listener.local_addr().unwrap());
+    let shard = Registry::new(&["fine"]).shard();
+    let (id, seats) = (EndpointId::OTHER, Arc::clone(seats));
+    Pool::new(endpoint, address, id, shard, seats, limits)
+}
+
+/// Runs a story as a worker runs its tasks.
+pub(super) fn within<F: Future<Output = ()>>(story: impl FnOnce() -> F) {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().build().unwrap();
+    LocalSet::new().block_on(&runtime, async move { story().await });
+}
+
+/// It was dialled when a reload had overtaken it, so that it is nobody else's; then its request could not be sent on it.
+#[test]
+fn a_shared_connection_that_nobody_will_use_is_closed() {
+    within(|| async {
+        let listener = TcpListener::bind(NOBODY).unwrap();
+        let limits = PoolLimits {
+            protocol: Protocol::Http2,
+            ..wide()
+        };
+        let pool = before(&listener, &Arc::default(), limits);
+        let Checkout::Connect(ticket) = pool.checkout(Use::Requests, false) else {
+            panic!("there is none yet");
+        };
+        pool.retire();
+        let connecting = Pool::connect(ticket, Use::Requests, NOBODY, NOBODY);
+        let connection = connecting.await.unwrap();
+        assert_eq!(pool.open.get(), 1);
+        drop(connection);
+        for _ in 0..10 {
+            yield_now().await;
+        }
+        assert_eq!(pool.open.get(), 0);
+    });
+}
