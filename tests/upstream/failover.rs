@@ -1,6 +1,6 @@
 //! A backend that cannot be reached fails nobody while another can.
 
-use foregate_testkit::{Backend, Echo, Gateway, NeverAccepts, Refuser};
+use foregate_testkit::{Backend, BlackHole, Echo, Gateway, NeverAccepts, Refuser};
 use foregate_tests::assert_outcome;
 
 #[test]
@@ -119,4 +119,54 @@ fn the_number_of_tries_is_bounded() {
         served > 0 && served < 12,
         "two tries of six endpoints reach the good one sometimes: {outcomes:?}"
     );
+}
+
+/// Those that were to blame for a connection that did not come about in time.
+fn blamed(gateway: &Gateway, endpoint: std::net::SocketAddr) -> f64 {
+    let endpoint = endpoint.to_string();
+    let labels = [("endpoint", &*endpoint), ("kind", "connect-timeout")];
+    gateway.metric("foregate_endpoint_failures_total", &labels)
+}
+
+/// The first one has used up nearly all of the request's time. What is left is no time in which anybody could be dialled.
+#[test]
+fn a_backend_is_not_blamed_for_the_time_that_another_took() {
+    let (silent, last) = (Backend::start(BlackHole), NeverAccepts::start());
+    let gateway = Gateway::new(
+        r#"
+        workers = 1
+        [sites."*"]
+        upstream = "app"
+        [upstreams.app]
+        servers = ["{silent}", { address = "{last}", backup = true }]
+        timeouts = { request = "800ms", try = "700ms" }
+        "#,
+    )
+    .fill("silent", silent.address())
+    .fill("last", last.address())
+    .start();
+    assert_eq!(gateway.get("a", "/").status, 504);
+    let line = gateway.only_log_line();
+    assert_eq!(line.reason(), "request-timeout");
+    assert_eq!(blamed(&gateway, last.address()), 0.0);
+}
+
+/// All of a request's time is a fair share, though it is less than `connect`.
+#[test]
+fn a_backend_that_takes_all_of_a_requests_time_is_to_blame() {
+    let stuck = NeverAccepts::start();
+    let gateway = Gateway::new(
+        r#"
+        [sites."*"]
+        upstream = "app"
+        [upstreams.app]
+        servers = ["{stuck}"]
+        timeouts = { request = "300ms" }
+        "#,
+    )
+    .fill("stuck", stuck.address())
+    .start();
+    assert_eq!(gateway.get("a", "/").status, 504);
+    assert_eq!(gateway.only_log_line().reason(), "request-timeout");
+    assert_eq!(blamed(&gateway, stuck.address()), 1.0);
 }

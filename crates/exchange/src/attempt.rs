@@ -217,10 +217,12 @@ pub(crate) async fn dial<C: Client + ?Sized>(
             return Poll::Ready(Err(Failure { reason, give, kind }));
         }
         patience.poll_connection(cx).map(|reason| {
-            let late = Some(EndpointFailure::ConnectTimeout);
+            // It is not to blame for what others have left it.
+            let is_fair = patience.was_fair(now());
+            let late = is_fair.then_some(EndpointFailure::ConnectTimeout);
             let (give, kind) = match reason {
                 Reason::ConnectTimeout => (Give::Over, late),
-                // It is not to blame that the gateway ends.
+                // Nor that the gateway ends.
                 Reason::Draining => (Give::Up, None),
                 // A route may have less time than a connection: who swallows its requests is found out all the same.
                 _ => (Give::Up, late),

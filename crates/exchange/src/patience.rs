@@ -172,6 +172,20 @@ impl Patience {
         })
     }
 
+    /// Whether a connection that did not come about in time had a fair share of what there is for one: half of it, or of what
+    /// the request or its try may take at most. Otherwise others have used it up.
+    pub(crate) fn was_fair(&self, at: Moment) -> bool {
+        let TimeLimits {
+            connect,
+            request,
+            per_try,
+            ..
+        } = self.limits;
+        let shorter = [request, per_try].into_iter().flatten();
+        let whole = shorter.fold(connect, Duration::min);
+        at.since(self.since) >= whole / 2
+    }
+
     /// Ready with the reason once the wait is over. While the client is the one who keeps everybody waiting, with a
     /// body that comes slowly, the backend's time does not run out.
     pub(crate) fn poll(
