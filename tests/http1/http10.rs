@@ -1,6 +1,6 @@
 //! Peers that speak HTTP/1.0.
 
-use foregate_testkit::{Answer, Backend, Echo, Framing, Gateway, HttpOneZero};
+use foregate_testkit::{Answer, Backend, Echo, Framing, Gateway, HttpOneZero, Visit};
 
 #[test]
 fn an_old_client_is_answered_and_closed() {
@@ -96,4 +96,37 @@ fn an_old_backend_is_understood() {
     }
     drop(client);
     gateway.assert_no_leaks();
+}
+
+/// It names no host, so that each backend that is asked is named as it is known.
+#[test]
+fn an_old_client_without_a_host_names_the_backend_that_it_comes_to() {
+    let failing = Backend::start(|visit: &mut Visit| visit.next_request().map(drop));
+    let backend = Backend::start(Echo);
+    let gateway = Gateway::new(
+        r#"
+        workers = 1
+        [sites."*"]
+        upstream = "app"
+        [upstreams.app]
+        servers = ["{failing}", "{backend}"]
+        balance = "round-robin"
+        ejection = { consecutive_failures = "off" }
+        "#,
+    )
+    .fill("failing", failing.address())
+    .fill("backend", backend.address())
+    .start();
+    for _ in 0..4 {
+        assert_eq!(gateway.exchange("GET / HTTP/1.0\r\n\r\n").status, 200);
+    }
+    assert!(failing.requests_total() > 0, "some came by way of another");
+    for (peer, requests) in [
+        (failing.address(), failing.requests()),
+        (backend.address(), backend.requests()),
+    ] {
+        for request in requests {
+            assert_eq!(request.field("host"), Some(peer.to_string().as_str()));
+        }
+    }
 }

@@ -53,7 +53,8 @@ pub(crate) fn address(
     patience: &Patience,
 ) {
     let target = exchange.destination(&exchange.plan);
-    target.host.apply(&mut head.fields, endpoint.label());
+    let (fields, has_host) = (&mut head.fields, exchange.has_host);
+    target.host.apply(fields, endpoint.label(), has_host);
     if let Some(deadline) = patience.deadline() {
         deadline::pass_on(&mut head.fields, deadline, recent());
     }

@@ -65,6 +65,7 @@ pub(crate) fn describe(
             .request_rules
             .apply(&mut head.fields, &facts, &mut scratch);
     }
+    exchange.has_host = head.fields.has(FieldId::Host);
     Ok(())
 }
 

@@ -49,6 +49,8 @@ pub(crate) struct Exchange {
     pub(crate) client: IpAddr,
     /// Host as the client sent it, by its place in the head.
     pub(crate) host: Range<u32>,
+    /// Whether what backends get has a Host, whichever it goes to.
+    pub(crate) has_host: bool,
     pub(crate) referer: Range<u32>,
     pub(crate) user_agent: Range<u32>,
     /// How the path's normal form relates to what was received; the form itself is `path` unless it is verbatim.
@@ -135,6 +137,7 @@ impl Exchange {
             request_id: describe::request_id(&plan, road, peer, fields),
             client: describe::client(&plan, peer, fields),
             host: fields.place(FieldId::Host),
+            has_host: false,
             referer: fields.place(FieldId::Referer),
             user_agent: fields.place(FieldId::UserAgent),
             normal: Normal::Verbatim,

@@ -154,6 +154,7 @@ impl Exchange {
             request_id: self.request_id,
             client: self.client,
             host: self.host.clone(),
+            has_host: self.has_host,
             referer: self.referer.clone(),
             user_agent: self.user_agent.clone(),
             normal: self.normal,

@@ -14,11 +14,12 @@ pub enum HostRule {
 }
 
 impl HostRule {
-    /// Changes the fields of a request to the endpoint that is known as `endpoint`.
+    /// Changes the fields of a request to the endpoint that is known as `endpoint`. `has_host` when it had a Host before it
+    /// was sent anywhere: the one that is there now may be that of an endpoint that has failed it.
     #[inline]
-    pub fn apply(&self, fields: &mut Fields, endpoint: &str) {
+    pub fn apply(&self, fields: &mut Fields, endpoint: &str, has_host: bool) {
         match self {
-            HostRule::Pass if fields.has(FieldId::Host) => {}
+            HostRule::Pass if has_host => {}
             HostRule::Pass | HostRule::Upstream => fields.set(FieldId::Host, endpoint.as_bytes()),
             HostRule::Fixed(host) => fields.set(FieldId::Host, host.as_bytes()),
         }
@@ -34,7 +35,9 @@ mod tests {
         if let Some(host) = before {
             fields.append(FieldId::Host, host.as_bytes());
         }
-        rule.apply(&mut fields, "backend:80");
+        rule.apply(&mut fields, "other:80", before.is_some());
+        // Once more, at another one.
+        rule.apply(&mut fields, "backend:80", before.is_some());
         assert_eq!(fields.get(FieldId::Host), Some(expected.as_bytes()));
     }
 

@@ -505,7 +505,8 @@ impl Road<'_> {
         let authority = picked
             .ok()
             .map_or("", |pick| &upstream.endpoints[pick.index].authority);
-        destination.host.apply(&mut fields, authority);
+        let has_host = fields.has(FieldId::Host);
+        destination.host.apply(&mut fields, authority, has_host);
         let ms = |timeout: Duration| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
         Outcome::Proxied(Box::new(ProxyNote {
             target: text(&target(sent, self.request.query.as_deref())),
