@@ -168,7 +168,7 @@ impl Exchange {
         if let Some(answer) = secure::challenge(road, client.peer(), head) {
             return relay::respond(self, client, head, *answer).await;
         }
-        route::find(self, client.peer(), head)?;
+        route::find(self, road, client.peer(), head)?;
         shed::shed(self, &road.load)?;
         if let Some(answer) = secure::secure(self, road, client.peer(), head)? {
             return relay::respond(self, client, head, *answer).await;

@@ -1,12 +1,18 @@
 //! Route: which site and route take the request.
 
+use crate::Road;
 use crate::exchange::Exchange;
 use foregate_message::path::{self, Normal};
 use foregate_message::{Fault, Peer, Reason, RequestHead, Target, TargetForm, host_without_port};
 use foregate_route::Question;
 
 /// Normalises the path once, and finds the route for it.
-pub(crate) fn find(exchange: &mut Exchange, peer: &Peer, head: &RequestHead) -> Result<(), Reason> {
+pub(crate) fn find(
+    exchange: &mut Exchange,
+    road: &Road,
+    peer: &Peer,
+    head: &RequestHead,
+) -> Result<(), Reason> {
     let snapshot = &exchange.plan.snapshot;
     let target = Target::parse(&head.method, head.target()).map_err(Reason::Request)?;
     exchange.normal = match target.form {
@@ -29,5 +35,6 @@ pub(crate) fn find(exchange: &mut Exchange, peer: &Peer, head: &RequestHead) -> 
         .find(&question, None)
         .map_err(|miss| miss.reason())?;
     exchange.route = Some(route);
+    road.shard.expect(exchange.plan.route_id(exchange.route));
     Ok(())
 }

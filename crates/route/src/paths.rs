@@ -12,24 +12,96 @@ const NONE: u32 = u32::MAX;
 /// Up to so many keys are all compared, which lets their loads overlap; beyond that a search by halves looks at fewer.
 const SCANNED_MAX: usize = 16;
 
-/// Ranks of routes, ascending: one stands here itself, as nearly every text has just one; more stand in
+/// A route that takes a path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Taker {
+    pub(crate) rank: u32,
+    /// Its index in the site's specification, if the path is all that it asks for.
+    pub(crate) sure: Option<u32>,
+}
+
+/// The routes of one text.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Takers<'a> {
+    /// One that asks for nothing else.
+    Sure { rank: u32, index: u32 },
+    /// Ranks of routes that may ask for more, ascending.
+    Ranks(&'a [u32]),
+}
+
+/// Routes as an entry holds them: one stands here itself, as nearly every text has just one; more stand in
 /// [`PathIndex::ranks`].
 #[derive(Clone, Copy, Debug, Default)]
-struct Ranks {
+struct Held {
     /// The rank, or the place of the first of several.
     first: u32,
     count: u32,
+    /// The index of the one that asks for nothing else, or [`NONE`].
+    sure: u32,
 }
 
+impl Held {
+    /// These routes, in ascending order of rank; kept in `several` if they are several.
+    fn keep(takers: &[Taker], several: &mut Vec<u32>) -> Held {
+        let count = takers.len() as u32;
+        if let &[Taker { rank, sure }] = takers {
+            return Held {
+                first: rank,
+                count,
+                sure: sure.unwrap_or(NONE),
+            };
+        }
+        let first = several.len() as u32;
+        several.extend(takers.iter().map(|taker| taker.rank));
+        Held {
+            first,
+            count,
+            sure: NONE,
+        }
+    }
+}
+
+/// How many bytes of a text its key holds.
+const KEY_BYTES: usize = 8;
+
+/// How many bytes of what all texts begin with are kept apart from them.
+const STEM_BYTES_MAX: usize = 23;
+
+/// What all texts begin with, or the first bytes of it.
+#[derive(Clone, Debug, Default)]
+struct Stem {
+    length: u8,
+    text: [u8; STEM_BYTES_MAX],
+}
+
+impl Stem {
+    fn of(text: &[u8]) -> Stem {
+        let mut stem = Stem {
+            length: text.len() as u8,
+            text: [0; STEM_BYTES_MAX],
+        };
+        stem.text[..text.len()].copy_from_slice(text);
+        stem
+    }
+
+    #[inline]
+    fn as_bytes(&self) -> &[u8] {
+        &self.text[..usize::from(self.length)]
+    }
+}
+
+/// A text and its routes. The key stands with the rest: a search that looks at all keys has fetched the entry, too.
 #[derive(Clone, Debug)]
 struct Entry {
+    /// The first bytes of the text, behind the stem.
+    key: u64,
     /// The text's place in [`PathIndex::text`], behind the stem, which is not kept there.
     start: u32,
     length: u32,
     /// The routes for exactly this path.
-    exact: Ranks,
+    exact: Held,
     /// The routes for this prefix.
-    prefix: Ranks,
+    prefix: Held,
     /// The longest other prefix that this text begins with.
     parent: u32,
 }
@@ -37,27 +109,27 @@ struct Entry {
 /// Collects what a [`PathIndex`] is built from; ranks come in ascending order.
 #[derive(Default)]
 pub(crate) struct PathIndexBuilder {
-    texts: BTreeMap<Vec<u8>, (Vec<u32>, Vec<u32>)>,
-    root: Vec<u32>,
+    texts: BTreeMap<Vec<u8>, (Vec<Taker>, Vec<Taker>)>,
+    root: Vec<Taker>,
 }
 
 impl PathIndexBuilder {
-    pub(crate) fn exact(&mut self, path: &str, rank: u32) {
-        self.texts.entry(path.into()).or_default().0.push(rank);
+    pub(crate) fn exact(&mut self, path: &str, taker: Taker) {
+        self.texts.entry(path.into()).or_default().0.push(taker);
     }
 
-    pub(crate) fn prefix(&mut self, path: &str, rank: u32) {
+    pub(crate) fn prefix(&mut self, path: &str, taker: Taker) {
         if path == "/" {
-            self.root.push(rank);
+            self.root.push(taker);
         } else {
-            self.texts.entry(path.into()).or_default().1.push(rank);
+            self.texts.entry(path.into()).or_default().1.push(taker);
         }
     }
 
     pub(crate) fn build(self) -> PathIndex {
         let stem = self.stem();
-        let mut index = PathIndex::default();
         let mut entries: Vec<Entry> = Vec::new();
+        let (mut texts, mut several) = (Vec::new(), Vec::new());
         // Prefixes that the current text begins with, longest last.
         let mut open: Vec<(u32, &[u8])> = Vec::new();
         for (at, (text, (exact, prefix))) in (0..).zip(&self.texts) {
@@ -66,29 +138,28 @@ impl PathIndexBuilder {
             }
             let behind = &text[stem.len()..];
             entries.push(Entry {
-                start: index.text.len() as u32,
+                key: key(behind),
+                start: texts.len() as u32,
                 length: behind.len() as u32,
-                exact: index.keep(exact),
-                prefix: index.keep(prefix),
+                exact: Held::keep(exact, &mut several),
+                prefix: Held::keep(prefix, &mut several),
                 parent: open.last().map_or(NONE, |(parent, _)| *parent),
             });
-            index.text.extend_from_slice(behind);
+            texts.extend_from_slice(behind);
             if !prefix.is_empty() {
                 open.push((at, text));
             }
         }
-        index.keys = self
-            .texts
-            .keys()
-            .map(|text| key(&text[stem.len()..]))
-            .collect();
-        index.root = index.keep(&self.root);
-        index.entries = entries.into();
-        index.stem = stem.into();
-        index
+        PathIndex {
+            entries: entries.into(),
+            root: Held::keep(&self.root, &mut several),
+            text: texts.into(),
+            ranks: several.into(),
+            stem: Stem::of(stem),
+        }
     }
 
-    /// What all texts begin with.
+    /// What all texts begin with, as far as it is kept apart.
     fn stem(&self) -> &[u8] {
         let (Some((first, _)), Some((last, _))) =
             (self.texts.first_key_value(), self.texts.last_key_value())
@@ -97,7 +168,7 @@ impl PathIndexBuilder {
         };
         // They are sorted: what the outermost share, all share.
         let shared = first.iter().zip(last).take_while(|(a, b)| a == b).count();
-        &first[..shared]
+        &first[..shared.min(STEM_BYTES_MAX)]
     }
 }
 
@@ -105,103 +176,121 @@ impl PathIndexBuilder {
 /// shorter one lacks counts as zeros, below which no byte is.
 #[inline]
 fn key(text: &[u8]) -> u64 {
-    if let Some(eight) = text.first_chunk::<8>() {
+    if let Some(eight) = text.first_chunk::<KEY_BYTES>() {
         return u64::from_be_bytes(*eight);
     }
-    let mut eight = [0; 8];
+    let mut eight = [0; KEY_BYTES];
     eight[..text.len()].copy_from_slice(text);
     u64::from_be_bytes(eight)
 }
 
 /// The exact paths and prefixes of one site.
 ///
-/// A choice among thousands of sites finds little of any site in the processor's caches, so what it looks at is kept
-/// close together: all keys in a few cache lines, then one entry and its text.
+/// A choice among thousands of sites finds little of any site in the processor's caches, and has to wait for each thing
+/// that leads to another. So the first cache line leads to the entries, whose loads overlap, and an entry to the route. A
+/// text is looked at only if its key does not hold all of it.
 #[derive(Default, Debug)]
+#[repr(C)]
 pub(crate) struct PathIndex {
-    /// What all texts begin with.
-    stem: Box<[u8]>,
-    /// The first bytes of each text behind the stem.
-    keys: Box<[u64]>,
+    stem: Stem,
     entries: Box<[Entry]>,
-    /// All texts behind the stem, one behind the other.
-    text: Vec<u8>,
-    /// Ranks of texts that have several.
-    ranks: Vec<u32>,
     /// The prefix `/`, which takes everything.
-    root: Ranks,
+    root: Held,
+    /// All texts behind the stem, one behind the other.
+    text: Box<[u8]>,
+    /// Ranks of texts that have several.
+    ranks: Box<[u32]>,
+}
+
+/// A path that is looked for, behind the stem.
+struct Sought<'p> {
+    behind: &'p [u8],
+    key: u64,
 }
 
 impl PathIndex {
-    /// Calls `visit` with the ranks of the routes for each text that takes `path`: the exact one first, then prefixes
+    /// Calls `visit` with the routes for each text that takes `path`: the exact one first, then prefixes
     /// from the longest to `/`.
     #[inline]
-    pub(crate) fn visit(&self, path: &[u8], mut visit: impl FnMut(&[u32])) {
-        let (behind, last) = self.at_or_before(path);
-        if let Some(last) = last {
-            let entry = &self.entries[last];
-            if entry.exact.count > 0 && self.text_of(entry) == behind {
-                visit(self.ranks_of(&entry.exact));
-            }
-            let mut at = Some(entry);
-            while let Some(entry) = at {
-                if entry.prefix.count > 0 && self.takes(entry, path, behind) {
-                    visit(self.ranks_of(&entry.prefix));
-                }
-                at = self.entries.get(entry.parent as usize);
-            }
+    pub(crate) fn visit(&self, path: &[u8], mut visit: impl FnMut(Takers<'_>)) {
+        // What does not begin with the stem has no text that it begins with: all sort on one side of it.
+        if let Some(behind) = path.strip_prefix(self.stem.as_bytes()) {
+            let key = key(behind);
+            self.visit_behind(&Sought { behind, key }, &mut visit);
         }
         if self.root.count > 0 {
-            visit(self.ranks_of(&self.root));
+            visit(self.takers(&self.root));
         }
     }
 
-    /// What stands behind the stem in `path`, and the last text not after it.
     #[inline]
-    fn at_or_before<'a>(&self, path: &'a [u8]) -> (&'a [u8], Option<usize>) {
-        // What does not begin with the stem has no text that it begins with: all sort on one side of it.
-        let Some(behind) = path.strip_prefix(&*self.stem) else {
-            return (&[], None);
+    fn visit_behind(&self, path: &Sought<'_>, visit: &mut impl FnMut(Takers<'_>)) {
+        let Some(last) = self.at_or_before(path) else {
+            return;
         };
-        let key = key(behind);
-        let below = if self.keys.len() <= SCANNED_MAX {
-            self.keys.iter().filter(|&&one| one < key).count()
+        let entry = &self.entries[last];
+        let is_whole = entry.length as usize == path.behind.len();
+        if entry.exact.count > 0 && is_whole && self.begins(path, entry) {
+            visit(self.takers(&entry.exact));
+        }
+        let mut at = Some(entry);
+        while let Some(entry) = at {
+            if entry.prefix.count > 0 && self.takes(path, entry) {
+                visit(self.takers(&entry.prefix));
+            }
+            at = self.entries.get(entry.parent as usize);
+        }
+    }
+
+    /// The last text not after the path.
+    #[inline]
+    fn at_or_before(&self, path: &Sought<'_>) -> Option<usize> {
+        let key = path.key;
+        let below = if self.entries.len() <= SCANNED_MAX {
+            self.entries.iter().filter(|one| one.key < key).count()
         } else {
-            self.keys.partition_point(|&one| one < key)
+            self.entries.partition_point(|one| one.key < key)
         };
-        let alike = self.keys[below..]
+        let alike = self.entries[below..]
             .iter()
-            .take_while(|&&one| one == key)
+            .take_while(|one| one.key == key)
             .count();
         let not_after = match alike {
             0 => below,
             _ => {
                 let alike = &self.entries[below..below + alike];
-                below + alike.partition_point(|entry| self.text_of(entry) <= behind)
+                below + alike.partition_point(|entry| self.text_of(entry) <= path.behind)
             }
         };
-        (behind, not_after.checked_sub(1))
+        not_after.checked_sub(1)
     }
 
-    /// Whether an entry's text is a prefix that takes `path`, of which `behind` stands behind the stem.
+    /// Whether the path begins with an entry's text.
     #[inline]
-    fn takes(&self, entry: &Entry, path: &[u8], behind: &[u8]) -> bool {
-        let text = self.text_of(entry);
-        // An empty rest stands for the stem itself, and its last byte decides.
-        match text.is_empty() {
-            true => prefix_takes(&self.stem, path),
-            false => prefix_takes(text, behind),
+    fn begins(&self, path: &Sought<'_>, entry: &Entry) -> bool {
+        match entry.length as usize {
+            0 => true,
+            length if length > path.behind.len() => false,
+            length @ 1..=KEY_BYTES => (entry.key ^ path.key) >> (8 * (KEY_BYTES - length)) == 0,
+            _ => path.behind.starts_with(self.text_of(entry)),
         }
     }
 
-    fn keep(&mut self, ranks: &[u32]) -> Ranks {
-        let count = ranks.len() as u32;
-        if let &[first] = ranks {
-            return Ranks { first, count };
+    /// Whether an entry's text is a prefix that takes the path, at a segment's border only.
+    #[inline]
+    fn takes(&self, path: &Sought<'_>, entry: &Entry) -> bool {
+        let ends_segment = || matches!(path.behind.get(entry.length as usize), None | Some(b'/'));
+        self.begins(path, entry) && (ends_segment() || self.last_byte(entry) == Some(b'/'))
+    }
+
+    /// The last byte of an entry's text, which is the stem's if there is nothing behind it.
+    #[inline]
+    fn last_byte(&self, entry: &Entry) -> Option<u8> {
+        match entry.length as usize {
+            0 => self.stem.as_bytes().last().copied(),
+            length @ 1..=KEY_BYTES => Some((entry.key >> (8 * (KEY_BYTES - length))) as u8),
+            _ => self.text_of(entry).last().copied(),
         }
-        let first = self.ranks.len() as u32;
-        self.ranks.extend_from_slice(ranks);
-        Ranks { first, count }
     }
 
     #[inline]
@@ -210,11 +299,15 @@ impl PathIndex {
     }
 
     #[inline]
-    fn ranks_of<'a>(&'a self, ranks: &'a Ranks) -> &'a [u32] {
-        if ranks.count == 1 {
-            return std::slice::from_ref(&ranks.first);
+    fn takers<'a>(&'a self, held: &'a Held) -> Takers<'a> {
+        match held.count {
+            1 if held.sure != NONE => Takers::Sure {
+                rank: held.first,
+                index: held.sure,
+            },
+            1 => Takers::Ranks(std::slice::from_ref(&held.first)),
+            count => Takers::Ranks(&self.ranks[held.first as usize..][..count as usize]),
         }
-        &self.ranks[ranks.first as usize..][..ranks.count as usize]
     }
 }
 
@@ -230,22 +323,34 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Every third route asks for more.
+    fn taker(rank: u32) -> Taker {
+        let sure = (rank % 3 != 0).then_some(rank + 100);
+        Taker { rank, sure }
+    }
+
     fn visited(index: &PathIndex, path: &str) -> Vec<u32> {
         let mut found = Vec::new();
-        index.visit(path.as_bytes(), |ranks| found.extend_from_slice(ranks));
+        index.visit(path.as_bytes(), |takers| match takers {
+            Takers::Sure { rank, index } => {
+                assert_eq!(index, rank + 100);
+                found.push(rank);
+            }
+            Takers::Ranks(ranks) => found.extend_from_slice(ranks),
+        });
         found
     }
 
     #[test]
     fn exact_first_then_prefixes_by_length() {
         let mut builder = PathIndexBuilder::default();
-        builder.prefix("/", 0);
-        builder.prefix("/api", 1);
-        builder.exact("/api/v1", 2);
-        builder.prefix("/api/v1", 3);
-        builder.prefix("/api/", 4);
-        builder.prefix("/apia", 5);
-        builder.exact("/api/v0", 6);
+        builder.prefix("/", taker(0));
+        builder.prefix("/api", taker(1));
+        builder.exact("/api/v1", taker(2));
+        builder.prefix("/api/v1", taker(3));
+        builder.prefix("/api/", taker(4));
+        builder.prefix("/apia", taker(5));
+        builder.exact("/api/v0", taker(6));
         let index = builder.build();
         for (path, expected) in [
             ("/api/v1", &[2, 3, 4, 1, 0][..]),
@@ -265,17 +370,24 @@ mod tests {
     proptest! {
         #[test]
         fn finds_what_a_scan_finds(
-            texts in proptest::collection::vec(("/[ab/]{0,5}", any::<bool>()), 0..30),
-            path in "/[ab/]{0,7}",
+            mut texts in proptest::collection::vec(("/[ab/]{0,5}|/[ab/]{6,12}", any::<bool>()), 0..30),
+            mut path in "/[ab/]{0,7}|/[ab/]{6,14}",
+            // Nothing, or what all begin with, shorter and longer than what is kept apart.
+            stem in prop_oneof![Just(String::new()), "/[ab]{6,8}", "/[a]{20,30}"],
+            strays: bool,
         ) {
+            for (text, _) in &mut texts {
+                text.insert_str(0, &stem);
+            }
+            path.insert_str(0, if strays { "" } else { &stem });
             let mut builder = PathIndexBuilder::default();
             let mut expected = Vec::new();
             for (rank, (text, exact)) in (0..).zip(&texts) {
                 let takes = if *exact {
-                    builder.exact(text, rank);
+                    builder.exact(text, taker(rank));
                     *text == path
                 } else {
-                    builder.prefix(text, rank);
+                    builder.prefix(text, taker(rank));
                     text == "/" || prefix_takes(text.as_bytes(), path.as_bytes())
                 };
                 if takes {

@@ -1,15 +1,12 @@
 //! The compiled routes of one site.
 
 use crate::conditions::{Conditions, Refusal};
-use crate::paths::{PathIndex, PathIndexBuilder, prefix_takes};
+use crate::paths::{PathIndex, PathIndexBuilder, Taker, Takers, prefix_takes};
 use crate::pattern::PathPattern;
 use crate::rank;
 use crate::router::Question;
 use crate::spec::{PathMatch, Problem, RouteSpec};
 use crate::trace::Cause;
-
-/// No route.
-const NONE: u32 = u32::MAX;
 
 /// One route; its place in [`Site::routes`] is its rank, 0 being the best.
 #[derive(Debug)]
@@ -17,6 +14,14 @@ struct Route {
     /// Index in the site's specification.
     index: u32,
     conditions: Option<Box<Conditions>>,
+}
+
+/// A route that takes a request.
+#[derive(Clone, Copy, Debug)]
+struct Best {
+    rank: u32,
+    /// Index in the site's specification.
+    index: u32,
 }
 
 #[derive(Debug)]
@@ -35,18 +40,26 @@ impl Route {
     }
 }
 
-/// The routes of one site, best first, and the ways to find the few that may take a path.
+/// The routes of one site, best first, and the ways to find the few that may take a path. What every request looks at
+/// stands in two cache lines.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(crate) struct Site {
+    paths: PathIndex,
     routes: Box<[Route]>,
-    /// What each takes, for explanations.
-    tests: Box<[PathTest]>,
+    patterns: Option<Box<Patterns>>,
     /// The best route takes every request: there is nothing to look up.
     first_takes_all: bool,
-    paths: PathIndex,
-    /// Globs and regular expressions with their ranks, best first.
-    patterns: Box<[(u32, PathPattern)]>,
+    /// What each takes, for explanations.
+    tests: Box<[PathTest]>,
 }
+
+/// The end of what every request looks at.
+const _: () = assert!(std::mem::offset_of!(Site, tests) <= 128);
+
+/// Globs and regular expressions with their ranks, best first.
+#[derive(Debug)]
+struct Patterns(Box<[(u32, PathPattern)]>);
 
 impl Site {
     /// Compiles the routes; problems come with the route's index.
@@ -58,17 +71,20 @@ impl Site {
         let mut patterns = Vec::new();
         for (rank, index) in (0..).zip(rank::order(specs)) {
             let spec = &specs[index as usize];
+            let conditions = Conditions::compile(spec);
+            let sure = matches!(conditions, Ok(None)).then_some(index);
+            let taker = Taker { rank, sure };
             let path = match &spec.path {
                 PathMatch::Exact(text) | PathMatch::Prefix(text) if !text.starts_with('/') => {
                     problems.push((index, Problem::PathNotAbsolute));
                     continue;
                 }
                 PathMatch::Exact(text) => {
-                    paths.exact(text, rank);
+                    paths.exact(text, taker);
                     PathTest::Exact(text.as_bytes().into())
                 }
                 PathMatch::Prefix(text) => {
-                    paths.prefix(text, rank);
+                    paths.prefix(text, taker);
                     PathTest::Prefix(text.as_bytes().into())
                 }
                 PathMatch::Glob(text) | PathMatch::Regex(text) => {
@@ -83,7 +99,7 @@ impl Site {
                     PathTest::Pattern(patterns.len().saturating_sub(1) as u32)
                 }
             };
-            match Conditions::compile(spec) {
+            match conditions {
                 Ok(conditions) => {
                     routes.push(Route { index, conditions });
                     tests.push(path);
@@ -102,47 +118,67 @@ impl Site {
             tests: tests.into(),
             first_takes_all,
             paths: paths.build(),
-            patterns: patterns.into(),
+            patterns: (!patterns.is_empty()).then(|| Box::new(Patterns(patterns.into()))),
         })
     }
 
     /// The index of the best route whose conditions all hold.
     #[inline]
     pub(crate) fn find(&self, question: &Question<'_>) -> Option<u32> {
-        let rank = if self.first_takes_all {
-            0
-        } else {
-            self.search(question)
-        };
-        self.routes.get(rank as usize).map(|route| route.index)
+        if self.first_takes_all {
+            return self.routes.first().map(|route| route.index);
+        }
+        self.search(question).map(|best| best.index)
     }
 
-    /// The best rank, or [`NONE`]. Texts are looked up first, as that is cheap; a pattern is searched for only if it
-    /// would beat what they found.
-    fn search(&self, question: &Question<'_>) -> u32 {
-        let mut best = NONE;
-        self.paths.visit(question.path, |ranks| {
-            for &rank in ranks {
-                if rank >= best {
-                    break;
+    /// The best route. Texts are looked up first, as that is cheap; a pattern is searched for only if it would beat what
+    /// they found.
+    fn search(&self, question: &Question<'_>) -> Option<Best> {
+        let mut best: Option<Best> = None;
+        let beats = |best: Option<Best>, rank| best.is_none_or(|best| rank < best.rank);
+        self.paths.visit(question.path, |takers| match takers {
+            Takers::Sure { rank, index } => {
+                if beats(best, rank) {
+                    best = Some(Best { rank, index });
                 }
-                if self.routes[rank as usize].refusal(question).is_none() {
-                    best = rank;
-                    break;
-                }
+            }
+            Takers::Ranks(ranks) => {
+                let better = ranks.iter().take_while(|rank| beats(best, **rank));
+                let taking = better
+                    .filter_map(|rank| self.taking(*rank, question))
+                    .next();
+                best = taking.or(best);
             }
         });
-        for (rank, pattern) in &self.patterns {
-            if *rank >= best {
-                break;
-            }
-            if self.routes[*rank as usize].refusal(question).is_none()
-                && pattern.takes(question.path)
-            {
-                return *rank;
-            }
+        match &self.patterns {
+            Some(patterns) => self.search_patterns(patterns, question, best),
+            None => best,
         }
-        best
+    }
+
+    /// The route of a rank, if it asks for nothing that the request lacks, its path aside.
+    fn taking(&self, rank: u32, question: &Question<'_>) -> Option<Best> {
+        let route = &self.routes[rank as usize];
+        let index = route.index;
+        route
+            .refusal(question)
+            .is_none()
+            .then_some(Best { rank, index })
+    }
+
+    fn search_patterns(
+        &self,
+        patterns: &Patterns,
+        question: &Question<'_>,
+        best: Option<Best>,
+    ) -> Option<Best> {
+        let beats = |rank| best.is_none_or(|best| rank < best.rank);
+        let mut better = patterns.0.iter().take_while(|(rank, _)| beats(*rank));
+        let taking = better.find_map(|(rank, pattern)| {
+            let taking = self.taking(*rank, question)?;
+            pattern.takes(question.path).then_some(taking)
+        });
+        taking.or(best)
     }
 
     /// Tells `tell` why each route that ranks better than `found` (an index, or `None` for all routes) did not match.
@@ -170,7 +206,10 @@ impl Site {
         match test {
             PathTest::Exact(text) => **text == *path,
             PathTest::Prefix(text) => **text == *b"/" || prefix_takes(text, path),
-            PathTest::Pattern(at) => self.patterns[*at as usize].1.takes(path),
+            PathTest::Pattern(at) => self
+                .patterns
+                .as_ref()
+                .is_some_and(|patterns| patterns.0[*at as usize].1.takes(path)),
         }
     }
 }
