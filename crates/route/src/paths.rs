@@ -325,7 +325,7 @@ mod tests {
 
     /// Every third route asks for more.
     fn taker(rank: u32) -> Taker {
-        let sure = (rank % 3 != 0).then_some(rank + 100);
+        let sure = (!rank.is_multiple_of(3)).then_some(rank + 100);
         Taker { rank, sure }
     }
 
