@@ -8,7 +8,7 @@ use crate::session::{Secrets, Session};
 use rustls::client::UnbufferedClientConnection;
 use rustls::kernel::KernelConnection;
 use rustls::server::UnbufferedServerConnection;
-use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, EncryptError, WriteTraffic};
+use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, EncryptError};
 use rustls::{CommonState, Error, ExtractedSecrets, ProtocolVersion};
 
 /// How many bytes a handshake may take in. Chains of client certificates are the longest part.
@@ -36,12 +36,12 @@ pub(crate) enum Failure {
 
 /// One side of a handshake.
 pub(crate) trait Party {
-    /// One step. How many of `incoming` are done with, and what comes next. Data to be `sent` is sealed if it may be.
+    /// One step. How many of `incoming` are done with, and what comes next. What is to be `sent` is sealed if it may be.
     fn step(
         &mut self,
         incoming: &mut [u8],
         flow: &mut Flow,
-        sent: Option<&[u8]>,
+        sent: Sent<'_>,
     ) -> (usize, Result<Step, Error>);
 
     /// What rustls knows about the connection.
@@ -60,12 +60,21 @@ pub(crate) struct Flow {
     pub(crate) early: Vec<u8>,
 }
 
+/// What is to be sent before the handshake is done.
+#[derive(Clone, Copy)]
+pub(crate) enum Sent<'d> {
+    Nothing,
+    Data(&'d [u8]),
+    /// That nothing more comes (RFC 8446 §6.1).
+    CloseNotify,
+}
+
 /// What one step came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Step {
     Again,
     Blocked,
-    /// The data to be sent is sealed.
+    /// What is to be sent is sealed.
     Sealed,
     Closed,
 }
@@ -80,15 +89,15 @@ impl Flow {
         }
     }
 
-    fn seal<Data>(
+    /// Seals what rustls writes into room that it is given: none at first, to hear how much it takes.
+    fn seal(
         &mut self,
-        mut traffic: WriteTraffic<'_, Data>,
-        data: &[u8],
+        mut write: impl FnMut(&mut [u8]) -> Result<usize, EncryptError>,
     ) -> Result<(), Error> {
         let start = self.outgoing.len();
-        if let Err(EncryptError::InsufficientSize(short)) = traffic.encrypt(data, &mut []) {
+        if let Err(EncryptError::InsufficientSize(short)) = write(&mut []) {
             self.outgoing.resize(start + short.required_size, 0);
-            let sealed = traffic.encrypt(data, &mut self.outgoing[start..]);
+            let sealed = write(&mut self.outgoing[start..]);
             self.outgoing
                 .truncate(start + sealed.map_err(|_| Error::EncryptError)?);
         }
@@ -99,7 +108,7 @@ impl Flow {
 fn step<Data>(
     state: Result<ConnectionState<'_, '_, Data>, Error>,
     flow: &mut Flow,
-    sent: Option<&[u8]>,
+    sent: Sent<'_>,
 ) -> Result<Step, Error> {
     match state? {
         ConnectionState::EncodeTlsData(message) => {
@@ -110,10 +119,17 @@ fn step<Data>(
             sent.done();
             Ok(Step::Again)
         }
-        ConnectionState::WriteTraffic(traffic) if let Some(data) = sent => {
-            flow.seal(traffic, data)?;
-            Ok(Step::Sealed)
-        }
+        ConnectionState::WriteTraffic(mut traffic) => match sent {
+            Sent::Nothing => Ok(Step::Blocked),
+            Sent::Data(data) => {
+                flow.seal(|room| traffic.encrypt(data, room))?;
+                Ok(Step::Sealed)
+            }
+            Sent::CloseNotify => {
+                flow.seal(|room| traffic.queue_close_notify(room))?;
+                Ok(Step::Sealed)
+            }
+        },
         ConnectionState::PeerClosed | ConnectionState::Closed => Ok(Step::Closed),
         // Other data can't come before the handshake is done: none is handed in.
         _ => Ok(Step::Blocked),
@@ -125,7 +141,7 @@ impl Party for UnbufferedServerConnection {
         &mut self,
         incoming: &mut [u8],
         flow: &mut Flow,
-        sent: Option<&[u8]>,
+        sent: Sent<'_>,
     ) -> (usize, Result<Step, Error>) {
         let status = self.process_tls_records(incoming);
         let discard = status.discard;
@@ -156,7 +172,7 @@ impl Party for UnbufferedClientConnection {
         &mut self,
         incoming: &mut [u8],
         flow: &mut Flow,
-        sent: Option<&[u8]>,
+        sent: Sent<'_>,
     ) -> (usize, Result<Step, Error>) {
         let status = self.process_tls_records(incoming);
         (status.discard, step(status.state, flow, sent))
@@ -190,6 +206,8 @@ pub(crate) struct Handshake<P> {
     /// How many of the incoming bytes rustls has been shown: whole records.
     shown: usize,
     pub(crate) flow: Flow,
+    /// Whether the peer was told that nothing more comes.
+    closed: bool,
 }
 
 impl<P: Party> Handshake<P> {
@@ -199,6 +217,7 @@ impl<P: Party> Handshake<P> {
             incoming: received,
             shown: 0,
             flow: Flow::default(),
+            closed: false,
         }
     }
 
@@ -210,7 +229,7 @@ impl<P: Party> Handshake<P> {
     /// Goes as far as it goes with what has come. After a failure there may be an alert in what is to be sent.
     pub(crate) fn advance(&mut self) -> Result<Progress, Failure> {
         loop {
-            match self.step(None)? {
+            match self.step(Sent::Nothing)? {
                 Step::Again | Step::Sealed => {}
                 Step::Closed => return Err(Failure::Closed),
                 Step::Blocked => {
@@ -228,8 +247,18 @@ impl<P: Party> Handshake<P> {
 
     /// Seals data before the handshake is done, as a server may that has been sent early data. False when it may not.
     pub(crate) fn seal(&mut self, data: &[u8]) -> Result<bool, Failure> {
+        self.send(Sent::Data(data))
+    }
+
+    /// Says that nothing more will come, where data could be sent. What comes from the peer is read on.
+    pub(crate) fn close(&mut self) -> Result<bool, Failure> {
+        self.closed = self.send(Sent::CloseNotify)?;
+        Ok(self.closed)
+    }
+
+    fn send(&mut self, sent: Sent<'_>) -> Result<bool, Failure> {
         loop {
-            match self.step(Some(data))? {
+            match self.step(sent)? {
                 Step::Again => {}
                 Step::Sealed => return Ok(true),
                 Step::Blocked => return Ok(false),
@@ -238,7 +267,7 @@ impl<P: Party> Handshake<P> {
         }
     }
 
-    fn step(&mut self, sent: Option<&[u8]>) -> Result<Step, Failure> {
+    fn step(&mut self, sent: Sent<'_>) -> Result<Step, Failure> {
         let shown = &mut self.incoming[..self.shown];
         let (discard, step) = self.party.step(shown, &mut self.flow, sent);
         self.incoming.drain(..discard);
@@ -267,7 +296,7 @@ impl<P: Party> Handshake<P> {
         loop {
             // rustls remembers where in these bytes it was, and must see the same again.
             let shown = &mut self.incoming[..self.shown];
-            let (discard, step) = self.party.step(shown, &mut self.flow, None);
+            let (discard, step) = self.party.step(shown, &mut self.flow, Sent::Nothing);
             self.incoming.drain(..discard);
             self.shown -= discard;
             if !matches!(step, Ok(Step::Again)) {
@@ -293,7 +322,7 @@ impl<P: Party> Handshake<P> {
             rustls::SupportedCipherSuite::Tls12(suite) => suite.common.confidentiality_limit,
             rustls::SupportedCipherSuite::Tls13(suite) => suite.common.confidentiality_limit,
         };
-        Ok(Session::new(
+        let mut session = Session::new(
             opener,
             sealer,
             kept,
@@ -301,6 +330,10 @@ impl<P: Party> Handshake<P> {
             &self.flow.early,
             &self.incoming[self.shown..],
             self.flow.outgoing,
-        ))
+        );
+        if self.closed {
+            session.was_closed();
+        }
+        Ok(session)
     }
 }

@@ -425,6 +425,11 @@ impl Session {
         }
     }
 
+    /// The peer was told so during the handshake.
+    pub(crate) fn was_closed(&mut self) {
+        self.closed = true;
+    }
+
     /// Seals the front of `runs`, as much as one buffer takes; returns how many bytes of them. What was sealed before
     /// must have been sent.
     ///

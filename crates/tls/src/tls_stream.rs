@@ -154,11 +154,21 @@ impl TlsStream {
 
     /// Tells the peer that nothing more will come, without waiting for it.
     pub(crate) fn close_now(&mut self) {
-        if let State::Done(session) = &mut self.state
-            && self.promised == 0
-        {
-            session.close();
+        if self.promised == 0 {
+            self.close();
             self.send_now();
+        }
+    }
+
+    /// Seals that nothing more will come, once. Also before the handshake is done: an answer to early data is whole, too.
+    fn close(&mut self) {
+        match &mut self.state {
+            State::Done(session) => session.close(),
+            State::Early(handshake) => {
+                // Where it may not be said, what follows fails as it would have.
+                let _ = handshake.close();
+            }
+            State::Broken => {}
         }
     }
 
@@ -402,10 +412,7 @@ impl AsyncWrite for TlsStream {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let stream = self.get_mut();
-        // A handshake that is not done is cut off; the client asks again without early data.
-        if let State::Done(session) = &mut stream.state {
-            session.close();
-        }
+        stream.close();
         ready!(stream.poll_send(cx))?;
         Pin::new(&mut stream.socket).poll_shutdown(cx)
     }

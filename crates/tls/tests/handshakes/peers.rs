@@ -43,6 +43,8 @@ pub(crate) enum Manner {
     AnswerAtEnd(Arc<Vec<u8>>),
     /// Answers the first bytes with these and cuts the connection.
     AnswerAndCut(Arc<Vec<u8>>),
+    /// Answers the first bytes with these and says that this was all.
+    AnswerAndClose(Arc<Vec<u8>>),
     /// Answers a request with HTTP.
     Http,
     /// Answers with whether it was asked by early data.
@@ -212,6 +214,10 @@ async fn serve(mut stream: Stream, manner: Manner, outcomes: &SyncSender<Outcome
             Manner::AnswerAndCut(answer) => {
                 let _ = stream.write_all(answer).await;
                 return report(outcomes, Outcome::Ended(received, Ok(())));
+            }
+            Manner::AnswerAndClose(answer) => {
+                let _ = stream.write_all(answer).await;
+                let _ = stream.shutdown().await;
             }
             Manner::Http => {
                 let answer = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";

@@ -1,8 +1,14 @@
 //! Sessions that are taken up again.
 
 use crate::handshakes::peers::{Manner, Server, converse, openssl, plan, served, shared};
-use foregate_testkit::{Authority, Scratch};
+use foregate_testkit::{Authority, PATIENCE, Scratch};
 use foregate_tls::{AcceptorPlan, ClientAuthPlan, NamePlan, Shared, Tickets};
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::Duration;
 
 const KEYS: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\n\
@@ -198,5 +204,81 @@ fn early_data_is_told_from_other_data_and_taken_once() {
     let seen = converse(&server, &arguments, &[("again\n", "came late")]);
     assert!(seen.contains("Early data was rejected"), "{seen}");
     assert!(!server.facts().resumed);
+    server.ended().1.unwrap();
+}
+
+/// A client that knows the server, and early data.
+fn client(authority: &Authority) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    let root = CertificateDer::from_pem_slice(authority.pem().as_bytes());
+    roots.add(root.unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.enable_early_data = true;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Arc::new(config)
+}
+
+/// Reads until the server has said that nothing more comes.
+fn read_to_close(client: &mut ClientConnection, tcp: &mut TcpStream) -> Vec<u8> {
+    let mut answer = Vec::new();
+    loop {
+        let bytes = client.read_tls(tcp).unwrap();
+        let state = client.process_new_packets().unwrap();
+        let mut part = vec![0; state.plaintext_bytes_to_read()];
+        client.reader().read_exact(&mut part).unwrap();
+        answer.extend(part);
+        if state.peer_has_closed() {
+            return answer;
+        }
+        assert!(bytes > 0, "it ended without a word after {answer:?}");
+    }
+}
+
+#[test]
+fn an_answer_to_early_data_is_whole_before_the_handshake_is_done() {
+    let early = AcceptorPlan {
+        early_data: true,
+        ..plan()
+    };
+    let authority = Authority::new("Root");
+    let shared = shared(vec![served("a", &authority.issue(&["localhost"]))]);
+    let answer = Arc::new(b"all of it".to_vec());
+    let server = Server::start(&early, shared, Manner::AnswerAndClose(Arc::clone(&answer)));
+    let config = client(&authority);
+    let connect = || {
+        let tcp = TcpStream::connect(server.address).unwrap();
+        tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+        let name = "localhost".try_into().unwrap();
+        (
+            ClientConnection::new(Arc::clone(&config), name).unwrap(),
+            tcp,
+        )
+    };
+    let (mut client, mut tcp) = connect();
+    rustls::Stream::new(&mut client, &mut tcp)
+        .write_all(b"hello")
+        .unwrap();
+    assert_eq!(read_to_close(&mut client, &mut tcp), *answer);
+    drop(tcp);
+    let _ = server.ended();
+    let (mut client, mut tcp) = connect();
+    let mut data = client.early_data().expect("a session to take up");
+    data.write_all(b"said early").unwrap();
+    while client.wants_write() {
+        client.write_tls(&mut tcp).unwrap();
+    }
+    // Its part of the handshake has not been sent yet.
+    assert_eq!(read_to_close(&mut client, &mut tcp), *answer);
+    assert!(client.is_early_data_accepted());
+    client.send_close_notify();
+    while client.wants_write() {
+        client.write_tls(&mut tcp).unwrap();
+    }
+    // The server has read on, and ends in order.
     server.ended().1.unwrap();
 }
