@@ -13,7 +13,7 @@ mod serving;
 mod trusted;
 
 use crate::control::Controller;
-use crate::credentials::Credentials;
+use crate::credentials::{Credentials, unix_s};
 use foregate_acme::{Agent, Challenges, StateFolder};
 use foregate_exchange::{Certificates, SecurePart};
 use foregate_snapshot::{CertificateFiles, SiteTlsPlan, Snapshot};
@@ -231,6 +231,7 @@ impl Keeper {
         snapshot: &Snapshot,
         ports: &HashMap<u32, SocketAddr>,
     ) -> Option<Secured> {
+        self.trust_files.look_at_lists(unix_s());
         if !self.trust_files.have_changed() {
             return None;
         }
@@ -245,6 +246,7 @@ impl Keeper {
         match self.secured(snapshot, &trusted, &shared, ports) {
             Ok((secured, kept)) => {
                 self.connectors = kept;
+                self.trust_files.in_force(trusted.list_ends(), unix_s());
                 self.trusted = trusted;
                 Some(secured)
             }
@@ -329,8 +331,9 @@ impl Keeper {
             &from_files,
         );
         self.from_files = from_files;
-        self.trusted = trusted;
         self.trust_files.all_good(snapshot);
+        self.trust_files.in_force(trusted.list_ends(), unix_s());
+        self.trusted = trusted;
         self.connectors = connectors;
         self.gates = gates;
         self.tickets = tickets;

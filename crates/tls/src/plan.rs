@@ -66,9 +66,14 @@ pub struct RevocationList {
 }
 
 impl RevocationList {
+    /// When its time is over, in seconds since 1970, if it says so.
+    pub fn next_update(&self) -> Option<i64> {
+        trust::next_update(self)
+    }
+
     /// Whether its time is over, at a time in seconds since 1970: whoever it speaks for is refused then.
     pub fn judge(&self, now_unix: i64) -> Option<Finding> {
-        let next_update = trust::next_update(self)?;
+        let next_update = self.next_update()?;
         (now_unix >= next_update).then_some(Finding::RevocationsOver { next_update })
     }
 }

@@ -36,6 +36,15 @@ impl Trusted {
         }
     }
 
+    /// Until when revocation lists count, by file, in seconds since 1970.
+    pub(super) fn list_ends(&self) -> BTreeMap<String, i64> {
+        let clients = self.clients.iter().flatten();
+        let lists = clients.flat_map(|client| &client.crls);
+        lists
+            .filter_map(|list| Some((list.name.clone(), list.next_update()?)))
+            .collect()
+    }
+
     /// Every file that something is taken from.
     pub(super) fn files(snapshot: &Snapshot) -> Vec<PathBuf> {
         let clients = snapshot.sites.iter().filter_map(|site| {
@@ -82,7 +91,21 @@ pub(crate) struct TrustFiles {
     /// One of them may be another than the one that was read.
     have_changed: AtomicBool,
     users: Mutex<Users>,
+    /// The revocation lists in force that say when their time is over, by file.
+    lists: Mutex<BTreeMap<String, List>>,
 }
+
+/// A revocation list in force.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct List {
+    /// When its time is over, in seconds since 1970.
+    next_update: i64,
+    /// Whether operators know that it is.
+    is_told: bool,
+}
+
+/// Revocation lists that have a metric of their own.
+const METRIC_LISTS_MAX: usize = 1_000;
 
 #[derive(Debug, Default)]
 struct Users {
@@ -117,6 +140,39 @@ impl TrustFiles {
         let mut users = self.users();
         users.all = sites.count() + upstreams.count();
         users.broken.clear();
+    }
+
+    /// From now on these revocation lists are in force: by file, when their time is over. What is over already was told when
+    /// it was read.
+    pub(super) fn in_force(&self, lists: BTreeMap<String, i64>, now_unix: i64) {
+        let list = |next_update| List {
+            next_update,
+            is_told: now_unix >= next_update,
+        };
+        let lists = lists.into_iter();
+        *self.lists() = lists.map(|(file, end)| (file, list(end))).collect();
+    }
+
+    /// Tells of revocation lists whose time is over since the last look.
+    pub(super) fn look_at_lists(&self, now_unix: i64) {
+        for (file, list) in self.lists().iter_mut() {
+            if list.is_told || now_unix < list.next_update {
+                continue;
+            }
+            list.is_told = true;
+            let next_update = list.next_update;
+            process::warn(
+                "a file of what is trusted is doubtful",
+                &[
+                    ("file", file),
+                    ("problem", &Finding::RevocationsOver { next_update }),
+                ],
+            );
+        }
+    }
+
+    fn lists(&self) -> MutexGuard<'_, BTreeMap<String, List>> {
+        self.lists.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn users(&self) -> MutexGuard<'_, Users> {
@@ -170,6 +226,16 @@ impl Gauges for TrustFiles {
         let active = users.all.saturating_sub(broken);
         for (state, count) in [("active", active), ("renewed-but-not-active", broken)] {
             out.count(states, &[("state", state)], count as u64);
+        }
+        drop(users);
+        let ends = out.family(
+            "foregate_revocation_list_next_update_seconds",
+            Kind::Gauge,
+            "When the time of a revocation list for clients is over, in Unix time; from then on clients of its authority are refused.",
+        );
+        for (file, list) in self.lists().iter().take(METRIC_LISTS_MAX) {
+            let next_update = u64::try_from(list.next_update).unwrap_or(0);
+            out.count(ends, &[("file", file)], next_update);
         }
     }
 }
@@ -259,4 +325,37 @@ fn backend(
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = "/etc/clients.crl";
+    const END: i64 = 1_893_456_000;
+
+    fn told(files: &TrustFiles) -> Vec<bool> {
+        files.lists().values().map(|list| list.is_told).collect()
+    }
+
+    #[test]
+    fn a_list_whose_time_runs_out_is_told_once_and_shown() {
+        let files = TrustFiles::default();
+        let lists = || BTreeMap::from([(FILE.to_owned(), END)]);
+        files.in_force(lists(), END - 10);
+        files.look_at_lists(END - 1);
+        assert_eq!(told(&files), [false]);
+        let mut out = Exposition::new();
+        files.collect(&mut out);
+        let text = out.finish();
+        let line = format!("foregate_revocation_list_next_update_seconds{{file=\"{FILE}\"}} {END}");
+        assert!(text.contains(&line), "{text}");
+        files.look_at_lists(END);
+        assert_eq!(told(&files), [true]);
+        // Who reads a list that is over is told by that.
+        files.in_force(lists(), END + 1);
+        assert_eq!(told(&files), [true]);
+        files.in_force(BTreeMap::new(), END + 1);
+        assert_eq!(told(&files), [false; 0]);
+    }
 }
