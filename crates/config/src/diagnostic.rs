@@ -176,6 +176,7 @@ codes! {
     UnreachableChallenge "unreachable-challenge" Warning "A challenge that the authority cannot reach: http-01 without a cleartext listener on port 80, tls-alpn-01 without a TLS listener on port 443.";
     HstsWithoutRedirect "hsts-without-redirect" Warning "`hsts` for a site whose clients in cleartext are not sent to HTTPS.";
     StepsOutOfOrder "steps-out-of-order" Warning "Percentages of `[overload]` by which what matters less is not given up first.";
+    LongTicketRotation "long-ticket-rotation" Warning "A `ticket_rotation` that outlives every ticket.";
     InsecureUpstream "insecure-upstream" Warning "Backends whose certificates are not verified.";
     EmptyImport "empty-import" Warning "An import pattern that matches no file.";
 }

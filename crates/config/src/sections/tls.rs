@@ -6,6 +6,7 @@ use crate::fields::Fields;
 use crate::keys::{self, Default, Kind, Section, key};
 use crate::names::Names;
 use crate::settings::{Tls, TlsProfile};
+use std::time::Duration;
 
 pub(super) static SECTION: Section = Section {
     heading: "[tls]",
@@ -60,7 +61,7 @@ pub(super) static SECTION: Section = Section {
                 off: false,
             },
             Default::Text("12h"),
-            "How often own ticket keys are replaced; a ticket is good for twice as long at most.",
+            "How often own ticket keys are replaced; a ticket is good for twice as long at most, and for seven days.",
         ),
         key(
             "session_cache_max",
@@ -109,8 +110,27 @@ pub(super) fn read(
         early_data: fields.boolean("early_data", report),
     };
     conflicts(&fields, &tls, report);
+    rotation(&fields, &tls, report);
     fields.finish();
     tls
+}
+
+/// The longest time that a ticket is good for (RFC 8446 §4.6.1).
+const TICKET_LIFETIME_MAX: Duration = Duration::from_secs(7 * 86_400);
+
+/// Keys that outlive every ticket that they have sealed protect nobody better for it.
+fn rotation(fields: &Fields<'_>, tls: &Tls, report: &mut Report) {
+    if let Some(written) = fields.entry("ticket_rotation")
+        && tls.ticket_rotation > TICKET_LIFETIME_MAX
+    {
+        let message = "ticket keys are kept for longer than any ticket is good for";
+        report.push(
+            Diagnostic::new(Code::LongTicketRotation, written.node.origin, message)
+                .label("clients are told seven days")
+                .cause("TLS allows tickets no longer life, and whoever gets hold of a key can read what was said under it")
+                .help("at most 7d; 12h is usual"),
+        );
+    }
 }
 
 /// Keys that do nothing beside others.

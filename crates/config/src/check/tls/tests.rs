@@ -150,6 +150,8 @@ fn keys_that_contradict_each_other() {
             "ticket_keys_file = 'x'\nticket_rotation = '1h'",
             &["conflicting-keys"],
         ),
+        ("ticket_rotation = '7d'", &[]),
+        ("ticket_rotation = '8d'", &["long-ticket-rotation"]),
     ] {
         check("a.example", "", &format!("[tls]\n{tls}"), expected);
     }
