@@ -237,8 +237,15 @@ impl<P: Party> Handshake<P> {
                     if !common.is_handshaking() && !common.wants_write() {
                         return Ok(Progress::Done);
                     }
-                    if !self.show_next().map_err(|_| Failure::Length)? {
-                        return Ok(Progress::Blocked);
+                    match self.show_next() {
+                        Ok(true) => {}
+                        Ok(false) => return Ok(Progress::Blocked),
+                        Err(_) => {
+                            // rustls, which alone can tell the peer, refuses it as well.
+                            self.shown = self.incoming.len();
+                            self.step(Sent::Nothing)?;
+                            return Err(Failure::Length);
+                        }
                     }
                 }
             }
@@ -293,7 +300,8 @@ impl<P: Party> Handshake<P> {
 
     /// What rustls has to say to the peer after an error.
     fn collect_alert(&mut self) {
-        loop {
+        // What it could not read it must not be asked to read again.
+        while self.party.common().wants_write() {
             // rustls remembers where in these bytes it was, and must see the same again.
             let shown = &mut self.incoming[..self.shown];
             let (discard, step) = self.party.step(shown, &mut self.flow, Sent::Nothing);

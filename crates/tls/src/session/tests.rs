@@ -14,6 +14,17 @@ use std::sync::Arc;
 
 /// Both ends of a connection whose handshake is done: the client, then the server.
 fn pair(version: &'static SupportedProtocolVersion) -> (Session, Session) {
+    let (client, server) = begun(version);
+    finish(client, server)
+}
+
+/// Both ends of a connection whose handshake has not begun.
+fn begun(
+    version: &'static SupportedProtocolVersion,
+) -> (
+    Handshake<UnbufferedClientConnection>,
+    Handshake<UnbufferedServerConnection>,
+) {
     let authority = Authority::new("Root");
     let issued = authority.issue(&["a.test"]);
     let loaded = load(issued.chain_pem.as_bytes(), issued.key_pem.as_bytes()).unwrap();
@@ -36,7 +47,7 @@ fn pair(version: &'static SupportedProtocolVersion) -> (Session, Session) {
     let name = ServerName::try_from("a.test").unwrap();
     let client = UnbufferedClientConnection::new(Arc::new(client), name).unwrap();
     let server = UnbufferedServerConnection::new(Arc::new(server)).unwrap();
-    finish(
+    (
         Handshake::new(client, Vec::new()),
         Handshake::new(server, Vec::new()),
     )
@@ -278,4 +289,17 @@ fn a_forged_record_ends_the_connection_with_an_alert() {
     carry(&mut server, &mut client);
     let error = hear(&mut client).unwrap_err();
     assert!(error.to_string().contains("alert 20"), "{error}");
+}
+
+#[test]
+fn a_record_that_is_too_long_for_a_handshake_is_answered_with_an_alert() {
+    const ALERT: u8 = 21;
+    let (mut client, mut server) = begun(&TLS12);
+    client.advance().unwrap();
+    server.received(&std::mem::take(&mut client.flow.outgoing));
+    server.advance().unwrap();
+    server.flow.outgoing.clear();
+    server.received(&[22, 3, 3, 0xff, 0xff, 1, 2, 3]);
+    server.advance().unwrap_err();
+    assert_eq!(server.flow.outgoing.first(), Some(&ALERT));
 }
