@@ -40,6 +40,22 @@ fn two_processes_that_share_a_folder_order_once() {
 }
 
 #[test]
+fn what_one_process_renews_the_others_show_within_seconds() {
+    let (state, responder) = (Scratch::new(), Responder::start());
+    let pebble = Pebble::start(pebble(&responder));
+    let want = wanted(options(&pebble), &[acme(&["shop.example"])]);
+    let one = House::start(&state, &responder, want.clone());
+    let two = House::start(&state, &responder, want);
+    let (leaked, known) = (one.next(), two.next());
+    assert_eq!(leaked.facts.fingerprint, known.facts.fingerprint);
+    one.agent.renew("shop.example").unwrap();
+    let (renewed, taken_up) = (one.next(), two.next());
+    assert_ne!(renewed.facts.fingerprint, leaked.facts.fingerprint);
+    assert_eq!(taken_up.facts.fingerprint, renewed.facts.fingerprint);
+    assert_eq!(pebble.issued(), 2);
+}
+
+#[test]
 fn a_restart_has_everything_at_once() {
     let (state, responder) = (Scratch::new(), Responder::start());
     let mut pebble = Pebble::start(pebble(&responder));
