@@ -1,23 +1,34 @@
 //! The files that a configuration names for TLS: read once a load, judged, and kept as plain values.
 
+mod coverage;
+
+use coverage::Coverage;
 use foregate_snapshot::{
     CertificateFiles, CertificatePlan, ClientCertificatePlan, HostPattern, SiteCertificate,
     Snapshot, UpstreamTlsPlan,
 };
 use foregate_telemetry::clock::unix_now;
 use foregate_tls::certificate::{self, CertificateName, Finding, Roots, Severity};
-use foregate_tls::watch::FolderPlan;
+use foregate_tls::watch::{FilesPlan, FolderPlan};
 use foregate_tls::{ClientAuthPlan, ConnectorPlan, RevocationList, RootsPlan, Served, Tickets};
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::Read;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::{self, ScopedJoinHandle};
 
 /// Bytes that a file may have; certificates with their chains have a few thousand.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 /// Backends whose TLS sessions an upstream remembers.
 const BACKEND_SESSIONS_MAX: usize = 256;
+
+/// So many bytes are read at once; few chains and fewer keys have more.
+const FILE_BYTES_USUAL: usize = 16 * 1024;
+
+/// Fewer pairs are not worth a thread.
+const PAIRS_OF_THREAD_MIN: usize = 64;
 
 /// What was read.
 #[derive(Debug, Default)]
@@ -63,9 +74,11 @@ impl Credentials {
     /// Reads every file that a configuration names for TLS.
     pub fn read(snapshot: &Snapshot) -> Credentials {
         let mut credentials = Credentials::default();
+        let mut pairs = Vec::new();
         for plan in &snapshot.certificates {
-            credentials.read_certificates(plan);
+            credentials.list_certificates(plan, &mut pairs);
         }
+        credentials.read_pairs(&pairs);
         for site in &snapshot.sites {
             let plan = site.tls.client.as_ref();
             let client = plan.and_then(|plan| credentials.read_client(plan));
@@ -159,24 +172,25 @@ impl Credentials {
         Some(pem)
     }
 
-    fn read_certificates(&mut self, plan: &CertificatePlan) {
+    fn list_certificates(&mut self, plan: &CertificatePlan, pairs: &mut Vec<FilesPlan>) {
         match &plan.source {
             CertificateFiles::Pair {
                 certificate,
                 key,
                 ocsp,
-            } => self.read_pair(&plan.name, certificate, key, ocsp.as_deref()),
+            } => pairs.push(FilesPlan {
+                id: plan.name.to_string(),
+                certificate: certificate.clone(),
+                key: key.clone(),
+                ocsp: ocsp.clone(),
+            }),
             CertificateFiles::Folder(folder) => {
                 let plan = FolderPlan {
                     id: plan.name.to_string(),
                     folder: folder.clone(),
                 };
                 match plan.pairs() {
-                    Ok(pairs) => {
-                        for pair in pairs {
-                            self.read_pair(&pair.id, &pair.certificate, &pair.key, None);
-                        }
-                    }
+                    Ok(found) => pairs.extend(found),
                     Err(error) => {
                         let problem = in_few_words(&error);
                         self.findings.push(CredentialFinding {
@@ -190,10 +204,59 @@ impl Credentials {
         }
     }
 
-    fn read_pair(&mut self, id: &str, certificate: &Path, key: &Path, ocsp: Option<&Path>) {
+    /// Reads pairs, many of them on all cores: to judge one takes about a tenth of a millisecond.
+    fn read_pairs(&mut self, pairs: &[FilesPlan]) {
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        let share = pairs.len().div_ceil(cores).max(PAIRS_OF_THREAD_MIN);
+        thread::scope(|scope| {
+            let mut shares = pairs.chunks(share);
+            let mine = shares.next().unwrap_or(&[]);
+            let others: Vec<_> = shares
+                .map(|pairs| {
+                    let name = "certificates".to_owned();
+                    let begun = thread::Builder::new()
+                        .name(name)
+                        .spawn_scoped(scope, move || Credentials::of_pairs(pairs));
+                    (begun, pairs)
+                })
+                .collect();
+            self.take_in(Credentials::of_pairs(mine));
+            for (begun, pairs) in others {
+                self.take_in(match begun.map(ScopedJoinHandle::join) {
+                    Ok(Ok(read)) => read,
+                    Ok(Err(panic)) => std::panic::resume_unwind(panic),
+                    // The system has no thread to spare.
+                    Err(_) => Credentials::of_pairs(pairs),
+                });
+            }
+        });
+    }
+
+    fn of_pairs(pairs: &[FilesPlan]) -> Credentials {
+        let mut read = Credentials::default();
+        for pair in pairs {
+            read.read_pair(pair);
+        }
+        read
+    }
+
+    /// Takes in the certificates that others have read.
+    fn take_in(&mut self, read: Credentials) {
+        self.served.extend(read.served);
+        self.findings.extend(read.findings);
+    }
+
+    fn read_pair(&mut self, pair: &FilesPlan) {
+        let (certificate, key) = (&*pair.certificate, &*pair.key);
         let chain = self.read_file(certificate);
-        let secret = self.read_file(key);
-        let response = ocsp.and_then(|path| self.read_statement(path));
+        let secret = match key == certificate {
+            true => chain.clone(),
+            false => self.read_file(key),
+        };
+        let response = pair
+            .ocsp
+            .as_ref()
+            .and_then(|path| self.read_statement(path));
         let (Some(chain), Some(secret)) = (chain, secret) else {
             return;
         };
@@ -220,7 +283,7 @@ impl Credentials {
         if let Some(response) = response {
             loaded = loaded.with_ocsp(response);
         }
-        self.served.push(Arc::new(Served::new(id, loaded)));
+        self.served.push(Arc::new(Served::new(&pair.id, loaded)));
     }
 
     fn read_client(&mut self, plan: &ClientCertificatePlan) -> Option<ClientAuthPlan> {
@@ -274,6 +337,7 @@ impl Credentials {
         used.extend(default);
         used.extend((snapshot.admin.as_ref()).and_then(|admin| admin.certificate.as_deref()));
         let mut findings = Vec::new();
+        let coverage = Coverage::of(&self.served);
         for site in snapshot
             .sites
             .iter()
@@ -292,9 +356,9 @@ impl Credentials {
             };
             for (host, _) in &site.tls.hosts {
                 let mut covered = *host == HostPattern::Default;
-                for served in &self.served {
+                for served in coverage.covering(host) {
                     let entry = entry_of(&served.id);
-                    if allowed(entry) && covers(served, host) {
+                    if allowed(entry) {
                         covered = true;
                         used.insert(entry);
                     }
@@ -389,7 +453,7 @@ pub(crate) fn covers(served: &Served, host: &HostPattern) -> bool {
 )]
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, String> {
     let file = File::open(path).map_err(|error| in_few_words(&error))?;
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(FILE_BYTES_USUAL);
     file.take(FILE_BYTES_MAX + 1)
         .read_to_end(&mut bytes)
         .map_err(|error| in_few_words(&error))?;

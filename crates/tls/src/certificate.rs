@@ -10,8 +10,8 @@ pub use name::CertificateName;
 pub use roots::Roots;
 pub(crate) use subject::distinguished_name;
 
-use rustls::crypto::aws_lc_rs::sign::any_supported_type;
-use rustls::sign::CertifiedKey;
+use rustls::crypto::aws_lc_rs::sign::{any_ecdsa_type, any_supported_type};
+use rustls::sign::{CertifiedKey, SigningKey};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use std::sync::Arc;
@@ -158,13 +158,12 @@ pub fn assemble(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
 ) -> Result<LoadedCertificate, Finding> {
-    let Some(leaf_der) = chain.first() else {
+    let parsed = chain.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+    let (Some(leaf_der), Some(leaf)) = (chain.first(), parsed.first()) else {
         return Err(Finding::NoCertificate);
     };
-    let leaf = parse(leaf_der)?;
-    let parsed = chain.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
     let shape = shape(&parsed);
-    let key = any_supported_type(&key).map_err(|_| {
+    let key = signing_key(&key, leaf).map_err(|_| {
         Finding::UnsupportedKey("it is neither RSA, ECDSA (P-256, P-384, P-521) nor Ed25519".into())
     })?;
     let matches = key
@@ -173,12 +172,12 @@ pub fn assemble(
     if !matches {
         return Err(Finding::KeyMismatch);
     }
-    let (key_kind, mut weakness) = key_kind(&leaf)?;
+    let (key_kind, mut weakness) = key_kind(leaf)?;
     if weakness.is_none() {
-        weakness = weak_signature(&leaf);
+        weakness = weak_signature(leaf);
     }
     Ok(LoadedCertificate {
-        names: names(&leaf),
+        names: names(leaf),
         subject: distinguished_name(leaf.subject()),
         issuer: distinguished_name(leaf.issuer()),
         serial: leaf.raw_serial().iter().map(hex_byte).collect(),
@@ -190,6 +189,18 @@ pub fn assemble(
         shape,
         certified: Arc::new(CertifiedKey::new(chain, key)),
     })
+}
+
+/// The key to sign with. Most often it is of the certificate's kind, so that is tried first: each try reads the key and
+/// multiplies points.
+fn signing_key(
+    key: &PrivateKeyDer<'_>,
+    leaf: &X509Certificate<'_>,
+) -> Result<Arc<dyn SigningKey>, rustls::Error> {
+    match leaf.public_key().parsed() {
+        Ok(PublicKey::EC(_)) => any_ecdsa_type(key).or_else(|_| any_supported_type(key)),
+        _ => any_supported_type(key),
+    }
 }
 
 fn hex_byte(byte: &u8) -> String {

@@ -385,11 +385,11 @@ fn state_of_shut(folder: &FolderPlan, error: &io::Error, keeps_any: bool) -> Cer
 /// The pairs in a folder. An error where that can't be told for sure.
 pub(super) fn pairs(folder: &FolderPlan) -> io::Result<Vec<FilesPlan>> {
     let mut pairs = Vec::new();
-    for path in list(&folder.folder)? {
+    for (path, is_file) in list(&folder.folder)? {
         if pairs.len() == FOLDER_CERTIFICATES_MAX {
             break;
         }
-        let Some(pair) = pair(&path)? else {
+        let Some(pair) = pair(&path, is_file)? else {
             continue;
         };
         let (name, certificate, key) = pair;
@@ -403,7 +403,7 @@ pub(super) fn pairs(folder: &FolderPlan) -> io::Result<Vec<FilesPlan>> {
     Ok(pairs)
 }
 
-fn pair(path: &Path) -> io::Result<Option<(String, PathBuf, PathBuf)>> {
+fn pair(path: &Path, is_file: bool) -> io::Result<Option<(String, PathBuf, PathBuf)>> {
     let Some(file_name) = path.file_name().and_then(|name| name.to_str()) else {
         return Ok(None);
     };
@@ -411,11 +411,18 @@ fn pair(path: &Path) -> io::Result<Option<(String, PathBuf, PathBuf)>> {
     if file_name.starts_with('.') {
         return Ok(None);
     }
-    let is_folder = match std::fs::metadata(path) {
-        Ok(metadata) => metadata.is_dir(),
+    let is_folder = || match std::fs::metadata(path) {
+        Ok(metadata) => Ok(Some(metadata.is_dir())),
         // It went away meanwhile, or is a link to nothing.
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    };
+    let is_folder = match is_file {
+        true => false,
+        false => match is_folder()? {
+            Some(is_folder) => is_folder,
+            None => return Ok(None),
+        },
     };
     if is_folder {
         for (certificate, key) in [("fullchain.pem", "privkey.pem"), ("tls.crt", "tls.key")] {
@@ -452,11 +459,16 @@ fn subfolders(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let entries = std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path()));
-    let mut paths = entries.collect::<io::Result<Vec<_>>>()?;
-    paths.sort();
-    Ok(paths)
+/// What a folder holds, by name, and whether the listing says that it is a file: links are to be looked at.
+fn list(folder: &Path) -> io::Result<Vec<(PathBuf, bool)>> {
+    let entries = std::fs::read_dir(folder)?.map(|entry| {
+        let entry = entry?;
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        Ok((entry.path(), is_file))
+    });
+    let mut entries = entries.collect::<io::Result<Vec<_>>>()?;
+    entries.sort_unstable_by(|(a, _), (b, _)| a.as_os_str().cmp(b.as_os_str()));
+    Ok(entries)
 }
 
 #[expect(
