@@ -9,7 +9,7 @@ use foregate_snapshot::{
 };
 use foregate_telemetry::clock::unix_now;
 use foregate_tls::certificate::{self, CertificateName, Finding, Roots, Severity};
-use foregate_tls::watch::{FilesPlan, FolderPlan};
+use foregate_tls::watch::{FilesPlan, FolderPlan, KnownCertificates, Seen};
 use foregate_tls::{ClientAuthPlan, ConnectorPlan, RevocationList, RootsPlan, Served, Tickets};
 use std::collections::HashSet;
 use std::fs::File;
@@ -35,6 +35,8 @@ const PAIRS_OF_THREAD_MIN: usize = 64;
 pub struct Credentials {
     /// Certificates from files; their names begin with that of their entry.
     pub(crate) served: Vec<Arc<Served>>,
+    /// The same for whoever watches their files.
+    pub(crate) known: KnownCertificates,
     /// What is asked of clients, by the site's number.
     pub(crate) clients: Vec<Option<ClientAuthPlan>>,
     /// How backends are spoken to, by the upstream's number.
@@ -243,10 +245,12 @@ impl Credentials {
     /// Takes in the certificates that others have read.
     fn take_in(&mut self, read: Credentials) {
         self.served.extend(read.served);
+        self.known.extend(read.known);
         self.findings.extend(read.findings);
     }
 
     fn read_pair(&mut self, pair: &FilesPlan) {
+        let seen = Seen::now(pair);
         let (certificate, key) = (&*pair.certificate, &*pair.key);
         let chain = self.read_file(certificate);
         let secret = match key == certificate {
@@ -283,7 +287,9 @@ impl Credentials {
         if let Some(response) = response {
             loaded = loaded.with_ocsp(response);
         }
-        self.served.push(Arc::new(Served::new(&pair.id, loaded)));
+        let served = Arc::new(Served::new(&pair.id, loaded));
+        self.known.note(pair, seen, &served);
+        self.served.push(served);
     }
 
     fn read_client(&mut self, plan: &ClientCertificatePlan) -> Option<ClientAuthPlan> {

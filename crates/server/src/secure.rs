@@ -20,7 +20,8 @@ use foregate_snapshot::{CertificateFiles, SiteTlsPlan, Snapshot};
 use foregate_telemetry::clock::now;
 use foregate_telemetry::log::process;
 use foregate_tls::watch::{
-    CertificateState, CertificateStatus, FilesPlan, FolderPlan, News, WatchPlan, Watcher,
+    CertificateState, CertificateStatus, FilesPlan, FolderPlan, KnownCertificates, News, WatchPlan,
+    Watcher,
 };
 use foregate_tls::{
     Acceptor, CertificateStore, Change, Connector, ConnectorPlan, HandshakeGate, Served,
@@ -65,6 +66,7 @@ pub(crate) struct Prepared {
     connectors: Made,
     trusted: Trusted,
     files: WatchPlan,
+    known: KnownCertificates,
     from_files: HashSet<Arc<str>>,
     wanted: foregate_acme::Wanted,
     folder: Option<StateFolder>,
@@ -196,6 +198,7 @@ impl Keeper {
             connectors: kept,
             trusted,
             files: files(snapshot),
+            known: credentials.known.clone(),
             from_files,
             wanted,
             folder,
@@ -318,6 +321,7 @@ impl Keeper {
             connectors,
             trusted,
             files,
+            known,
             from_files,
             wanted,
             folder,
@@ -327,6 +331,7 @@ impl Keeper {
         } = prepared;
         self.watch(
             files,
+            known,
             tickets.as_ref().map(|(_, tickets)| tickets),
             &from_files,
         );
@@ -360,6 +365,7 @@ impl Keeper {
     fn watch(
         &mut self,
         files: WatchPlan,
+        known: KnownCertificates,
         tickets: Option<&Arc<Tickets>>,
         from_files: &HashSet<Arc<str>>,
     ) {
@@ -373,7 +379,7 @@ impl Keeper {
         if let Some((watcher, keys)) = &self.watcher
             && same(keys)
         {
-            return watcher.replan(files);
+            return watcher.replan(files, known);
         }
         // Another one does not know what this one has put into the store.
         self.watcher = None;
@@ -390,7 +396,7 @@ impl Keeper {
                 controller.look_at_trust();
             }
         };
-        let watcher = Watcher::start(files, store, keys.clone(), Box::new(observer));
+        let watcher = Watcher::start(files, known, store, keys.clone(), Box::new(observer));
         self.watcher = Some((watcher, keys));
     }
 

@@ -3,7 +3,7 @@
 
 mod look;
 
-pub use look::{CertificateState, CertificateStatus};
+pub use look::{CertificateState, CertificateStatus, KnownCertificates, Seen};
 
 use crate::store::CertificateStore;
 use crate::tickets::Tickets;
@@ -108,9 +108,10 @@ enum Signal {
 }
 
 impl Watcher {
-    /// Loads what there is before it returns, and goes on from there.
+    /// Loads what there is before it returns, but for what is `known`, and goes on from there.
     pub fn start(
         plan: WatchPlan,
+        known: KnownCertificates,
         store: Arc<CertificateStore>,
         tickets: Option<Arc<Tickets>>,
         observer: Box<Observer>,
@@ -130,7 +131,7 @@ impl Watcher {
             notify: notify.ok(),
             watched: BTreeSet::new(),
         };
-        inner.replan(plan);
+        inner.replan(plan, known);
         let inner = Arc::new(Mutex::new(inner));
         let looking = Arc::clone(&inner);
         let thread = thread::Builder::new()
@@ -145,8 +146,8 @@ impl Watcher {
     }
 
     /// Takes a new configuration's files: what is not in it any more leaves the store.
-    pub fn replan(&self, plan: WatchPlan) {
-        lock(&self.inner).replan(plan);
+    pub fn replan(&self, plan: WatchPlan, known: KnownCertificates) {
+        lock(&self.inner).replan(plan, known);
     }
 
     /// How each certificate is, by name.
@@ -195,8 +196,8 @@ fn watch(signals: &Receiver<Signal>, inner: &Mutex<Inner>) {
 }
 
 impl Inner {
-    fn replan(&mut self, plan: WatchPlan) {
-        self.look.replan(plan);
+    fn replan(&mut self, plan: WatchPlan, known: KnownCertificates) {
+        self.look.replan(plan, known);
         self.look();
     }
 

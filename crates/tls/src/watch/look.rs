@@ -5,7 +5,7 @@ use crate::store::{CertificateStore, Change, Served};
 use crate::tickets::Tickets;
 use crate::watch::{FilesPlan, FolderPlan, WatchPlan};
 use foregate_telemetry::clock::unix_now;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::Metadata;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
@@ -58,6 +58,55 @@ pub struct CertificateState {
 /// What tells one version of a file from another.
 type Stamp = Vec<Option<(u64, u64, u64, i64, i64)>>;
 
+/// Certificates that were read by somebody else, who looked at their files before: for as long as the files are the same,
+/// they need not be read again.
+#[derive(Clone, Debug, Default)]
+pub struct KnownCertificates(HashMap<String, Known>);
+
+#[derive(Clone, Debug)]
+struct Known {
+    files: FilesPlan,
+    stamp: Stamp,
+    served: Arc<Served>,
+}
+
+/// How files were before they were read.
+#[derive(Debug)]
+pub struct Seen(Stamp);
+
+impl Seen {
+    /// How the files are now.
+    pub fn now(files: &FilesPlan) -> Seen {
+        Seen(stamp_of(files))
+    }
+}
+
+impl KnownCertificates {
+    /// Notes what was read of files after they were seen.
+    pub fn note(&mut self, files: &FilesPlan, seen: Seen, served: &Arc<Served>) {
+        // What an issuer says about revocation is judged by whoever serves it.
+        if files.ocsp.is_some() {
+            return;
+        }
+        let known = Known {
+            files: files.clone(),
+            stamp: seen.0,
+            served: Arc::clone(served),
+        };
+        self.0.insert(files.id.clone(), known);
+    }
+
+    /// Adds what another has read.
+    pub fn extend(&mut self, other: KnownCertificates) {
+        self.0.extend(other.0);
+    }
+
+    fn take(&mut self, files: &FilesPlan, stamp: &Stamp) -> Option<Arc<Served>> {
+        let known = self.0.remove(&files.id)?;
+        (known.files == *files && known.stamp == *stamp).then_some(known.served)
+    }
+}
+
 struct Entry {
     files: FilesPlan,
     stamp: Stamp,
@@ -71,6 +120,7 @@ pub(crate) struct Look {
     /// Of the files that somebody else reads.
     other_stamps: BTreeMap<PathBuf, Stamp>,
     plan: WatchPlan,
+    known: KnownCertificates,
     entries: BTreeMap<String, Entry>,
     /// The folders that could not be looked through the last time, by name.
     shut: BTreeMap<String, CertificateState>,
@@ -84,13 +134,16 @@ impl Look {
             ticket_stamp: Vec::new(),
             other_stamps: BTreeMap::new(),
             plan: WatchPlan::default(),
+            known: KnownCertificates::default(),
             entries: BTreeMap::new(),
             shut: BTreeMap::new(),
         }
     }
 
-    pub(crate) fn replan(&mut self, plan: WatchPlan) {
+    /// Goes by another plan from the next look on, which reads nothing that is `known`.
+    pub(crate) fn replan(&mut self, plan: WatchPlan, known: KnownCertificates) {
         self.plan = plan;
+        self.known = known;
     }
 
     pub(crate) fn states(&self) -> Vec<CertificateState> {
@@ -127,22 +180,20 @@ impl Look {
     }
 
     fn look_at(&mut self, now: i64) -> Vec<CertificateState> {
+        let mut known = std::mem::take(&mut self.known);
         let mut changed = Vec::new();
         let mut changes = Vec::new();
         for entry in self.entries.values_mut() {
             let files = &entry.files;
-            let stamp = stamp(
-                [&files.certificate, &files.key]
-                    .into_iter()
-                    .chain(&files.ocsp),
-            );
-            let known = entry.state.is_some() && stamp == entry.stamp;
+            let stamp = stamp_of(files);
+            let is_same = entry.state.is_some() && stamp == entry.stamp;
             // Time passes also for files that nobody touches.
-            if known && !entry.is_waiting(&self.store, now) {
+            if is_same && !entry.is_waiting(&self.store, now) {
                 continue;
             }
+            let known = known.take(files, &stamp);
             entry.stamp = stamp;
-            let state = judge(files, &self.store, now, &mut changes);
+            let state = judge(files, known, &self.store, now, &mut changes);
             if entry.state.as_ref().is_none_or(|old| !same(old, &state)) {
                 changed.push(state.clone());
             }
@@ -292,19 +343,25 @@ fn same(old: &CertificateState, new: &CertificateState) -> bool {
 
 fn judge(
     files: &FilesPlan,
+    known: Option<Arc<Served>>,
     store: &CertificateStore,
     now: i64,
     changes: &mut Vec<Change>,
 ) -> CertificateState {
     let served = store.get(&files.id);
-    let (status, findings) = match load_files(files) {
-        Ok((loaded, doubt)) => {
-            let mut findings = loaded.judge(now, None);
+    let read = match known {
+        Some(known) => Ok((known, None)),
+        None => load_files(files)
+            .map(|(loaded, doubt)| (Arc::new(Served::new(&files.id, loaded)), doubt)),
+    };
+    let (status, findings) = match read {
+        Ok((read, doubt)) => {
+            let mut findings = read.certificate.judge(now, None);
             match setback(&findings, served.as_deref(), now) {
                 Some(finding) => (CertificateStatus::RenewedButNotActive(finding), Vec::new()),
                 None => {
                     findings.extend(doubt);
-                    changes.push(Change::Put(Arc::new(Served::new(&files.id, loaded))));
+                    changes.push(Change::Put(read));
                     (CertificateStatus::Active, findings)
                 }
             }
@@ -487,6 +544,11 @@ fn read(path: &Path) -> Result<Vec<u8>, Finding> {
         )));
     }
     std::fs::read(path).map_err(|error| unreadable(error.to_string()))
+}
+
+fn stamp_of(files: &FilesPlan) -> Stamp {
+    let pair = [&files.certificate, &files.key].into_iter();
+    stamp(pair.chain(&files.ocsp))
 }
 
 fn stamp<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Stamp {

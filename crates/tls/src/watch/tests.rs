@@ -19,7 +19,13 @@ fn watch_over(plan: WatchPlan) -> Watched {
             telling.lock().unwrap().push(state.clone());
         }
     };
-    let watcher = Watcher::start(plan, Arc::clone(&store), None, Box::new(observer));
+    let watcher = Watcher::start(
+        plan,
+        KnownCertificates::default(),
+        Arc::clone(&store),
+        None,
+        Box::new(observer),
+    );
     Watched {
         store,
         told,
@@ -219,7 +225,9 @@ fn a_folder_is_read_with_what_comes_and_goes() {
     eventually("it is gone", || {
         watched.store.get("certs/one").is_none().then_some(())
     });
-    watched.watcher.replan(WatchPlan::default());
+    watched
+        .watcher
+        .replan(WatchPlan::default(), KnownCertificates::default());
     assert!(watched.store.is_empty() && watched.watcher.states().is_empty());
 }
 
@@ -236,7 +244,13 @@ fn ticket_keys_are_taken_when_their_file_changes() {
         ..WatchPlan::default()
     };
     let store = CertificateStore::new();
-    let watcher = Watcher::start(plan, store, Some(Arc::clone(&tickets)), Box::new(|_| {}));
+    let watcher = Watcher::start(
+        plan,
+        KnownCertificates::default(),
+        store,
+        Some(Arc::clone(&tickets)),
+        Box::new(|_| {}),
+    );
     scratch.write("tickets", format!("{new}\n{old}\n"));
     let other = Tickets::from_keys(new.as_bytes(), hour).unwrap();
     let ticket = other.bound([0; 32]).encrypt(b"session").unwrap();
@@ -267,6 +281,7 @@ fn who_reads_other_files_is_told_when_they_change() {
     };
     let watcher = Watcher::start(
         plan.clone(),
+        KnownCertificates::default(),
         CertificateStore::new(),
         None,
         Box::new(observer),
@@ -281,6 +296,6 @@ fn who_reads_other_files_is_told_when_they_change() {
     std::fs::remove_file(&list).unwrap();
     wait("a file has gone");
     // The same again is no news.
-    watcher.replan(plan);
+    watcher.replan(plan, KnownCertificates::default());
     assert!(news.try_recv().is_err());
 }

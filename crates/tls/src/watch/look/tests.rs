@@ -8,7 +8,7 @@ const LATER: i64 = 1_940_000_000;
 fn over(plan: WatchPlan) -> (Arc<CertificateStore>, Look) {
     let store = CertificateStore::new();
     let mut look = Look::new(Arc::clone(&store), None);
-    look.replan(plan);
+    look.replan(plan, KnownCertificates::default());
     (store, look)
 }
 
@@ -159,4 +159,39 @@ fn an_unreadable_statement_about_revocation_keeps_no_certificate_out() {
         store.get("shop").unwrap().certificate.fingerprint,
         loaded.fingerprint
     );
+}
+
+#[test]
+fn what_is_known_is_read_again_only_if_its_files_are_others() {
+    let root = Authority::new("Root");
+    let scratch = Scratch::new();
+    let (first, second) = (root.issue(&["a.test"]), root.issue(&["a.test"]));
+    write(&scratch, "shop", &first);
+    let files = FilesPlan {
+        id: "shop".to_owned(),
+        certificate: scratch.join("shop.pem"),
+        key: scratch.join("shop.key"),
+        ocsp: None,
+    };
+    // Not what stands in the files, so that it shows whether they are read.
+    let loaded = load(second.chain_pem.as_bytes(), second.key_pem.as_bytes()).unwrap();
+    let served = Arc::new(Served::new("shop", loaded));
+    let look_with = |known: KnownCertificates| {
+        let plan = WatchPlan {
+            certificates: vec![files.clone()],
+            ..WatchPlan::default()
+        };
+        let store = CertificateStore::new();
+        let mut look = Look::new(Arc::clone(&store), None);
+        look.replan(plan, known);
+        look.find();
+        assert_eq!(names(&look.look_at(NOW)), [("shop", "active")]);
+        Arc::ptr_eq(&store.get("shop").unwrap(), &served)
+    };
+    let mut known = KnownCertificates::default();
+    known.note(&files, Seen::now(&files), &served);
+    assert!(look_with(known.clone()));
+    assert!(!look_with(KnownCertificates::default()));
+    write(&scratch, "shop", &root.issue(&["a.test", "b.test"]));
+    assert!(!look_with(known));
 }
