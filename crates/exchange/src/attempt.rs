@@ -105,30 +105,30 @@ pub(crate) async fn run<C: Client + ?Sized>(
             answer,
         )
         .await;
+        let Err(failure) = asked else {
+            return Ok(());
+        };
         let repeatable = repeat.is_possible();
-        match asked {
-            Err(failure) if failure.stale && repeatable && !lost => {
-                lost = failure.shared;
-                let patience = &mut answer.patience;
-                let fresh = if lost { None } else { pool.fresh() };
-                connection = match fresh {
-                    Some(ticket) => dial(client, ticket, purpose, patience).await?,
-                    // Its seat is another's already.
-                    None => {
-                        let to = (way, purpose);
-                        Box::pin(obtain(exchange, client, pool, to, patience, (true, None))).await?
-                    }
-                };
-            }
+        if failure.stale && repeatable && !lost {
+            lost = failure.shared;
+            let patience = &mut answer.patience;
+            let fresh = if lost { None } else { pool.fresh() };
+            connection = match fresh {
+                Some(ticket) => dial(client, ticket, purpose, patience).await?,
+                // Its seat is another's already.
+                None => {
+                    let to = (way, purpose);
+                    Box::pin(obtain(exchange, client, pool, to, patience, (true, None))).await?
+                }
+            };
+        } else if failure.unprocessed && !refused {
             // A backend that is going away takes requests on its next connection.
-            Err(failure) if failure.unprocessed && !refused => {
-                refused = true;
-                let (to, patience) = ((way, purpose), &mut answer.patience);
-                let obtaining = obtain(exchange, client, pool, to, patience, (!repeatable, None));
-                connection = Box::pin(obtaining).await?;
-            }
-            Err(failure) => return Err(failure.verdict(repeatable, &upstream.retry)),
-            Ok(()) => return Ok(()),
+            refused = true;
+            let (to, patience) = ((way, purpose), &mut answer.patience);
+            let obtaining = obtain(exchange, client, pool, to, patience, (!repeatable, None));
+            connection = Box::pin(obtaining).await?;
+        } else {
+            return Err(failure.verdict(repeatable, &upstream.retry));
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::exchange::Exchange;
 use crate::forward::Answer;
 use crate::secure;
 use crate::session;
-use foregate_message::{BodyLength, FieldId, Peer, RequestHead, Version, hop};
+use foregate_message::{BodyLength, FieldId, Method, Peer, RequestHead, Version, hop};
 use foregate_telemetry::clock;
 
 /// Turns the backend's head into the one that the client gets.
@@ -47,7 +47,9 @@ pub(crate) fn shape(
             &mut scratch,
         );
     }
-    if request.version == Version::Http2 || exchange.translated {
+    // Every call of gRPC is a POST.
+    if request.method == Method::Post && (request.version == Version::Http2 || exchange.translated)
+    {
         exchange.is_answered_in_grpc = apology::is_grpc(&answer.head.fields);
     }
 }

@@ -70,7 +70,7 @@ impl Upload {
     /// Nothing will be sent again: what is kept is let go of, once this try has sent it.
     #[inline]
     pub(crate) fn keep_no_more(&mut self) {
-        if !self.resends && self.kept.is_some() {
+        if self.kept.is_some() && !self.resends {
             self.kept = None;
         }
     }
