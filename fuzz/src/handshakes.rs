@@ -99,3 +99,36 @@ pub(crate) fn pem(dice: &mut Dice) -> Vec<u8> {
     }
     text.into_bytes()
 }
+
+/// OCSP responses whose elements have sound lengths and any tags.
+pub(crate) fn ocsp(dice: &mut Dice) -> Vec<u8> {
+    let mut of = |tag: u8, content: &[u8]| {
+        let tag = match dice.one_in(40) {
+            true => dice.roll() as u8,
+            false => tag,
+        };
+        let length = content.len();
+        let mut element = match length {
+            0..=0x7f => vec![tag, length as u8],
+            _ => vec![tag, 0x82, (length >> 8) as u8, length as u8],
+        };
+        element.extend(content);
+        element
+    };
+    let time = of(0x18, b"20260101000000Z");
+    let until = of(0xa0, &time);
+    let (hash, serial) = (of(0x04, &[7; 20]), of(0x02, &[1]));
+    let algorithm = of(0x30, &[]);
+    let id = of(0x30, &[&*algorithm, &hash, &hash, &serial].concat());
+    let good = of(0x80, &[]);
+    let single = of(0x30, &[&*id, &good, &time, &until].concat());
+    let by = of(0xa2, &hash);
+    let list = of(0x30, &[&*single, &single].concat());
+    let data = of(0x30, &[&*by, &time, &list].concat());
+    let basic = of(0x30, &[&*data, &algorithm].concat());
+    let kind = of(0x06, &[0x2b, 6, 1, 5, 5, 7, 0x30, 1, 1]);
+    let octets = of(0x04, &basic);
+    let bytes = of(0x30, &[&*kind, &octets].concat());
+    let (status, part) = (of(0x0a, &[0]), of(0xa0, &bytes));
+    of(0x30, &[&*status, &part].concat())
+}

@@ -27,7 +27,7 @@ pub use targets::heads::{request_head, response_head};
 pub use targets::proxy::proxy_header;
 pub use targets::session::session_cookie;
 pub use targets::target::target;
-pub use targets::tls::{certificate_pem, client_hello};
+pub use targets::tls::{certificate_pem, client_hello, ocsp_response};
 pub use targets::web::grpc_web;
 
 /// A fuzz target.
@@ -87,6 +87,11 @@ pub const TARGETS: &[Target] = &[
         name: "certificate_pem",
         run: certificate_pem,
         generate: handshakes::pem,
+    },
+    Target {
+        name: "ocsp_response",
+        run: ocsp_response,
+        generate: handshakes::ocsp,
     },
     Target {
         name: "config",

@@ -117,3 +117,24 @@ fn a_missing_statement_about_revocation_is_told_and_keeps_nothing_out() {
     assert_eq!(run.code, Some(0), "{told}");
     assert!(told.contains("nothing is shown about revocation"), "{told}");
 }
+
+#[test]
+fn check_tells_of_an_ocsp_response_that_is_not_shown() {
+    let certificates = Certificates::new();
+    certificates.issue("one", &["one.example"]);
+    certificates.put("one.ocsp", "no statement at all");
+    let config = CONFIG.replace(
+        "[certificates.one]",
+        "[certificates.one]\nocsp = \"{certificates}/one.ocsp\"",
+    );
+    let run = Gateway::new(&config)
+        .fill("certificates", certificates.directory())
+        .fill("folder", ".")
+        .fill("backend", "127.0.0.1:1")
+        .command(&["check"]);
+    let told = format!("{}{}", run.stdout, run.stderr);
+    assert_eq!(run.code, Some(0), "{told}");
+    assert!(told.contains("doubtful-certificate"), "{told}");
+    assert!(told.contains("the OCSP response is not shown"), "{told}");
+    assert!(told.contains("ocsp = "), "{told}");
+}

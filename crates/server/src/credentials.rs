@@ -277,15 +277,19 @@ impl Credentials {
                 return self.find(if is_of_key { key } else { certificate }, &finding);
             }
         };
+        if let Some(response) = response {
+            loaded = loaded.with_ocsp(response);
+        }
         for finding in loaded.judge(unix_s(), None) {
             // Without the system's roots nothing can be said about where a chain of one ends.
             let is_about_root = matches!(finding, Finding::MissingIntermediate { .. });
+            let path = match finding.is_about_statement() {
+                true => pair.ocsp.as_deref().unwrap_or(certificate),
+                false => certificate,
+            };
             if !is_about_root || loaded.chain().len() == 1 {
-                self.find(certificate, &finding);
+                self.find(path, &finding);
             }
-        }
-        if let Some(response) = response {
-            loaded = loaded.with_ocsp(response);
         }
         let served = Arc::new(Served::new(&pair.id, loaded));
         self.known.note(pair, seen, &served);

@@ -1,5 +1,7 @@
 //! Certificate authorities of a story's own, and what they issue.
 
+mod statement;
+
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer,
     CrlDistributionPoint, DnType, ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair,

@@ -354,7 +354,7 @@ impl fmt::Debug for Acceptor {
 }
 
 /// The calendar, in seconds since 1970 as certificates count them.
-fn unix_s() -> i64 {
+pub(crate) fn unix_s() -> i64 {
     i64::try_from(unix_now().seconds()).unwrap_or(i64::MAX)
 }
 

@@ -3,17 +3,20 @@
 mod finding;
 mod name;
 mod roots;
+mod statement;
 mod subject;
 
 pub use finding::{Finding, Severity};
 pub use name::CertificateName;
 pub use roots::Roots;
+pub use statement::{Statement, read_statement};
 pub(crate) use subject::distinguished_name;
 
 use rustls::crypto::aws_lc_rs::sign::{any_ecdsa_type, any_supported_type};
 use rustls::sign::{CertifiedKey, SigningKey};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use statement::Staple;
 use std::sync::Arc;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
@@ -70,6 +73,8 @@ pub struct LoadedCertificate {
     pub key_kind: KeyKind,
     /// The chain and the key as handshakes use them.
     pub(crate) certified: Arc<CertifiedKey>,
+    /// What its issuer says about revocation.
+    staple: Option<Staple>,
     weakness: Option<&'static str>,
     shape: ChainShape,
 }
@@ -187,6 +192,7 @@ pub fn assemble(
         key_kind,
         weakness,
         shape,
+        staple: None,
         certified: Arc::new(CertifiedKey::new(chain, key)),
     })
 }
@@ -333,6 +339,7 @@ impl LoadedCertificate {
             findings.push(Finding::NoName);
         }
         findings.extend(self.judge_chain(now_unix, roots));
+        findings.extend(self.judge_staple(now_unix));
         findings
     }
 
@@ -365,13 +372,38 @@ impl LoadedCertificate {
         Arc::clone(&self.certified)
     }
 
-    /// The same with a signed statement of its issuer that it is not revoked, to be shown with it (RFC 6066 §8).
+    /// The same with a signed statement of its issuer that it is not revoked, to be shown with it (RFC 6066 §8) while it
+    /// counts. One that is of no use is not shown; [`LoadedCertificate::judge`] says why.
     #[must_use]
     pub fn with_ocsp(mut self, response: Vec<u8>) -> LoadedCertificate {
-        let mut certified = CertifiedKey::clone(&self.certified);
-        certified.ocsp = (!response.is_empty()).then_some(response);
-        self.certified = Arc::new(certified);
+        let leaf = self.certified.cert.first().map(parse);
+        let serial = leaf.and_then(|leaf| Some(leaf.ok()?.raw_serial().to_vec()));
+        let serial = serial.unwrap_or_default();
+        self.staple = Some(Staple::new(response, &serial, &self.certified));
         self
+    }
+
+    /// The chain and the key as handshakes at this time take them, in seconds since 1970.
+    pub(crate) fn key_at(&self, now_unix: i64) -> &Arc<CertifiedKey> {
+        let with = self.staple.as_ref().and_then(|staple| staple.at(now_unix));
+        with.unwrap_or(&self.certified)
+    }
+
+    /// Whether time alone makes handshakes take another one.
+    pub(crate) fn turns_between(&self, then_unix: i64, now_unix: i64) -> bool {
+        !Arc::ptr_eq(self.key_at(then_unix), self.key_at(now_unix))
+    }
+
+    fn judge_staple(&self, now_unix: i64) -> Option<Finding> {
+        match self.staple.as_ref()? {
+            Staple::Useless(why) => Some(Finding::StatementUnusable(why)),
+            Staple::Timed(statement, _) => {
+                (!statement.counts(now_unix)).then_some(Finding::StatementOutOfTime {
+                    this_update: statement.this_update,
+                    next_update: statement.next_update,
+                })
+            }
+        }
     }
 
     /// Whether it can be served for a site, and if not, why.

@@ -1,5 +1,6 @@
 //! One certificate of the store for whoever comes, for a listener that holds its handshakes by itself.
 
+use crate::acceptor::unix_s;
 use crate::plan::Profile;
 use crate::profile::{provider, versions};
 use crate::store::CertificateStore;
@@ -21,7 +22,8 @@ struct Lone {
 impl Lone {
     fn current(&self) -> Option<Arc<CertifiedKey>> {
         if let Some(served) = self.store.get(&self.id) {
-            self.last.store(Some(Arc::clone(served.key())));
+            let key = served.key_at(unix_s());
+            self.last.store(Some(Arc::clone(key)));
         }
         self.last.load_full()
     }

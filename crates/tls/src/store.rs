@@ -32,9 +32,14 @@ impl Served {
         }
     }
 
-    /// The chain and the key, as a handshake takes them.
+    /// The chain and the key.
     pub(crate) fn key(&self) -> &Arc<CertifiedKey> {
         &self.certificate.certified
+    }
+
+    /// The same, as a handshake at this time takes them.
+    pub(crate) fn key_at(&self, now_unix: i64) -> &Arc<CertifiedKey> {
+        self.certificate.key_at(now_unix)
     }
 
     /// Whether a client that offers these can verify what its key signs.
@@ -245,14 +250,14 @@ fn best<'a>(
     let (mut out_of_time, mut unsuited) = (None, None);
     for served in candidates {
         match (served.suits(offer), served.is_in_time(now_unix)) {
-            (true, true) => return Some(Arc::clone(served.key())),
+            (true, true) => return Some(Arc::clone(served.key_at(now_unix))),
             (true, false) => out_of_time.get_or_insert(served),
             (false, _) => unsuited.get_or_insert(served),
         };
     }
     out_of_time
         .or(unsuited)
-        .map(|served| Arc::clone(served.key()))
+        .map(|served| Arc::clone(served.key_at(now_unix)))
 }
 
 fn parent(host: &str) -> &str {

@@ -63,7 +63,7 @@ impl ResolvesServerCert for StoreResolver {
         };
         chosen.or_else(|| {
             let default = self.store.get(self.default.as_ref()?)?;
-            Some(Arc::clone(default.key()))
+            Some(Arc::clone(default.key_at(now_unix)))
         })
     }
 }

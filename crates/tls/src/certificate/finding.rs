@@ -69,6 +69,15 @@ pub enum Finding {
         /// When the next one should have come, in seconds since 1970.
         next_update: i64,
     },
+    /// What its issuer says about revocation (an OCSP response) is never shown.
+    StatementUnusable(&'static str),
+    /// It is not shown now.
+    StatementOutOfTime {
+        /// From when on it counts, in seconds since 1970.
+        this_update: i64,
+        /// Until when.
+        next_update: i64,
+    },
     /// A file can't be read.
     Unreadable {
         /// Which.
@@ -97,6 +106,8 @@ impl Finding {
             Finding::WeakKey(_) => "weak-key",
             Finding::NoName => "no-name",
             Finding::RevocationsOver { .. } => "revocations-over",
+            Finding::StatementUnusable(_) => "statement-unusable",
+            Finding::StatementOutOfTime { .. } => "statement-out-of-time",
             Finding::Unreadable { .. } => "unreadable",
         }
     }
@@ -106,9 +117,19 @@ impl Finding {
         match self {
             Finding::MissingIntermediate { .. }
             | Finding::WeakKey(_)
-            | Finding::RevocationsOver { .. } => Severity::Warning,
+            | Finding::RevocationsOver { .. }
+            | Finding::StatementUnusable(_)
+            | Finding::StatementOutOfTime { .. } => Severity::Warning,
             _ => Severity::Error,
         }
+    }
+
+    /// Whether it is about what the issuer says about revocation, which has a file of its own.
+    pub const fn is_about_statement(&self) -> bool {
+        matches!(
+            self,
+            Finding::StatementUnusable(_) | Finding::StatementOutOfTime { .. }
+        )
     }
 }
 
@@ -161,6 +182,19 @@ impl fmt::Display for Finding {
             Finding::RevocationsOver { next_update } => write!(
                 f,
                 "the revocation list is over since {}: clients of its authority are refused until there is a newer one",
+                Day(*next_update)
+            ),
+            Finding::StatementUnusable(why) => write!(
+                f,
+                "the OCSP response is not shown to clients, who would refuse it: {why}"
+            ),
+            Finding::StatementOutOfTime {
+                this_update,
+                next_update,
+            } => write!(
+                f,
+                "the OCSP response counts from {} until {}: it is not shown to clients at other times",
+                Day(*this_update),
                 Day(*next_update)
             ),
             Finding::Unreadable { file, error } => write!(f, "`{file}` can't be read: {error}"),

@@ -320,11 +320,21 @@ impl Look {
 
 impl Entry {
     /// Whether time alone has changed what was decided: the time of a certificate that was not valid yet has come, or that
-    /// of the one that is served in its place is over.
+    /// of the one that is served in its place is over; or what its issuer says about revocation counts from now on, or no
+    /// longer.
     fn is_waiting(&self, store: &CertificateStore, now: i64) -> bool {
-        let status = self.state.as_ref().map(|state| &state.status);
-        let Some(CertificateStatus::RenewedButNotActive(finding)) = status else {
+        let Some(state) = &self.state else {
             return false;
+        };
+        let finding = match &state.status {
+            CertificateStatus::RenewedButNotActive(finding) => finding,
+            CertificateStatus::Active => {
+                let turns = |served: &Served| served.certificate.turns_between(state.since, now);
+                return store
+                    .get(&self.files.id)
+                    .is_some_and(|served| turns(&served));
+            }
+            CertificateStatus::Broken(_) => return false,
         };
         let has_come = matches!(finding, Finding::NotYetValid { not_before } if now >= *not_before);
         has_come

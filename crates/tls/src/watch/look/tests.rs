@@ -121,8 +121,10 @@ fn a_part_of_a_folder_that_cannot_be_looked_at_loses_nothing() {
 fn an_unreadable_statement_about_revocation_keeps_no_certificate_out() {
     let root = Authority::new("Root");
     let scratch = Scratch::new();
-    write(&scratch, "shop", &root.issue(&["a.test"]));
-    scratch.write("shop.ocsp", "a statement");
+    let issued = root.issue(&["a.test"]);
+    write(&scratch, "shop", &issued);
+    let said = issued.statement(NOW - 1, NOW + 100);
+    scratch.write("shop.ocsp", &said);
     let plan = WatchPlan {
         certificates: vec![FilesPlan {
             id: "shop".to_owned(),
@@ -140,8 +142,8 @@ fn an_unreadable_statement_about_revocation_keeps_no_certificate_out() {
             .iter()
             .all(|one| one.name() != "unreadable")
     );
-    let statement = || store.get("shop").unwrap().key().ocsp.clone();
-    assert_eq!(statement().as_deref(), Some(&b"a statement"[..]));
+    let statement = || store.get("shop").unwrap().key_at(NOW).ocsp.clone();
+    assert_eq!(statement(), Some(said));
     let renewed = root.issue(&["a.test"]);
     write(&scratch, "shop", &renewed);
     std::fs::remove_file(scratch.join("shop.ocsp")).unwrap();
@@ -194,4 +196,45 @@ fn what_is_known_is_read_again_only_if_its_files_are_others() {
     assert!(!look_with(KnownCertificates::default()));
     write(&scratch, "shop", &root.issue(&["a.test", "b.test"]));
     assert!(!look_with(known));
+}
+
+#[test]
+fn what_an_issuer_says_is_shown_only_while_it_counts_and_about_its_own_certificate() {
+    let root = Authority::new("Root");
+    let scratch = Scratch::new();
+    let issued = root.issue(&["a.test"]);
+    write(&scratch, "shop", &issued);
+    scratch.write("shop.ocsp", issued.statement(NOW - 10, NOW + 100));
+    let plan = WatchPlan {
+        certificates: vec![FilesPlan {
+            id: "shop".to_owned(),
+            certificate: scratch.join("shop.pem"),
+            key: scratch.join("shop.key"),
+            ocsp: Some(scratch.join("shop.ocsp")),
+        }],
+        ..WatchPlan::default()
+    };
+    let (store, mut look) = over(plan);
+    look.find();
+    let findings = |look: &mut Look, now: i64| -> Vec<Vec<&'static str>> {
+        let states = look.look_at(now).into_iter();
+        let names = states.map(|state| state.findings.iter().map(Finding::name).collect());
+        names.collect()
+    };
+    let shown = |now: i64| store.get("shop").unwrap().key_at(now).ocsp.is_some();
+    assert_eq!(findings(&mut look, NOW), [[""; 0]]);
+    assert!(shown(NOW) && !shown(NOW - 11) && shown(NOW + 99) && !shown(NOW + 100));
+    assert!(findings(&mut look, NOW + 99).is_empty());
+    // Told once, by nothing but time.
+    let told = findings(&mut look, NOW + 100);
+    assert_eq!(told, [["statement-out-of-time"]]);
+    assert!(findings(&mut look, NOW + 130).is_empty());
+    // The pair is renewed and the statement still that about the one before.
+    write(&scratch, "shop", &root.issue(&["a.test"]));
+    let told = findings(&mut look, NOW);
+    assert_eq!(told, [["statement-unusable"]]);
+    assert!(!shown(NOW));
+    scratch.write("shop.ocsp", "no statement at all");
+    let told = findings(&mut look, NOW);
+    assert_eq!(told, [["statement-unusable"]]);
 }
