@@ -11,8 +11,10 @@ const PAGE: usize = 32;
 /// A growable table of `T` that readers may walk while its writer grows it.
 #[derive(Debug)]
 pub(super) struct Pages<T> {
-    pages: Box<[OnceLock<Box<[T]>>]>,
+    pages: Box<[OnceLock<Page<T>>]>,
 }
+
+type Page<T> = Box<[T; PAGE]>;
 
 impl<T: Default> Pages<T> {
     /// A table for slots 0 to `slots_max`, both included, without any page yet.
@@ -26,13 +28,11 @@ impl<T: Default> Pages<T> {
     /// The cells of a slot; makes their page on first touch.
     #[inline]
     pub(super) fn touch(&self, slot: u32) -> &T {
-        let slot = if slot as usize / PAGE < self.pages.len() {
-            slot as usize
-        } else {
-            0
-        };
-        let page = self.pages[slot / PAGE].get_or_init(new_page);
-        &page[slot % PAGE]
+        let slot = slot as usize;
+        match self.pages.get(slot / PAGE) {
+            Some(page) => &page.get_or_init(new_page)[slot % PAGE],
+            None => &self.pages[0].get_or_init(new_page)[0],
+        }
     }
 
     /// The cells of a slot if its page was ever touched.
@@ -43,8 +43,12 @@ impl<T: Default> Pages<T> {
 }
 
 #[cold]
-fn new_page<T: Default>() -> Box<[T]> {
-    (0..PAGE).map(|_| T::default()).collect()
+fn new_page<T: Default>() -> Page<T> {
+    let cells: Vec<T> = (0..PAGE).map(|_| T::default()).collect();
+    let Ok(page) = cells.try_into() else {
+        unreachable!("as many cells were made as a page has");
+    };
+    page
 }
 
 #[cfg(test)]
