@@ -276,10 +276,15 @@ fn again(
         return None;
     }
     repeat.kept = answer.upload.take_kept();
-    if !repeat.is_possible() {
+    let next = match repeat.is_possible() {
+        true => retry(exchange, to, road, tried, false),
+        false => None,
+    };
+    let Some(next) = next else {
+        // The answer stands, and what is kept may still have to be sent to whoever gave it.
+        answer.upload.take_back(repeat.kept.take());
         return None;
-    }
-    let next = retry(exchange, to, road, tried, false)?;
+    };
     if let Some(pool) = exchange.endpoint.clone() {
         let outcome = unfit(upstream, &pool, status);
         guard::conclude(exchange, upstream, Some(outcome));

@@ -67,6 +67,11 @@ impl Upload {
         self.kept.take()
     }
 
+    /// Takes back what was handed over, as no other try follows.
+    pub(crate) fn take_back(&mut self, kept: Option<SharedKept>) {
+        self.kept = kept;
+    }
+
     /// Nothing will be sent again: what is kept is let go of, once this try has sent it.
     #[inline]
     pub(crate) fn keep_no_more(&mut self) {
