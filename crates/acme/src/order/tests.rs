@@ -5,14 +5,12 @@ use foregate_testkit::{Pebble, PebbleConfig, Scratch};
 use super::*;
 use crate::AcmeOptions;
 
-#[tokio::test(flavor = "current_thread")]
-async fn a_deactivated_account_is_followed_by_a_new_one() {
-    let scratch = Scratch::new();
+/// An authority that believes everything, and a desk that orders from it.
+fn desk(scratch: &Scratch) -> (Pebble, Desk) {
     let pebble = Pebble::start(PebbleConfig {
         believes: true,
         ..PebbleConfig::default()
     });
-    let names = vec!["shop.example".to_owned()];
     let desk = Desk {
         folder: StateFolder::open(&scratch.join("state")).unwrap(),
         options: AcmeOptions {
@@ -22,6 +20,14 @@ async fn a_deactivated_account_is_followed_by_a_new_one() {
         challenges: Challenges::new(),
         leftovers: crate::dns::Leftovers::default(),
     };
+    (pebble, desk)
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_deactivated_account_is_followed_by_a_new_one() {
+    let scratch = Scratch::new();
+    let (pebble, desk) = desk(&scratch);
+    let names = vec!["shop.example".to_owned()];
     let web = desk.web().unwrap();
     let account = desk.account(&web).await.unwrap();
     let old = account.id().to_owned();
@@ -40,20 +46,8 @@ async fn a_deactivated_account_is_followed_by_a_new_one() {
 #[tokio::test(flavor = "current_thread")]
 async fn what_is_damaged_on_the_disk_stands_in_no_successors_way() {
     let scratch = Scratch::new();
-    let pebble = Pebble::start(PebbleConfig {
-        believes: true,
-        ..PebbleConfig::default()
-    });
+    let (pebble, desk) = desk(&scratch);
     let names = vec!["shop.example".to_owned()];
-    let desk = Desk {
-        folder: StateFolder::open(&scratch.join("state")).unwrap(),
-        options: AcmeOptions {
-            ca_pem: Some(pebble.ca_pem().to_owned()),
-            ..AcmeOptions::new(pebble.directory())
-        },
-        challenges: Challenges::new(),
-        leftovers: crate::dns::Leftovers::default(),
-    };
     let mut task = Task {
         key: Key::of(&names, Source::Acme, Some(&pebble.directory())),
         names,

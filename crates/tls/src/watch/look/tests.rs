@@ -12,6 +12,19 @@ fn over(plan: WatchPlan) -> (Arc<CertificateStore>, Look) {
     (store, look)
 }
 
+/// The pair of that name, and what its issuer says.
+fn shop(scratch: &Scratch, with_statement: bool) -> WatchPlan {
+    WatchPlan {
+        certificates: vec![FilesPlan {
+            id: "shop".to_owned(),
+            certificate: scratch.join("shop.pem"),
+            key: scratch.join("shop.key"),
+            ocsp: with_statement.then(|| scratch.join("shop.ocsp")),
+        }],
+        ..WatchPlan::default()
+    }
+}
+
 fn write(scratch: &Scratch, name: &str, issued: &Issued) {
     scratch.write(&format!("{name}.pem"), &issued.chain_pem);
     scratch.write(&format!("{name}.key"), &issued.key_pem);
@@ -32,16 +45,7 @@ fn what_was_held_back_comes_up_when_the_one_before_it_ends() {
         "shop",
         &root.request(&["a.test"]).valid(2000, 2030).issue(),
     );
-    let plan = WatchPlan {
-        certificates: vec![FilesPlan {
-            id: "shop".to_owned(),
-            certificate: scratch.join("shop.pem"),
-            key: scratch.join("shop.key"),
-            ocsp: None,
-        }],
-        ..WatchPlan::default()
-    };
-    let (store, mut look) = over(plan);
+    let (store, mut look) = over(shop(&scratch, false));
     look.find();
     assert_eq!(names(&look.look_at(NOW)), [("shop", "active")]);
     let first = store.get("shop").unwrap().certificate.fingerprint;
@@ -125,16 +129,7 @@ fn an_unreadable_statement_about_revocation_keeps_no_certificate_out() {
     write(&scratch, "shop", &issued);
     let said = issued.statement(NOW - 1, NOW + 100);
     scratch.write("shop.ocsp", &said);
-    let plan = WatchPlan {
-        certificates: vec![FilesPlan {
-            id: "shop".to_owned(),
-            certificate: scratch.join("shop.pem"),
-            key: scratch.join("shop.key"),
-            ocsp: Some(scratch.join("shop.ocsp")),
-        }],
-        ..WatchPlan::default()
-    };
-    let (store, mut look) = over(plan);
+    let (store, mut look) = over(shop(&scratch, true));
     look.find();
     assert!(
         look.look_at(NOW)[0]
@@ -169,29 +164,21 @@ fn what_is_known_is_read_again_only_if_its_files_are_others() {
     let scratch = Scratch::new();
     let (first, second) = (root.issue(&["a.test"]), root.issue(&["a.test"]));
     write(&scratch, "shop", &first);
-    let files = FilesPlan {
-        id: "shop".to_owned(),
-        certificate: scratch.join("shop.pem"),
-        key: scratch.join("shop.key"),
-        ocsp: None,
-    };
+    let plan = shop(&scratch, false);
+    let files = &plan.certificates[0];
     // Not what stands in the files, so that it shows whether they are read.
     let loaded = load(second.chain_pem.as_bytes(), second.key_pem.as_bytes()).unwrap();
     let served = Arc::new(Served::new("shop", loaded));
     let look_with = |known: KnownCertificates| {
-        let plan = WatchPlan {
-            certificates: vec![files.clone()],
-            ..WatchPlan::default()
-        };
         let store = CertificateStore::new();
         let mut look = Look::new(Arc::clone(&store), None);
-        look.replan(plan, known);
+        look.replan(plan.clone(), known);
         look.find();
         assert_eq!(names(&look.look_at(NOW)), [("shop", "active")]);
         Arc::ptr_eq(&store.get("shop").unwrap(), &served)
     };
     let mut known = KnownCertificates::default();
-    known.note(&files, Seen::now(&files), &served);
+    known.note(files, Seen::now(files), &served);
     assert!(look_with(known.clone()));
     assert!(!look_with(KnownCertificates::default()));
     write(&scratch, "shop", &root.issue(&["a.test", "b.test"]));
@@ -205,16 +192,7 @@ fn what_an_issuer_says_is_shown_only_while_it_counts_and_about_its_own_certifica
     let issued = root.issue(&["a.test"]);
     write(&scratch, "shop", &issued);
     scratch.write("shop.ocsp", issued.statement(NOW - 10, NOW + 100));
-    let plan = WatchPlan {
-        certificates: vec![FilesPlan {
-            id: "shop".to_owned(),
-            certificate: scratch.join("shop.pem"),
-            key: scratch.join("shop.key"),
-            ocsp: Some(scratch.join("shop.ocsp")),
-        }],
-        ..WatchPlan::default()
-    };
-    let (store, mut look) = over(plan);
+    let (store, mut look) = over(shop(&scratch, true));
     look.find();
     let findings = |look: &mut Look, now: i64| -> Vec<Vec<&'static str>> {
         let states = look.look_at(now).into_iter();
