@@ -115,7 +115,6 @@ mod tests {
                 .iter()
                 .map(|one| &*one.id)
                 .collect();
-            found.dedup();
             found.sort_unstable();
             found.dedup();
             let each: Vec<&str> = all
