@@ -174,7 +174,7 @@ fn an_upload_that_others_hold_back_is_not_too_slow() {
         body_rate_min = "10KiB"
         body_rate_grace = "400ms"
         [client.http2]
-        stream_window_bytes = "64KiB"
+        stream_window_bytes = "256KiB"
         connection_window_bytes = "64KiB"
         [[sites."*".routes]]
         path = "/unread"
@@ -195,7 +195,8 @@ fn an_upload_that_others_hold_back_is_not_too_slow() {
     let greedy = client.request("POST", "/unread", &long, false);
     let mut open = 65_535;
     client.connection().set_patience(Duration::from_millis(300));
-    // Everything that the connection has room for, until nobody takes anything any more.
+    // Everything that the connection has room for, until nobody takes anything any more. The stream's own window is so
+    // much larger that it always has room for as much: both are told of at moments of their own.
     loop {
         client.data(greedy, &vec![b'x'; open], false);
         open = 0;
