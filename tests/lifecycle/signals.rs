@@ -32,7 +32,7 @@ fn pipe(folder: &Scratch) -> std::path::PathBuf {
 
 fn write(path: &Path, word: &str) {
     let text = format!(
-        "workers = 1\n[listeners.public]\naddresses = [\"127.0.0.1:0\"]\n[sites.\"*\"]\n\
+        "workers = 1\n[admin]\nenabled = false\n[listeners.public]\naddresses = [\"127.0.0.1:0\"]\n[sites.\"*\"]\n\
          [[sites.\"*\".routes]]\nrespond = {{ status = 200, body = \"{word}\" }}\n"
     );
     fs::write(path, text).expect("somebody reads it");

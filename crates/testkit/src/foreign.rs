@@ -31,7 +31,7 @@ impl ProcessBackend {
         let address = SocketAddr::new(ip, free_port());
         let scratch = Scratch::new();
         let text = format!(
-            "workers = 1\n[access_log]\nto = \"off\"\n[client]\nrequests_per_connection_max = \"off\"\n\
+            "workers = 1\n[admin]\nenabled = false\n[access_log]\nto = \"off\"\n[client]\nrequests_per_connection_max = \"off\"\n\
              [listeners.public]\naddress = \"{address}\"\n[sites.\"*\"]\n[[sites.\"*\".routes]]\n\
              respond = {{ status = 200, body = \"served\" }}\n"
         );
