@@ -42,7 +42,6 @@ class Peer:
     name = ""
     family = ""
     index = 0
-    logs = True
     # Takes part in the workloads over TLS, and in the one with thousands of certificates.
     tls = False
     certificates = False
@@ -131,7 +130,7 @@ class Peer:
 
 
 class Relay(Peer):
-    name, family, index, logs = "relay", "relay", 0, False
+    name, family, index = "relay", "relay", 0
 
     def binary(self):
         return places.program("relay")

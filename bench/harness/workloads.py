@@ -33,7 +33,7 @@ class Load:
         backend = measure.start_backend(bench.load_cores)
         try:
             for peer in bench.peers_of(self):
-                if (self.log and not peer.logs) or (self.tls and not peer.tls):
+                if self.tls and not peer.tls:
                     continue
                 with bench.tolerating(self.name, peer.name):
                     running[peer.name] = (peer, peer.start(
