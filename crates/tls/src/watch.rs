@@ -1,9 +1,11 @@
 //! Certificates in files: watched, and swapped in the store when they change. A file that turns bad keeps the last good
 //! certificate in service, and says so; so does a folder that can't be looked through.
 
+mod known;
 mod look;
 
-pub use look::{CertificateState, CertificateStatus, KnownCertificates, Seen};
+pub use known::{KnownCertificates, Seen};
+pub use look::{CertificateState, CertificateStatus};
 
 use crate::store::CertificateStore;
 use crate::tickets::Tickets;

@@ -3,12 +3,11 @@
 use crate::certificate::{Finding, LoadedCertificate, Severity, load};
 use crate::store::{CertificateStore, Change, Served};
 use crate::tickets::Tickets;
+use crate::watch::known::{KnownCertificates, Stamp, stamp, stamp_of};
 use crate::watch::{FilesPlan, FolderPlan, WatchPlan};
 use foregate_telemetry::clock::unix_now;
-use std::collections::{BTreeMap, HashMap};
-use std::fs::Metadata;
+use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -53,58 +52,6 @@ pub struct CertificateState {
     pub findings: Vec<Finding>,
     /// Since when, in seconds since 1970.
     pub since: i64,
-}
-
-/// What tells one version of a file from another.
-type Stamp = Vec<Option<(u64, u64, u64, i64, i64)>>;
-
-/// Certificates that were read by somebody else, who looked at their files before: for as long as the files are the same,
-/// they need not be read again.
-#[derive(Clone, Debug, Default)]
-pub struct KnownCertificates(HashMap<String, Known>);
-
-#[derive(Clone, Debug)]
-struct Known {
-    files: FilesPlan,
-    stamp: Stamp,
-    served: Arc<Served>,
-}
-
-/// How files were before they were read.
-#[derive(Debug)]
-pub struct Seen(Stamp);
-
-impl Seen {
-    /// How the files are now.
-    pub fn now(files: &FilesPlan) -> Seen {
-        Seen(stamp_of(files))
-    }
-}
-
-impl KnownCertificates {
-    /// Notes what was read of files after they were seen.
-    pub fn note(&mut self, files: &FilesPlan, seen: Seen, served: &Arc<Served>) {
-        // What an issuer says about revocation is judged by whoever serves it.
-        if files.ocsp.is_some() {
-            return;
-        }
-        let known = Known {
-            files: files.clone(),
-            stamp: seen.0,
-            served: Arc::clone(served),
-        };
-        self.0.insert(files.id.clone(), known);
-    }
-
-    /// Adds what another has read.
-    pub fn extend(&mut self, other: KnownCertificates) {
-        self.0.extend(other.0);
-    }
-
-    fn take(&mut self, files: &FilesPlan, stamp: &Stamp) -> Option<Arc<Served>> {
-        let known = self.0.remove(&files.id)?;
-        (known.files == *files && known.stamp == *stamp).then_some(known.served)
-    }
 }
 
 struct Entry {
@@ -554,26 +501,6 @@ fn read(path: &Path) -> Result<Vec<u8>, Finding> {
         )));
     }
     std::fs::read(path).map_err(|error| unreadable(error.to_string()))
-}
-
-fn stamp_of(files: &FilesPlan) -> Stamp {
-    let pair = [&files.certificate, &files.key].into_iter();
-    stamp(pair.chain(&files.ocsp))
-}
-
-fn stamp<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Stamp {
-    let version = |metadata: Metadata| {
-        (
-            metadata.dev(),
-            metadata.ino(),
-            metadata.size(),
-            metadata.mtime(),
-            metadata.mtime_nsec(),
-        )
-    };
-    paths
-        .map(|path| std::fs::metadata(path).ok().map(version))
-        .collect()
 }
 
 fn now() -> i64 {

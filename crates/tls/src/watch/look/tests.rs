@@ -1,4 +1,5 @@
 use super::*;
+use crate::watch::Seen;
 use foregate_testkit::{Authority, Issued, Scratch};
 
 /// In the years 2026 and 2031.
