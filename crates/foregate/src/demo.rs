@@ -13,8 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foregate_config::{Format, MemoryFiles, Written};
-use foregate_server::{Disk, LoadError, Loaded, NewText, Source};
-use foregate_snapshot::Snapshot;
+use foregate_server::{Before, Disk, LoadError, Loaded, NewText, Source};
 
 use crate::failure::Failure;
 use crate::run;
@@ -178,16 +177,16 @@ struct DemoSource {
 }
 
 impl Source for DemoSource {
-    fn load(&mut self, previous: Option<&Snapshot>) -> Result<Loaded, LoadError> {
+    fn load(&mut self, previous: Option<Before<'_>>) -> Result<Loaded, LoadError> {
         let outcome = foregate_config::parse_str("demo.toml", CONFIG, Format::Toml, &self.files());
         source::compile_outcome(outcome, previous).into_loaded("demo".into(), false)
     }
 
-    fn read(&mut self, text: &NewText<'_>, previous: &Snapshot) -> Result<Loaded, LoadError> {
+    fn read(&mut self, text: &NewText<'_>, previous: Before<'_>) -> Result<Loaded, LoadError> {
         source::read_new(text, Path::new(""), &self.files(), previous)
     }
 
-    fn again(&mut self, then: &Written, previous: Option<&Snapshot>) -> Result<Loaded, LoadError> {
+    fn again(&mut self, then: &Written, previous: Option<Before<'_>>) -> Result<Loaded, LoadError> {
         source::read_again(then, &self.files(), previous)
     }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use foregate_config::{Code, Diagnostic, Files, Format, Outcome, Settings, Severity, Written};
-use foregate_server::{Credentials, Disk, LoadError, Loaded, NewText, OnDisk, Source};
+use foregate_server::{Before, Credentials, Disk, LoadError, Loaded, NewText, OnDisk, Source};
 use foregate_snapshot::Snapshot;
 
 use crate::failure::Failure;
@@ -42,12 +42,12 @@ pub(crate) struct Compiled {
 }
 
 /// Loads and compiles a file, as a start (`previous` is `None`) or a reload does.
-pub(crate) fn compile(path: &Path, previous: Option<&Snapshot>) -> Compiled {
+pub(crate) fn compile(path: &Path, previous: Option<Before<'_>>) -> Compiled {
     compile_outcome(foregate_config::load(path, &SystemFiles), previous)
 }
 
 /// Compiles what was loaded; what can't be compiled joins the diagnostics.
-pub(crate) fn compile_outcome(mut outcome: Outcome, previous: Option<&Snapshot>) -> Compiled {
+pub(crate) fn compile_outcome(mut outcome: Outcome, previous: Option<Before<'_>>) -> Compiled {
     let compiled = outcome
         .settings
         .as_ref()
@@ -55,7 +55,7 @@ pub(crate) fn compile_outcome(mut outcome: Outcome, previous: Option<&Snapshot>)
     let mut credentials = Credentials::default();
     let snapshot = match compiled {
         Some(Ok(snapshot)) => {
-            credentials = Credentials::read(&snapshot);
+            credentials = Credentials::read(&snapshot, previous);
             judge::judge(&mut outcome, &credentials);
             (!outcome.has_errors()).then_some(snapshot)
         }
@@ -75,10 +75,10 @@ pub(crate) fn compile_outcome(mut outcome: Outcome, previous: Option<&Snapshot>)
 
 fn compile_settings(
     settings: &Settings,
-    previous: Option<&Snapshot>,
+    previous: Option<Before<'_>>,
 ) -> Result<Snapshot, Vec<Diagnostic>> {
     match previous {
-        Some(previous) => foregate_snapshot::compile_after(settings, previous),
+        Some(previous) => foregate_snapshot::compile_after(settings, previous.snapshot),
         None => foregate_snapshot::compile(settings),
     }
 }
@@ -111,7 +111,7 @@ pub(crate) fn read_new(
     new: &NewText<'_>,
     directory: &Path,
     files: &dyn Files,
-    previous: &Snapshot,
+    previous: Before<'_>,
 ) -> Result<Loaded, LoadError> {
     let given = Path::new(new.name.unwrap_or("applied"));
     let mut path = directory.join(given);
@@ -135,7 +135,7 @@ pub(crate) fn read_new(
 pub(crate) fn read_again(
     then: &Written,
     files: &dyn Files,
-    previous: Option<&Snapshot>,
+    previous: Option<Before<'_>>,
 ) -> Result<Loaded, LoadError> {
     let origin = then.files.first().map_or("", |file| &file.name).to_owned();
     compile_outcome(then.load(files), previous).into_loaded(origin, false)
@@ -179,18 +179,18 @@ impl FileSource {
 }
 
 impl Source for FileSource {
-    fn load(&mut self, previous: Option<&Snapshot>) -> Result<Loaded, LoadError> {
+    fn load(&mut self, previous: Option<Before<'_>>) -> Result<Loaded, LoadError> {
         // At a start the text goes to a terminal, at a reload to a log or over the admin listener.
         let colour = previous.is_none() && terminal::errors_in_colour();
         compile(&self.path, previous).into_loaded(self.path.display().to_string(), colour)
     }
 
-    fn read(&mut self, text: &NewText<'_>, previous: &Snapshot) -> Result<Loaded, LoadError> {
+    fn read(&mut self, text: &NewText<'_>, previous: Before<'_>) -> Result<Loaded, LoadError> {
         let directory = self.path.parent().unwrap_or(Path::new(""));
         read_new(text, directory, &SystemFiles, previous)
     }
 
-    fn again(&mut self, then: &Written, previous: Option<&Snapshot>) -> Result<Loaded, LoadError> {
+    fn again(&mut self, then: &Written, previous: Option<Before<'_>>) -> Result<Loaded, LoadError> {
         read_again(then, &SystemFiles, previous)
     }
 
@@ -228,7 +228,7 @@ impl FixedSource {
 }
 
 impl Source for FixedSource {
-    fn load(&mut self, previous: Option<&Snapshot>) -> Result<Loaded, LoadError> {
+    fn load(&mut self, previous: Option<Before<'_>>) -> Result<Loaded, LoadError> {
         let snapshot = compile_settings(&self.settings, previous).map_err(|diagnostics| {
             let messages: Vec<String> = diagnostics
                 .into_iter()
@@ -236,7 +236,7 @@ impl Source for FixedSource {
                 .collect();
             messages.join("\n")
         })?;
-        let credentials = Credentials::read(&snapshot);
+        let credentials = Credentials::read(&snapshot, previous);
         Ok(Loaded {
             snapshot,
             credentials,
@@ -246,11 +246,11 @@ impl Source for FixedSource {
         })
     }
 
-    fn read(&mut self, text: &NewText<'_>, previous: &Snapshot) -> Result<Loaded, LoadError> {
+    fn read(&mut self, text: &NewText<'_>, previous: Before<'_>) -> Result<Loaded, LoadError> {
         read_new(text, Path::new(""), &SystemFiles, previous)
     }
 
-    fn again(&mut self, then: &Written, previous: Option<&Snapshot>) -> Result<Loaded, LoadError> {
+    fn again(&mut self, then: &Written, previous: Option<Before<'_>>) -> Result<Loaded, LoadError> {
         match then.files.is_empty() {
             true => self.load(previous),
             false => read_again(then, &SystemFiles, previous),

@@ -2,6 +2,7 @@
 
 mod coverage;
 
+use crate::start::Before;
 use coverage::Coverage;
 use foregate_snapshot::{
     CertificateFiles, CertificatePlan, ClientCertificatePlan, HostPattern, SiteCertificate,
@@ -73,14 +74,16 @@ pub enum About {
 }
 
 impl Credentials {
-    /// Reads every file that a configuration names for TLS.
-    pub fn read(snapshot: &Snapshot) -> Credentials {
+    /// Reads every file that a configuration names for TLS, but for certificates that are served as their files say it.
+    pub fn read(snapshot: &Snapshot, before: Option<Before<'_>>) -> Credentials {
+        let nothing = KnownCertificates::default();
+        let known = before.map_or(&nothing, |before| before.known);
         let mut credentials = Credentials::default();
         let mut pairs = Vec::new();
         for plan in &snapshot.certificates {
             credentials.list_certificates(plan, &mut pairs);
         }
-        credentials.read_pairs(&pairs);
+        credentials.read_pairs(&pairs, known);
         for site in &snapshot.sites {
             let plan = site.tls.client.as_ref();
             let client = plan.and_then(|plan| credentials.read_client(plan));
@@ -207,7 +210,7 @@ impl Credentials {
     }
 
     /// Reads pairs, many of them on all cores: to judge one takes about a tenth of a millisecond.
-    fn read_pairs(&mut self, pairs: &[FilesPlan]) {
+    fn read_pairs(&mut self, pairs: &[FilesPlan], known: &KnownCertificates) {
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
         let share = pairs.len().div_ceil(cores).max(PAIRS_OF_THREAD_MIN);
         thread::scope(|scope| {
@@ -218,26 +221,30 @@ impl Credentials {
                     let name = "certificates".to_owned();
                     let begun = thread::Builder::new()
                         .name(name)
-                        .spawn_scoped(scope, move || Credentials::of_pairs(pairs));
+                        .spawn_scoped(scope, move || Credentials::of_pairs(pairs, known));
                     (begun, pairs)
                 })
                 .collect();
-            self.take_in(Credentials::of_pairs(mine));
+            self.take_in(Credentials::of_pairs(mine, known));
             for (begun, pairs) in others {
                 self.take_in(match begun.map(ScopedJoinHandle::join) {
                     Ok(Ok(read)) => read,
                     Ok(Err(panic)) => std::panic::resume_unwind(panic),
                     // The system has no thread to spare.
-                    Err(_) => Credentials::of_pairs(pairs),
+                    Err(_) => Credentials::of_pairs(pairs, known),
                 });
             }
         });
     }
 
-    fn of_pairs(pairs: &[FilesPlan]) -> Credentials {
+    fn of_pairs(pairs: &[FilesPlan], known: &KnownCertificates) -> Credentials {
         let mut read = Credentials::default();
         for pair in pairs {
-            read.read_pair(pair);
+            let seen = Seen::now(pair);
+            match known.get(pair, &seen) {
+                Some(served) => read.take_certificate(pair, seen, Arc::clone(served)),
+                None => read.read_pair(pair, seen),
+            }
         }
         read
     }
@@ -249,8 +256,7 @@ impl Credentials {
         self.findings.extend(read.findings);
     }
 
-    fn read_pair(&mut self, pair: &FilesPlan) {
-        let seen = Seen::now(pair);
+    fn read_pair(&mut self, pair: &FilesPlan, seen: Seen) {
         let (certificate, key) = (&*pair.certificate, &*pair.key);
         let chain = self.read_file(certificate);
         let secret = match key == certificate {
@@ -280,18 +286,23 @@ impl Credentials {
         if let Some(response) = response {
             loaded = loaded.with_ocsp(response);
         }
+        self.take_certificate(pair, seen, Arc::new(Served::new(&pair.id, loaded)));
+    }
+
+    /// Judges what files hold that were seen before.
+    fn take_certificate(&mut self, pair: &FilesPlan, seen: Seen, served: Arc<Served>) {
+        let loaded = &served.certificate;
         for finding in loaded.judge(unix_s(), None) {
             // Without the system's roots nothing can be said about where a chain of one ends.
             let is_about_root = matches!(finding, Finding::MissingIntermediate { .. });
             let path = match finding.is_about_statement() {
-                true => pair.ocsp.as_deref().unwrap_or(certificate),
-                false => certificate,
+                true => pair.ocsp.as_deref().unwrap_or(&pair.certificate),
+                false => &pair.certificate,
             };
             if !is_about_root || loaded.chain().len() == 1 {
                 self.find(path, &finding);
             }
         }
-        let served = Arc::new(Served::new(&pair.id, loaded));
         self.known.note(pair, seen, &served);
         self.served.push(served);
     }
@@ -480,5 +491,45 @@ fn in_few_words(error: &std::io::Error) -> String {
             "permission denied; it must be readable by the user that Foregate runs as".to_owned()
         }
         _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use foregate_testkit::{Authority, Scratch};
+
+    #[test]
+    fn certificates_that_are_known_are_not_read_again() {
+        let root = Authority::new("Root");
+        let scratch = Scratch::new();
+        let pairs: Vec<FilesPlan> = (0..3)
+            .map(|number| {
+                let issued = root.issue(&["a.test"]);
+                FilesPlan {
+                    id: number.to_string(),
+                    certificate: scratch.write(&format!("{number}.pem"), &issued.chain_pem),
+                    key: scratch.write(&format!("{number}.key"), &issued.key_pem),
+                    ocsp: None,
+                }
+            })
+            .collect();
+        let mut first = Credentials::default();
+        first.read_pairs(&pairs, &KnownCertificates::default());
+        assert_eq!((first.served.len(), first.findings()), (3, &[][..]));
+        scratch.write("1.key", root.issue(&["a.test"]).key_pem);
+        std::fs::remove_file(scratch.join("2.pem")).unwrap();
+        let mut second = Credentials::default();
+        second.read_pairs(&pairs, &first.known);
+        // Read again were the one whose key is another's now and the one that is gone.
+        assert_eq!(second.served.len(), 1);
+        assert!(Arc::ptr_eq(&first.served[0], &second.served[0]));
+        let about: Vec<&About> = second.findings().iter().map(|one| &one.about).collect();
+        let file = |name: &str| About::File(scratch.join(name));
+        assert_eq!(about, [&file("1.key"), &file("2.pem")]);
+        // What is known is told again, and passed on.
+        let mut third = Credentials::default();
+        third.read_pairs(&pairs[..1], &second.known);
+        assert!(Arc::ptr_eq(&first.served[0], &third.served[0]));
     }
 }

@@ -44,5 +44,5 @@ pub use certificates::stored_certificates;
 pub use control::{Controller, Exit};
 pub use credentials::{About, CredentialFinding, Credentials};
 pub use foregate_admin::document as openapi;
-pub use start::{Disk, LoadError, Loaded, NewText, OnDisk, Server, Source, StartError};
+pub use start::{Before, Disk, LoadError, Loaded, NewText, OnDisk, Server, Source, StartError};
 pub use upgrade::launch;

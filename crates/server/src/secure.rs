@@ -153,6 +153,12 @@ impl Keeper {
         Arc::clone(&self.lookup) as _
     }
 
+    /// The certificates that are served as their files say it.
+    pub(crate) fn known(&self) -> KnownCertificates {
+        let watcher = self.watcher.as_ref();
+        watcher.map_or_else(KnownCertificates::default, |(watcher, _)| watcher.known())
+    }
+
     /// Prepares a configuration. `ports` tells the port that a listener listens on.
     ///
     /// # Errors

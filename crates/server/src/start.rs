@@ -28,6 +28,7 @@ use foregate_snapshot::{LogTarget, Snapshot};
 use foregate_telemetry::clock;
 use foregate_telemetry::log::{AccessLog, Destination, Format, process};
 use foregate_telemetry::metrics::Registry;
+use foregate_tls::watch::KnownCertificates;
 use serde_json::Value;
 use std::fmt;
 use std::io;
@@ -35,25 +36,34 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
+/// The configuration in force, for whoever compiles the next one.
+#[derive(Clone, Copy, Debug)]
+pub struct Before<'b> {
+    /// What it was compiled to: its listeners keep their numbers.
+    pub snapshot: &'b Snapshot,
+    /// The certificates that it serves as their files say it: they need not be read again while these are the same.
+    pub known: &'b KnownCertificates,
+}
+
 /// Where configurations come from.
 pub trait Source: Send + 'static {
-    /// Reads and compiles the configuration. `previous` is the one in force, whose listeners keep their numbers.
+    /// Reads and compiles the configuration. `previous` is the one in force, if any is.
     ///
     /// # Errors
     /// What is wrong with it, ready to be shown to people.
-    fn load(&mut self, previous: Option<&Snapshot>) -> Result<Loaded, LoadError>;
+    fn load(&mut self, previous: Option<Before<'_>>) -> Result<Loaded, LoadError>;
 
     /// Compiles a text that came another way, as if it stood beside the source's own.
     ///
     /// # Errors
     /// What is wrong with it.
-    fn read(&mut self, text: &NewText<'_>, previous: &Snapshot) -> Result<Loaded, LoadError>;
+    fn read(&mut self, text: &NewText<'_>, previous: Before<'_>) -> Result<Loaded, LoadError>;
 
     /// Compiles what was written then.
     ///
     /// # Errors
     /// What is wrong with it by now.
-    fn again(&mut self, then: &Written, previous: Option<&Snapshot>) -> Result<Loaded, LoadError>;
+    fn again(&mut self, then: &Written, previous: Option<Before<'_>>) -> Result<Loaded, LoadError>;
 
     /// The configuration file, if there is one.
     fn disk(&self) -> Option<Arc<dyn Disk>>;

@@ -152,6 +152,11 @@ impl Watcher {
         lock(&self.inner).replan(plan, known);
     }
 
+    /// What is served as its files say it, for whoever reads them next.
+    pub fn known(&self) -> KnownCertificates {
+        lock(&self.inner).look.known()
+    }
+
     /// How each certificate is, by name.
     pub fn states(&self) -> Vec<CertificateState> {
         lock(&self.inner).look.states()

@@ -7,7 +7,7 @@ use crate::inherit::Inherited;
 use crate::ledger::{About, Taken, Unconfirmed};
 use crate::notify;
 use crate::sockets::{self, Listening};
-use crate::start::{LoadError, Loaded, NewText, Source, open_log, share_out};
+use crate::start::{Before, LoadError, Loaded, NewText, Source, open_log, share_out};
 use crate::worker::{Opened, Order, Update};
 use foregate_admin::{Applied, Apply, ConfigRefusal, RefusalKind, Rollback};
 use foregate_snapshot::{Snapshot, diff};
@@ -281,7 +281,7 @@ impl Control {
     fn bring(
         &mut self,
         about: About,
-        load: impl FnOnce(&mut dyn Source, &Snapshot) -> Result<Loaded, LoadError>,
+        load: impl FnOnce(&mut dyn Source, Before<'_>) -> Result<Loaded, LoadError>,
     ) -> Outcome {
         if self.is_lagging {
             let kind = RefusalKind::Conflict;
@@ -289,7 +289,11 @@ impl Control {
         }
         let began = now();
         let inner = &mut self.inner;
-        let loaded = load(&mut *inner.source, &inner.snapshot);
+        let before = Before {
+            snapshot: &inner.snapshot,
+            known: &inner.keeper.known(),
+        };
+        let loaded = load(&mut *inner.source, before);
         let taken = loaded.and_then(|loaded| self.take_up(loaded));
         let mut taken = taken.map_err(|error| {
             self.inner.registry.reload_failed();

@@ -8,8 +8,19 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// What tells one version of a file from another.
-pub(super) type Stamp = Vec<Option<(u64, u64, u64, i64, i64)>>;
+/// What tells one version of some files from another.
+pub(super) type Stamp = Vec<Option<Version>>;
+
+/// What tells one version of a file from another; times in seconds and nanoseconds since 1970.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Version {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    modified: (i64, i64),
+    /// Its rights may have changed, too.
+    pub(super) changed: (i64, i64),
+}
 
 /// Certificates that were read by somebody else, who looked at their files before: for as long as the files are the same,
 /// they need not be read again.
@@ -54,9 +65,14 @@ impl KnownCertificates {
         self.0.extend(other.0);
     }
 
-    pub(super) fn take(&mut self, files: &FilesPlan, stamp: &Stamp) -> Option<Arc<Served>> {
-        let known = self.0.remove(&files.id)?;
-        (known.files == *files && known.stamp == *stamp).then_some(known.served)
+    /// What these files hold, if they are as they were when it was read.
+    pub fn get(&self, files: &FilesPlan, seen: &Seen) -> Option<&Arc<Served>> {
+        self.of(files, &seen.0)
+    }
+
+    pub(super) fn of(&self, files: &FilesPlan, stamp: &Stamp) -> Option<&Arc<Served>> {
+        let known = self.0.get(&files.id)?;
+        (known.files == *files && known.stamp == *stamp).then_some(&known.served)
     }
 }
 
@@ -68,14 +84,12 @@ pub(super) fn stamp_of(files: &FilesPlan) -> Stamp {
 
 /// How these files are now.
 pub(super) fn stamp<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Stamp {
-    let version = |metadata: Metadata| {
-        (
-            metadata.dev(),
-            metadata.ino(),
-            metadata.size(),
-            metadata.mtime(),
-            metadata.mtime_nsec(),
-        )
+    let version = |metadata: Metadata| Version {
+        device: metadata.dev(),
+        inode: metadata.ino(),
+        bytes: metadata.size(),
+        modified: (metadata.mtime(), metadata.mtime_nsec()),
+        changed: (metadata.ctime(), metadata.ctime_nsec()),
     };
     paths
         .map(|path| std::fs::metadata(path).ok().map(version))

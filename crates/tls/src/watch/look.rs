@@ -3,7 +3,7 @@
 use crate::certificate::{Finding, LoadedCertificate, Severity, load};
 use crate::store::{CertificateStore, Change, Served};
 use crate::tickets::Tickets;
-use crate::watch::known::{KnownCertificates, Stamp, stamp, stamp_of};
+use crate::watch::known::{KnownCertificates, Seen, Stamp, stamp, stamp_of};
 use crate::watch::{FilesPlan, FolderPlan, WatchPlan};
 use foregate_telemetry::clock::unix_now;
 use std::collections::BTreeMap;
@@ -16,6 +16,9 @@ const FOLDER_CERTIFICATES_MAX: usize = 100_000;
 
 /// How large a file may be: no chain or key comes near.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// After which time a file's next version is sure to have another time than this one.
+const SETTLED_AFTER_S: i64 = 1;
 
 /// How a certificate's files are.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -99,6 +102,25 @@ impl Look {
         self.shut.values().chain(entries).cloned().collect()
     }
 
+    /// What is served as its files say it, for whoever reads them next. Files that were read right after they were written
+    /// are not among them: another version may have come since that looks the same, as times of files are coarse.
+    pub(crate) fn known(&self) -> KnownCertificates {
+        let mut known = KnownCertificates::default();
+        for (id, entry) in &self.entries {
+            let is_settled = |state: &CertificateState| {
+                let mut versions = entry.stamp.iter().flatten();
+                state.status == CertificateStatus::Active
+                    && versions.all(|version| version.changed.0 < state.since - SETTLED_AFTER_S)
+            };
+            if entry.state.as_ref().is_some_and(is_settled)
+                && let Some(served) = self.store.get(id)
+            {
+                known.note(&entry.files, Seen(entry.stamp.clone()), &served);
+            }
+        }
+        known
+    }
+
     /// Every path that something hangs on.
     pub(crate) fn paths(&self) -> impl Iterator<Item = PathBuf> {
         let files = self.entries.values().flat_map(|entry| {
@@ -127,7 +149,7 @@ impl Look {
     }
 
     fn look_at(&mut self, now: i64) -> Vec<CertificateState> {
-        let mut known = std::mem::take(&mut self.known);
+        let known = std::mem::take(&mut self.known);
         let mut changed = Vec::new();
         let mut changes = Vec::new();
         for entry in self.entries.values_mut() {
@@ -138,7 +160,7 @@ impl Look {
             if is_same && !entry.is_waiting(&self.store, now) {
                 continue;
             }
-            let known = known.take(files, &stamp);
+            let known = known.of(files, &stamp).cloned();
             entry.stamp = stamp;
             let state = judge(files, known, &self.store, now, &mut changes);
             if entry.state.as_ref().is_none_or(|old| !same(old, &state)) {

@@ -187,6 +187,40 @@ fn what_is_known_is_read_again_only_if_its_files_are_others() {
 }
 
 #[test]
+fn what_is_served_is_known_while_its_files_are_the_same() {
+    let root = Authority::new("Root");
+    let scratch = Scratch::new();
+    write(&scratch, "shop", &root.issue(&["a.test"]));
+    let plan = shop(&scratch, false);
+    let files = plan.certificates[0].clone();
+    let (store, mut look) = over(plan);
+    look.find();
+    let known = |look: &Look| look.known().get(&files, &Seen::now(&files)).cloned();
+    assert!(known(&look).is_none());
+    // A minute after they were written, and right after it.
+    look.look_at(now() + 60);
+    let first = known(&look).expect("it is served");
+    assert!(Arc::ptr_eq(&first, &store.get("shop").unwrap()));
+    write(&scratch, "shop", &root.issue(&["a.test"]));
+    assert!(known(&look).is_none());
+    look.look_at(now());
+    assert!(known(&look).is_none());
+    // Who may read them is a part of what they are.
+    let (store, mut look) = over(shop(&scratch, false));
+    look.find();
+    look.look_at(now() + 60);
+    assert!(known(&look).is_some() && store.get("shop").is_some());
+    let rights = std::os::unix::fs::PermissionsExt::from_mode(0o400);
+    std::fs::set_permissions(&files.key, rights).unwrap();
+    assert!(known(&look).is_none());
+    // What is served in the place of broken files is not what they say.
+    scratch.write("shop.key", "no key at all");
+    look.look_at(now() + 60);
+    assert!(store.get("shop").is_some());
+    assert!(known(&look).is_none());
+}
+
+#[test]
 fn what_an_issuer_says_is_shown_only_while_it_counts_and_about_its_own_certificate() {
     let root = Authority::new("Root");
     let scratch = Scratch::new();
