@@ -5,8 +5,8 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use foregate_testkit::{
-    Answer, Backend, Echo, Gateway, Http2Client, Refuser, Signal, UpgradeEcho, Visit, eventually,
-    holds_for,
+    Answer, Backend, BlackHole, Echo, Gateway, Http2Client, RawClient, Refuser, Signal,
+    UpgradeEcho, Visit, eventually, holds_for,
 };
 use foregate_tests::metric;
 
@@ -215,6 +215,51 @@ fn listeners_come_and_go() {
         std::net::TcpStream::connect(extra).is_err().then_some(())
     });
     assert_eq!(ask(public), "three");
+}
+
+/// Every protocol's exchanges and tunnels, and nobody else's.
+#[test]
+fn what_outlives_the_drain_of_a_listener_is_cut_off() {
+    let (silent, echo) = (Backend::start(BlackHole), Backend::start(UpgradeEcho));
+    let config = |listeners: &str| {
+        format!(
+            "drain_timeout = \"400ms\"\n{listeners}[sites.\"*\"]\n[[sites.\"*\".routes]]\npath = \"/echo\"\n\
+             upstream = \"echo\"\n[[sites.\"*\".routes]]\nupstream = \"silent\"\n\
+             [upstreams.silent]\nservers = [\"{}\"]\n[upstreams.echo]\nservers = [\"{}\"]\n",
+            silent.address(),
+            echo.address()
+        )
+    };
+    let stays = "[listeners.public]\naddress = \"127.0.0.1:0\"\n";
+    let goes = "[listeners.extra]\naddress = \"127.0.0.1:0\"\n";
+    let mut gateway = Gateway::new(&config(&format!("{stays}{goes}"))).start();
+    let tunnel = "GET /echo HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
+    let (public, extra) = (gateway.address(), gateway.listener("extra"));
+    let [mut kept, mut cut] = [public, extra].map(|address| {
+        let mut client = RawClient::connect(address);
+        client.send(tunnel);
+        assert_eq!(client.try_head(false).map(|head| head.status), Ok(101));
+        client
+    });
+    let mut asking = RawClient::connect(extra);
+    asking.send(GET);
+    let mut streaming = Http2Client::connect(extra);
+    streaming.request("GET", "/", &[], true);
+    silent.wait_requests(2);
+    gateway.rewrite_config(&config(stays), &[]);
+    gateway.signal(Signal::Hup);
+    let reasons: Vec<String> = gateway
+        .log_lines(3)
+        .iter()
+        .map(|line| line.reason().to_owned())
+        .collect();
+    assert_eq!(reasons, ["draining"; 3]);
+    for client in [&mut cut, &mut asking] {
+        client.connection().drain();
+    }
+    kept.send("still there?");
+    assert_eq!(kept.connection().take(12), Ok(b"still there?".to_vec()));
+    silent.wait_connections_open(0);
 }
 
 #[test]

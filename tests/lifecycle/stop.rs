@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use foregate_testkit::{Answer, Backend, BlackHole, Echo, Gateway, Signal, eventually};
+use foregate_tests::metric;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -30,6 +31,38 @@ fn an_idle_gateway_ends_at_once() {
             "{signal:?} took {:?}",
             begun.elapsed()
         );
+    }
+}
+
+#[test]
+fn connections_that_never_asked_for_anything_do_not_hold_the_end_up() {
+    let backend = Backend::start(Echo);
+    for protocols in [r#"["h1", "h2"]"#, r#"["h1"]"#] {
+        let mut gateway = Gateway::new(
+            r#"
+            drain_timeout = "30s"
+            [client]
+            head_timeout = "1h"
+            [listeners.public]
+            address = "127.0.0.1:0"
+            protocols = {protocols}
+            [sites."*"]
+            upstream = "app"
+            [upstreams.app]
+            servers = ["{backend}"]
+            "#,
+        )
+        .fill("backend", backend.address())
+        .fill("protocols", protocols)
+        .start();
+        let silent = gateway.connect();
+        gateway.wait_metric(metric::CONNECTIONS_ACCEPTED, &[], 1.0);
+        let begun = Instant::now();
+        gateway.signal(Signal::Term);
+        assert_eq!(gateway.wait_exit().code(), Some(0), "{protocols}");
+        let took = begun.elapsed();
+        drop(silent);
+        assert!(took < Duration::from_secs(3), "{protocols} took {took:?}");
     }
 }
 

@@ -172,6 +172,33 @@ fn idle_connections_make_room_in_a_listener_that_is_nearly_full() {
     gateway.assert_no_leaks();
 }
 
+#[test]
+fn connections_that_never_asked_for_anything_make_room_as_well() {
+    let gateway = Gateway::new(
+        r#"
+        workers = 1
+        [client]
+        head_timeout = "1h"
+        [listeners.public]
+        address = "127.0.0.1:0"
+        connections_max = 10
+        [[sites."*".routes]]
+        respond = { status = 200 }
+        "#,
+    )
+    .start();
+    let silent: Vec<_> = (0..7).map(|_| gateway.connect()).collect();
+    gateway.wait_metric(metric::CONNECTIONS, &[], 7.0);
+    let mut busy = gateway.connect();
+    busy.send("GET / HTTP/1.1\r\nHost:");
+    gateway.wait_metric(metric::CONNECTIONS_ACCEPTED, &[], 8.0);
+    gateway.wait_metric(metric::CONNECTIONS, &[], 7.0);
+    busy.send(" a\r\n\r\n");
+    assert_eq!(busy.response().status, 200);
+    drop((busy, silent));
+    gateway.assert_no_leaks();
+}
+
 /// Whoever was told that room has been made is told again when it is wanted again.
 #[test]
 fn room_is_made_as_often_as_it_is_wanted() {

@@ -3,6 +3,7 @@
 use std::net::TcpStream;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use foregate_testkit::http2::code::NO_ERROR;
 use foregate_testkit::{
@@ -275,6 +276,18 @@ fn an_end_in_order_loses_no_answer() {
         .gateway
         .wait_stderr("a connection is closed by an operator");
     assert!(told.contains("closed-by-operator"), "{told}");
+}
+
+#[test]
+fn one_that_never_asked_for_anything_waits_and_is_closed_at_once() {
+    let story = Story::begin();
+    let mut silent = story.gateway.connect();
+    let shown = story.only("", "waiting");
+    assert_eq!(shown["requests"], 0, "{shown}");
+    let began = Instant::now();
+    story.close(&shown, "");
+    silent.assert_closed();
+    assert!(began.elapsed() < Duration::from_secs(3));
 }
 
 #[test]

@@ -75,7 +75,7 @@ impl Arrived {
             entry.know_task().await;
             let established = poll_fn(|cx| match entry.closing() {
                 // Nobody was promised anything yet.
-                Closing::Operator | Closing::Now => Poll::Ready(None),
+                Closing::Operator | Closing::Drained | Closing::Now => Poll::Ready(None),
                 Closing::No | Closing::Listener => beginning.as_mut().poll(cx),
             })
             .await;

@@ -79,6 +79,14 @@ enum End {
     Linger,
 }
 
+/// What a client has begun to speak.
+enum Spoken {
+    Http1,
+    Http2,
+    /// No byte is here.
+    Nothing,
+}
+
 /// What reading a head came to.
 enum Heading {
     Complete(Result<h1::RequestFraming, Reason>),
@@ -139,13 +147,18 @@ impl Connection {
             if self.input.is_empty() && !self.wait().await {
                 return self.stream.close_now();
             }
-            if !std::mem::replace(&mut is_known, true) {
-                if self.speaks_http2().await {
-                    self.enrolled.set_protocol(roll::Protocol::Http2);
-                    // Its state is larger than that of a connection that waits for HTTP/1.
-                    return Box::pin(http2::run(self, handler)).await;
+            if !is_known {
+                match self.spoken().await {
+                    // It was woken for nothing, and waits on.
+                    Spoken::Nothing => continue,
+                    Spoken::Http2 => {
+                        self.enrolled.set_protocol(roll::Protocol::Http2);
+                        // Its state is larger than that of a connection that waits for HTTP/1.
+                        return Box::pin(http2::run(self, handler)).await;
+                    }
+                    Spoken::Http1 => self.enrolled.set_protocol(roll::Protocol::Http1),
                 }
-                self.enrolled.set_protocol(roll::Protocol::Http1);
+                is_known = true;
             }
             // The state of a request is large; a connection that waits for one does not carry it.
             let active = Box::pin(active(&mut self, &*handler));
@@ -232,7 +245,7 @@ impl Connection {
         match self.enrolled.closing() {
             Closing::No => false,
             Closing::Listener => !self.enrolled.worker().is_patient(),
-            Closing::Operator | Closing::Now => true,
+            Closing::Operator | Closing::Drained | Closing::Now => true,
         }
     }
 
@@ -242,38 +255,41 @@ impl Connection {
         self.enrolled.worker().is_trimming() || self.admitted.is_wanted()
     }
 
-    /// Whether the client speaks HTTP/2: as the handshake has it, else by the first bytes (RFC 9113 §3).
-    async fn speaks_http2(&mut self) -> bool {
+    /// What the client speaks: as the handshake has it, else by the first bytes (RFC 9113 §3).
+    async fn spoken(&mut self) -> Spoken {
         match self.stream.alpn() {
-            Alpn::Http2 => return true,
-            Alpn::Http1 => return false,
+            Alpn::Http2 => return Spoken::Http2,
+            Alpn::Http1 => return Spoken::Http1,
             Alpn::None => {}
         }
-        if !self.protocols.http2 || !self.protocols.http1 {
-            return self.protocols.http2;
+        match self.protocols {
+            Protocols { http1: false, .. } => return Spoken::Http2,
+            Protocols { http2: false, .. } => return Spoken::Http1,
+            Protocols { .. } => {}
         }
         let limits = self.enrolled.worker().limits();
         poll_fn(|cx| {
             loop {
                 if self.enrolled.is_cut() {
                     // Whoever reads the head ends the connection.
-                    return Poll::Ready(false);
+                    return Poll::Ready(Spoken::Http1);
                 }
                 let known = self.input.len().min(h2::PREFACE.len());
                 if self.input.as_slice()[..known] != h2::PREFACE[..known] {
-                    return Poll::Ready(false);
+                    return Poll::Ready(Spoken::Http1);
                 }
                 if known == h2::PREFACE.len() {
-                    return Poll::Ready(true);
+                    return Poll::Ready(Spoken::Http2);
                 }
                 match self.poll_fill(cx) {
                     Poll::Ready(Ok(1..)) => {}
                     // HTTP/1 knows what to do about it.
-                    Poll::Ready(_) => return Poll::Ready(false),
+                    Poll::Ready(_) => return Poll::Ready(Spoken::Http1),
+                    Poll::Pending if self.input.is_empty() => return Poll::Ready(Spoken::Nothing),
                     Poll::Pending => {
                         // What is here may be the beginning of a head, and whoever reads that knows what is due.
                         return match self.head_is_late(cx, &limits) {
-                            true => Poll::Ready(false),
+                            true => Poll::Ready(Spoken::Http1),
                             false => Poll::Pending,
                         };
                     }
@@ -401,7 +417,7 @@ impl Connection {
                     Poll::Ready(Err(_)) => return Poll::Ready(Heading::Closed),
                     Poll::Pending if self.input.is_empty() => return Poll::Ready(Heading::Idle),
                     Poll::Pending if self.enrolled.is_cut() => {
-                        return bad(head, Reason::ClosedByOperator);
+                        return bad(head, self.enrolled.cut_reason());
                     }
                     Poll::Pending if incomplete && self.head_is_late(cx, limits) => {
                         return bad(head, Reason::HeadTimeout);

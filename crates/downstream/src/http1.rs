@@ -301,7 +301,7 @@ impl<'c> Http1<'c> {
         let deadline = self.write_deadline.get_or_insert_with(|| starting(timeout));
         let late = deadline.poll_expired(cx);
         if self.connection.enrolled.is_cut() {
-            return Poll::Ready(Err(self.broke(Reason::ClosedByOperator)));
+            return Poll::Ready(Err(self.broke(self.connection.enrolled.cut_reason())));
         }
         ready!(late);
         Poll::Ready(Err(self.broke(Reason::WriteTimeout)))
@@ -475,7 +475,7 @@ impl Client for Http1<'_> {
 
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
         if self.connection.enrolled.is_cut() {
-            return Poll::Ready(self.broke(Reason::ClosedByOperator));
+            return Poll::Ready(self.broke(self.connection.enrolled.cut_reason()));
         }
         let full = self.connection.input.len() >= self.limits.head.head_bytes_max;
         if !self.body_ended || full {

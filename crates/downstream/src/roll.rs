@@ -10,7 +10,7 @@ pub use note::{
 };
 
 use crate::worker::Worker;
-use foregate_message::{FieldId, ResponseHead, TlsFacts};
+use foregate_message::{FieldId, Reason, ResponseHead, TlsFacts};
 use foregate_telemetry::clock::{Moment, now};
 use foregate_telemetry::metrics::ListenerId;
 use std::cell::{Cell, OnceCell, RefCell};
@@ -126,7 +126,16 @@ impl Entry {
     /// Whether it is to end whatever runs on it.
     #[inline]
     pub(crate) fn is_cut(&self) -> bool {
-        self.closing.get() == Closing::Now
+        self.closing.get() >= Closing::Drained
+    }
+
+    /// Why what runs on it is broken off, once [`Entry::is_cut`].
+    #[cold]
+    pub(crate) fn cut_reason(&self) -> Reason {
+        match self.closing.get() {
+            Closing::Drained => Reason::Draining,
+            _ => Reason::ClosedByOperator,
+        }
     }
 
     /// A request's head is complete.
@@ -409,6 +418,18 @@ impl Roll {
                 entry.closing.set(Closing::Listener);
             }
         }
+    }
+
+    /// Breaks off what still runs on connections of a listener that is gone. Another one may have its number by now: whose
+    /// connections were opened later.
+    pub(crate) fn cut_listener(&self, number: u32, opened_until: Moment) {
+        let entries = self.entries.borrow();
+        let is_meant = |entry: &&Rc<Entry>| {
+            entry.number == number && entry.opened <= opened_until && entry.closing() != Closing::No
+        };
+        let meant: Vec<Rc<Entry>> = entries.iter().filter(is_meant).cloned().collect();
+        drop(entries);
+        meant.iter().for_each(|entry| entry.close(Closing::Drained));
     }
 }
 

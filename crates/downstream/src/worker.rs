@@ -1,7 +1,7 @@
 //! What the connections of one worker share.
 
 use crate::roll::{Closing, ConnectionNote, Roll, Survey, Which};
-use foregate_telemetry::clock::deadlines;
+use foregate_telemetry::clock::{Moment, deadlines};
 use foregate_telemetry::metrics::Registry;
 use foregate_wire::h1::{BodyLimits, HeadLimits};
 use foregate_wire::h2;
@@ -174,6 +174,11 @@ impl Worker {
     /// (`deadlines::wake_all`).
     pub fn end_connections(&self, listener: u32) {
         self.roll.end_listener(listener);
+    }
+
+    /// Breaks off what still runs on a listener's connections that were opened until then and told to end.
+    pub fn cut_connections(&self, listener: u32, opened_until: Moment) {
+        self.roll.cut_listener(listener, opened_until);
     }
 
     pub(crate) fn roll(&self) -> &Roll {

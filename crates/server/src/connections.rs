@@ -212,7 +212,7 @@ fn protocol_name(protocol: Option<ConnectionProtocol>) -> &'static str {
 fn closing(closing: Closing) -> Option<ConnectionClosing> {
     Some(match closing {
         Closing::No => return None,
-        Closing::Listener => ConnectionClosing::Listener,
+        Closing::Listener | Closing::Drained => ConnectionClosing::Listener,
         Closing::Operator => ConnectionClosing::Operator,
         Closing::Now => ConnectionClosing::OperatorNow,
     })

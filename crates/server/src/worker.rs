@@ -40,6 +40,8 @@ const ORDERS_MAX: usize = 16;
 const INQUIRIES_MAX: usize = 16;
 /// How long exchanges that are broken off have to end.
 const CUT_TIMEOUT: Duration = Duration::from_millis(500);
+/// For how long after a listener was closed a connection may still come from it that had been accepted.
+const LAST_ACCEPTED: Duration = Duration::from_millis(100);
 /// How long a client whose request was not read to its end has to take its answer.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long connections that wait for a request are kept once a successor has taken over: their next answer tells
@@ -291,6 +293,15 @@ async fn lose_patience(shop: Rc<Shop>) {
     deadlines::wake_all();
 }
 
+/// Breaks off what still runs on connections of a listener that a reload has closed, once it had the time for a drain.
+async fn cut_late(worker: Rc<Worker>, listener: u32, drain: Duration) {
+    let opened_until = now().plus(LAST_ACCEPTED);
+    let mut deadline = Deadline::new();
+    deadline.set(now().plus(drain.max(LAST_ACCEPTED)));
+    deadline.expired().await;
+    worker.cut_connections(listener, opened_until);
+}
+
 /// Waits until the worker is told to stop. Of what else it is told while it drains only one thing has a meaning: to drain
 /// once more, since there is no successor any more for whose sake there would be time.
 async fn stop_order(ears: &mut Ears, worker: &Worker) {
@@ -384,7 +395,11 @@ impl Shop {
         }
         // A listener whose addresses changed comes with new sockets, and its old ones go.
         let reopened = |number| opened.iter().any(|new: &Opened| new.number == number);
-        self.close_listeners(|number| snapshot.listener(number).is_none() || reopened(number));
+        let gone = |number| snapshot.listener(number).is_none() || reopened(number);
+        for number in self.close_listeners(gone) {
+            let worker = Rc::clone(&self.worker);
+            spawn_local(cut_late(worker, number, snapshot.drain_timeout));
+        }
         for (&number, open) in self.listeners.borrow().iter() {
             if let Some(new) = rules_of(number, snapshot, &acceptors) {
                 *open.rules.borrow_mut() = new;
@@ -434,16 +449,19 @@ impl Shop {
         }
     }
 
-    /// Closes the listeners that `which` names, and their connections as these come to rest.
-    fn close_listeners(&self, which: impl Fn(u32) -> bool) {
+    /// Closes the listeners that `which` names, and their connections as these come to rest. Returns the numbers of those.
+    fn close_listeners(&self, which: impl Fn(u32) -> bool) -> Vec<u32> {
+        let mut closed = Vec::new();
         self.listeners.borrow_mut().retain(|&number, open| {
             if which(number) {
                 open.closing.set(true);
                 self.worker.end_connections(number);
+                closed.push(number);
             }
             !open.closing.get()
         });
         deadlines::wake_all();
+        closed
     }
 }
 

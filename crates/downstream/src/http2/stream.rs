@@ -83,7 +83,7 @@ impl<'s> Http2Stream<'s> {
     #[cold]
     fn ended_by(&self, reason: Reason) -> Reason {
         match self.shared.entry().is_cut() {
-            true => Reason::ClosedByOperator,
+            true => self.shared.entry().cut_reason(),
             false => reason,
         }
     }

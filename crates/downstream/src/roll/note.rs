@@ -100,6 +100,8 @@ pub enum Closing {
     Listener,
     /// An operator said so; what runs on it is finished.
     Operator,
+    /// Its listener is gone, and the time is over that what runs on it had.
+    Drained,
     /// An operator said so, whatever runs on it.
     Now,
 }
@@ -111,6 +113,7 @@ impl Closing {
             Closing::No => "no",
             Closing::Listener => "listener",
             Closing::Operator => "operator",
+            Closing::Drained => "drained",
             Closing::Now => "operator-now",
         }
     }

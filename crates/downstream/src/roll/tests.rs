@@ -126,6 +126,25 @@ fn an_end_that_was_asked_for_can_only_come_sooner() {
 }
 
 #[test]
+fn what_runs_is_cut_when_its_listener_is_gone_and_nothing_that_came_later() {
+    let (roll, entries) = rolled(2);
+    let number = entries[0].number;
+    entries[1].close(Closing::No);
+    roll.end_listener(number);
+    let opened_until = entries.iter().map(|entry| entry.opened).max().unwrap();
+    // Of another listener that has the number now.
+    let later = roll.enter((entries[0].listener, number), address(9), Closing::No);
+    roll.cut_listener(number + 1, opened_until);
+    roll.cut_listener(number, Moment::default());
+    assert!(!entries[0].is_cut());
+    roll.cut_listener(number, opened_until);
+    assert!(entries[0].is_cut() && entries[1].is_cut() && !later.is_cut());
+    assert_eq!(entries[0].cut_reason(), Reason::Draining);
+    roll.close(1, Closing::Now).unwrap();
+    assert_eq!(entries[0].cut_reason(), Reason::ClosedByOperator);
+}
+
+#[test]
 fn places_are_used_again_and_the_order_is_that_of_coming() {
     let (roll, entries) = rolled(4);
     roll.strike(&entries[0]);
