@@ -68,6 +68,30 @@ fn by_a_header_fields_pattern() {
     check(&gateway, "GET /", "User-Agent: not curl/8.1\r\n", "plain");
 }
 
+/// Both routes took a request with both values, and their places in the file decided which got it.
+#[test]
+fn of_several_values_the_first_counts_wherever_the_routes_stand() {
+    let by = |condition: &str, answer: &str| {
+        format!(
+            "[[sites.\"*\".routes]]\n{condition}\nrespond = {{ status = 200, body = \"{answer}\" }}\n"
+        )
+    };
+    let routes = [
+        by("query = { v = \"1\" }", "one"),
+        by("query = { v = \"2\" }", "two"),
+        by("headers = { X-V = \"1\" }", "one"),
+        by("headers = { X-V = \"2\" }", "two"),
+    ];
+    for order in [[0, 1, 2, 3], [1, 0, 3, 2]] {
+        let text = order.map(|at| routes[at].as_str()).concat();
+        let gateway = Gateway::new(&format!("[sites.\"*\"]\n{text}")).start();
+        check(&gateway, "GET /?v=1&v=2", "", "one");
+        check(&gateway, "GET /?%76=2&v=1", "", "two");
+        check(&gateway, "GET /", "X-V: 1\r\nx-v: 2\r\n", "one");
+        check(&gateway, "GET /", "X-V: 2\r\nX-V: 1\r\n", "two");
+    }
+}
+
 #[test]
 fn by_query() {
     let gateway = conditional(r#"query = { "v" = "2", "debug" = "*" }"#);

@@ -35,6 +35,11 @@ impl ValueTest {
             ValueMatch::Regex(text) => ValueTest::Regex(pattern::compile(text)?),
         })
     }
+
+    /// Whether it depends on the value, so that it matters which of several counts.
+    fn reads_value(&self) -> bool {
+        matches!(self, ValueTest::Exact(_) | ValueTest::Regex(_))
+    }
 }
 
 /// A set of methods: a bit for each known one, and the names of the others.
@@ -160,6 +165,23 @@ impl Conditions {
         None
     }
 
+    /// Tells which of the fields and parameters whose value is asked for come several times, and how often.
+    pub(crate) fn repeated(&self, question: &Question<'_>, mut tell: impl FnMut(Cause, usize)) {
+        for (name, _) in self.headers.iter().filter(|(_, test)| test.reads_value()) {
+            let times = question.head.fields.all_named(name).count();
+            if times > 1 {
+                tell(Cause::Header(name.as_str().into()), times);
+            }
+        }
+        for (name, _) in self.query.iter().filter(|(_, test)| test.reads_value()) {
+            let query = question.query.unwrap_or_default();
+            let times = query::values(query, name.as_bytes()).count();
+            if times > 1 {
+                tell(Cause::Query(name.to_string()), times);
+            }
+        }
+    }
+
     /// A refusal with the names that an operator knows.
     pub(crate) fn cause(&self, refusal: Refusal) -> Cause {
         match refusal {
@@ -177,27 +199,29 @@ impl Conditions {
     }
 }
 
+/// Of a field in several lines, as of a parameter that comes several times, the first is the one that counts. If any of them
+/// did, conditions on two values would both hold for a request that has both, and the routes' places would decide.
 fn field_holds(head: &RequestHead, name: &FieldName, test: &ValueTest) -> bool {
-    let mut values = head.fields.all_named(name);
-    match test {
-        ValueTest::Exact(text) => values.any(|value| *value == **text),
-        ValueTest::Present => values.next().is_some(),
-        ValueTest::Absent => values.next().is_none(),
-        ValueTest::Regex(regex) => values.any(|value| regex.is_match(value)),
+    let first = head.fields.all_named(name).next();
+    match (test, first) {
+        (ValueTest::Exact(text), Some(value)) => *value == **text,
+        (ValueTest::Regex(regex), Some(value)) => regex.is_match(value),
+        (ValueTest::Present, value) => value.is_some(),
+        (ValueTest::Absent, value) => value.is_none(),
+        (ValueTest::Exact(_) | ValueTest::Regex(_), None) => false,
     }
 }
 
 fn parameter_holds(query: &[u8], name: &[u8], test: &ValueTest) -> bool {
-    let mut values = query::pairs(query)
-        .filter(|(each, _)| query::is(each, name))
-        .map(|(_, value)| value);
-    match test {
-        ValueTest::Exact(text) => values.any(|value| query::is(value, text)),
-        ValueTest::Present => values.next().is_some(),
-        ValueTest::Absent => values.next().is_none(),
-        ValueTest::Regex(regex) => {
-            values.any(|value| query::with_decoded(value, |plain| regex.is_match(plain)))
+    let first = query::values(query, name).next();
+    match (test, first) {
+        (ValueTest::Exact(text), Some(value)) => query::is(value, text),
+        (ValueTest::Regex(regex), Some(value)) => {
+            query::with_decoded(value, |plain| regex.is_match(plain))
         }
+        (ValueTest::Present, value) => value.is_some(),
+        (ValueTest::Absent, value) => value.is_none(),
+        (ValueTest::Exact(_) | ValueTest::Regex(_), None) => false,
     }
 }
 
@@ -272,26 +296,23 @@ mod tests {
             (name("Accept"), ValueMatch::Regex("^text/".into())),
         ];
         let all = [
-            ("x-a", "2"),
-            ("X-A", "1"),
+            ("x-a", "1"),
+            ("X-A", "2"),
             ("Cookie", ""),
             ("accept", "text/html"),
         ];
         assert_eq!(check(&route, "GET", &all, ""), None);
-        assert_eq!(
-            check(&route, "GET", &all[..1], ""),
-            Some(Refusal::Header(0))
-        );
-        assert_eq!(
-            check(&route, "GET", &all[1..2], ""),
-            Some(Refusal::Header(1))
-        );
-        assert_eq!(
-            check(&route, "GET", &all[1..3], ""),
-            Some(Refusal::Header(3))
-        );
-        let with = [all[1], all[2], ("X-NO", "x"), all[3]];
+        for (lines, refused) in [(1..4, 0), (0..1, 1), (0..2, 1), (0..3, 3)] {
+            assert_eq!(
+                check(&route, "GET", &all[lines.clone()], ""),
+                Some(Refusal::Header(refused)),
+                "{lines:?}"
+            );
+        }
+        let with = [all[0], all[2], ("X-NO", "x"), all[3]];
         assert_eq!(check(&route, "GET", &with, ""), Some(Refusal::Header(2)));
+        let second = [all[0], all[2], ("Accept", "*/*"), all[3]];
+        assert_eq!(check(&route, "GET", &second, ""), Some(Refusal::Header(3)));
     }
 
     #[test]
@@ -302,7 +323,15 @@ mod tests {
             ("c".into(), ValueMatch::Regex("^x+$".into())),
         ];
         assert_eq!(check(&route, "GET", &[], "a%20b=1+2&c=%78x"), None);
-        assert_eq!(check(&route, "GET", &[], "a+b=0&a+b=1%202&c=x"), None);
+        assert_eq!(check(&route, "GET", &[], "a+b=1%202&%61+b=0&c=x&c=y"), None);
+        assert_eq!(
+            check(&route, "GET", &[], "%61+b=0&a+b=1%202&c=x"),
+            Some(Refusal::Query(0))
+        );
+        assert_eq!(
+            check(&route, "GET", &[], "a+b=1+2&c&c=x"),
+            Some(Refusal::Query(1))
+        );
         assert_eq!(check(&route, "GET", &[], "c=x"), Some(Refusal::Query(0)));
         assert_eq!(
             check(&route, "GET", &[], "a+b=1+2&c=y"),

@@ -27,4 +27,4 @@ mod tests;
 pub use rank::{Rank, order};
 pub use router::{Match, Miss, Question, Router};
 pub use spec::{CompileError, HostMatch, PathMatch, Problem, RouteSpec, SiteSpec, ValueMatch};
-pub use trace::{Cause, Skipped, Trace};
+pub use trace::{Cause, Repeated, Skipped, Trace};

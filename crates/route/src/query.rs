@@ -11,6 +11,13 @@ pub(crate) fn pairs(query: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
         })
 }
 
+/// The values, still encoded, of the parameter `name`, which is not.
+pub(crate) fn values<'a>(query: &'a [u8], name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
+    pairs(query)
+        .filter(move |(each, _)| is(each, name))
+        .map(|(_, value)| value)
+}
+
 /// The bytes that `text` stands for. A `%` without two hexadecimal digits stands for itself.
 pub(crate) fn decoded(text: &[u8]) -> impl Iterator<Item = u8> {
     let mut rest = text;

@@ -129,9 +129,11 @@ impl Router {
             Err(Miss::NoRoute { site }) => (site, None),
             Err(Miss::NoSite) => return,
         };
-        self.sites[site as usize].explain(question, route, |route, cause| {
+        let routes = &self.sites[site as usize];
+        routes.explain(question, route, |route, cause| {
             let route = Some(route);
             skipped.push(Skipped { site, route, cause });
         });
+        trace.repeated = routes.repeated(question, route);
     }
 }

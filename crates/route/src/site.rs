@@ -6,7 +6,7 @@ use crate::pattern::PathPattern;
 use crate::rank;
 use crate::router::Question;
 use crate::spec::{PathMatch, Problem, RouteSpec};
-use crate::trace::Cause;
+use crate::trace::{Cause, Repeated};
 
 /// One route; its place in [`Site::routes`] is its rank, 0 being the best.
 #[derive(Debug)]
@@ -200,6 +200,30 @@ impl Site {
                 tell(route.index, conditions.cause(refusal));
             }
         }
+    }
+
+    /// What came several times of all that the routes up to `found` ask for, as far as they take the path.
+    pub(crate) fn repeated(&self, question: &Question<'_>, found: Option<u32>) -> Vec<Repeated> {
+        let mut repeated: Vec<Repeated> = Vec::new();
+        let before = self
+            .routes
+            .iter()
+            .position(|route| Some(route.index) == found);
+        let asked = before.map_or(self.routes.len(), |last| last + 1);
+        for (route, test) in self.routes.iter().zip(&self.tests).take(asked) {
+            let Some(conditions) = &route.conditions else {
+                continue;
+            };
+            if !self.path_takes(test, question.path) {
+                continue;
+            }
+            conditions.repeated(question, |condition, times| {
+                if repeated.iter().all(|known| known.condition != condition) {
+                    repeated.push(Repeated { condition, times });
+                }
+            });
+        }
+        repeated
     }
 
     fn path_takes(&self, test: &PathTest, path: &[u8]) -> bool {

@@ -30,7 +30,8 @@ pub enum PathMatch {
     Regex(String),
 }
 
-/// The value of a field or a query parameter. Of several values one that fits is enough, except for `Absent`.
+/// The value of a field or a query parameter. Of several values the first one counts: the field's first line, the first
+/// parameter of the name.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ValueMatch {
     /// Exactly this value, in this case.

@@ -138,6 +138,41 @@ fn every_error_is_told() {
     );
 }
 
+#[test]
+fn what_comes_several_times_is_told_once() {
+    let name = || FieldName::new("X-V").unwrap();
+    let exact = |text: &str| ValueMatch::Exact(text.into());
+    let mut by_both = prefix("/");
+    by_both.headers = vec![(name(), exact("1"))];
+    by_both.query = vec![("v".into(), exact("1"))];
+    let mut by_query = prefix("/");
+    by_query.query = vec![("v".into(), ValueMatch::Regex("2".into()))];
+    let mut there = prefix("/");
+    there.query = vec![("w".into(), ValueMatch::Present)];
+    let mut elsewhere = prefix("/a");
+    elsewhere.query = vec![("x".into(), exact("1"))];
+    let routes = vec![by_both, by_query, there, elsewhere];
+    let router = Router::compile(&[site(HostMatch::Any, routes)]).unwrap();
+    let mut head = RequestHead::with("GET", b"/");
+    for value in [b"2", b"1", b"1"] {
+        head.fields.append_line(b"x-v", value);
+    }
+    let query = "v=1&v=2&w=1&w=2&x=1&x=1";
+    let question = Question {
+        query: Some(query.as_bytes()),
+        ..ask(&head, "any", "/")
+    };
+    let mut trace = Trace::default();
+    let found = router.find(&question, Some(&mut trace));
+    assert_eq!(found.unwrap().route, 2);
+    let told: Vec<String> = trace
+        .repeated
+        .iter()
+        .map(|each| format!("{} {}", each.condition, each.times))
+        .collect();
+    assert_eq!(told, ["header(X-V) 3", "query(v) 2"]);
+}
+
 /// Whether `route` takes a request, read from the rules alone. The generated values need no decoding.
 fn takes(
     route: &RouteSpec,
@@ -222,26 +257,28 @@ proptest! {
         routes in proptest::collection::vec(any_route(), 1..12),
         path in "/[ab/]{0,4}",
         method in "GET|PURGE|POST",
-        header in proptest::option::of("[xyz]{1,2}"),
-        query in proptest::option::of("[xyz]{1,2}"),
+        headers in proptest::collection::vec("[xyz]{1,2}", 0..3),
+        parameters in proptest::collection::vec("[xyz]{1,2}", 0..3),
         last in 0..4u8,
     ) {
         let client = IpAddr::from([10, 0, 0, last]);
         let mut head = RequestHead::with(&method, path.as_bytes());
-        if let Some(value) = &header {
+        for value in &headers {
             head.fields.append_line(b"x-test", value.as_bytes());
         }
-        let query_text = query.as_ref().map(|value| format!("p=1&q={value}"));
+        let query_text = parameters.iter().fold("p=1".to_owned(), |text, value| format!("{text}&q={value}"));
+        // Of several values the first counts.
+        let (header, query) = (headers.first(), parameters.first());
         let sites = [site(HostMatch::Any, routes.clone())];
         let router = Router::compile(&sites).unwrap();
         let question = Question {
-            query: query_text.as_ref().map(String::as_bytes),
+            query: Some(query_text.as_bytes()),
             client,
             ..ask(&head, "any", &path)
         };
         let by_rank = rank::order(&routes);
         let expected = by_rank.iter().position(|&at| {
-            takes(&routes[at as usize], &path, &method, header.as_deref(), query.as_deref(), client)
+            takes(&routes[at as usize], &path, &method, header.map(String::as_str), query.map(String::as_str), client)
         });
         let mut trace = Trace::default();
         let found = router.find(&question, Some(&mut trace));
@@ -249,5 +286,33 @@ proptest! {
         prop_assert_eq!(router.find(&question, None), found);
         let told: Vec<u32> = trace.skipped.iter().filter_map(|each| each.route).collect();
         prop_assert_eq!(&told, &by_rank[..expected.unwrap_or(by_rank.len())]);
+    }
+
+    /// Two exact values of one field or parameter exclude each other: what a request repeats can't make two routes of one
+    /// rank take it, so that their places in the file would decide.
+    #[test]
+    fn of_routes_by_exact_value_at_most_one_takes_a_request(
+        headers in proptest::collection::vec("[xyz]{0,2}", 0..4),
+        parameters in proptest::collection::vec("(q|%71)=[xyz]{0,2}", 0..4),
+        by_header: bool,
+    ) {
+        let name = FieldName::new("X-Test").unwrap();
+        let mut head = RequestHead::with("GET", b"/");
+        for value in &headers {
+            head.fields.append_line(b"x-test", value.as_bytes());
+        }
+        let query = parameters.join("&");
+        let question = Question { query: Some(query.as_bytes()), ..ask(&head, "any", "/") };
+        let taking = ["", "x", "y", "z", "xy", "yx"].iter().filter(|value| {
+            let value = ValueMatch::Exact((**value).to_owned());
+            let mut route = prefix("/");
+            match by_header {
+                true => route.headers.push((name.clone(), value)),
+                false => route.query.push(("q".to_owned(), value)),
+            }
+            let router = Router::compile(&[site(HostMatch::Any, vec![route])]).unwrap();
+            router.find(&question, None).is_ok()
+        });
+        prop_assert!(taking.count() <= 1);
     }
 }

@@ -57,9 +57,20 @@ pub struct Skipped {
     pub cause: Cause,
 }
 
+/// A field or query parameter whose value a route asked for and that came several times: the first one counted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Repeated {
+    /// The kind of condition, with the name: [`Cause::Header`] or [`Cause::Query`].
+    pub condition: Cause,
+    /// How many times it came.
+    pub times: usize,
+}
+
 /// What [`Router::find`](crate::Router::find) passed over: sites first, then routes, each in the order of their rank.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct Trace {
     /// What was passed over.
     pub skipped: Vec<Skipped>,
+    /// What came several times, of all that routes for the path asked for.
+    pub repeated: Vec<Repeated>,
 }

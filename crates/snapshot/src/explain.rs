@@ -92,6 +92,8 @@ pub struct Explanation {
     pub conditions: Option<String>,
     /// What ranks better and did not match.
     pub skipped: Vec<SkippedNote>,
+    /// What routes asked for and the request has several times.
+    pub repeated: Vec<RepeatedNote>,
     /// Bytes that the body may have.
     pub body_bytes_max: Option<u64>,
     /// How much the request matters when there is too much to do: `background`, `normal` or `critical`.
@@ -143,6 +145,15 @@ pub struct SkippedNote {
     pub cause: String,
     /// What the site or route asks of a request.
     pub conditions: String,
+}
+
+/// A field or query parameter that comes several times: the first one counts for routes' conditions.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct RepeatedNote {
+    /// The condition that it was asked for by, by its stable name: `query(v)`.
+    pub condition: String,
+    /// How many times it comes.
+    pub times: usize,
 }
 
 /// What becomes of a request.
@@ -204,6 +215,7 @@ pub fn explain(
         route: None,
         conditions: None,
         skipped: Vec::new(),
+        repeated: Vec::new(),
         body_bytes_max: snapshot.client.body_bytes_max,
         importance: None,
         response_rules: Vec::new(),
@@ -416,6 +428,11 @@ impl Road<'_> {
                 ),
             })
             .collect();
+        let repeated = trace.repeated.iter().map(|repeated| RepeatedNote {
+            condition: repeated.condition.to_string(),
+            times: repeated.times,
+        });
+        explanation.repeated = repeated.collect();
         explanation.site = match found {
             Ok(Match { site, .. }) | Err(Miss::NoRoute { site }) => Some(site_name(site)),
             Err(Miss::NoSite) => None,

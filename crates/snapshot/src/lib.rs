@@ -30,7 +30,7 @@ pub use compile::{compile, compile_after};
 pub use diff::{Change, EndpointKey, ListenerChange, diff};
 pub use explain::{
     CandidateNote, Explanation, Inquiry, InquiryError, MirrorNote, Outcome, PathNote, ProxyNote,
-    SkippedNote, SplitNote, TlsNote, explain,
+    RepeatedNote, SkippedNote, SplitNote, TlsNote, explain,
 };
 pub use listing::{RouteNote, TargetNote};
 pub use overload::{MemoryLimit, OverloadPlan};

@@ -106,6 +106,13 @@ impl fmt::Display for Explanation {
             };
             line(f, "path", &format!("{}{note}", path.matched))?;
         }
+        for repeated in &self.repeated {
+            let said = format!(
+                "{} comes {} times: the first counts",
+                repeated.condition, repeated.times
+            );
+            line(f, "repeated", &said)?;
+        }
         self.fmt_skipped(f)?;
         if let Some(site) = &self.site {
             line(f, "site", site)?;

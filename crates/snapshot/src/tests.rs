@@ -1,5 +1,7 @@
 //! From configuration text to decisions.
 
+mod order;
+
 use crate::*;
 use foregate_config::settings::Settings;
 use foregate_config::{Format, MemoryFiles, parse_str};
@@ -347,6 +349,25 @@ fn other_outcomes_are_explained() {
             detail: None
         }
     );
+}
+
+#[test]
+fn what_comes_several_times_is_told() {
+    let text = "[sites.\"*\"]\n[[sites.\"*\".routes]]\nname = \"one\"\nquery = { v = \"1\" }\nrespond = { status = 201 }\n\
+        [[sites.\"*\".routes]]\nname = \"two\"\nquery = { v = \"2\" }\nrespond = { status = 202 }\n";
+    let explained = explain(
+        &snapshot(text),
+        &inquiry("http://a:8080/?v=2&v=1"),
+        &|_, _| None,
+    );
+    let told = explained.unwrap().to_string();
+    for expected in [
+        "repeated    query(v) comes 2 times: the first counts\n",
+        "not         route one: query(v) (wants path prefix /, query v = 1)\n",
+        "route       two ",
+    ] {
+        assert!(told.contains(expected), "{told}");
+    }
 }
 
 #[test]

@@ -63,9 +63,8 @@ fn clients_overlap(one: &Route, other: &Route) -> bool {
             .any(|a| other.clients.iter().any(|b| touch(a, b)))
 }
 
-/// Conditions are sorted by name. A field may have several values, one that fits is enough: so only a condition that
-/// the field is absent excludes another. Two exact values are taken to exclude each other all the same: a request with
-/// both is odd, and routes by value are common.
+/// Conditions are sorted by name. Of several values that a field or parameter has, the first counts: so two exact values
+/// exclude each other, as do being there and not being there.
 fn fields_overlap(one: &[FieldMatch], other: &[FieldMatch]) -> bool {
     one.iter().all(|a| {
         let first = other.partition_point(|b| b.name < a.name);

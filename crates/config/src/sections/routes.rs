@@ -42,13 +42,13 @@ pub(super) static SECTION: Section = Section {
             Kind::Map(&keys::FIELD_NAME, &Kind::Text(&keys::VALUE_MATCH)),
             Default::Empty,
             "Conditions on headers, such as `{ \"X-Beta\" = \"1\" }`. A value is matched exactly; `\"*\"` means there, `\"!\"` not \
-             there, `\"~regex\"` a regular expression that is searched for in the value.",
+             there, `\"~regex\"` a regular expression that is searched for in the value. Of several lines the first counts.",
         ),
         key(
             "query",
             CONDITIONS,
             Default::Empty,
-            "Conditions on query parameters, in the same forms, after percent-decoding.",
+            "Conditions on query parameters, in the same forms, after percent-decoding. If one comes several times, the first counts.",
         ),
         key(
             "clients",

@@ -40,7 +40,7 @@ pub enum PathMatch {
     Regex(String),
 }
 
-/// The value of a header or a query parameter. With several values, one that fits is enough, except for `Absent`.
+/// The value of a header or a query parameter. Of several values the first one counts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ValueMatch {
     /// Exactly this value.
