@@ -1,6 +1,6 @@
 //! The Prometheus metrics on the admin listener.
 
-use foregate_testkit::{Backend, Echo, Gateway, RawClient, Refuser};
+use foregate_testkit::{Backend, Echo, Gateway, Raw, RawClient, Refuser};
 use foregate_tests::metric;
 
 fn proxying(servers: &str) -> Gateway {
@@ -37,6 +37,17 @@ fn requests_are_counted_by_route_class_and_reason() {
     gateway.wait_metric(metric::REQUEST_SECONDS_COUNT, &page, 5.0);
     gateway.wait_metric(metric::REQUEST_BODY_BYTES, &page, 35.0);
     gateway.wait_metric(metric::RESPONSE_BODY_BYTES, &page, bytes_out as f64);
+}
+
+/// A status that no class has was counted as if nothing had been answered.
+#[test]
+fn a_status_beyond_599_is_passed_on_and_counted_as_5xx() {
+    let odd = "HTTP/1.1 799 Odd\r\nContent-Length: 2\r\n\r\nhm";
+    let backend = Backend::start(Raw::text(odd));
+    let gateway = proxying(&format!("\"{}\"", backend.address()));
+    assert_eq!(gateway.get("a.example", "/").status, 799);
+    gateway.wait_metric(metric::REQUESTS, &[("class", "5xx")], 1.0);
+    assert_eq!(gateway.metric(metric::REQUESTS, &[("class", "none")]), 0.0);
 }
 
 #[test]

@@ -8,7 +8,8 @@ use super::histogram::Histogram;
 use super::pages::Pages;
 use super::{EndpointId, Limits, ListenerId, RouteId};
 
-/// Status classes: none (no answer was sent), 1xx, 2xx, 3xx, 4xx, 5xx.
+/// Status classes: none (no answer was sent), 1xx, 2xx, 3xx, 4xx, 5xx. A status that no class has, 600 to 999, is one of 5xx,
+/// which clients treat it as (RFC 9110 §15).
 pub const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// Why an attempt at an endpoint failed. Names are stable: metrics carry them.
@@ -307,10 +308,7 @@ impl Shard {
     /// Counts a finished request.
     #[inline]
     pub fn request(&self, route: RouteId, figures: &RequestFigures) {
-        let class = match figures.status / 100 {
-            class @ 1..=5 => class as usize,
-            _ => 0,
-        };
+        let class = usize::from(figures.status / 100).min(CLASSES.len() - 1);
         let cells = self.routes.touch(route.0);
         cells.classes[class].one();
         if figures.bytes_in > 0 {
@@ -391,8 +389,37 @@ mod tests {
                 ..RequestFigures::default()
             },
         );
-        assert_eq!(shard.routes.touch(0).classes[0].read(), 1);
         assert_eq!(shard.outcomes[1].read(), 1);
         assert_eq!(shard.route_outcomes(0).unwrap()[1].read(), 1);
+    }
+
+    #[test]
+    fn every_status_has_a_class() {
+        for (status, class) in [
+            (0, "none"),
+            (100, "1xx"),
+            (101, "1xx"),
+            (299, "2xx"),
+            (304, "3xx"),
+            (499, "4xx"),
+            (500, "5xx"),
+            (599, "5xx"),
+            (600, "5xx"),
+            (999, "5xx"),
+        ] {
+            let shard = Shard::new(Limits::default(), 2);
+            let figures = RequestFigures {
+                status,
+                ..RequestFigures::default()
+            };
+            shard.request(RouteId(0), &figures);
+            let classes = &shard.routes.touch(0).classes;
+            let counted = CLASSES
+                .iter()
+                .zip(classes)
+                .filter(|(_, cell)| cell.read() == 1);
+            let names: Vec<&str> = counted.map(|(name, _)| *name).collect();
+            assert_eq!(names, [class], "{status}");
+        }
     }
 }
