@@ -260,7 +260,7 @@ fn both_lengths(road: &Road) {
 }
 
 fn bad_chunks(road: &Road) {
-    cut_off(road, BadChunks, "response-bad-chunk-size");
+    answered(road, BadChunks, 502, "response-bad-chunk-size");
 }
 
 fn obs_folder(road: &Road) {

@@ -4,6 +4,7 @@
 mod road;
 
 mod backends;
+mod broken;
 mod clients;
 mod silence;
 mod truncation;

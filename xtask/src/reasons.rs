@@ -28,7 +28,8 @@ const FAULTS: &str = "
 
 The same law holds in both directions. A request with one of these faults has the reason `request-NAME`, gets the
 status below, and its connection is closed. A response with one of them has the reason `response-NAME` and becomes
-502.
+502, as long as nothing of it has been sent to the client: a head waits for what came with it of its body. What breaks
+later, or breaks off (`upstream-truncated`), is cut off behind all that was good of it, and keeps its status.
 
 ";
 

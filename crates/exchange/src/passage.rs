@@ -1,6 +1,7 @@
 //! Passage: a connection that carries no requests here; its bytes go to a backend as they are.
 
 use crate::attempt::{self, Failure};
+use crate::download::Download;
 use crate::forward;
 use crate::guard::{self, Held};
 use crate::patience::{Patience, TimeLimits};
@@ -116,8 +117,8 @@ impl Journey {
         let mut upload = Upload::default();
         upload.become_tunnel();
         patience.tunnel();
-        let outcome =
-            relay::move_both_ways(client, &mut call, &mut upload, &mut patience, true).await;
+        let (mut download, ways) = (Download::default(), (&mut upload, &mut patience));
+        let outcome = relay::move_both_ways(client, &mut call, &mut download, ways, true).await;
         drop(lent);
         drop(seat);
         outcome

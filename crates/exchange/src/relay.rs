@@ -70,15 +70,21 @@ pub(crate) async fn relay<C: Client>(
     let tunnel = length == BodyLength::Tunnel;
     let (call, head, upload, patience) = answer.parts();
     exchange.status = head.status.code();
-    client.respond(head, length);
-    // The body may take long, and needs no head.
-    drop(std::mem::take(head));
-    call.allow_pipes(client.takes_pipes());
+    let mut download = Download::of(head, length);
+    // Whether pieces can stay in the kernel is asked once the client has its head, and before any is read.
+    if call.offers_pipes() {
+        download.begin(client);
+        call.allow_pipes(client.takes_pipes());
+    }
     if tunnel {
         upload.become_tunnel();
         patience.tunnel();
     }
-    let outcome = move_both_ways(client, call, upload, patience, tunnel).await;
+    let (moved, ways) = (&mut download, (upload, patience));
+    let outcome = move_both_ways(client, call, moved, ways, tunnel).await;
+    if !download.has_begun() {
+        exchange.status = 0;
+    }
     drop(answer.borrowed.take());
     forward::judge(exchange, outcome);
     outcome?;
@@ -97,11 +103,10 @@ pub(crate) async fn relay<C: Client>(
 pub(crate) async fn move_both_ways<C: Client>(
     client: &mut C,
     call: &mut Call,
-    upload: &mut Upload,
-    patience: &mut Patience,
+    download: &mut Download<'_>,
+    (upload, patience): (&mut Upload, &mut Patience),
     tunnel: bool,
 ) -> Result<(), Reason> {
-    let mut download = Download::default();
     poll_fn(|cx| {
         let before = (upload.moved, download.moved);
         if !download.is_flushed()

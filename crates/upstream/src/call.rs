@@ -108,6 +108,25 @@ impl Call {
         each!(&self.0, call => call.is_body_here())
     }
 
+    /// Whether the body is known to break off behind the frame that was taken last.
+    #[inline]
+    pub fn is_broken(&self) -> bool {
+        match &self.0 {
+            Kind::Http1(call) => call.is_broken(),
+            // What came of a stream before it was reset is as good as if that had come a moment later.
+            Kind::Http2(_) => false,
+        }
+    }
+
+    /// Whether pieces of the answer could stay in the kernel. Asked once its head is here.
+    #[inline]
+    pub fn offers_pipes(&self) -> bool {
+        match &self.0 {
+            Kind::Http1(call) => call.offers_pipes(),
+            Kind::Http2(_) => false,
+        }
+    }
+
     /// Lets pieces of a long body stay in the kernel, where that can be, or not. Told once the answer's head is here.
     pub fn allow_pipes(&mut self, allowed: bool) {
         if let Kind::Http1(call) = &mut self.0 {

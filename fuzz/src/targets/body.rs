@@ -91,7 +91,7 @@ fn gather(input: &[u8], piece: usize) -> Outcome {
     let mut used = 0;
     for piece in input.chunks(piece).chain([&[][..]]) {
         buffer.extend_from_slice(piece);
-        let gathered = decoder.gather(&mut buffer, &BODY_LIMITS)?;
+        let gathered = decoder.gather(&mut buffer, &BODY_LIMITS);
         assert!(gathered.start + gathered.len <= gathered.consumed);
         body.data
             .extend_from_slice(&buffer[gathered.start..gathered.start + gathered.len]);
@@ -104,6 +104,7 @@ fn gather(input: &[u8], piece: usize) -> Outcome {
                 body.trailers = pairs(&fields);
                 return Ok(Some((body, used)));
             }
+            Last::Broken(fault) => return Err(fault),
         }
     }
     Ok(None)

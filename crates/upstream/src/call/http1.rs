@@ -114,6 +114,23 @@ impl Http1 {
         self.reader.as_ref().is_none_or(BodyReader::is_done)
     }
 
+    /// Whether the body is known to break off behind the frame that was taken last.
+    #[inline]
+    pub(crate) fn is_broken(&self) -> bool {
+        self.reader.as_ref().is_some_and(BodyReader::is_broken)
+    }
+
+    /// Whether the body is long enough for pieces of it to stay in the kernel, or may become so.
+    #[inline]
+    pub(crate) fn offers_pipes(&self) -> bool {
+        let reader = self.reader.as_ref();
+        let offers = reader.is_some_and(|one| one.is_tunnel() || one.passable().is_some());
+        if !offers {
+            self.ticket.pool().passes.set(false);
+        }
+        offers
+    }
+
     /// Lets pieces of a long body stay in the kernel, where that can be, or not.
     #[inline]
     pub(crate) fn allow_pipes(&mut self, allowed: bool) {

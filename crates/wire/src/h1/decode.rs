@@ -55,6 +55,8 @@ pub enum Last {
     End,
     /// It is complete, with trailers.
     Trailers(Box<Fields>),
+    /// It breaks a rule or a limit. Nothing may be decoded afterwards.
+    Broken(Fault),
 }
 
 /// What [`BodyDecoder::gather`] found: data in `buffer[start..start + len]`, after which `consumed` bytes are to be
@@ -181,11 +183,9 @@ impl BodyDecoder {
         })
     }
 
-    /// Decodes all of `buffer`, moving the data of its chunks together: many small chunks become one piece.
-    ///
-    /// # Errors
-    /// As [`BodyDecoder::decode`].
-    pub fn gather(&mut self, buffer: &mut [u8], limits: &BodyLimits) -> Result<Gathered, Fault> {
+    /// Decodes all of `buffer`, moving the data of its chunks together: many small chunks become one piece. What stands
+    /// in front of a fault is found all the same.
+    pub fn gather(&mut self, buffer: &mut [u8], limits: &BodyLimits) -> Gathered {
         let mut gathered = Gathered {
             start: 0,
             len: 0,
@@ -193,8 +193,8 @@ impl BodyDecoder {
             last: Last::Open,
         };
         loop {
-            match self.decode(&buffer[gathered.consumed..], limits)? {
-                Decoded::Data { skip, len } => {
+            match self.decode(&buffer[gathered.consumed..], limits) {
+                Ok(Decoded::Data { skip, len }) => {
                     let from = gathered.consumed + skip;
                     let end = gathered.start + gathered.len;
                     if gathered.len == 0 {
@@ -205,19 +205,23 @@ impl BodyDecoder {
                     gathered.len += len;
                     gathered.consumed = from + len;
                 }
-                Decoded::More { consumed } => {
+                Ok(Decoded::More { consumed }) => {
                     gathered.consumed += consumed;
-                    return Ok(gathered);
+                    return gathered;
                 }
-                Decoded::End { consumed } => {
+                Ok(Decoded::End { consumed }) => {
                     gathered.consumed += consumed;
                     gathered.last = Last::End;
-                    return Ok(gathered);
+                    return gathered;
                 }
-                Decoded::Trailers { consumed, fields } => {
+                Ok(Decoded::Trailers { consumed, fields }) => {
                     gathered.consumed += consumed;
                     gathered.last = Last::Trailers(fields);
-                    return Ok(gathered);
+                    return gathered;
+                }
+                Err(fault) => {
+                    gathered.last = Last::Broken(fault);
+                    return gathered;
                 }
             }
         }
@@ -555,13 +559,13 @@ mod tests {
     fn small_chunks_are_gathered_into_one_piece() {
         let mut buffer = *b"1\r\na\r\n2\r\nbc\r\n1;x\r\nd\r\n3\r\ne";
         let mut body = chunked();
-        let gathered = body.gather(&mut buffer, &LIMITS).unwrap();
+        let gathered = body.gather(&mut buffer, &LIMITS);
         let data = gathered.start..gathered.start + gathered.len;
         assert_eq!(&buffer[data], b"abcde");
         assert_eq!(gathered.consumed, buffer.len());
         assert!(matches!(gathered.last, Last::Open));
         let mut rest = *b"fg\r\n0\r\nA: b\r\n\r\nGET";
-        let gathered = body.gather(&mut rest, &LIMITS).unwrap();
+        let gathered = body.gather(&mut rest, &LIMITS);
         assert_eq!(&rest[gathered.start..gathered.start + gathered.len], b"fg");
         assert_eq!(gathered.consumed, rest.len() - 3);
         assert!(matches!(gathered.last, Last::Trailers(fields) if fields.len() == 1));

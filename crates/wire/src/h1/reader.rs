@@ -15,8 +15,8 @@ const PASSABLE_TUNNEL_BYTES_MIN: u64 = 128 * 1024;
 pub struct BodyReader {
     decoder: BodyDecoder,
     limits: BodyLimits,
-    /// The end, found behind data that had to be handed out first.
-    end: Option<Frame>,
+    /// The end, or what is wrong, found behind data that had to be handed out first. What is wrong stays.
+    end: Option<Result<Frame, Fault>>,
 }
 
 impl BodyReader {
@@ -38,6 +38,12 @@ impl BodyReader {
     #[inline]
     pub fn is_done(&self) -> bool {
         self.decoder.is_done()
+    }
+
+    /// Whether a fault was found: the frame that was taken last, if any, is the last good one.
+    #[inline]
+    pub fn is_broken(&self) -> bool {
+        matches!(self.end, Some(Err(_)))
     }
 
     /// Whether so much is still to come that a large buffer is worth it.
@@ -72,40 +78,52 @@ impl BodyReader {
     /// Takes note of data that went past unseen: at most [`BodyReader::passable`] bytes.
     pub fn passed(&mut self, bytes: u64) {
         if self.decoder.pass(bytes) {
-            self.end = Some(Frame::End);
+            self.end = Some(Ok(Frame::End));
         }
     }
 
     /// The next frame, or `None` when `input` holds none yet. What follows the body stays in `input`.
     ///
     /// # Errors
-    /// The body is malformed or over a limit.
+    /// The body is malformed or over a limit, once all that is good has been taken.
     #[inline]
     pub fn next(&mut self, input: &mut Chunk) -> Result<Option<Frame>, Fault> {
-        if let Some(end) = self.end.take() {
-            return Ok(Some(end));
+        if self.end.is_some() {
+            return self.take_end();
         }
-        let found = self.decoder.gather(input.as_mut_slice(), &self.limits)?;
+        let found = self.decoder.gather(input.as_mut_slice(), &self.limits);
         let end = match found.last {
             Last::Open => None,
-            Last::End => Some(Frame::End),
-            Last::Trailers(fields) => Some(Frame::Trailers(fields)),
+            Last::End => Some(Ok(Frame::End)),
+            Last::Trailers(fields) => Some(Ok(Frame::Trailers(fields))),
+            Last::Broken(fault) => Some(Err(fault)),
         };
         if found.len == 0 {
             input.consume(found.consumed);
-            return Ok(end);
+            if let Some(Err(fault)) = end {
+                self.end = Some(Err(fault));
+            }
+            return end.transpose();
         }
         self.end = end;
         let data = found.start..found.start + found.len;
         Ok(Some(Frame::Data(input.split(data, found.consumed))))
     }
 
+    #[inline]
+    fn take_end(&mut self) -> Result<Option<Frame>, Fault> {
+        match self.end {
+            Some(Err(fault)) => Err(fault),
+            _ => self.end.take().transpose(),
+        }
+    }
+
     /// What the peer's closing means: the end of a body that lasts until then, or a truncation.
     ///
     /// # Errors
-    /// [`Fault::Truncated`].
+    /// [`Fault::Truncated`], or what is wrong with it otherwise.
     pub fn at_eof(&mut self) -> Result<Frame, Fault> {
-        if let Some(end) = self.end.take() {
+        if let Some(end) = self.take_end()? {
             return Ok(end);
         }
         self.decoder.at_eof()?;
@@ -143,6 +161,29 @@ mod tests {
         assert_eq!(data.as_slice(), b"abcde");
         assert!(matches!(reader.next(&mut input), Ok(Some(Frame::End))));
         assert_eq!(input.as_slice(), b"GET /");
+    }
+
+    /// A backend that loses its thread in the middle of a read: what it said before that must not be lost.
+    #[test]
+    fn what_is_good_comes_before_what_is_wrong_and_that_stays() {
+        let mut input = Chunk::copy_of(b"3\r\nabc\r\n2\r\nde\r\nzz\r\n1\r\nf\r\n0\r\n\r\n");
+        let mut reader = chunked();
+        let Ok(Some(Frame::Data(data))) = reader.next(&mut input) else {
+            panic!("data first");
+        };
+        assert_eq!(data.as_slice(), b"abcde");
+        assert!(reader.is_broken() && !reader.is_done());
+        for _ in 0..2 {
+            assert_eq!(reader.next(&mut input).unwrap_err(), Fault::ChunkSize);
+            assert!(reader.is_broken());
+        }
+        assert_eq!(reader.at_eof().unwrap_err(), Fault::ChunkSize);
+
+        let mut input = Chunk::copy_of(b"zz\r\n1\r\nf\r\n0\r\n\r\n");
+        let mut reader = chunked();
+        for _ in 0..2 {
+            assert_eq!(reader.next(&mut input).unwrap_err(), Fault::ChunkSize);
+        }
     }
 
     #[test]
