@@ -118,7 +118,7 @@ fn a_successor_that_fails_late_takes_the_socket_from_nobody() {
     let file = gateway.folder.join("foregate.toml");
     let good = std::fs::read_to_string(&file).expect("it is there");
     // The log is opened after the admin API's doors.
-    let broken = format!("{good}[access_log]\nto = \"/nowhere/at/all/access.log\"\n");
+    let broken = format!("{good}[access_log]\nto = \"/proc/no-such.log\"\n");
     gateway.folder.write("foregate.toml", broken);
     let place = format!("unix:{}", gateway.socket().display());
     let told = foregate(&["upgrade", "--admin", &place]);

@@ -51,6 +51,23 @@ fn every_mistake_is_told_at_once_with_place_and_suggestion() {
 }
 
 #[test]
+fn a_log_that_could_not_be_opened_is_told_before_a_start() {
+    let gateway = Gateway::new(&format!("[access_log]\nto = \"none/x.log\"\n{GOOD}"));
+    for command in [&["check"][..], &["run"]] {
+        let run = gateway.command(command);
+        assert_eq!(run.code, Some(2), "{run:?}");
+        for expected in [
+            "error[missing-folder]: the access log cannot be written: its folder does not exist",
+            "foregate.toml:3:6",
+            "to = \"none/x.log\"",
+        ] {
+            assert!(run.stderr.contains(expected), "{expected}: {run:?}");
+        }
+        assert!(!run.stderr.contains("File("), "{run:?}");
+    }
+}
+
+#[test]
 fn editors_get_json() {
     let run = Gateway::new(BAD).command(&["check", "--json"]);
     assert!(run.code.is_some_and(|code| code != 0), "{run:?}");

@@ -147,7 +147,7 @@ codes! {
     BadRegex "bad-regex" Error "A regular expression that is not valid.";
     BadMethod "bad-method" Error "A text that is not a request method.";
     BadHeader "bad-header" Error "A header name or value that is not valid, or a field that a rule may not touch.";
-    BadTemplate "bad-template" Error "A template with an unknown placeholder.";
+    BadTemplate "bad-template" Error "A template with an unknown placeholder, or with a brace that belongs to none.";
     BadName "bad-name" Error "A name with characters that names may not have.";
     ConflictingKeys "conflicting-keys" Error "Keys that cannot stand together.";
     NoAction "no-action" Error "A route without `upstream`, `redirect` or `respond`.";
@@ -155,6 +155,7 @@ codes! {
     UnknownUpstream "unknown-upstream" Error "A reference to an upstream that does not exist.";
     UnknownListener "unknown-listener" Error "A reference to a listener that does not exist.";
     UnknownCertificate "unknown-certificate" Error "A reference to a certificate that does not exist.";
+    MissingFolder "missing-folder" Error "The folder of a file that is to be written does not exist, or is none.";
     BadCertificate "bad-certificate" Error "A file of a certificate, key or authority that cannot be used.";
     CannotCertify "cannot-certify" Error "A certificate that is asked for and cannot be had, such as a wildcard from ACME without dns-01.";
     DuplicateHost "duplicate-host" Error "Two sites serve the same host on the same listener, or one lists it twice.";
@@ -167,6 +168,8 @@ codes! {
     EmptySite "empty-site" Error "A site with neither `upstream` nor routes.";
     NoSites "no-sites" Error "A configuration without sites.";
     UnreachableRoute "unreachable-route" Warning "A route that can never be chosen, since another always goes first.";
+    UselessMethod "useless-method" Warning "A method that never comes to a route, such as `TRACE`.";
+    UnlikelyHost "unlikely-host" Warning "A host that is a catch-all elsewhere, such as nginx's `_`, and one name like another here.";
     UncheckedRoutes "unchecked-routes" Warning "Too many routes of one rank to compare every pair; some ambiguities may go unseen.";
     UnusedUpstream "unused-upstream" Warning "An upstream that no route uses.";
     UnusedListener "unused-listener" Warning "A listener that no site is served on.";

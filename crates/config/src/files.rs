@@ -1,6 +1,6 @@
 //! How the outside world is read: through a trait, so that this crate opens nothing itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Files and environment variables, as the loader asks for them.
@@ -14,6 +14,9 @@ pub trait Files {
 
     /// The value of an environment variable, if it is set.
     fn env(&self, name: &str) -> Option<String>;
+
+    /// Why no file can be made in a folder, in a few words: it is missing, or no folder. Nothing where that cannot be told.
+    fn lacks_folder(&self, folder: &Path) -> Option<String>;
 }
 
 /// Files and variables in memory: for tests, and for texts that may reach nothing outside.
@@ -21,6 +24,7 @@ pub trait Files {
 pub struct MemoryFiles {
     files: BTreeMap<PathBuf, String>,
     variables: BTreeMap<String, String>,
+    missing: BTreeSet<PathBuf>,
 }
 
 impl MemoryFiles {
@@ -35,6 +39,13 @@ impl MemoryFiles {
     #[must_use]
     pub fn variable(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.variables.insert(name.into(), value.into());
+        self
+    }
+
+    /// With one folder that is known to be missing; nothing is known of others.
+    #[must_use]
+    pub fn missing_folder(mut self, path: impl Into<PathBuf>) -> Self {
+        self.missing.insert(path.into());
         self
     }
 }
@@ -65,5 +76,9 @@ impl Files for MemoryFiles {
 
     fn env(&self, name: &str) -> Option<String> {
         self.variables.get(name).cloned()
+    }
+    fn lacks_folder(&self, folder: &Path) -> Option<String> {
+        let is_missing = self.missing.contains(folder);
+        is_missing.then(|| "its folder does not exist".to_owned())
     }
 }

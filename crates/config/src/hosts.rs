@@ -58,6 +58,18 @@ pub(crate) fn pattern(text: &str, origin: Origin, report: &mut Report) -> Option
             return Some(HostPattern::Wildcard(suffix));
         }
     } else if let Some(host) = host(text) {
+        // The catch-alls of nginx and Apache.
+        if matches!(&*host, "_" | "_default_") {
+            report.push(
+                Diagnostic::new(
+                    Code::UnlikelyHost,
+                    origin,
+                    format!("only requests for the host {} go here", quoted(text)),
+                )
+                .label("an ordinary name")
+                .help("for every host that no other site serves, write \"*\""),
+            );
+        }
         return Some(HostPattern::Exact(host));
     }
     let diagnostic = Diagnostic::new(

@@ -142,9 +142,9 @@ pub(crate) static HOST_PATTERN: Syntax = syntax(
     "example.com",
     r"^(\*|(\*\.)?[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])$",
 );
-pub(crate) static METHOD: Syntax = syntax("method", "GET", "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$");
+pub(crate) static METHOD: Syntax = syntax("method", "GET", "^[!#$%&'+.^_`|~0-9A-Za-z-]+$");
 pub(crate) static FIELD_NAME: Syntax =
-    syntax("header name", "X-Api-Key", "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$");
+    syntax("header name", "X-Api-Key", "^[!#$%&'+.^_`|~0-9A-Za-z-]+$");
 pub(crate) static FIELD_VALUE: Syntax = syntax("header value", "yes", "");
 pub(crate) static FIELD_TEMPLATE: Syntax = syntax("template", "{client}", "");
 pub(crate) static VALUE_MATCH: Syntax = syntax("value condition", "~^v[12]$", "");

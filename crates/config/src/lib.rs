@@ -80,7 +80,7 @@ impl Outcome {
 pub fn load(path: &Path, files: &dyn Files) -> Outcome {
     let mut report = Report::default();
     let loaded = load::load(path, files, &mut report);
-    finish(loaded, report)
+    finish(loaded, files, report)
 }
 
 /// Loads a text as if it stood in a file called `name`; what it imports or refers to comes from `files`
@@ -88,10 +88,10 @@ pub fn load(path: &Path, files: &dyn Files) -> Outcome {
 pub fn parse_str(name: &str, text: &str, format: Format, files: &dyn Files) -> Outcome {
     let mut report = Report::default();
     let loaded = load::load_text(Path::new(name), text, format, files, &mut report);
-    finish(loaded, report)
+    finish(loaded, files, report)
 }
 
-fn finish(loaded: Loaded, mut report: Report) -> Outcome {
+fn finish(loaded: Loaded, files: &dyn Files, mut report: Report) -> Outcome {
     let Loaded {
         tree,
         sources,
@@ -107,6 +107,9 @@ fn finish(loaded: Loaded, mut report: Report) -> Outcome {
         keep_certain(&mut report, syntax_errors, &sources);
     } else {
         check::check(&settings, &faulty, &mut report);
+    }
+    if let Some(log) = &settings.access_log {
+        sections::check_log_folder(log, files, &mut report);
     }
     let place = |diagnostic: &Diagnostic| (diagnostic.origin.file, diagnostic.origin.start);
     report.diagnostics.sort_by_key(place);

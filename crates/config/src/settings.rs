@@ -53,7 +53,9 @@ pub use site_tls::{
     ClientCertificate, Hsts, HttpsRedirect, Issuer, SiteCertificate, SiteTls, is_local_name,
 };
 pub use sticky::{CookieSecure, SameSite, Sticky};
-pub use template::{Piece, Placeholder, Template, UrlPlaceholder};
+pub use template::{
+    Piece, Placeholder, Template, TemplateFault, TemplateFaultKind, UrlPlaceholder,
+};
 pub use tls::{Certificate, CertificateSource, Tls, TlsProfile};
 pub use upstream::{
     Ejection, ProxyProtocolVersion, ResponseLimits, Server, ServerAddress, ServerAddressError,

@@ -2,7 +2,9 @@
 
 use crate::Origin;
 use crate::diagnostic::{Code, Diagnostic, Report, quoted};
-use crate::settings::{Placeholder, ServerAddress, ServerAddressError, Template};
+use crate::settings::{
+    Placeholder, ServerAddress, ServerAddressError, Template, TemplateFault, TemplateFaultKind,
+};
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 
@@ -178,7 +180,8 @@ pub(crate) fn method(text: &str, origin: Origin, report: &mut Report) -> Option<
         "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH",
     ];
     let upper = text.to_ascii_uppercase();
-    if is_token(text) && (upper == text || !KNOWN.contains(&upper.as_str())) {
+    let is_wildcard = text.contains('*');
+    if is_token(text) && !is_wildcard && (upper == text || !KNOWN.contains(&upper.as_str())) {
         return Some(text.to_owned());
     }
     let diagnostic = Diagnostic::new(
@@ -186,7 +189,11 @@ pub(crate) fn method(text: &str, origin: Origin, report: &mut Report) -> Option<
         origin,
         format!("{} is not a method", quoted(text)),
     );
-    report.push(if KNOWN.contains(&upper.as_str()) {
+    report.push(if is_wildcard {
+        diagnostic
+            .label("`*` is no wildcard here")
+            .help("every method: leave the key out")
+    } else if KNOWN.contains(&upper.as_str()) {
         diagnostic
             .cause("methods are case-sensitive (RFC 9110 section 9.1)")
             .help(format!("did you mean \"{upper}\"?"))
@@ -196,8 +203,21 @@ pub(crate) fn method(text: &str, origin: Origin, report: &mut Report) -> Option<
     None
 }
 
-/// The name of a header field.
+/// The name of a header field. A star is allowed in names (RFC 9110 section 5.1), but whoever writes one means a wildcard.
 pub(crate) fn field_name(text: &str, origin: Origin, report: &mut Report) -> Option<String> {
+    if is_token(text) && text.contains('*') {
+        report.push(
+            Diagnostic::new(
+                Code::BadHeader,
+                origin,
+                format!("{} names no header", quoted(text)),
+            )
+            .label("`*` is no wildcard here")
+            .cause("a header is named as it is sent, in whatever case; nothing would match this")
+            .help("write the whole name, and each further header with its own"),
+        );
+        return None;
+    }
     if is_token(text) {
         return Some(text.to_owned());
     }
@@ -217,10 +237,14 @@ pub(crate) fn field_name(text: &str, origin: Origin, report: &mut Report) -> Opt
     None
 }
 
-/// Fields that frame a message or belong to one connection (RFC 9110 section 7.6.1, RFC 9112 section 6).
-const GATEWAY_FIELDS: [&str; 8] = [
+/// Fields that frame a message or belong to one connection (RFC 9110 sections 7.6.1 and 10.1.1, RFC 9112 section 6), and
+/// `Host`, which has keys of its own.
+pub(crate) const GATEWAY_FIELDS: [&str; 11] = [
     "connection",
     "content-length",
+    "expect",
+    "host",
+    "http2-settings",
     "keep-alive",
     "proxy-connection",
     "te",
@@ -240,10 +264,21 @@ pub(crate) fn writable_field_name(
         .iter()
         .any(|field| name.eq_ignore_ascii_case(field))
     {
-        report.push(
-            Diagnostic::new(Code::BadHeader, origin, format!("{} cannot be changed", quoted(text)))
-                .cause("the field frames the message or belongs to one connection; the gateway writes it itself"),
-        );
+        let diagnostic = Diagnostic::new(
+            Code::BadHeader,
+            origin,
+            format!("{} cannot be changed", quoted(text)),
+        )
+        .label("the gateway's own");
+        report.push(if name.eq_ignore_ascii_case("host") {
+            diagnostic
+                .cause("it tells which site a request is for, and no answer has it")
+                .help("what backends see in it is the key `host` of a route or an upstream")
+        } else {
+            diagnostic
+                .cause("the field frames the message or belongs to one connection; the gateway writes it itself")
+                .help("remove it here")
+        });
         return None;
     }
     Some(name)
@@ -269,47 +304,81 @@ pub(crate) fn field_value(text: &str, origin: Origin, report: &mut Report) -> Op
     None
 }
 
-/// A template.
+/// A template. What is wrong with it is told at its place; braces without meaning are one mistake.
 pub(crate) fn template<P: Placeholder>(
     text: &str,
     origin: Origin,
     report: &mut Report,
 ) -> Option<Template<P>> {
-    match Template::parse(text) {
-        Ok(template) => Some(template),
-        Err(unknown) => {
-            for name in unknown {
-                if report.is_full() {
-                    report.omit_error();
-                    continue;
-                }
-                let names = P::NAMES.iter().map(|(name, _)| *name);
-                let help = report
-                    .similar(&name, names.clone())
-                    .map(|best| format!("did you mean {{{best}}}?"))
-                    .unwrap_or_else(|| {
-                        format!(
-                            "known here: {}",
-                            names
-                                .map(|n| format!("{{{n}}}"))
-                                .collect::<Vec<_>>()
-                                .join(" ")
-                        )
-                    });
-                let start = text.find(&format!("{{{name}}}")).unwrap_or(0);
-                let place = within(origin, text, start, start + name.len() + 2);
-                report.push(
-                    Diagnostic::new(
-                        Code::BadTemplate,
-                        place,
-                        format!("there is no placeholder {{{name}}} here"),
-                    )
-                    .label("unknown placeholder")
-                    .help(help),
-                );
-            }
-            None
+    let faults = match Template::parse(text) {
+        Ok(template) => return Some(template),
+        Err(faults) => faults,
+    };
+    let place = |fault: &TemplateFault| within(origin, text, fault.place.start, fault.place.end);
+    let mut strays = faults
+        .iter()
+        .filter(|fault| fault.kind == TemplateFaultKind::Stray);
+    let first_stray = strays.next();
+    for fault in &faults {
+        if fault.kind == TemplateFaultKind::Stray && Some(fault) != first_stray {
+            continue;
         }
+        if report.is_full() {
+            report.omit_error();
+            continue;
+        }
+        let mut diagnostic = template_problem::<P>(&fault.kind, place(fault), report);
+        if Some(fault) == first_stray {
+            for more in strays.by_ref().take(STRAYS_SHOWN_MAX) {
+                diagnostic = diagnostic.related(place(more), "this one, too");
+            }
+        }
+        report.push(diagnostic);
+    }
+    None
+}
+
+/// Further braces without meaning that are shown.
+const STRAYS_SHOWN_MAX: usize = 3;
+
+/// How a brace is written that stands for itself.
+const TWICE: &str = "a brace itself is written twice: {{ or }}";
+
+fn template_problem<P: Placeholder>(
+    kind: &TemplateFaultKind,
+    place: Origin,
+    report: &mut Report,
+) -> Diagnostic {
+    let names = || P::NAMES.iter().map(|(name, _)| *name);
+    let known = || {
+        let braced: Vec<String> = names().map(|name| format!("{{{name}}}")).collect();
+        format!("known here: {}", braced.join(" "))
+    };
+    let problem = |message: String| Diagnostic::new(Code::BadTemplate, place, message);
+    match kind {
+        TemplateFaultKind::Unknown(name) => {
+            let similar = report.similar(name, names());
+            let help = similar.map_or_else(known, |best| format!("did you mean {{{best}}}?"));
+            problem(format!("there is no placeholder {{{name}}} here"))
+                .label("unknown placeholder")
+                .help(help)
+        }
+        TemplateFaultKind::Empty => problem("a placeholder without a name".to_owned())
+            .label("names nothing")
+            .help(format!("{}; {TWICE}", known())),
+        TemplateFaultKind::Unclosed(name) => {
+            let closed = names().find(|known| known == name);
+            let help = closed.map_or_else(
+                || TWICE.to_owned(),
+                |name| format!("write {{{name}}}; {TWICE}"),
+            );
+            problem("a placeholder that is not closed".to_owned())
+                .label("`}` is missing")
+                .help(help)
+        }
+        TemplateFaultKind::Stray => problem("a brace that belongs to no placeholder".to_owned())
+            .label("stands alone")
+            .help(TWICE),
     }
 }
 

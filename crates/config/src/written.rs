@@ -181,6 +181,10 @@ impl Files for Then<'_> {
     fn env(&self, name: &str) -> Option<String> {
         self.now.env(name)
     }
+
+    fn lacks_folder(&self, folder: &Path) -> Option<String> {
+        self.now.lacks_folder(folder)
+    }
 }
 
 #[cfg(test)]

@@ -55,6 +55,24 @@ impl Files for SystemFiles {
     fn env(&self, name: &str) -> Option<String> {
         std::env::var(name).ok()
     }
+
+    fn lacks_folder(&self, folder: &Path) -> Option<String> {
+        let folder = if folder.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            folder
+        };
+        match fs::metadata(folder) {
+            Ok(found) if found.is_dir() => None,
+            Ok(_) => Some("its folder is none".into()),
+            Err(error) => match error.kind() {
+                ErrorKind::NotFound => Some("its folder does not exist".into()),
+                ErrorKind::NotADirectory => Some("its folder is below a file".into()),
+                // Who checks may not be who writes.
+                _ => None,
+            },
+        }
+    }
 }
 
 fn in_few_words(error: io::Error) -> String {
@@ -91,6 +109,23 @@ mod tests {
         check("/nonexistent/file", "no such file or directory");
         check(OWN, "it is a directory");
         assert!(SystemFiles.list(Path::new("/nonexistent")).is_err());
+    }
+
+    #[test]
+    fn folders_that_are_missing_are_told() {
+        let lacks = |path: &str| SystemFiles.lacks_folder(Path::new(path));
+        assert_eq!(lacks(OWN), None);
+        assert_eq!(lacks(""), None);
+        assert_eq!(
+            lacks("/nonexistent/a").as_deref(),
+            Some("its folder does not exist")
+        );
+        let file = format!("{OWN}/Cargo.toml");
+        assert_eq!(lacks(&file).as_deref(), Some("its folder is none"));
+        assert_eq!(
+            lacks(&format!("{file}/a")).as_deref(),
+            Some("its folder is below a file")
+        );
     }
 
     #[test]

@@ -510,6 +510,13 @@ pub(crate) fn open_log(snapshot: &Snapshot) -> Result<AccessLog, String> {
     };
     let format =
         Format::parse(&plan.format).map_err(|error| format!("access_log.format: {error}"))?;
-    AccessLog::open(&destination, format, plan.queue_bytes_max)
-        .map_err(|error| format!("the access log can't be opened at {destination:?}: {error}"))
+    AccessLog::open(&destination, format, plan.queue_bytes_max).map_err(|error| match &plan.to {
+        LogTarget::Stdout => format!("the access log can't be opened at standard output: {error}"),
+        LogTarget::File(path) => {
+            format!(
+                "the access log can't be opened at {}: {error}",
+                path.display()
+            )
+        }
+    })
 }

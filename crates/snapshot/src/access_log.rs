@@ -7,7 +7,7 @@ pub(crate) fn compile(log: &AccessLog) -> AccessLogPlan {
     AccessLogPlan {
         to: match &log.to {
             settings::LogTarget::Stdout => LogTarget::Stdout,
-            settings::LogTarget::File(path) => LogTarget::File(path.clone()),
+            settings::LogTarget::File(file) => LogTarget::File(file.path.clone()),
         },
         format: match &log.format {
             LogFormat::Combined => "combined".into(),

@@ -208,6 +208,9 @@ fn a_log_file_is_relative_to_the_file_that_names_it() {
     let log = settings.access_log.unwrap();
     assert_eq!(
         log.to,
-        crate::settings::LogTarget::File("etc/log/./a.log".into())
+        crate::settings::LogTarget::File(crate::settings::NamedFile {
+            path: "etc/log/./a.log".into(),
+            origin: crate::Origin::NOWHERE,
+        })
     );
 }

@@ -28,6 +28,10 @@ impl Files for Disk {
     fn env(&self, _: &str) -> Option<String> {
         None
     }
+
+    fn lacks_folder(&self, _: &Path) -> Option<String> {
+        None
+    }
 }
 
 fn root() -> PathBuf {

@@ -121,6 +121,98 @@ error[bad-template]: there is no placeholder {quary} here
 }
 
 #[test]
+fn a_name_is_no_pattern() {
+    check(
+        &format!(
+            "[[sites.x.routes]]
+upstream = 'app'
+request_headers = {{ remove = ['X-Internal-*'] }}
+{APP}"
+        ),
+        "
+error[bad-header]: `X-Internal-*` names no header
+  --> foregate.toml:3:31
+3 | request_headers = { remove = ['X-Internal-*'] }
+  |                               ^^^^^^^^^^^^^^ `*` is no wildcard here
+  = cause: a header is named as it is sent, in whatever case; nothing would match this
+  = help: write the whole name, and each further header with its own",
+    );
+}
+
+#[test]
+fn braces_are_told_where_they_stand() {
+    check(
+        &format!("[access_log]\nformat = '{{status {{}} {{\"a\": {{client}}}}'\n{APP}"),
+        "
+error[bad-template]: a placeholder that is not closed
+  --> foregate.toml:2:11
+2 | format = '{status {} {\"a\": {client}}'
+  |           ^^^^^^^ `}` is missing
+  = help: write {status}; a brace itself is written twice: {{ or }}
+
+error[bad-template]: a placeholder without a name
+  --> foregate.toml:2:19
+2 | format = '{status {} {\"a\": {client}}'
+  |                   ^^ names nothing
+  = help: known here: {client} {method} {path} {query} {target} {protocol} {status} {bytes_out} {bytes_in} {duration_ms} {upstream_ms} {site} {route} {upstream} {endpoint} {tries} {retries} {retry_refused} {queued_ms} {pick} {session} {hedge} {reason} {request_id} {referer} {user_agent} {host} {time_iso} {time_unix} {time_common}; a brace itself is written twice: {{ or }}
+
+error[bad-template]: a brace that belongs to no placeholder
+  --> foregate.toml:2:22
+2 | format = '{status {} {\"a\": {client}}'
+  |                      ^ stands alone
+  ::: foregate.toml:2:36
+2 | format = '{status {} {\"a\": {client}}'
+  |                                    - this one, too
+  = help: a brace itself is written twice: {{ or }}",
+    );
+}
+
+#[test]
+fn what_can_never_match_is_warned_of() {
+    check(
+        "[sites._]
+[[sites._.routes]]
+methods = ['GET', 'TRACE']
+upstream = 'app'
+[upstreams.app]
+servers = ['127.0.0.1:1']",
+        "
+warning[unlikely-host]: only requests for the host `_` go here
+  --> foregate.toml:1:8
+1 | [sites._]
+  |        ^ an ordinary name
+  = help: for every host that no other site serves, write \"*\"
+
+warning[useless-method]: no request with `TRACE` comes to a route
+  --> foregate.toml:3:19
+3 | methods = ['GET', 'TRACE']
+  |                   ^^^^^^^ never matches
+  = cause: such requests are answered with 405 before a route is chosen: one would open tunnels, the other shows fields that the gateway adds
+  = help: remove it",
+    );
+}
+
+#[test]
+fn a_log_without_a_folder_is_told_at_its_place() {
+    let text = format!("[access_log]\nto = 'log/x.log'\n{APP}");
+    let files = MemoryFiles::default().missing_folder("/etc/log");
+    let outcome = parse_str("/etc/a.toml", &text, Format::Toml, &files);
+    let expected =
+        "error[missing-folder]: the access log cannot be written: its folder does not exist
+  --> /etc/a.toml:2:6
+2 | to = 'log/x.log'
+  |      ^^^^^^^^^^^ in /etc/log
+  = help: make the folder, or write the log elsewhere: \"stdout\", or another file
+
+1 error, 0 warnings
+";
+    assert_eq!(render(&outcome, false), expected);
+    let elsewhere = MemoryFiles::default().missing_folder("/var/log");
+    let outcome = parse_str("/etc/a.toml", &text, Format::Toml, &elsewhere);
+    assert!(!outcome.has_errors(), "{}", render(&outcome, false));
+}
+
+#[test]
 fn syntax_errors_hide_nothing_that_is_certain_and_invent_nothing() {
     // The unreadable line may have been the site's upstream: that it is missing is not told, the bad size is.
     let outcome = load(
@@ -314,9 +406,30 @@ fn answers_and_rules_of_a_route() {
             &["bad-template"],
         ),
         (
-            "upstream = 'app'\nresponse_headers = { set = { 'Report-To' = '{\"a\":{\"b\":1}}' } }",
+            "upstream = 'app'\nresponse_headers = { set = { 'Report-To' = '{{\"a\":{{\"b\":1}}}}' } }",
             &[],
         ),
+        (
+            "upstream = 'app'\nresponse_headers = { set = { 'Report-To' = '{\"a\":{\"b\":1}}' } }",
+            &["bad-template"],
+        ),
+        (
+            "upstream = 'app'\nresponse_headers = { set = { Host = 'x' } }",
+            &["bad-header"],
+        ),
+        (
+            "upstream = 'app'\nrequest_headers = { set = { expect = 'x', HTTP2-Settings = 'x' } }",
+            &["bad-header", "bad-header"],
+        ),
+        (
+            "upstream = 'app'\nrequest_headers = { set = { 'X-*' = '1' }, add = { 'X-*' = '1' }, remove = ['X-*'] }",
+            &["bad-header", "bad-header", "bad-header"],
+        ),
+        (
+            "upstream = 'app'\nheaders = { 'X-*' = '1' }\nmethods = ['*']",
+            &["bad-header", "bad-method"],
+        ),
+        ("redirect = { to = '/x{path' }", &["bad-template"]),
         (
             "upstream = 'app'\nresponse_headers = { remove = ['X A'] }",
             &["bad-header"],
@@ -373,6 +486,13 @@ fn conflicts_between_sections() {
         ("[upstreams.b]", &["missing-key", "unused-upstream"]),
         ("[access_log]\nto = 'stout'", &["bad-value"]),
         ("[access_log]\nformat = '{clint}'", &["bad-template"]),
+        ("[access_log]\nformat = '{status'", &["bad-template"]),
+        ("[access_log]\nformat = 'status}'", &["bad-template"]),
+        (
+            "[access_log]\nformat = '{} {{{status}}}'",
+            &["bad-template"],
+        ),
+        ("[access_log]\nformat = '{{{status}}}'", &[]),
         ("[access_log]\nformat = 'jsn'", &["bad-template"]),
         ("x = 1979-05-27", &["unknown-key"]),
         ("workers = 1979-05-27", &["wrong-type"]),

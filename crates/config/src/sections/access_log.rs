@@ -3,8 +3,9 @@
 use crate::Origin;
 use crate::diagnostic::{Code, Diagnostic, Report, quoted};
 use crate::fields::Fields;
+use crate::files::Files;
 use crate::keys::{Default, Kind, SIZE_32, Section, Syntax, key, syntax};
-use crate::settings::{AccessLog, LogFormat, LogTarget};
+use crate::settings::{AccessLog, LogFormat, LogTarget, NamedFile};
 use crate::words;
 use std::path::Path;
 
@@ -26,7 +27,7 @@ pub(super) static SECTION: Section = Section {
                 Kind::Text(&TARGET_FILE),
             ]),
             Default::Text("stdout"),
-            "Where lines go. A file is appended to and reopened on USR1; its path is relative to the configuration file.",
+            "Where lines go. A file is appended to and reopened on USR1; its path is relative to the configuration file. Its folder must be there.",
         ),
         key(
             "format",
@@ -41,7 +42,7 @@ pub(super) static SECTION: Section = Section {
             "How a line looks. A template is a text with placeholders: `{client}` `{method}` `{path}` `{query}` \
              `{target}` `{protocol}` `{status}` `{bytes_out}` `{bytes_in}` `{duration_ms}` `{upstream_ms}` \
              `{site}` `{route}` `{upstream}` `{endpoint}` `{tries}` `{retries}` `{retry_refused}` `{queued_ms}` `{pick}` `{session}` `{hedge}` `{reason}` `{request_id}` `{referer}` \
-             `{user_agent}` `{host}` `{time_iso}` `{time_unix}` `{time_common}`.",
+             `{user_agent}` `{host}` `{time_iso}` `{time_unix}` `{time_common}`. A brace itself is written twice.",
         ),
         key(
             "queue_bytes_max",
@@ -86,9 +87,10 @@ fn target(
             let directory = usize::try_from(origin.file)
                 .ok()
                 .and_then(|file| directories.get(file));
-            Some(Some(LogTarget::File(
-                directory.unwrap_or(&Path::new("")).join(path),
-            )))
+            Some(Some(LogTarget::File(NamedFile {
+                path: directory.unwrap_or(&Path::new("")).join(path),
+                origin,
+            })))
         }
         other => {
             let words = ["off", "stdout"];
@@ -101,6 +103,23 @@ fn target(
             None
         }
     }
+}
+
+/// Reports a file whose folder is missing, which could not be opened at a start.
+pub(crate) fn check_folder(log: &AccessLog, files: &dyn Files, report: &mut Report) {
+    let LogTarget::File(file) = &log.to else {
+        return;
+    };
+    let folder = file.path.parent().unwrap_or(Path::new(""));
+    let Some(reason) = files.lacks_folder(folder) else {
+        return;
+    };
+    let message = format!("the access log cannot be written: {reason}");
+    report.push(
+        Diagnostic::new(Code::MissingFolder, file.origin, message)
+            .label(format!("in {}", folder.display()))
+            .help("make the folder, or write the log elsewhere: \"stdout\", or another file"),
+    );
 }
 
 fn format(text: &str, origin: Origin, report: &mut Report) -> Option<LogFormat> {
@@ -118,7 +137,7 @@ fn format(text: &str, origin: Origin, report: &mut Report) -> Option<LogFormat> 
             );
             None
         }
-        template if template.contains('{') => {
+        template if template.contains(['{', '}']) => {
             words::template(template, origin, report).map(LogFormat::Template)
         }
         other => {

@@ -11,9 +11,10 @@ use std::collections::HashMap;
 pub(super) static SECTION: Section = Section {
     heading: "request_headers = { ... }",
     doc: "Rules for header fields, also under `response_headers`; applied in the order remove, set, add. Values may have the \
-          placeholders `{client}` (the client's address), `{host}`, `{request_id}`, `{scheme}` and `{path}`. Fields that frame \
-          a message or belong to one connection (`Content-Length`, `Transfer-Encoding`, `Connection`, `Keep-Alive`, \
-          `Proxy-Connection`, `TE`, `Trailer`, `Upgrade`) are the gateway's own, and so is `Host` in requests (see `host`).",
+          placeholders `{client}` (the client's address), `{host}`, `{request_id}`, `{scheme}` and `{path}`; a brace itself \
+          is written twice. Names are whole names: `*` is no wildcard. Fields that frame a message or belong to one \
+          connection (`Connection`, `Content-Length`, `Expect`, `HTTP2-Settings`, `Keep-Alive`, `Proxy-Connection`, `TE`, \
+          `Trailer`, `Transfer-Encoding`, `Upgrade`) are the gateway's own, and so is `Host` (see `host`).",
     keys: &[
         key(
             "set",
@@ -36,35 +37,26 @@ pub(super) static SECTION: Section = Section {
     ],
 };
 
-/// Which message the rules are for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Direction {
-    Request,
-    Response,
-}
-
-pub(super) fn read(entry: Option<&Entry>, direction: Direction, report: &mut Report) -> FieldRules {
+pub(super) fn read(entry: Option<&Entry>, report: &mut Report) -> FieldRules {
     let Some(entry) = entry else {
         return FieldRules::default();
     };
     let fields = Fields::open(&SECTION, &entry.node, entry.key_origin, report);
     let rules = FieldRules {
-        remove: fields.list("remove", report, |name, origin, report| {
-            rule_name(name, origin, direction, report)
-        }),
-        set: values(fields.entries("set", report), direction, report),
-        add: values(fields.entries("add", report), direction, report),
+        remove: fields.list("remove", report, words::writable_field_name),
+        set: values(fields.entries("set", report), report),
+        add: values(fields.entries("add", report), report),
     };
     fields.finish();
     rules
 }
 
-fn values(entries: &[Entry], direction: Direction, report: &mut Report) -> Vec<FieldValue> {
+fn values(entries: &[Entry], report: &mut Report) -> Vec<FieldValue> {
     distinct_names(entries, report);
     entries
         .iter()
         .filter_map(|entry| {
-            let name = rule_name(&entry.key, entry.key_origin, direction, report);
+            let name = words::writable_field_name(&entry.key, entry.key_origin, report);
             let origin = entry.node.origin;
             let text = crate::scalar::text(&entry.node, report)?;
             words::field_value(text, origin, report)?;
@@ -74,22 +66,6 @@ fn values(entries: &[Entry], direction: Direction, report: &mut Report) -> Vec<F
             })
         })
         .collect()
-}
-
-fn rule_name(
-    name: &str,
-    origin: crate::Origin,
-    direction: Direction,
-    report: &mut Report,
-) -> Option<String> {
-    if direction == Direction::Request && name.eq_ignore_ascii_case("host") {
-        report.push(
-            Diagnostic::new(Code::BadHeader, origin, "`Host` is not written by rules")
-                .help("write `host = \"...\"` in the route, or in the upstream"),
-        );
-        return None;
-    }
-    words::writable_field_name(name, origin, report)
 }
 
 /// Reports names that differ only in case: for HTTP they are the same (RFC 9110 section 5.1).
@@ -132,4 +108,18 @@ pub(super) fn fixed(entry: Option<&Entry>, report: &mut Report) -> Vec<(String, 
         .collect();
     fields.sort();
     fields
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SECTION;
+    use crate::words::GATEWAY_FIELDS;
+
+    #[test]
+    fn the_reference_names_every_field_that_is_the_gateways_own() {
+        let doc = SECTION.doc.to_ascii_lowercase();
+        for field in GATEWAY_FIELDS {
+            assert!(doc.contains(&format!("`{field}`")), "{field}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! `[[sites."<host>".routes]]`
 
-use super::header_rules::{self, Direction};
+use super::header_rules;
 use super::sites::Surroundings;
 use super::{matching, overload, proxying, responses, targets};
 use crate::diagnostic::{Code, Diagnostic, Report};
@@ -35,7 +35,7 @@ pub(super) static SECTION: Section = Section {
             "methods",
             Kind::List(&Kind::Text(&keys::METHOD)),
             Default::Absent("any method"),
-            "The methods it takes, in upper case.",
+            "The methods it takes, in upper case. `CONNECT` and `TRACE` never come to a route.",
         ),
         key(
             "headers",
@@ -198,7 +198,7 @@ fn read_one(
     let path_origin = path_entry.map_or(origin, |entry| entry.node.origin);
     let path = path_entry.and_then(|entry| matching::path(entry, report));
     let path = path.unwrap_or_else(|| PathMatch::Prefix("/".to_owned()));
-    let mut methods = fields.list("methods", report, words::method);
+    let mut methods = fields.list("methods", report, method);
     methods.sort();
     methods.dedup();
     let body_bytes_max = match fields.entry("body_bytes_max") {
@@ -217,20 +217,26 @@ fn read_one(
         clients: fields.list("clients", report, words::range),
         priority: i32::try_from(fields.integer("priority", report)).unwrap_or(0),
         importance: overload::importance(&fields, report),
-        request_headers: header_rules::read(
-            fields.entry("request_headers"),
-            Direction::Request,
-            report,
-        ),
-        response_headers: header_rules::read(
-            fields.entry("response_headers"),
-            Direction::Response,
-            report,
-        ),
+        request_headers: header_rules::read(fields.entry("request_headers"), report),
+        response_headers: header_rules::read(fields.entry("response_headers"), report),
         body_bytes_max,
     };
     fields.finish();
     route
+}
+
+/// A method that a route takes.
+fn method(text: &str, origin: crate::Origin, report: &mut Report) -> Option<String> {
+    if matches!(text, "CONNECT" | "TRACE") {
+        let message = format!("no request with `{text}` comes to a route");
+        report.push(
+            Diagnostic::new(Code::UselessMethod, origin, message)
+                .label("never matches")
+                .cause("such requests are answered with 405 before a route is chosen: one would open tunnels, the other shows fields that the gateway adds")
+                .help("remove it"),
+        );
+    }
+    words::method(text, origin, report)
 }
 
 fn action(

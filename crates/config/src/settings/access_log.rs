@@ -1,7 +1,7 @@
 //! `[access_log]`: one line per request.
 
+use super::file::NamedFile;
 use super::template::{Placeholder, Template};
-use std::path::PathBuf;
 
 /// The log of requests.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,12 +15,12 @@ pub struct AccessLog {
 }
 
 /// Where access log lines go.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum LogTarget {
     /// Standard output.
     Stdout,
     /// A file, appended to, reopened on USR1.
-    File(PathBuf),
+    File(NamedFile),
 }
 
 /// How an access log line looks.
