@@ -18,6 +18,7 @@ mod targets;
 pub use dice::Dice;
 pub use targets::blocks::{h2_request_head, hpack_block};
 pub use targets::body::chunked_body;
+pub use targets::claims::claims;
 pub use targets::config::config;
 pub use targets::discovery::discovery;
 pub use targets::dns::dns_answer;
@@ -62,6 +63,11 @@ pub const TARGETS: &[Target] = &[
         name: "forwarding",
         run: forwarding,
         generate: grammar::exchange,
+    },
+    Target {
+        name: "claims",
+        run: claims,
+        generate: targets::claims::generate,
     },
     Target {
         name: "proxy_header",

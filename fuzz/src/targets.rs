@@ -2,6 +2,7 @@
 
 pub(crate) mod blocks;
 pub(crate) mod body;
+pub(crate) mod claims;
 pub(crate) mod config;
 pub(crate) mod discovery;
 pub(crate) mod dns;

@@ -53,7 +53,9 @@ pub(crate) fn describe(
         method::count_hop(fields);
     }
     let host = &exchange.host;
-    forwarded::describe(fields, &snapshot.forwarding, peer, host, head.version);
+    let (policy, proxies) = (&snapshot.forwarding, &snapshot.trusted);
+    let is_proxy = |address: IpAddr| proxies.contains(address);
+    forwarded::describe(fields, policy, peer, host, head.version, is_proxy);
     secure::describe(exchange, peer, &mut head.fields);
     if let Some(name) = &snapshot.request_id {
         head.fields.set_named(name, exchange.request_id.as_bytes());

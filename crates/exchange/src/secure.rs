@@ -92,7 +92,12 @@ pub(crate) fn secure(
         return Ok(None);
     }
     if let Some(port) = part.https_port
-        && https_redirect::is_cleartext(peer, &head.fields)
+        && https_redirect::is_cleartext(
+            peer.scheme,
+            peer.trusted,
+            &head.fields,
+            &plan.snapshot.trusted,
+        )
     {
         let host = exchange.host(&head.fields);
         let target = Target::parse(&head.method, head.target()).map_err(Reason::Request)?;

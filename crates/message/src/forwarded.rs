@@ -1,7 +1,11 @@
 //! What a gateway says about the client to the backend: `Forwarded` (RFC 7239), `X-Forwarded-*` and `Via`.
 
+mod chain;
+mod passed_on;
+
 use crate::fields::FieldSet;
 use crate::{FieldId, Fields, Peer, Scheme, Version, reads_alike};
+use chain::Chain;
 use std::net::IpAddr;
 use std::ops::Range;
 
@@ -25,6 +29,18 @@ const CLAIMS: FieldSet = FieldSet::of(&[
     FieldId::XRealIp,
 ]);
 
+/// Those that name the hops behind a request.
+const CHAINS: FieldSet = FieldSet::of(&[FieldId::Forwarded, FieldId::XForwardedFor]);
+
+/// What one form or the other says of the way to the gateway.
+const SAID: FieldSet = FieldSet::of(&[
+    FieldId::Forwarded,
+    FieldId::XForwardedFor,
+    FieldId::XForwardedProto,
+    FieldId::XForwardedHost,
+    FieldId::XForwardedPort,
+]);
+
 /// Everything that is added here.
 const TOLD: FieldSet = FieldSet::of(&[
     FieldId::Forwarded,
@@ -36,8 +52,8 @@ const TOLD: FieldSet = FieldSet::of(&[
 ]);
 
 /// Tells the backend who asked, and by which way. `host` is the place of what the client sent as Host, `received` the
-/// version it spoke. A trusted proxy's claims are kept and extended; anybody else's are replaced, even when nothing is
-/// sent in their place.
+/// version it spoke. A trusted proxy's claims are kept and extended, in both forms alike; anybody else's are replaced, even
+/// when nothing is sent in their place. `trusted` are the proxies that are believed further on.
 #[inline]
 pub fn describe(
     fields: &mut Fields,
@@ -45,6 +61,7 @@ pub fn describe(
     peer: &Peer,
     host: &Range<u32>,
     received: Version,
+    trusted: impl Fn(IpAddr) -> bool,
 ) {
     if !peer.trusted {
         fields.remove_any(CLAIMS);
@@ -61,6 +78,9 @@ pub fn describe(
         told.lines = None;
     }
     if is_new || fields.has_any(TOLD) {
+        if peer.trusted && fields.has_any(SAID) {
+            passed_on::settle(fields, policy, peer, &told.host, &trusted);
+        }
         return tell(fields, policy, peer, &told.host, received);
     }
     // Nobody has said anything: the fields are the connection's own, and the same for each request to a host.
@@ -173,20 +193,26 @@ fn join(fields: &mut Fields, id: FieldId, parts: &[&[u8]]) {
     fields.set(id, &value);
 }
 
-/// The client that a chain of trusted proxies speaks for: the nearest address in `X-Forwarded-For`, from the right,
-/// that is not a trusted proxy's. `None` when the field is absent or an element on the way is not an address.
+/// The client that a chain of trusted proxies speaks for: the nearest address in `X-Forwarded-For`, from the right, that is
+/// not a trusted proxy's; where that names nobody, the nearest in `Forwarded`. Who is hidden (`unknown`, `_name`, or no address
+/// at all) ends the chain. `None` when no address is known.
 pub fn claimed_client(fields: &Fields, trusted: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
-    let lines: Vec<&[u8]> = fields.tokens(FieldId::XForwardedFor).collect();
-    let mut nearest = None;
-    for element in lines.iter().rev() {
-        let ip = std::str::from_utf8(element).ok()?.parse::<IpAddr>();
-        let Ok(ip) = ip else { return nearest };
-        nearest = Some(ip.to_canonical());
-        if !trusted(ip.to_canonical()) {
-            break;
+    if !fields.has_any(CHAINS) {
+        return None;
+    }
+    Chain::of(fields).client(trusted)
+}
+
+/// The scheme that a trusted proxy says the client used: `X-Forwarded-Proto`, or where there is neither that nor
+/// `X-Forwarded-For`, what `Forwarded` says of the client's request.
+pub fn claimed_scheme(fields: &Fields, trusted: impl Fn(IpAddr) -> bool) -> Option<&[u8]> {
+    match fields.get(FieldId::XForwardedProto) {
+        Some(scheme) if !scheme.is_empty() => Some(scheme),
+        _ => {
+            let chain = Chain::of(fields);
+            chain.hops[chain.client_at(trusted)?].proto
         }
     }
-    nearest
 }
 
 #[cfg(test)]
@@ -217,7 +243,14 @@ mod tests {
             fields.append_line(name.as_bytes(), value.as_bytes());
         }
         let host = place_of(&mut fields, host);
-        describe(&mut fields, &policy(), &peer, &host, Version::Http11);
+        describe(
+            &mut fields,
+            &policy(),
+            &peer,
+            &host,
+            Version::Http11,
+            |_| false,
+        );
         let mut out = Vec::new();
         fields.write_http1(&mut out);
         assert_eq!(
@@ -274,7 +307,7 @@ mod tests {
         let told = |policy: &ForwardingPolicy, host: &str, version: Version| {
             let mut fields = Fields::new();
             let host = place_of(&mut fields, host);
-            describe(&mut fields, policy, &peer, &host, version);
+            describe(&mut fields, policy, &peer, &host, version, |_| false);
             let mut out = Vec::new();
             fields.write_http1(&mut out);
             String::from_utf8(out).unwrap()
@@ -297,21 +330,5 @@ mod tests {
         fields.append(FieldId::Via, b"1.0 a");
         add_via(&mut fields, "foregate", Version::Http11);
         assert_eq!(fields.get(FieldId::Via), Some(&b"1.0 a, 1.1 foregate"[..]));
-    }
-
-    #[test]
-    fn the_claimed_client_is_the_nearest_untrusted_one() {
-        let claim = |text: &str| {
-            let mut fields = Fields::new();
-            fields.append(FieldId::XForwardedFor, text.as_bytes());
-            claimed_client(&fields, |ip| ip.to_string().starts_with("10.")).map(|ip| ip.to_string())
-        };
-        assert_eq!(
-            claim("1.1.1.1, 2.2.2.2, 10.0.0.1").as_deref(),
-            Some("2.2.2.2")
-        );
-        assert_eq!(claim("10.0.0.2, 10.0.0.1").as_deref(), Some("10.0.0.2"));
-        assert_eq!(claim("junk, 10.0.0.1").as_deref(), Some("10.0.0.1"));
-        assert_eq!(claim("junk"), None);
     }
 }

@@ -68,7 +68,7 @@ fn holds<T: Ord + Copy>(ranges: &[(T, T)], address: T) -> bool {
     behind > 0 && address <= ranges[behind - 1].1
 }
 
-/// The client that a request comes from: the peer, or whom a trusted peer speaks for in X-Forwarded-For.
+/// The client that a request comes from: the peer, or whom a trusted peer speaks for in X-Forwarded-For or Forwarded.
 #[inline]
 pub fn client(peer: IpAddr, is_trusted: bool, fields: &Fields, trusted: &Networks) -> IpAddr {
     if !is_trusted {
@@ -127,6 +127,15 @@ mod tests {
         fields.append(FieldId::XForwardedFor, b"1.1.1.1, 2.2.2.2, 10.0.0.2");
         assert_eq!(client(peer, true, &fields, &set).to_string(), "2.2.2.2");
         assert_eq!(client(peer, false, &fields, &set), peer);
+        let mut fields = Fields::new();
+        fields.append(
+            FieldId::Forwarded,
+            b"for=1.1.1.1, for=\"2.2.2.2:80\", for=10.0.0.2",
+        );
+        assert_eq!(client(peer, true, &fields, &set).to_string(), "2.2.2.2");
+        assert_eq!(client(peer, false, &fields, &set), peer);
+        fields.append(FieldId::XForwardedFor, b"unknown");
+        assert_eq!(client(peer, true, &fields, &set), peer);
     }
 
     proptest! {

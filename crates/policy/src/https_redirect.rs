@@ -1,9 +1,10 @@
 //! Clients that come in cleartext are sent to HTTPS.
 
+use crate::client_address::Networks;
 use crate::{Answer, Verdict};
 use foregate_message::{
-    Chunk, FieldId, Fields, Peer, Reason, RequestHead, ResponseHead, Scheme, Status, Target,
-    TargetForm, host_without_port, is_host,
+    Chunk, FieldId, Fields, Reason, RequestHead, ResponseHead, Scheme, Status, Target, TargetForm,
+    forwarded, host_without_port, is_host,
 };
 
 /// The paths under which challenges are asked for, in cleartext (RFC 8555 §8.3).
@@ -15,14 +16,14 @@ pub fn is_challenge(target: &[u8]) -> bool {
     target.starts_with(CHALLENGES)
 }
 
-/// Whether a client came in cleartext all the way: a trusted proxy in front may have ended TLS.
-pub fn is_cleartext(peer: &Peer, fields: &Fields) -> bool {
+/// Whether a client came in cleartext all the way: a trusted proxy in front may have ended TLS. `proxies` are those that are
+/// believed, of which the peer may be one.
+pub fn is_cleartext(scheme: Scheme, is_trusted: bool, fields: &Fields, proxies: &Networks) -> bool {
     let claimed = || {
-        fields
-            .get(FieldId::XForwardedProto)
+        forwarded::claimed_scheme(fields, |address| proxies.contains(address))
             .is_some_and(|scheme| scheme.trim_ascii().eq_ignore_ascii_case(b"https"))
     };
-    peer.scheme == Scheme::Http && !(peer.trusted && claimed())
+    scheme == Scheme::Http && !(is_trusted && claimed())
 }
 
 /// Sends the client to the same host, path and query by HTTPS, on `port`. Challenges stay where they are asked for, and a
@@ -74,7 +75,6 @@ pub fn location(head: &RequestHead, matched: &[u8], host: &[u8], port: u16) -> O
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::SocketAddr;
 
     #[test]
     fn a_request_keeps_its_host_path_and_query() {
@@ -133,12 +133,31 @@ mod tests {
 
     #[test]
     fn a_trusted_proxy_may_have_ended_tls() {
-        let address: SocketAddr = "10.0.0.1:1".parse().unwrap();
-        let mut fields = Fields::default();
-        let peer = |trusted| Peer::new(address, address, 0, trusted);
-        assert!(is_cleartext(&peer(true), &fields));
-        fields.append(FieldId::XForwardedProto, b"https");
-        assert!(!is_cleartext(&peer(true), &fields));
-        assert!(is_cleartext(&peer(false), &fields));
+        let proxies = Networks::new(&["10.0.0.0/8".parse().unwrap()]);
+        let cleartext = |is_trusted, lines: &[(FieldId, &str)]| {
+            let mut fields = Fields::default();
+            for (id, value) in lines {
+                fields.append(*id, value.as_bytes());
+            }
+            is_cleartext(Scheme::Http, is_trusted, &fields, &proxies)
+        };
+        let x = (FieldId::XForwardedProto, "https");
+        let standard = (FieldId::Forwarded, "for=1.1.1.1;proto=https, for=10.0.0.2");
+        assert!(cleartext(true, &[]));
+        assert!(!cleartext(true, &[x]) && !cleartext(true, &[standard]));
+        assert!(cleartext(false, &[x]) && cleartext(false, &[standard]));
+        // A proxy that says who the client is in the other form may pass this one on as any client wrote it.
+        assert!(cleartext(
+            true,
+            &[standard, (FieldId::XForwardedFor, "1.1.1.1")]
+        ));
+        assert!(cleartext(
+            true,
+            &[standard, (FieldId::XForwardedProto, "http")]
+        ));
+        assert!(cleartext(
+            true,
+            &[(FieldId::Forwarded, "for=1.1.1.1;proto=https, for=2.2.2.2")]
+        ));
     }
 }

@@ -260,7 +260,14 @@ fn forward_request(bytes: &[u8], count: u64) {
         black_box((end.is_ok(), framing.is_ok()));
         let host = head.fields.place(FieldId::Host);
         hop::strip(&mut head.fields);
-        describe(&mut head.fields, &policy, &peer, &host, head.version);
+        describe(
+            &mut head.fields,
+            &policy,
+            &peer,
+            &host,
+            head.version,
+            |_| false,
+        );
         let framing = RequestOut {
             length: BodyLength::Empty,
             upgrade: None,

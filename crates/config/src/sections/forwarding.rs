@@ -11,7 +11,16 @@ static PSEUDONYM: Syntax = syntax("token", "foregate", "^[!#$%&'*+.^_`|~0-9A-Za-
 pub(super) static SECTION: Section = Section {
     heading: "[forwarding]",
     doc: "What backends and clients are told about the way a message took. What a client that is no trusted proxy claims \
-          about itself is replaced, never appended to.",
+          about itself is replaced, never appended to.\n\n\
+          Who the client is, a trusted proxy says in `X-Forwarded-For`, or where that names nobody in `Forwarded` (RFC 7239): \
+          if both come, `X-Forwarded-For` wins. Either is read from the right, up to the first address that is no trusted \
+          proxy's; ports and brackets are understood. An element that hides who it is (`unknown`, `_name`) or that is no \
+          address ends the way, and the client is the last address before it, if need be the proxy's own. That the client \
+          came by HTTPS is said in `X-Forwarded-Proto`, or where neither that nor `X-Forwarded-For` comes by `proto` in the \
+          client's element of `Forwarded`. A proxy in front has to remove the fields that it does not write itself.\n\n\
+          Backends find the same in both forms: the hops, scheme and host that only one of them told are told in the other, \
+          a port that nobody told is the host's or the scheme's, and a `Forwarded` that is malformed or contradicts what is \
+          believed is written anew.",
     keys: &[
         key(
             "trusted_proxies",
@@ -23,13 +32,13 @@ pub(super) static SECTION: Section = Section {
             "x_forwarded",
             Kind::Boolean,
             Default::Boolean(true),
-            "Whether backends are sent `X-Forwarded-For`, `-Proto`, `-Host` and `-Port`.",
+            "Whether backends are sent `X-Forwarded-For`, `-Proto`, `-Host` and `-Port`; if not, those of trusted proxies go too.",
         ),
         key(
             "forwarded",
             Kind::Boolean,
             Default::Boolean(true),
-            "Whether backends are sent `Forwarded` (RFC 7239).",
+            "Whether backends are sent `Forwarded` (RFC 7239); if not, that of trusted proxies goes too.",
         ),
         key(
             "via",

@@ -11,6 +11,7 @@ impl Road<'_> {
     pub(super) fn tls_note(&self, route: &RoutePlan, path: &[u8]) -> TlsNote {
         let tls = &route.tls;
         let is_https = self.request.scheme == Scheme::Https;
+        let is_cleartext = self.is_cleartext();
         let redirect = tls
             .redirect
             .and_then(|redirect| self.https_location(redirect, path));
@@ -27,7 +28,7 @@ impl Road<'_> {
                 false => "optional",
             }),
             https_redirect: redirect
-                .filter(|_| !is_https)
+                .filter(|_| is_cleartext)
                 .map(|location| text(&location)),
             hsts: tls
                 .hsts
@@ -43,7 +44,7 @@ impl Road<'_> {
             return None;
         }
         let location = (route.tls.redirect)
-            .filter(|_| self.inquiry.certified)
+            .filter(|_| self.inquiry.certified && self.is_cleartext())
             .and_then(|redirect| self.https_location(redirect, path));
         if let Some(location) = location {
             return Some(Outcome::Redirected {
@@ -55,6 +56,13 @@ impl Road<'_> {
         client
             .is_some_and(|client| client.required)
             .then(|| refused(Reason::MisdirectedRequest))
+    }
+
+    /// Whether the client came in cleartext, as far as trusted proxies say.
+    fn is_cleartext(&self) -> bool {
+        let fields = &self.request.head.fields;
+        let proxies = &self.snapshot.trusted;
+        https_redirect::is_cleartext(self.request.scheme, self.is_trusted, fields, proxies)
     }
 
     fn https_location(&self, redirect: HttpsRedirect, path: &[u8]) -> Option<Vec<u8>> {
