@@ -17,7 +17,7 @@ pub(crate) struct Fields<'t> {
     written: Vec<Option<&'t Entry>>,
     /// Bit set of the keys that were asked for.
     asked: Cell<u64>,
-    /// True if there are keys that do not exist: perhaps misspelt ones, so that none is reported as missing.
+    /// True if there are keys that do not exist, perhaps misspelt ones, or no table at all: then none is reported as missing.
     pub(crate) has_unknown: bool,
 }
 
@@ -29,14 +29,32 @@ impl<'t> Fields<'t> {
         origin: Origin,
         report: &mut Report,
     ) -> Self {
+        Self::open_with(section, node, origin, &|_| None, report)
+    }
+
+    /// The same; `hint` knows where keys belong that do not exist here.
+    pub(crate) fn open_with(
+        section: &'static Section,
+        node: &'t Node,
+        origin: Origin,
+        hint: &dyn Fn(&Entry) -> Option<String>,
+        report: &mut Report,
+    ) -> Self {
         debug_assert!(
             section.keys.len() <= 64,
             "the bit set of asked keys has 64 bits"
         );
         let mut fields = Self::absent(section, origin);
         match &node.value {
-            Value::Table(entries) => entries.iter().for_each(|entry| fields.place(entry, report)),
-            _ => wrong_type(node, "a table", report),
+            Value::Table(entries) => {
+                let place = |entry| fields.place(entry, hint, report);
+                entries.iter().for_each(place);
+            }
+            _ if node.is_missing() => fields.has_unknown = true,
+            _ => {
+                fields.has_unknown = true;
+                report.push(of_wrong_type(node, "a table").maybe_help(as_table(section, node)));
+            }
         }
         fields
     }
@@ -52,7 +70,12 @@ impl<'t> Fields<'t> {
         }
     }
 
-    fn place(&mut self, entry: &'t Entry, report: &mut Report) {
+    fn place(
+        &mut self,
+        entry: &'t Entry,
+        hint: &dyn Fn(&Entry) -> Option<String>,
+        report: &mut Report,
+    ) {
         match self
             .section
             .keys
@@ -65,13 +88,13 @@ impl<'t> Fields<'t> {
                 if report.is_full() {
                     report.omit_error();
                 } else {
-                    self.unknown(entry, report);
+                    self.unknown(entry, hint(entry), report);
                 }
             }
         }
     }
 
-    fn unknown(&self, entry: &Entry, report: &mut Report) {
+    fn unknown(&self, entry: &Entry, hint: Option<String>, report: &mut Report) {
         let heading = self.section.heading;
         let place = if heading.is_empty() {
             "at the top".to_owned()
@@ -79,7 +102,7 @@ impl<'t> Fields<'t> {
             format!("in `{heading}`")
         };
         let names = self.section.keys.iter().map(|key| key.name);
-        let mut help = report.suggest(&entry.key, names.clone());
+        let mut help = hint.or_else(|| report.suggest(&entry.key, names.clone()));
         // `[sites.example.com]` without quotes is a table `com` in a table `example`.
         if help.is_none()
             && heading.starts_with("[sites.")
@@ -156,6 +179,7 @@ impl<'t> Fields<'t> {
             Default::Text(text) => Value::Text(Text {
                 text: text.to_owned(),
                 substituted: false,
+                is_missing: false,
             }),
             Default::Integer(number) => Value::Integer(number),
             Default::Boolean(boolean) => Value::Boolean(boolean),
@@ -300,6 +324,24 @@ impl<'t> Fields<'t> {
     }
 }
 
+/// How a text is written where a table belongs, if the table needs nothing else.
+fn as_table(section: &Section, node: &Node) -> Option<String> {
+    let Value::Text(text) = &node.value else {
+        return None;
+    };
+    let is_required = |key: &&Key| matches!(key.default, Default::Required);
+    let mut required = section.keys.iter().filter(is_required);
+    let (key, None) = (required.next()?, required.next()) else {
+        return None;
+    };
+    match key.kind {
+        Kind::Text(syntax) if !syntax.is_secret => {
+            Some(format!("write {{ {} = {:?} }}", key.name, text.text))
+        }
+        _ => None,
+    }
+}
+
 /// The entries of a table; reports what is not a table.
 pub(crate) fn entries_of<'t>(node: &'t Node, report: &mut Report) -> &'t [Entry] {
     match &node.value {
@@ -311,14 +353,18 @@ pub(crate) fn entries_of<'t>(node: &'t Node, report: &mut Report) -> &'t [Entry]
     }
 }
 
-/// Reports a value of the wrong type.
+/// Reports a value of the wrong type. Of one that could not be had it is reported already.
 pub(crate) fn wrong_type(node: &Node, wanted: &str, report: &mut Report) {
-    report.push(
-        Diagnostic::new(
-            Code::WrongType,
-            node.origin,
-            format!("{wanted} belongs here"),
-        )
-        .label(format!("this is {}", node.type_name())),
-    );
+    if !node.is_missing() {
+        report.push(of_wrong_type(node, wanted));
+    }
+}
+
+fn of_wrong_type(node: &Node, wanted: &str) -> Diagnostic {
+    Diagnostic::new(
+        Code::WrongType,
+        node.origin,
+        format!("{wanted} belongs here"),
+    )
+    .label(format!("this is {}", node.type_name()))
 }

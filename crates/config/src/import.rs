@@ -15,6 +15,7 @@ pub(crate) fn patterns<'n>(node: &'n Node, report: &mut Report) -> Vec<(&'n str,
     let mut patterns = Vec::new();
     for item in items {
         match &item.value {
+            Value::Text(text) if text.is_missing => {}
             Value::Text(text) if !text.text.is_empty() => {
                 patterns.push((text.text.as_str(), item.origin))
             }

@@ -102,11 +102,23 @@ fn finish(loaded: Loaded, files: &dyn Files, mut report: Report) -> Outcome {
         .map(|source| Path::new(source.name()).parent().unwrap_or(Path::new("")))
         .collect();
     let syntax_errors = report.diagnostics.len();
+    let is_whole = !report
+        .diagnostics
+        .iter()
+        .any(|diagnostic| leaves_out(diagnostic.code));
     let (settings, faulty) = sections::read(&tree, &directories, &mut report);
     if broken {
         keep_certain(&mut report, syntax_errors, &sources);
+        report
+            .diagnostics
+            .iter_mut()
+            .for_each(secrets::hide_in_words);
     } else {
         check::check(&settings, &faulty, &mut report);
+    }
+    if !is_whole {
+        let is_unused = |code| matches!(code, Code::UnusedUpstream | Code::UnusedListener);
+        report.diagnostics.retain(|one| !is_unused(one.code));
     }
     if let Some(log) = &settings.access_log {
         sections::check_log_folder(log, files, &mut report);
@@ -142,6 +154,14 @@ fn keep_certain(report: &mut Report, syntax_errors: usize, sources: &Sources) {
         index <= syntax_errors
             || !broken_lines.contains(&line(diagnostic)) && !is_about_the_whole(diagnostic.code)
     });
+}
+
+/// Whether something is written that was not read, and may use what nothing else does.
+fn leaves_out(code: Code) -> bool {
+    matches!(
+        code,
+        Code::DuplicateKey | Code::UnsetVariable | Code::UnreadableFile | Code::BadSubstitution
+    )
 }
 
 fn is_about_the_whole(code: Code) -> bool {

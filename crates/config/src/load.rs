@@ -148,7 +148,9 @@ impl<'l> Loader<'l> {
         let text = self.sources.get(file).map_or("", |source| source.text());
         let mut syntax = Report::default();
         let mut tree = tree::parse(text, file, format, &mut syntax);
-        self.broken |= syntax.has_errors();
+        // Of keys that are written twice the first is read, and everything else with it.
+        let is_twice = |diagnostic: &Diagnostic| diagnostic.code == Code::DuplicateKey;
+        self.broken |= syntax.omitted > 0 || !syntax.diagnostics.iter().all(is_twice);
         (0..syntax.omitted).for_each(|_| self.report.omit_error());
         for diagnostic in syntax.diagnostics {
             self.report.push(diagnostic);

@@ -2,22 +2,57 @@
 
 use crate::Origin;
 use crate::diagnostic::{Code, Diagnostic, Report, quoted};
+use crate::words;
 
-/// A path, in normalised form.
+/// A path that requests are matched with, in normalised form.
 pub(crate) fn path(text: &str, origin: Origin, report: &mut Report) -> Option<String> {
+    let no_query = "conditions on the query go into `query`";
+    read(text, no_query, origin, report)
+}
+
+/// A path that is sent to a backend, or cut off before, in normalised form.
+pub(crate) fn rewritten(text: &str, origin: Origin, report: &mut Report) -> Option<String> {
+    if let Some(at) = text.find('\\') {
+        report.push(words::odd_character('\\', "the path", origin, text, at));
+        return None;
+    }
+    read(text, QUERY_STAYS, origin, report)
+}
+
+/// What replaces a part of a path: `$1` and the like, and characters that stand for themselves.
+pub(crate) fn replacement(text: &str, origin: Origin, report: &mut Report) {
+    let is_odd = |c: char| !c.is_ascii_graphic() || matches!(c, '?' | '#' | '"' | '<' | '>' | '\\');
+    let Some((at, odd)) = text.char_indices().find(|(_, c)| is_odd(*c)) else {
+        return;
+    };
+    report.push(match odd {
+        '?' | '#' => no_part(text, at, QUERY_STAYS, origin),
+        odd => words::odd_character(odd, "the new path", origin, text, at),
+    });
+}
+
+const QUERY_STAYS: &str = "only the path is changed; the query stays as the client sent it";
+
+fn read(text: &str, no_query: &str, origin: Origin, report: &mut Report) -> Option<String> {
     if let Some(at) = text.find(['?', '#']) {
-        let (what, help) = if text.as_bytes()[at] == b'?' {
-            ("query", "conditions on the query go into `query`")
-        } else {
-            ("fragment", "clients never send fragments")
-        };
-        let message = format!("{} has a {what}, which is no part of a path", quoted(text));
-        report.push(Diagnostic::new(Code::BadPath, origin, message).help(help));
+        report.push(no_part(text, at, no_query, origin));
         return None;
     }
     normal_form(text)
         .map_err(|problem| report.push(problem.diagnostic(Code::BadPath, text, origin)))
         .ok()
+}
+
+/// Text with a `?` or `#` at a byte of it, where a path belongs.
+fn no_part(text: &str, at: usize, no_query: &str, origin: Origin) -> Diagnostic {
+    let (what, help) = if text.as_bytes()[at] == b'?' {
+        ("query", no_query)
+    } else {
+        ("fragment", "clients never send fragments")
+    };
+    let message = format!("{} has a {what}, which is no part of a path", quoted(text));
+    let place = words::within(origin, text, at, text.len());
+    Diagnostic::new(Code::BadPath, place, message).help(help)
 }
 
 /// A glob, its literal parts in normalised form.

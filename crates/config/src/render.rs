@@ -27,7 +27,7 @@ pub fn render(outcome: &Outcome, colour: bool) -> String {
 
 /// The same for the terminal of whoever can read the files anyhow, with lines as they are.
 pub fn render_in_full(outcome: &Outcome, colour: bool) -> String {
-    let nothing = Hidden::Parts(Vec::new());
+    let nothing = Hidden::default();
     render_with(outcome, colour, &mut |source, origin, place| {
         Excerpt::of(source, origin, place, &nothing)
     })
@@ -198,14 +198,6 @@ struct Excerpt {
 impl Excerpt {
     fn of(source: &Source, origin: Origin, place: Place, hidden: &Hidden) -> Self {
         let (before, after) = source.line_at(place.line, origin.start);
-        if matches!(hidden, Hidden::All) {
-            let is_empty = before.trim().is_empty() && after.trim().is_empty();
-            return Self {
-                line: if is_empty { "" } else { "…" }.to_owned(),
-                start: 0,
-                length: 1,
-            };
-        }
         // Text that goes on in further lines is underlined to the end of its first one.
         let length = if place.end_line > place.line {
             LINE_CHARS_MAX

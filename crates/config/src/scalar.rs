@@ -10,7 +10,7 @@ use std::time::Duration;
 /// A text.
 pub(crate) fn text<'n>(node: &'n Node, report: &mut Report) -> Option<&'n str> {
     match &node.value {
-        Value::Text(text) => Some(&text.text),
+        Value::Text(text) if !text.is_missing => Some(&text.text),
         _ => {
             wrong_type(node, "a text", report);
             None
@@ -63,15 +63,16 @@ pub(crate) fn integer(
         }
         None => {
             match &node.value {
-                Value::Text(text) if text.text.parse::<i64>().is_ok() => report.push(
-                    Diagnostic::new(
-                        Code::WrongType,
-                        node.origin,
-                        format!("an integer{or_off} belongs here"),
-                    )
-                    .label("this is a text")
-                    .help(format!("without quotes: {}", text.text)),
-                ),
+                Value::Text(text) if !text.is_missing && text.text.parse::<i64>().is_ok() => report
+                    .push(
+                        Diagnostic::new(
+                            Code::WrongType,
+                            node.origin,
+                            format!("an integer{or_off} belongs here"),
+                        )
+                        .label("this is a text")
+                        .help(format!("without quotes: {}", text.text)),
+                    ),
                 _ => wrong_type(node, &format!("an integer{or_off}"), report),
             }
             None
@@ -122,6 +123,7 @@ pub(crate) fn duration(
     }
     let written = text(node, report)?;
     let problem = match parse_duration_ms(written) {
+        _ if is_beyond_u64(written, &DURATION_UNITS) => "at most 365d".to_owned(),
         Some(0) if off && min_ms > 0 => "write \"off\" for no limit".to_owned(),
         Some(ms) if ms < min_ms => format!("at least {min_ms}ms"),
         Some(ms) if ms > DURATION_MS_MAX => "at most 365d".to_owned(),
@@ -140,15 +142,25 @@ pub(crate) fn duration(
     None
 }
 
+/// Units of durations, in milliseconds, larger ones first.
+const DURATION_UNITS: [(&str, u64); 5] = [
+    ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1000),
+    ("ms", 1),
+];
+
+/// True for a number with a unit that is well written and too large to count.
+fn is_beyond_u64(text: &str, units: &[(&str, u64)]) -> bool {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(0);
+    let unit = units.iter().find(|(unit, _)| *unit == &text[digits..]);
+    let number = text[..digits].parse::<u64>().ok();
+    digits > 0 && unit.is_some_and(|(_, unit)| number.and_then(|n| n.checked_mul(*unit)).is_none())
+}
+
 /// Milliseconds of `250ms`, `10s`, `1m30s`, `2h`, `7d`; nothing if it is no duration or overflows.
 fn parse_duration_ms(text: &str) -> Option<u64> {
-    const UNITS: [(&str, u64); 5] = [
-        ("d", 86_400_000),
-        ("h", 3_600_000),
-        ("m", 60_000),
-        ("s", 1000),
-        ("ms", 1),
-    ];
     let mut rest = text;
     let mut total: u64 = 0;
     // Units come in descending order, each at most once.
@@ -160,14 +172,14 @@ fn parse_duration_ms(text: &str) -> Option<u64> {
         let unit_length = rest
             .find(|c: char| c.is_ascii_digit())
             .unwrap_or(rest.len());
-        let index = UNITS
+        let index = DURATION_UNITS
             .iter()
             .position(|(unit, _)| *unit == &rest[..unit_length])?;
         if index < unit_min {
             return None;
         }
         unit_min = index + 1;
-        total = total.checked_add(number.checked_mul(UNITS[index].1)?)?;
+        total = total.checked_add(number.checked_mul(DURATION_UNITS[index].1)?)?;
         rest = &rest[unit_length..];
     }
     (!text.is_empty()).then_some(total)
@@ -204,6 +216,7 @@ pub(crate) fn size(node: &Node, max: u64, off: bool, report: &mut Report) -> Opt
     let written = text(node, report)?;
     let or_off = if off { ", or \"off\"" } else { "" };
     let problem = match parse_size(written) {
+        _ if is_beyond_u64(written, &SIZE_UNITS) => format!("at most {}", size_text(max)),
         Some(0) if off => "write \"off\" for no limit".to_owned(),
         Some(0) => "at least 1B".to_owned(),
         Some(bytes) if bytes > max => format!("at most {}", size_text(max)),

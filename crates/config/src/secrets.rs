@@ -1,7 +1,9 @@
 //! Texts with what is nobody's business left out.
 
+mod broken;
+
 use crate::Origin;
-use crate::diagnostic::Report;
+use crate::diagnostic::{Diagnostic, Report};
 use crate::keys::{self, Kind, Section};
 use crate::sections::ROOT;
 use crate::tree::{self, Format, Node, Value};
@@ -10,21 +12,24 @@ use std::ops::Range;
 /// What stands for a secret.
 const MASK: &str = "\"…\"";
 
-/// What of a text is not shown.
-pub(crate) enum Hidden {
-    /// Anything: the text can't be read, and nobody knows where its secrets are.
-    All,
-    /// These bytes, in their order.
-    Parts(Vec<Range<usize>>),
+/// What of a text is not shown, in its order.
+#[derive(Default)]
+pub(crate) struct Hidden(Vec<Range<usize>>);
+
+/// Where secrets are in the text of a configuration, or may be, for a text whose lines are shown beside what is wrong with
+/// them.
+pub(crate) fn hidden(name: &str, text: &str) -> Hidden {
+    Hidden(in_sound_text(name, text).unwrap_or_else(|| broken::hidden(text)))
 }
 
 /// Where secrets are in the text of a configuration, and where they may be: in what is written under a key that does not
-/// exist, or in a form that is none. What `${...}` refers to is not in the text, so that references stay.
-pub(crate) fn hidden(name: &str, text: &str) -> Hidden {
+/// exist, or in a form that is none. What `${...}` refers to is not in the text, so that references stay. Nothing for a text that
+/// cannot be read.
+fn in_sound_text(name: &str, text: &str) -> Option<Vec<Range<usize>>> {
     let mut report = Report::default();
     let tree = tree::parse(text, 0, Format::of_name(name), &mut report);
     if report.has_errors() {
-        return Hidden::All;
+        return None;
     }
     let mut found = Vec::new();
     in_table(&ROOT, &tree, &mut found);
@@ -39,14 +44,14 @@ pub(crate) fn hidden(name: &str, text: &str) -> Hidden {
         }
         touch
     });
-    Hidden::Parts(found)
+    Some(found)
 }
 
 /// The text of a configuration without its secrets, and with as many lines.
 pub(crate) fn without_secrets(name: &str, text: &str) -> String {
-    let found = match hidden(name, text) {
-        Hidden::All => return without_anything(text),
-        Hidden::Parts(found) => found,
+    // Whoever compares versions has no line in mind: of a broken text nothing has to be shown.
+    let Some(found) = in_sound_text(name, text) else {
+        return without_anything(text);
     };
     let mut shown = String::with_capacity(text.len());
     let mut at = 0;
@@ -80,10 +85,7 @@ impl Hidden {
     /// A piece of a line of the text, without what is not shown. `offset` is where it begins in the text, and
     /// `line_start` where its line does: what began in lines before is told of once.
     pub(crate) fn cover(&self, piece: &str, offset: usize, line_start: usize) -> String {
-        let parts = match self {
-            Hidden::All => return String::new(),
-            Hidden::Parts(parts) => parts,
-        };
+        let parts = &self.0;
         let end = offset + piece.len();
         let mut shown = String::with_capacity(piece.len());
         let mut at = offset;
@@ -102,6 +104,16 @@ impl Hidden {
         }
         shown.push_str(piece.get(at - offset..).unwrap_or_default());
         shown
+    }
+}
+
+/// Makes what is said of a text that cannot be read say nothing of its secrets.
+pub(crate) fn hide_in_words(diagnostic: &mut Diagnostic) {
+    let labels = diagnostic.related.iter_mut().map(|(_, label)| label);
+    let words = [&mut diagnostic.message, &mut diagnostic.label];
+    let more = diagnostic.cause.iter_mut().chain(&mut diagnostic.help);
+    for text in words.into_iter().chain(labels).chain(more) {
+        broken::without_tokens(text);
     }
 }
 
@@ -129,23 +141,24 @@ pub(crate) fn only_refers(text: &str) -> bool {
 /// Whether a header field usually carries what proves who somebody is.
 pub fn is_credential(field: &str) -> bool {
     let field = field.to_ascii_lowercase();
-    [
-        "auth",
-        "cookie",
-        "token",
-        "secret",
-        "session",
-        "signature",
-        "credential",
-        "passw",
-        "apikey",
-        "api-key",
-        "access-key",
-        "private-key",
-    ]
-    .iter()
-    .any(|word| field.contains(word))
+    CREDENTIAL_WORDS.iter().any(|word| field.contains(word))
 }
+
+/// What the names of such fields have in them.
+const CREDENTIAL_WORDS: [&str; 12] = [
+    "auth",
+    "cookie",
+    "token",
+    "secret",
+    "session",
+    "signature",
+    "credential",
+    "passw",
+    "apikey",
+    "api-key",
+    "access-key",
+    "private-key",
+];
 
 /// What was taken out of use with a `#` before it may still be in use elsewhere. A `#` in a string that reads like such a
 /// comment is hidden with it.
@@ -345,7 +358,7 @@ mod tests {
             "\"…\" #",
             "began lines before"
         );
-        assert_eq!(Hidden::All.cover("token", 8, 8), "");
+        assert_eq!(Hidden::default().cover("token", 8, 8), "token");
     }
 
     #[test]

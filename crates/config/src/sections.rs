@@ -24,6 +24,7 @@ mod overload;
 mod paths;
 mod probe;
 mod proxying;
+mod redirect_target;
 mod responses;
 mod retry;
 mod routes;
@@ -248,7 +249,7 @@ fn workers(fields: &Fields<'_>, report: &mut Report) -> Workers {
     };
     match &entry.node.value {
         Value::Text(text) if text.text == "auto" => Workers::Auto,
-        Value::Text(text) if !text.substituted => {
+        Value::Text(text) if !text.substituted && !text.is_missing => {
             report.push(
                 crate::scalar::unknown_word(&text.text, entry.node.origin, &["auto"])
                     .label("\"auto\", or a number from 1 to 256"),

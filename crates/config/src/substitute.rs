@@ -29,9 +29,10 @@ impl Substitution {
     ) {
         match &mut node.value {
             Value::Text(text) if text.text.contains("${") => {
-                if let Some(replaced) =
-                    self.replace(&text.text, node.origin, directory, files, report)
-                {
+                let errors = report.errors();
+                let replaced = self.replace(&text.text, node.origin, directory, files, report);
+                text.is_missing = report.errors() > errors;
+                if let Some(replaced) = replaced {
                     match bytes_left.checked_sub(replaced.len()) {
                         Some(left) => *bytes_left = left,
                         None => {
@@ -46,6 +47,7 @@ impl Substitution {
                     *text = Text {
                         text: replaced,
                         substituted: true,
+                        is_missing: false,
                     };
                 }
             }

@@ -146,6 +146,85 @@ fn no_panic(text: &str, format: Format) -> Result<(), TestCaseError> {
 const FULL: &str = include_str!("../../../examples/full.toml");
 const GATEWAY: &str = include_str!("../../../examples/api-gateway.toml");
 
+/// Where secrets may be written, in TOML and in JSON.
+const SECRETS: [&str; 2] = [
+    r#"
+[listeners.public]
+address = "127.0.0.1:80"
+
+[admin]
+address = "127.0.0.1:1"
+token = "s3cr3t-of-mine-42"
+
+[sites."a.example"]
+upstream = "app"
+
+[[sites."a.example".routes]]
+path = "/api"
+upstream = "app"
+request_headers = { set = { "X-A" = "1", Authorization = "Bearer s3cr3t-of-mine-42" }, remove = ["Cookie"] }
+
+[upstreams.app]
+servers = ["127.0.0.1:1"]
+sticky = { secrets = [
+    "s3cr3t-of-mine-42",
+    "s3cr3t-of-mine-42"
+] }
+"#,
+    r#"{
+  "listeners": { "public": { "address": "127.0.0.1:80" } },
+  "admin": {
+    "address": "127.0.0.1:1",
+    "token": "s3cr3t-of-mine-42"
+  },
+  "sites": { "a.example": { "upstream": "app" } },
+  "upstreams": {
+    "app": {
+      "servers": ["127.0.0.1:1"],
+      "sticky": {
+        "secrets": [
+          "s3cr3t-of-mine-42"
+        ]
+      }
+    }
+  }
+}
+"#,
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #[test]
+    fn no_change_of_a_text_shows_a_secret(
+        is_json in any::<bool>(),
+        changes in prop::collection::vec(
+            (
+                any::<prop::sample::Index>(),
+                0_usize..12,
+                prop::sample::select(vec![
+                    "", "", "=", "\"", "'", "[", "]", "{", "}", ",", ":", "\n", " ", "#", "x", "\"\"\"", "[x]", "\n\"",
+                ]),
+            ),
+            1..4,
+        ),
+    ) {
+        let mut text = SECRETS[usize::from(is_json)].to_owned();
+        for (at, length, put_in) in changes {
+            let start = at.index(text.len());
+            let end = (start + length).min(text.len());
+            text.replace_range(start..end, put_in);
+        }
+        let format = if is_json { Format::Json } else { Format::Toml };
+        let name = if is_json { "a.json" } else { "a.toml" };
+        let outcome = parse_str(name, &text, format, &MemoryFiles::default());
+        // In a text that can be read, a change may have put the secret where none belongs.
+        prop_assume!(codes(&outcome).contains(&"syntax"));
+        let shown = render(&outcome, false);
+        prop_assert!(!shown.contains("s3cr3t-of-mine-42"), "{}\n{}", text, shown);
+        prop_assert!(!to_json(&outcome).contains("s3cr3t-of-mine-42"), "{}", to_json(&outcome));
+    }
+}
+
 proptest! {
     #[test]
     fn any_text_has_an_outcome(text in any::<String>()) {

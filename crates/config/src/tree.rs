@@ -54,6 +54,8 @@ pub(crate) struct Text {
     pub(crate) text: String,
     /// True once `${...}` in it was replaced: such a text may also stand for a number or a boolean.
     pub(crate) substituted: bool,
+    /// True if a `${...}` in it could not be replaced, which is reported: nothing more is said of the value.
+    pub(crate) is_missing: bool,
 }
 
 /// A key and its value, in the order of the text. Keys of a table are distinct.
@@ -74,12 +76,18 @@ impl Node {
         let text = Text {
             text: text.to_owned(),
             substituted: false,
+            is_missing: false,
         };
         Self::new(origin, Value::Text(text))
     }
 
     pub(crate) fn empty_table(origin: Origin) -> Self {
         Self::new(origin, Value::Table(Vec::new()))
+    }
+
+    /// Whether nobody knows the value, since what it refers to is not there.
+    pub(crate) fn is_missing(&self) -> bool {
+        matches!(&self.value, Value::Text(text) if text.is_missing)
     }
 
     /// What a message calls this kind of value.

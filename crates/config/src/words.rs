@@ -284,23 +284,22 @@ pub(crate) fn writable_field_name(
     Some(name)
 }
 
-/// The value of a header field (RFC 9110 section 5.5).
+/// The value of a header field (RFC 9110 section 5.5). It is not repeated in words: it may be a secret.
 pub(crate) fn field_value(text: &str, origin: Origin, report: &mut Report) -> Option<String> {
-    let problem = if text.contains(|c: char| c.is_control() && c != '\t') {
-        "it has control characters"
+    let is_control = |c: char| c.is_control() && c != '\t';
+    let control = text.char_indices().find(|(_, c)| is_control(*c));
+    let problem = if let Some((_, c)) = control {
+        format!(
+            "it has the control character {}",
+            quoted(c.encode_utf8(&mut [0; 4]))
+        )
     } else if text.trim_matches([' ', '\t']) != text {
-        "it begins or ends with a space"
+        "it begins or ends with a space".to_owned()
     } else {
         return Some(text.to_owned());
     };
-    report.push(
-        Diagnostic::new(
-            Code::BadHeader,
-            origin,
-            format!("{} is not the value of a header", quoted(text)),
-        )
-        .cause(problem),
-    );
+    let message = "this is not the value of a header";
+    report.push(Diagnostic::new(Code::BadHeader, origin, message).cause(problem));
     None
 }
 
@@ -382,6 +381,30 @@ fn template_problem<P: Placeholder>(
     }
 }
 
+/// A character that what is written here may not have, as it is.
+pub(crate) fn odd_character(
+    odd: char,
+    what: &str,
+    origin: Origin,
+    text: &str,
+    at: usize,
+) -> Diagnostic {
+    let place = within(origin, text, at, at + odd.len_utf8());
+    let encoded: String = odd
+        .encode_utf8(&mut [0; 4])
+        .bytes()
+        .map(|byte| format!("%{byte:02X}"))
+        .collect();
+    let shown = match odd {
+        ' ' => "a space".to_owned(),
+        odd => quoted(odd.encode_utf8(&mut [0; 4])),
+    };
+    Diagnostic::new(Code::BadPath, place, format!("{what} has {shown}"))
+        .label("cannot be sent as it is")
+        .cause("a URL consists of visible characters of ASCII, and not of all of them (RFC 3986 section 2)")
+        .help(format!("percent-encoded: {encoded}"))
+}
+
 /// The longest regular expression.
 const REGEX_BYTES_MAX: usize = 8192;
 
@@ -440,6 +463,7 @@ pub(crate) fn replacement(text: &str, regex: &str, origin: Origin, report: &mut 
     };
     let mut rest = text;
     while let Some(at) = rest.find('$') {
+        let start = text.len() - rest.len() + at;
         let after = &rest[at + 1..];
         if let Some(after) = after.strip_prefix('$') {
             rest = after;
@@ -462,10 +486,11 @@ pub(crate) fn replacement(text: &str, regex: &str, origin: Origin, report: &mut 
             } else {
                 format!("the expression has {groups} groups; $$ is a dollar sign")
             };
+            let braces = if after.starts_with('{') { 2 } else { 0 };
             report.push(
                 Diagnostic::new(
                     Code::BadValue,
-                    origin,
+                    within(origin, text, start, start + 1 + braces + group.len()),
                     format!("the expression has no group {}", quoted(group)),
                 )
                 .label("would become nothing")

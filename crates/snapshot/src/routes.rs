@@ -197,29 +197,35 @@ fn plan(
     upstreams: &Upstreams<'_>,
     ways: &mut Ways,
 ) -> Result<RoutePlan, Box<Diagnostic>> {
-    let at_route = |problem: Problem| Box::new(policy_problem(&problem, route.origin));
-    let action = match &route.action {
-        settings::Action::Proxy(proxy) => Action::Proxy(ways.shared(ProxyPlan {
-            targets: upstreams.targets(proxy)?,
-            split: targets::split(proxy),
-            mirror: match &proxy.mirror {
-                Some(mirror) => Some(upstreams.mirror(mirror)?),
-                None => None,
-            },
-            rewrite: Rewrite::compile(&rewrite(&proxy.rewrite)).map_err(at_route)?,
-            request_rules: header_rules(&route.request_headers).map_err(at_route)?,
-        })),
-        settings::Action::Redirect(redirect) => {
-            let to = template(&redirect.to, url_placeholder);
-            let compiled = Redirect::compile(to, redirect.status);
-            Action::Redirect(Box::new(compiled.map_err(at_route)?))
-        }
-        settings::Action::Respond(respond) => {
-            let compiled = Respond::compile(respond.status, &respond.body, &respond.headers);
-            Action::Respond(Box::new(compiled.map_err(at_route)?))
-        }
-    };
-    let response_rules = header_rules(&route.response_headers).map_err(at_route)?;
+    let at = |origin| move |problem: Problem| Box::new(policy_problem(&problem, origin));
+    let action =
+        match &route.action {
+            settings::Action::Proxy(proxy) => Action::Proxy(
+                ways.shared(ProxyPlan {
+                    targets: upstreams.targets(proxy)?,
+                    split: targets::split(proxy),
+                    mirror: match &proxy.mirror {
+                        Some(mirror) => Some(upstreams.mirror(mirror)?),
+                        None => None,
+                    },
+                    rewrite: Rewrite::compile(&rewrite(&proxy.rewrite))
+                        .map_err(at(proxy.rewrite_origin))?,
+                    request_rules: header_rules(&route.request_headers)
+                        .map_err(at(route.request_headers.origin))?,
+                }),
+            ),
+            settings::Action::Redirect(redirect) => {
+                let to = template(&redirect.to, url_placeholder);
+                let compiled = Redirect::compile(to, redirect.status);
+                Action::Redirect(Box::new(compiled.map_err(at(redirect.origin))?))
+            }
+            settings::Action::Respond(respond) => {
+                let compiled = Respond::compile(respond.status, &respond.body, &respond.headers);
+                Action::Respond(Box::new(compiled.map_err(at(respond.origin))?))
+            }
+        };
+    let response_rules =
+        header_rules(&route.response_headers).map_err(at(route.response_headers.origin))?;
     Ok(RoutePlan {
         action,
         body_bytes_max: route.body_bytes_max,
@@ -266,7 +272,7 @@ fn policy_problem(problem: &Problem, origin: Origin) -> Diagnostic {
         Problem::Pattern(_) => Code::BadRegex,
         Problem::UnknownGroup(_) | Problem::RedirectTarget | Problem::Status(_) => Code::BadValue,
     };
-    Diagnostic::new(code, origin, problem.to_string()).label("in this route")
+    Diagnostic::new(code, origin, problem.to_string())
 }
 
 fn rewrite(rewrite: &settings::Rewrite) -> RewriteSpec {

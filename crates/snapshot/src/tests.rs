@@ -7,6 +7,7 @@ use foregate_config::settings::Settings;
 use foregate_config::{Format, MemoryFiles, parse_str};
 use foregate_message::RequestHead;
 use foregate_route::Question;
+use proptest::prelude::*;
 use std::sync::Arc;
 
 pub(crate) fn settings(text: &str) -> Settings {
@@ -446,5 +447,82 @@ fn a_thousand_hosts_are_told_apart() {
         let (number, plan) = snapshot.find(&question, None).unwrap();
         assert_eq!(*plan.key, *format!("{name}/r{route}"));
         assert_eq!(number, host * 10 + route);
+    }
+}
+
+/// A route with one part made of pieces that are odd in many ways.
+fn odd_route() -> impl Strategy<Value = String> {
+    let piece = prop::sample::select(vec![
+        "/",
+        "//",
+        "a",
+        "b.example",
+        "http://",
+        "https://",
+        "{scheme}://",
+        "{host}",
+        "{path}",
+        "{query}",
+        "{{",
+        "}}",
+        ":",
+        ":80",
+        ":99999",
+        ":000080",
+        "@",
+        "?x=1",
+        "#f",
+        " ",
+        "é",
+        "%41",
+        "\\",
+        "$1",
+        "$2",
+        "${n}",
+        "$$",
+        "[::1]",
+        ".",
+        "..",
+        "-",
+        "|",
+        "^",
+        "<",
+        "\t",
+        "1.2.3",
+        "_",
+        "[",
+        "]",
+        "\u{1}",
+    ]);
+    let text =
+        prop::collection::vec(piece, 0..6).prop_map(|pieces| format!("{:?}", pieces.concat()));
+    let text = text.prop_map(|text| text.replace("\\u{1}", "\\u0001"));
+    let form = prop::sample::select(vec![
+        "redirect = { to = TEXT }",
+        "redirect = { to = TEXT, status = 301 }",
+        "upstream = \"app\"\nstrip_prefix = TEXT",
+        "upstream = \"app\"\nreplace_path = TEXT",
+        "upstream = \"app\"\nreplace_path = { regex = \"^/(?<n>a)\", with = TEXT }",
+        "upstream = \"app\"\nrequest_headers = { set = { X-A = TEXT } }",
+        "upstream = \"app\"\nresponse_headers = { add = { TEXT = \"1\" }, remove = [TEXT] }",
+        "respond = { body = TEXT, headers = { TEXT = TEXT } }",
+    ]);
+    (form, text).prop_map(|(form, text)| form.replace("TEXT", &text))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4000))]
+
+    // What only the compiler would find is found late, after everything else, and far from its place.
+    #[test]
+    fn what_the_check_of_a_text_takes_can_be_compiled(route in odd_route()) {
+        let text = format!(
+            "[[sites.\"*\".routes]]\n{route}\n[sites.b]\nupstream = \"app\"\n[upstreams.app]\nservers = [\"127.0.0.1:1\"]\n"
+        );
+        let outcome = parse_str("foregate.toml", &text, Format::Toml, &MemoryFiles::default());
+        prop_assert!(outcome.diagnostics.iter().all(|one| one.code.name() != "syntax"), "{}", text);
+        if let Some(settings) = outcome.settings {
+            prop_assert!(compile(&settings).is_ok(), "{text} {:?}", compile(&settings).err());
+        }
     }
 }

@@ -325,6 +325,7 @@ mod tests {
 
     fn route(path: PathMatch) -> Route {
         let action = Action::Respond(Respond {
+            origin: crate::Origin::NOWHERE,
             status: 200,
             body: String::new(),
             headers: Vec::new(),

@@ -46,6 +46,7 @@ pub(super) fn read(entry: Option<&Entry>, report: &mut Report) -> FieldRules {
         remove: fields.list("remove", report, words::writable_field_name),
         set: values(fields.entries("set", report), report),
         add: values(fields.entries("add", report), report),
+        origin: entry.key_origin,
     };
     fields.finish();
     rules

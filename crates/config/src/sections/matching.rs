@@ -48,7 +48,9 @@ pub(super) static PATH_SECTION: Section = Section {
 pub(super) fn path(entry: &Entry, report: &mut Report) -> Option<PathMatch> {
     let node = &entry.node;
     match &node.value {
-        Value::Text(text) => paths::path(&text.text, node.origin, report).map(PathMatch::Prefix),
+        Value::Text(text) if !text.is_missing => {
+            paths::path(&text.text, node.origin, report).map(PathMatch::Prefix)
+        }
         Value::Table(_) => {
             let fields = Fields::open(&PATH_SECTION, node, entry.key_origin, report);
             let found = [

@@ -144,7 +144,8 @@ pub(super) static REPLACE_PATH: Section = Section {
             "regex",
             Kind::Text(&keys::REGEX),
             Default::Required,
-            "What is searched for in the path; the first match is replaced.",
+            "What is searched for in the path; the first match is replaced. What comes of it begins with one `/`, however \
+             many were put together.",
         ),
         key(
             "with",
@@ -183,7 +184,8 @@ fn strip(
     report: &mut Report,
 ) -> Option<Rewrite> {
     let origin = entry.node.origin;
-    let written = paths::path(crate::scalar::text(&entry.node, report)?, origin, report)?;
+    let text = crate::scalar::text(&entry.node, report)?;
+    let written = paths::rewritten(text, origin, report)?;
     let prefix = written.trim_end_matches('/');
     if prefix.is_empty() {
         report.push(
@@ -219,21 +221,21 @@ fn strip(
 
 fn replace(entry: &Entry, report: &mut Report) -> Option<Rewrite> {
     match &entry.node.value {
-        Value::Text(text) => {
-            paths::path(&text.text, entry.node.origin, report).map(Rewrite::Replace)
+        Value::Text(text) if !text.is_missing => {
+            paths::rewritten(&text.text, entry.node.origin, report).map(Rewrite::Replace)
         }
         Value::Table(_) => {
             let fields = Fields::open(&REPLACE_PATH, &entry.node, entry.key_origin, report);
             let regex = fields.require("regex", "\"^/v1/(.*)$\"", report);
             let with = fields.require("with", "\"/$1\"", report);
             fields.finish();
-            let (regex, with) = (regex?, with?);
-            let pattern = words::regex(
-                crate::scalar::text(&regex.node, report)?,
-                regex.node.origin,
-                report,
-            );
+            let pattern = regex.and_then(|regex| {
+                let text = crate::scalar::text(&regex.node, report)?;
+                words::regex(text, regex.node.origin, report)
+            });
+            let with = with?;
             let text = crate::scalar::text(&with.node, report)?;
+            paths::replacement(text, with.node.origin, report);
             let pattern = pattern?;
             words::replacement(text, &pattern, with.node.origin, report);
             Some(Rewrite::ReplaceRegex {

@@ -1,13 +1,11 @@
 //! `redirect` and `respond` of a route: answers without a backend.
 
-use super::header_rules;
-use crate::Origin;
-use crate::diagnostic::{Code, Diagnostic, Report, quoted};
+use super::{header_rules, redirect_target};
+use crate::diagnostic::{Code, Diagnostic, Report};
 use crate::fields::Fields;
 use crate::keys::{self, Default, Kind, Section, Syntax, key, syntax};
-use crate::settings::{Redirect, Respond, Template, UrlPlaceholder};
+use crate::settings::{Redirect, Respond};
 use crate::tree::Entry;
-use crate::words;
 
 static URL_TEMPLATE: Syntax = syntax(
     "URL template",
@@ -24,7 +22,8 @@ pub(super) static REDIRECT: Section = Section {
             Kind::Text(&URL_TEMPLATE),
             Default::Required,
             "Where to: a URL, or a path on the same host. Placeholders: `{scheme}`, `{host}` (without port), `{path}`, `{query}` \
-             (with its `?`; empty if there is none).",
+             (with its `?`; empty if there is none); a brace itself is written twice. Whatever a client asks for, it is \
+             never sent to another host than the one written here.",
         ),
         key(
             "status",
@@ -79,30 +78,13 @@ pub(super) fn redirect(entry: &Entry, report: &mut Report) -> Option<Redirect> {
     }
     fields.finish();
     let to = to?;
-    let to = target(
-        crate::scalar::text(&to.node, report)?,
-        to.node.origin,
-        report,
-    )?;
+    let origin = to.node.origin;
+    let text = crate::scalar::text(&to.node, report)?;
     Some(Redirect {
-        to,
+        to: redirect_target::read(text, origin, report)?,
         status: u16::try_from(status).unwrap_or(308),
+        origin,
     })
-}
-
-fn target(text: &str, origin: Origin, report: &mut Report) -> Option<Template<UrlPlaceholder>> {
-    let is_start = ["/", "http://", "https://", "{scheme}://"]
-        .iter()
-        .any(|start| text.starts_with(start));
-    // RFC 9110 section 10.2.2: Location is a URI reference, which has neither spaces nor control characters.
-    if !is_start || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        report.push(
-            Diagnostic::new(Code::BadValue, origin, format!("{} is not where a client can be sent", quoted(text)))
-                .help("a URL such as \"https://example.org{path}{query}\", or a path such as \"/new{query}\""),
-        );
-        return None;
-    }
-    words::template(text, origin, report)
 }
 
 pub(super) fn respond(entry: &Entry, report: &mut Report) -> Option<Respond> {
@@ -128,5 +110,6 @@ pub(super) fn respond(entry: &Entry, report: &mut Report) -> Option<Respond> {
         status: u16::try_from(status).ok()?,
         body,
         headers,
+        origin: entry.key_origin,
     })
 }

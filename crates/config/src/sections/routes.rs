@@ -98,7 +98,8 @@ pub(super) static SECTION: Section = Section {
             Kind::Text(&keys::PATH),
             Default::Absent("the path stays"),
             "A prefix that is removed from the path before it is forwarded, by whole segments: `/api` makes `/api/x` to `/x` and \
-             `/api` to `/`.",
+             `/api` to `/`. What remains begins with one `/`, whatever `duplicate_slashes` says: `/api//x` becomes `/x`, since \
+             a path that begins with two could be read as a host.",
         ),
         key(
             "replace_path",
@@ -120,7 +121,9 @@ pub(super) static SECTION: Section = Section {
             "response_headers",
             Kind::Table(&header_rules::SECTION),
             Default::Empty,
-            "Rules for fields on their way to the client.",
+            "Rules for fields of answers on their way to the client: of those that backends give, of `redirect` and of `respond`. \
+             What the gateway answers by itself where something is refused or fails (404, 413, 502, 504 and the like) stays as \
+             it is.",
         ),
         key(
             "body_bytes_max",
@@ -296,6 +299,10 @@ fn action(
         split_by,
         mirror,
         rewrite,
+        rewrite_origin: rewrite_entries
+            .0
+            .or(rewrite_entries.1)
+            .map_or(fields.origin, |entry| entry.node.origin),
     })
 }
 

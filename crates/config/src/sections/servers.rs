@@ -78,7 +78,7 @@ pub(super) fn read(items: &[Node], report: &mut Report) -> Vec<Server> {
 
 fn read_one(item: &Node, report: &mut Report) -> Option<Server> {
     match &item.value {
-        Value::Text(text) => {
+        Value::Text(text) if !text.is_missing => {
             let address = words::server_address(&text.text, item.origin, report)?;
             Some(Server::plain(address, item.origin))
         }

@@ -282,7 +282,7 @@ fn redirect(entry: &Entry, report: &mut Report) -> Option<HttpsRedirect> {
     match &entry.node.value {
         Value::Text(text) if text.text == "auto" => Some(HttpsRedirect::Auto),
         Value::Text(text) if text.text == "off" => Some(HttpsRedirect::Off),
-        Value::Text(text) if !text.substituted => {
+        Value::Text(text) if !text.substituted && !text.is_missing => {
             let diagnostic =
                 crate::scalar::unknown_word(&text.text, entry.node.origin, &["auto", "off"]);
             report.push(diagnostic.label("\"auto\", \"off\", or a port"));
@@ -298,7 +298,7 @@ fn hsts(entry: &Entry, report: &mut Report) -> Option<Hsts> {
     match &entry.node.value {
         Value::Text(text) if text.text == "auto" => Some(Hsts::Auto),
         Value::Text(text) if text.text == "off" => Some(Hsts::Off),
-        Value::Text(text) => {
+        Value::Text(text) if !text.is_missing => {
             let diagnostic =
                 crate::scalar::unknown_word(&text.text, entry.node.origin, &["auto", "off"]);
             report.push(diagnostic.label("\"auto\", \"off\", or a table"));

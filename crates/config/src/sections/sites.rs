@@ -109,7 +109,13 @@ fn read_one(
     surroundings: &mut Surroundings<'_>,
     report: &mut Report,
 ) -> Site {
-    let fields = Fields::open(&SECTION, &entry.node, entry.key_origin, report);
+    let of_routes = |unknown: &Entry| {
+        let mut keys = routes::SECTION.keys.iter();
+        let is_of_routes = keys.any(|key| key.name == unknown.key);
+        is_of_routes.then(|| format!("it belongs to a route: [[sites.{:?}.routes]]", entry.key))
+    };
+    let origin = entry.key_origin;
+    let fields = Fields::open_with(&SECTION, &entry.node, origin, &of_routes, report);
     let first = hosts::pattern(&entry.key, entry.key_origin, report);
     let further = fields.list("hosts", report, |text, origin, report| {
         hosts::pattern(text, origin, report).map(|pattern| SiteHost { pattern, origin })
@@ -179,6 +185,7 @@ pub(crate) fn proxy_to(upstream: &Upstream) -> Proxy {
         split_by: None,
         mirror: None,
         rewrite: Rewrite::Keep,
+        rewrite_origin: origin,
     }
 }
 

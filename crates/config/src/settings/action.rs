@@ -27,6 +27,8 @@ pub struct Proxy {
     pub mirror: Option<Box<Mirror>>,
     /// What happens to the path.
     pub rewrite: Rewrite,
+    /// Where that was written.
+    pub rewrite_origin: Origin,
 }
 
 /// Where a request is sent to.
@@ -112,6 +114,8 @@ pub struct Redirect {
     pub to: Template<UrlPlaceholder>,
     /// 301, 302, 303, 307 or 308.
     pub status: u16,
+    /// Where the target was written.
+    pub origin: Origin,
 }
 
 /// A fixed answer.
@@ -123,4 +127,6 @@ pub struct Respond {
     pub body: String,
     /// Its fields, names as written, in order of names.
     pub headers: Vec<(String, String)>,
+    /// Where it was written.
+    pub origin: Origin,
 }

@@ -1,6 +1,7 @@
 //! Rules for header fields.
 
 use super::template::{Placeholder, Template};
+use crate::Origin;
 
 /// Rules for the fields of a message, applied in the order remove, set, add.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -11,6 +12,8 @@ pub struct FieldRules {
     pub set: Vec<FieldValue>,
     /// Fields that are added, whatever is there.
     pub add: Vec<FieldValue>,
+    /// Where they were written.
+    pub origin: Origin,
 }
 
 impl FieldRules {

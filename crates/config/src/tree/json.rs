@@ -63,6 +63,7 @@ impl JsonReader<'_, '_> {
             Some(b'"') => Value::Text(Text {
                 text: self.string()?,
                 substituted: false,
+                is_missing: false,
             }),
             Some(b'-' | b'0'..=b'9') => self.number()?,
             _ if self.eat("true") => Value::Boolean(true),

@@ -195,6 +195,7 @@ fn convert(value: DeValue<'_>, origin: Origin, report: &mut Report) -> Node {
         DeValue::String(text) => Value::Text(Text {
             text: text.into_owned(),
             substituted: false,
+            is_missing: false,
         }),
         DeValue::Integer(integer) => convert_integer(&integer, origin, report),
         DeValue::Float(_) => Value::Float,
