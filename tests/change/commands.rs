@@ -1,6 +1,6 @@
 //! `foregate endpoints`, and the token that an open admin listener demands.
 
-use foregate_testkit::{Answer, Authority, Backend, Gateway, Issued, Run, foregate};
+use foregate_testkit::{Answer, Authority, Backend, Gateway, Issued, Run, Signal, foregate};
 
 fn named(name: &'static str) -> Backend {
     Backend::answering(move |_| Answer::ok(name))
@@ -115,4 +115,28 @@ fn commands_show_the_token_of_the_configuration() {
         "{}",
         stranger.stderr
     );
+}
+
+#[test]
+fn a_refused_reload_is_one_line_an_event() {
+    let backend = named("a");
+    let mut gateway = Gateway::before(&[backend.address()]);
+    let broken = "drain_timout = \"1s\"\n[sites.\"_\"]\nupstream = \"app\"\n[upstreams.app]\nservers = [\"a b:1\"]\n";
+    gateway.rewrite_config(broken, &[]);
+    gateway.signal(Signal::Hup);
+    gateway.wait_stderr("is not the address of a server");
+    let log = gateway.stderr();
+    let at = log.find("reload refused").expect("it is told");
+    let line_start = log[..at].rfind('\n').map_or(0, |end| end + 1);
+    let lines: Vec<&str> = log[line_start..].lines().collect();
+    assert_eq!(lines.len(), 4, "{log}");
+    for (line, expected) in lines.iter().zip([
+        " error reload refused, the configuration in force stays reason=config-refused problems=3",
+        " code=unknown-key problem=\"there is no key `drain_timout` at the top\" help=\"did you mean `drain_timeout`?\"",
+        " warn doubtful in the refused configuration at=",
+        " code=bad-address problem=\"`a b:1` is not the address of a server\"",
+    ]) {
+        assert!(line.starts_with("20") && line.contains(expected), "{expected}: {line}");
+    }
+    assert_eq!(gateway.get("a.example", "/").text(), "a");
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use foregate_config::{Format, MemoryFiles, Written};
 use foregate_server::{Before, Disk, LoadError, Loaded, NewText, Source};
+use serde_json::Value as Json;
 
 use crate::failure::Failure;
 use crate::run;
@@ -21,7 +22,7 @@ use crate::source;
 use crate::state;
 use crate::terminal;
 
-/// The configuration of the demo; its addresses are variables.
+/// The configuration of the demo; its addresses and folder are variables.
 const CONFIG: &str = include_str!("demo/demo.toml");
 
 /// Ports that are tried for the gateway when none is named.
@@ -60,10 +61,6 @@ pub(crate) struct Demo {
 
 impl Demo {
     pub(crate) fn execute(self) -> Result<ExitCode, Failure> {
-        if self.print_config {
-            terminal::print(CONFIG)?;
-            return Ok(ExitCode::SUCCESS);
-        }
         let listen = match self.port {
             Some(port) => address(port),
             None => first_free(PORTS)?,
@@ -83,6 +80,10 @@ impl Demo {
             admin: first_free(ADMIN_PORTS)?,
             backends,
         };
+        if self.print_config {
+            terminal::print(&source.text())?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let server = run::start(Box::new(source))?;
         let at = |name: &str| {
             let mut listeners = server.listeners().iter();
@@ -196,16 +197,36 @@ impl Source for DemoSource {
 }
 
 impl DemoSource {
-    fn files(&self) -> MemoryFiles {
+    /// The variables of the configuration.
+    fn variables(&self) -> [(&'static str, String); 7] {
         let [a, b, c] = self.backends;
-        MemoryFiles::default()
-            .variable("LISTEN", self.listen.to_string())
-            .variable("SECURE", self.secure.to_string())
-            .variable("STATE_DIR", self.state_dir.display().to_string())
-            .variable("ADMIN", self.admin.to_string())
-            .variable("BACKEND_A", a.to_string())
-            .variable("BACKEND_B", b.to_string())
-            .variable("BACKEND_C", c.to_string())
+        [
+            ("LISTEN", self.listen.to_string()),
+            ("SECURE", self.secure.to_string()),
+            ("STATE_DIR", self.state_dir.display().to_string()),
+            ("ADMIN", self.admin.to_string()),
+            ("BACKEND_A", a.to_string()),
+            ("BACKEND_B", b.to_string()),
+            ("BACKEND_C", c.to_string()),
+        ]
+    }
+
+    fn files(&self) -> MemoryFiles {
+        let variables = self.variables().into_iter();
+        variables.fold(MemoryFiles::default(), |files, (name, value)| {
+            files.variable(name, value)
+        })
+    }
+
+    /// The configuration with everything written in.
+    fn text(&self) -> String {
+        let mut text = CONFIG.to_owned();
+        for (name, value) in self.variables() {
+            // What JSON escapes in a text, TOML reads.
+            let escaped = Json::String(value).to_string();
+            text = text.replace(&format!("\"${{ENV:{name}}}\""), &escaped);
+        }
+        text
     }
 }
 
@@ -213,15 +234,31 @@ impl DemoSource {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_configuration_is_good_without_a_warning() {
-        let mut source = DemoSource {
+    fn demo(state_dir: &str) -> DemoSource {
+        DemoSource {
             listen: address(1),
             secure: address(6),
-            state_dir: "/nowhere".into(),
+            state_dir: state_dir.into(),
             admin: address(2),
             backends: [address(3), address(4), address(5)],
-        };
+        }
+    }
+
+    #[test]
+    fn what_is_printed_says_the_same_without_variables() {
+        let source = demo("/with \"quotes\" and \\");
+        let text = source.text();
+        assert!(!text.contains("${"), "{text}");
+        let nothing = MemoryFiles::default();
+        let printed = foregate_config::parse_str("demo.toml", &text, Format::Toml, &nothing);
+        let meant = foregate_config::parse_str("demo.toml", CONFIG, Format::Toml, &source.files());
+        assert!(printed.settings.is_some(), "{:?}", printed.diagnostics);
+        assert_eq!(printed.settings, meant.settings);
+    }
+
+    #[test]
+    fn the_configuration_is_good_without_a_warning() {
+        let mut source = demo("/nowhere");
         let loaded = source.load(None).unwrap();
         assert_eq!(loaded.warnings, [""; 0]);
         assert_eq!(loaded.snapshot.listeners[0].addresses[..], [address(1)]);

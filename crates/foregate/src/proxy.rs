@@ -15,8 +15,8 @@ use crate::state;
 
 /// Proxy every host to some servers, without a configuration file
 ///
-/// Requests are shared between the servers in turn; everything else is as the defaults of
-/// a configuration say.
+/// A request goes to the server with the fewest running ones; among equals each worker takes
+/// turns of its own. Everything else is as the defaults of a configuration say.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Proxy {

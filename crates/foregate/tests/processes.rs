@@ -213,7 +213,17 @@ fn the_demo_shows_its_configuration() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(0));
-    assert!(String::from_utf8_lossy(&output.stdout).contains("[upstreams.app]"));
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(printed.contains("[upstreams.app]"), "{printed}");
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+        .join(format!("demo-{}.toml", std::process::id()));
+    std::fs::write(&path, &output.stdout).unwrap();
+    let checked = Command::new(env!("CARGO_BIN_EXE_foregate"))
+        .args(["check", "-c", path.to_str().unwrap()])
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&checked.stderr);
+    assert_eq!((checked.status.code(), &*told), (Some(0), ""));
 }
 
 #[test]

@@ -82,10 +82,7 @@ impl Control {
         };
         notify::ready();
         if let Err(refusal) = &outcome {
-            let values: &[process::Value<'_>] = &[("reason", &refusal.error)];
-            process::error("reload refused, the configuration in force stays", values);
-            // The diagnostics are a page of their own, with source lines.
-            eprintln!("{}", refusal.detail);
+            log_refusal(refusal);
         }
         if let Some(answer) = answer {
             // Who asked may have gone; the outcome stands in the log as well.
@@ -477,6 +474,39 @@ impl Control {
             let listening = std::mem::take(&mut inner.listening);
             let addresses = std::mem::take(&mut inner.roster.addresses);
             self.put_in_force(snapshot, listening, Vec::new(), addresses, None);
+        }
+    }
+}
+
+/// Problems of a refused configuration that the log tells of, each in a line; all of them are with who asked, and with
+/// `foregate check`.
+const LOGGED_PROBLEMS_MAX: usize = 50;
+
+fn log_refusal(refusal: &ConfigRefusal) {
+    let problems = &refusal.diagnostics;
+    let count = problems.len();
+    let mut values: Vec<process::Value<'_>> = vec![("reason", &refusal.error)];
+    match count {
+        0 => values.push(("detail", &refusal.detail)),
+        _ => values.push(("problems", &count)),
+    }
+    process::error("reload refused, the configuration in force stays", &values);
+    for problem in problems.iter().take(LOGGED_PROBLEMS_MAX) {
+        let at = format!("{}:{}:{}", problem.file, problem.line, problem.column);
+        let mut values: Vec<process::Value<'_>> = vec![
+            ("at", &at),
+            ("code", &problem.code),
+            ("problem", &problem.message),
+        ];
+        for (name, more) in [("cause", &problem.cause), ("help", &problem.help)] {
+            values.extend(
+                more.iter()
+                    .map(|more| (name, more as &dyn std::fmt::Display)),
+            );
+        }
+        match &*problem.severity {
+            "error" => process::error("wrong in the refused configuration", &values),
+            _ => process::warn("doubtful in the refused configuration", &values),
         }
     }
 }
