@@ -22,6 +22,7 @@ mod names;
 mod origin;
 mod paths;
 mod reference;
+mod regex_size;
 mod render;
 mod scalar;
 mod schema;

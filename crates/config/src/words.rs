@@ -2,6 +2,7 @@
 
 use crate::Origin;
 use crate::diagnostic::{Code, Diagnostic, Report, quoted};
+use crate::regex_size;
 use crate::settings::{
     Placeholder, ServerAddress, ServerAddressError, Template, TemplateFault, TemplateFaultKind,
 };
@@ -408,7 +409,7 @@ pub(crate) fn odd_character(
 /// The longest regular expression.
 const REGEX_BYTES_MAX: usize = 8192;
 
-/// A regular expression. Only its syntax is checked here; whether it is too large shows when it is compiled.
+/// A regular expression.
 pub(crate) fn regex(text: &str, origin: Origin, report: &mut Report) -> Option<String> {
     if text.len() > REGEX_BYTES_MAX {
         report.push(
@@ -418,6 +419,18 @@ pub(crate) fn regex(text: &str, origin: Origin, report: &mut Report) -> Option<S
         return None;
     }
     let error = match regex_syntax::Parser::new().parse(text) {
+        Ok(hir) if regex_size::is_too_large(text, &hir) => {
+            report.push(
+                Diagnostic::new(
+                    Code::BadRegex,
+                    origin,
+                    "the regular expression is too large",
+                )
+                .cause("it would take more than 4 MiB: repetitions multiply what they repeat")
+                .help("repeat less, or `+` instead of a large number"),
+            );
+            return None;
+        }
         Ok(_) => return Some(text.to_owned()),
         Err(error) => error,
     };

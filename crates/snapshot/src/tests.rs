@@ -506,6 +506,12 @@ fn odd_route() -> impl Strategy<Value = String> {
         "upstream = \"app\"\nrequest_headers = { set = { X-A = TEXT } }",
         "upstream = \"app\"\nresponse_headers = { add = { TEXT = \"1\" }, remove = [TEXT] }",
         "respond = { body = TEXT, headers = { TEXT = TEXT } }",
+        "upstream = \"app\"\npath = TEXT",
+        "upstream = \"app\"\npath = { exact = TEXT }",
+        "upstream = \"app\"\npath = { glob = TEXT }",
+        "upstream = \"app\"\npath = { regex = TEXT }",
+        "upstream = \"app\"\nheaders = { TEXT = TEXT }\nquery = { TEXT = TEXT }",
+        "upstream = \"app\"\nhost = TEXT\n[forwarding]\nserver_header = TEXT\nrequest_id_header = TEXT",
     ]);
     (form, text).prop_map(|(form, text)| form.replace("TEXT", &text))
 }
