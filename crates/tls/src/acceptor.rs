@@ -52,6 +52,9 @@ const NOT_HTTPS: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
 /// A fatal alert in the clear: the name is not known (RFC 6066 §3).
 const ALERT_UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 
+/// A fatal alert in the clear: the version is not spoken here (RFC 8446 appendix D.2).
+const ALERT_PROTOCOL_VERSION: [u8; 7] = [21, 3, 1, 0, 2, 2, 70];
+
 /// Who answers a certificate authority's challenge over TLS (RFC 8737).
 pub trait ChallengeSource: Send + Sync {
     /// The certificate that answers the challenge for a name in lower case, while there is one.
@@ -258,6 +261,11 @@ impl Acceptor {
                 return Err(fault);
             }
         };
+        // Such hellos lack so much else that what is missing first would be named.
+        if hello.is_outdated {
+            last_words(&mut socket, &ALERT_PROTOCOL_VERSION).await;
+            return Err(HandshakeFault::ProtocolVersion);
+        }
         let local = local_address(&socket, &hello);
         let (config, trust) = match self.choose(&hello, local) {
             Ok(chosen) => chosen,
@@ -279,14 +287,20 @@ impl Acceptor {
             last_words(&mut socket, &handshake.flow.outgoing).await;
             return Err(HandshakeFault::ChallengeAnswered);
         }
-        // Of TLS 1.3 only tickets are left, which go with the first answer. A client of TLS 1.2 waits for this.
-        if handshake.party.common().protocol_version() != Some(ProtocolVersion::TLSv1_3) {
-            send(&mut socket, &mut handshake.flow.outgoing).await?;
-        }
         let common = handshake.party.common();
         let alpn = alpn(common);
+        let is_early = early && alpn != Alpn::Http2;
         let facts = facts(common, hello.server_name, trust);
-        let state = if early && alpn != Alpn::Http2 {
+        // Of TLS 1.3 only tickets are left, which go with the first answer if what it answers is here. A client of TLS 1.2
+        // waits for this.
+        let waits = match common.protocol_version() {
+            Some(ProtocolVersion::TLSv1_3) => !is_early && !handshake.has_more(),
+            _ => true,
+        };
+        if waits {
+            acknowledge(&mut socket, &mut handshake.flow.outgoing).await?;
+        }
+        let state = if is_early {
             State::Early(Box::new(handshake))
         } else {
             State::Done(
@@ -439,6 +453,16 @@ async fn send(socket: &mut TcpStream, outgoing: &mut Vec<u8>) -> Result<(), Hand
         *outgoing = Vec::new();
     }
     Ok(())
+}
+
+/// Sends what there is, or has the kernel say that the client's last words came: what a client writes in small pieces waits
+/// for word of the piece before (RFC 896), and the kernel may wait 40 ms for something to send it with.
+async fn acknowledge(socket: &mut TcpStream, outgoing: &mut Vec<u8>) -> Result<(), HandshakeFault> {
+    if outgoing.is_empty() {
+        // Without it there is a pause and nothing worse.
+        let _ = rustix::net::sockopt::set_tcp_quickack(&*socket, true);
+    }
+    send(socket, outgoing).await
 }
 
 /// Says something to a client that will be left, and takes what it has sent so far: the kernel would answer that with a

@@ -226,6 +226,11 @@ impl<P: Party> Handshake<P> {
         self.incoming.extend_from_slice(bytes);
     }
 
+    /// Whether bytes are here that no step has taken yet.
+    pub(crate) fn has_more(&self) -> bool {
+        !self.incoming.is_empty()
+    }
+
     /// Goes as far as it goes with what has come. After a failure there may be an alert in what is to be sent.
     pub(crate) fn advance(&mut self) -> Result<Progress, Failure> {
         loop {

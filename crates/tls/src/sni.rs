@@ -12,6 +12,7 @@ pub const RECORDS_MAX: usize = 64;
 
 const RECORD_HANDSHAKE: u8 = 22;
 const MESSAGE_CLIENT_HELLO: u8 = 1;
+const VERSION_TLS_1_2: u16 = 0x0303;
 const EXTENSION_SERVER_NAME: u16 = 0;
 const EXTENSION_PROTOCOLS: u16 = 16;
 
@@ -22,6 +23,9 @@ pub struct ClientHello {
     pub server_name: Option<String>,
     /// The application protocols on offer (RFC 7301), the preferred one first.
     pub protocols: Vec<Vec<u8>>,
+    /// Whether TLS 1.1 is the newest version that the client speaks: newer clients all say that they speak 1.2, and the rest
+    /// in an extension (RFC 8446 §4.1.2).
+    pub is_outdated: bool,
 }
 
 impl ClientHello {
@@ -125,14 +129,18 @@ fn message(bytes: &[u8]) -> Result<Option<&[u8]>, NotHello> {
 /// RFC 8446 §4.1.2.
 fn hello(message: &[u8]) -> Option<ClientHello> {
     let mut reader = Reader(message);
-    reader.take(2 + 32)?;
+    let version = reader.number()?;
+    reader.take(32)?;
     let session = reader.short()?;
     let suites = reader.long()?;
     let compressions = reader.short()?;
     if session.len() > 32 || suites.is_empty() || compressions.is_empty() {
         return None;
     }
-    let mut hello = ClientHello::default();
+    let mut hello = ClientHello {
+        is_outdated: version < VERSION_TLS_1_2,
+        ..ClientHello::default()
+    };
     if reader.0.is_empty() {
         return Some(hello);
     }

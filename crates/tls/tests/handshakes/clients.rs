@@ -233,6 +233,24 @@ fn a_modern_listener_takes_tls_1_3_alone() {
 }
 
 #[test]
+fn clients_of_versions_that_nobody_speaks_any_more_are_told_so() {
+    let authority = Authority::new("Root");
+    let server = Server::usual(&authority, Manner::Echo);
+    for version in ["-tls1", "-tls1_1"] {
+        let weak = [
+            "-servername",
+            "localhost",
+            version,
+            "-cipher",
+            "ALL:@SECLEVEL=0",
+        ];
+        let refused = openssl(&server, &weak, "Q\n");
+        assert!(refused.contains("protocol version"), "{version}: {refused}");
+        assert_eq!(server.fault(), HandshakeFault::ProtocolVersion, "{version}");
+    }
+}
+
+#[test]
 fn no_shared_cipher_is_named() {
     let authority = Authority::new("Root");
     let server = Server::usual(&authority, Manner::Echo);

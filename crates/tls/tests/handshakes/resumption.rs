@@ -9,7 +9,7 @@ use rustls_pki_types::pem::PemObject;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const KEYS: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\n\
     ffeeddccbbaa99887766554433221100ffeeddccbbaa99887766554433221100\n";
@@ -29,7 +29,6 @@ fn resumed(first: &Server, second: &Server, version: &str) -> bool {
         "-no_ign_eof",
         version,
     ];
-    // The tickets of TLS 1.3 come with the first data.
     let arguments = [&common[..], &["-sess_out", session]].concat();
     converse(
         first,
@@ -281,4 +280,50 @@ fn an_answer_to_early_data_is_whole_before_the_handshake_is_done() {
     }
     // The server has read on, and ends in order.
     server.ended().1.unwrap();
+}
+
+#[test]
+fn tickets_come_to_a_client_that_asks_for_nothing() {
+    let authority = Authority::new("Root");
+    let server = Server::usual(&authority, Manner::Echo);
+    let mut tcp = TcpStream::connect(server.address).unwrap();
+    tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+    let name = "localhost".try_into().unwrap();
+    let mut client = ClientConnection::new(client(&authority), name).unwrap();
+    while client.tls13_tickets_received() == 0 {
+        client.complete_io(&mut tcp).unwrap();
+    }
+    assert!(!client.is_handshaking());
+}
+
+/// A request in a small packet of its own waits for word of the handshake's last one, where `TCP_NODELAY` is not set.
+#[test]
+fn a_client_is_told_at_once_that_its_part_of_the_handshake_came() {
+    let authority = Authority::new("Root");
+    let config = client(&authority);
+    for resumption in [true, false] {
+        let plan = AcceptorPlan {
+            resumption,
+            ..plan()
+        };
+        let shared = shared(vec![served("a", &authority.issue(&["localhost"]))]);
+        let server = Server::start(&plan, shared, Manner::Echo);
+        let took = (0..8).map(|_| {
+            let name = "localhost".try_into().unwrap();
+            let mut client = ClientConnection::new(Arc::clone(&config), name).unwrap();
+            let mut tcp = TcpStream::connect(server.address).unwrap();
+            tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+            while client.is_handshaking() {
+                client.complete_io(&mut tcp).unwrap();
+            }
+            let began = Instant::now();
+            let mut stream = rustls::Stream::new(&mut client, &mut tcp);
+            stream.write_all(b"hello").unwrap();
+            stream.read_exact(&mut [0; 5]).unwrap();
+            began.elapsed()
+        });
+        // The kernel waits for 40 ms at least, each time.
+        let least = took.min().unwrap();
+        assert!(least < Duration::from_millis(30), "{least:?}");
+    }
 }
