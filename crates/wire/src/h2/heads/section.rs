@@ -85,6 +85,7 @@ pub(super) fn read(
     let mut section = Section {
         pseudos,
         left: limits.head_bytes_max,
+        crumbs: 0,
         limits,
     };
     while let Some(line) = next(&mut block, true, fields.buffer())? {
@@ -114,6 +115,8 @@ struct Section<'a> {
     pseudos: &'a mut Pseudos,
     /// How many bytes there may still be, as RFC 9113 §10.5.1 counts them.
     left: usize,
+    /// Pieces of the one Cookie field (RFC 9113 §8.2.3), which browsers send a line for each cookie of.
+    crumbs: usize,
     limits: &'a HeadLimits,
 }
 
@@ -127,7 +130,8 @@ impl Section<'_> {
         }
         match line.kind {
             Kind::Field(id) => {
-                if fields.len() >= self.limits.fields_max {
+                self.crumbs += usize::from(id == FieldId::Cookie);
+                if fields.len() >= self.limits.fields_max + self.crumbs.saturating_sub(1) {
                     return Err(HeadFault::Answerable(Fault::TooManyFields));
                 }
                 fields.push_written(id, line.start, line.name_len, line.value_len, line.guarded);

@@ -324,6 +324,24 @@ fn connects() {
     assert_eq!(unasked, Err(HeadFault::Malformed(Fault::PseudoHeader)));
 }
 
+/// As many others as there may be beside them and the host.
+#[test]
+fn crumbs_of_a_cookie_are_one_field() {
+    let crumbs = ["cookie: c=1"; 40];
+    let with = |others: usize| {
+        let mut lines = get_with(&crumbs[..20]);
+        lines.extend(vec!["a: b"; others]);
+        lines.extend(&crumbs[20..]);
+        read(&lines, true).map(|(head, _)| head.fields.len())
+    };
+    let most = LIMITS.fields_max;
+    assert_eq!(with(most - 2), Ok(most));
+    assert_eq!(
+        with(most - 1),
+        Err(HeadFault::Answerable(Fault::TooManyFields))
+    );
+}
+
 #[test]
 fn limits_can_be_answered() {
     let answerable = |lines: &[&str]| read(&get_with(lines), true).map(|_| ()).unwrap_err();
