@@ -285,6 +285,20 @@ pub(crate) fn writable_field_name(
     Some(name)
 }
 
+/// The name of a header field for something that the gateway tells backends. Whatever clients send under it is removed.
+pub(crate) fn told_field_name(text: &str, origin: Origin, report: &mut Report) -> Option<String> {
+    let name = writable_field_name(text, origin, report)?;
+    if name.eq_ignore_ascii_case("host") {
+        report.push(
+            Diagnostic::new(Code::BadHeader, origin, "`Host` cannot tell anything else")
+                .cause("requests would lose the host that they are for")
+                .help("use a field of your own, such as \"X-Client-Subject\""),
+        );
+        return None;
+    }
+    Some(name)
+}
+
 /// The value of a header field (RFC 9110 section 5.5). It is not repeated in words: it may be a secret.
 pub(crate) fn field_value(text: &str, origin: Origin, report: &mut Report) -> Option<String> {
     let is_control = |c: char| c.is_control() && c != '\t';

@@ -83,7 +83,7 @@ pub(super) fn read(fields: Fields<'_>, report: &mut Report) -> Forwarding {
         request_id_header: fields.text("request_id_header", report, |text, origin, report| {
             match text {
                 "off" => Some(None),
-                text => words::writable_field_name(text, origin, report).map(Some),
+                text => words::told_field_name(text, origin, report).map(Some),
             }
         }),
         server_header: fields.text("server_header", report, |text, origin, report| match text {

@@ -335,7 +335,7 @@ fn client_certificate(
     let field = |name: &str, report: &mut Report| {
         let entry = fields.entry(name)?;
         let text = crate::scalar::text(&entry.node, report)?;
-        words::writable_field_name(text, entry.node.origin, report)
+        words::told_field_name(text, entry.node.origin, report)
     };
     let subject_field = field("subject_field", report);
     let fingerprint_field = field("fingerprint_field", report);

@@ -123,6 +123,12 @@ fn keys_that_contradict_each_other() {
         "",
         &["conflicting-keys"],
     );
+    check(
+        "a.example",
+        "client_certificate = { ca_file = 'x', subject_field = 'Host' }",
+        "",
+        &["bad-header"],
+    );
     check("a.example", "client_certificate = {}", "", &["missing-key"]);
     check(
         "a.example",
