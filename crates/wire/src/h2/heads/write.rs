@@ -78,7 +78,9 @@ pub fn write_response(
         _ if head.status.is_bodiless() => Count::Omitted,
         BodyLength::Known(length) => Count::Exactly(length),
         _ if request_method_is_head => Count::AsReceived,
-        BodyLength::Empty => Count::Exactly(0),
+        BodyLength::Empty if head.fields.has(FieldId::ContentLength) => Count::Exactly(0),
+        // The stream's end says it. A field of its own would be metadata to a client of gRPC.
+        BodyLength::Empty => Count::Omitted,
         BodyLength::Unknown => Count::Omitted,
     };
     let mut lines = encoder.begin(out);

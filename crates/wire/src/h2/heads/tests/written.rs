@@ -56,6 +56,10 @@ fn written_responses() {
         expected(":status: 418", Some("content-length: 0"))
     );
     assert_eq!(
+        written(200, &lines[..2], BodyLength::Empty, false),
+        [":status: 200", "server: x"]
+    );
+    assert_eq!(
         written(101, &lines, BodyLength::Tunnel, false),
         expected(":status: 200", None)
     );
