@@ -130,3 +130,112 @@ fn certificate_redirect_and_hsts_are_explained() {
         assert!(plain.contains(expected), "{expected} is missing:\n{plain}");
     }
 }
+
+/// What limits, framing, and rules for targets and hosts refuse was explained as if it were served.
+const LIMITED: &str = r#"
+[client]
+target_bytes_max = "200B"
+fields_max = 8
+head_bytes_max = "1KiB"
+[sites."a.test"]
+[[sites."a.test".routes]]
+path = "/small"
+body_bytes_max = "10B"
+respond = { status = 200 }
+[[sites."a.test".routes]]
+path = "/app"
+upstream = "app"
+[[sites."a.test".routes]]
+respond = { status = 203 }
+[upstreams.app]
+servers = ["127.0.0.1:1"]
+"#;
+
+/// A row reads `status reason <- method url | field | field`; reasons are written without `request-`.
+const ROWS: &[&str] = &[
+    "200 <- GET a.test/small",
+    "414 target-too-long <- GET a.test/{249}",
+    "431 too-many-fields <- GET a.test/ | A: 1 | A: 1 | A: 1 | A: 1 | A: 1 | A: 1 | A: 1 | A: 1 | A: 1",
+    "431 head-too-large <- GET a.test/ | X-Long: {1200}",
+    "413 body-too-large <- POST a.test/small | Content-Length: 20",
+    "200 <- POST a.test/small | Content-Length: 10",
+    "203 <- POST a.test/ | Content-Length: 20",
+    "400 bad-length <- POST a.test/small | Content-Length: x",
+    "501 coding-unknown <- POST a.test/ | Transfer-Encoding: gzip",
+    "400 length-and-coding <- POST a.test/ | Transfer-Encoding: chunked | Content-Length: 1",
+    "417 bad-expectation <- GET a.test/ | Expect: wonders",
+    "400 bad-target <- GET a.test/r1/a'\"<>`",
+    "400 bad-target <- GET a.test/x#f",
+    "400 path-refused <- GET a.test/a%00",
+    "400 bad-host <- GET a.test../",
+    "400 bad-host <- GET u@a.test/",
+    "400 bad-host <- GET a.test/ | Host: a test",
+    "400 host-several <- GET a.test/ | Host: a.test | host: a.test",
+    "400 control-character <- GET a.test/ | X-A: a\u{1}",
+    "400 space-before-colon <- GET a.test/ | X A: a",
+    "405 trace-refused <- TRACE a.test/",
+    "405 connect-refused <- CONNECT a.test/",
+    "204 <- OPTIONS a.test/app | Max-Forwards: 0",
+    "404 no-site <- GET b.test/",
+];
+
+#[test]
+fn it_says_what_is_served_of_requests_that_limits_and_framing_refuse() {
+    let configuration = Gateway::new(LIMITED);
+    let gateway = Gateway::new(LIMITED).start();
+    for (number, row) in ROWS.iter().enumerate() {
+        let row = ["249", "1200"]
+            .iter()
+            .fold((*row).to_owned(), |row, length| {
+                let run = "x".repeat(length.parse().expect("a length is a number"));
+                row.replace(&format!("{{{length}}}"), &run)
+            });
+        let (expected, request) = row.split_once(" <- ").expect("a row has a request");
+        let mut parts = request.split(" | ");
+        let line = parts.next().and_then(|line| line.split_once(' '));
+        let (method, url) = line.expect("a request has a method and a URL");
+        let fields: Vec<&str> = parts.collect();
+        let whole = format!("http://{url}");
+        let mut arguments = vec!["explain", "--json", method, &whole];
+        arguments.extend(fields.iter().flat_map(|field| ["-H", field]));
+        let run = configuration.command(&arguments);
+        let explained: serde_json::Value =
+            serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("{row}: {run:?}"));
+        let answer = served(&gateway, method, url, &fields);
+        let logged = &gateway.log_lines(number + 1)[number];
+        let outcome = &explained["outcome"];
+        assert_eq!(outcome["status"], answer, "{row}");
+        let mut told = answer.to_string();
+        if let Some(reason) = outcome["reason"].as_str() {
+            assert_eq!(reason, logged.reason(), "{row}");
+            told += &format!(" {}", reason.trim_start_matches("request-"));
+        }
+        assert_eq!(told, expected, "{row}");
+    }
+}
+
+/// The status that a request is answered with.
+fn served(gateway: &Gateway, method: &str, url: &str, lines: &[&str]) -> u16 {
+    let (host, target) = url.split_at(url.find('/').expect("a URL has a path"));
+    let target = match method {
+        "CONNECT" => format!("{host}:80"),
+        _ => target.to_owned(),
+    };
+    let mut head = format!("{method} {target} HTTP/1.1\r\n");
+    if !lines
+        .iter()
+        .any(|line| line.to_lowercase().starts_with("host:"))
+    {
+        head += &format!("Host: {host}\r\n");
+    }
+    for line in lines {
+        head += &format!("{line}\r\n");
+    }
+    let length = lines
+        .iter()
+        .find_map(|line| line.strip_prefix("Content-Length: "));
+    let body = "x".repeat(length.map_or(0, |length| length.parse().unwrap_or(0)));
+    gateway
+        .exchange(format!("{head}Connection: close\r\n\r\n{body}"))
+        .status
+}

@@ -120,10 +120,15 @@ fn a_local_name_gets_a_certificate_of_the_internal_authority() {
 #[test]
 fn a_trusted_proxy_that_ended_tls_is_not_sent_in_circles() {
     let story = Story::begin();
-    let told = ["-H", "X-Forwarded-Proto: https"];
-    let from_proxy = ["--interface", "127.0.0.2", told[0], told[1]];
-    assert_eq!(story.plain("one.example", "/", &from_proxy).0, 200);
-    assert_eq!(story.plain("one.example", "/", &told).0, 308);
+    for told in [
+        "X-Forwarded-Proto: https",
+        "Forwarded: for=192.0.2.1;proto=https",
+    ] {
+        let told = ["-H", told];
+        let from_proxy = ["--interface", "127.0.0.2", told[0], told[1]];
+        assert_eq!(story.plain("one.example", "/", &from_proxy).0, 200);
+        assert_eq!(story.plain("one.example", "/", &told).0, 308);
+    }
 }
 
 #[test]

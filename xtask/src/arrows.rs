@@ -62,7 +62,7 @@ pub(crate) const ROOMS: &[Room] = &[
     room(
         SNAPSHOT,
         Kind::Core,
-        &[MESSAGE, CONFIG, ROUTE, POLICY, BALANCE],
+        &[MESSAGE, WIRE, CONFIG, ROUTE, POLICY, BALANCE],
     ),
     room(TELEMETRY, Kind::Io, &[]),
     room(TLS, Kind::Io, &[MESSAGE, TELEMETRY]),

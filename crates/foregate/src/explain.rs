@@ -14,8 +14,9 @@ use crate::terminal;
 /// Explain what would become of a request, and why
 ///
 /// Asks the very code that serves: which listener, site and route, why each better-looking
-/// one did not match, what is rewritten, which servers could get it. Nothing is sent;
-/// endpoints are taken for healthy.
+/// one did not match, what is rewritten, which servers could get it. The request is read as
+/// one of HTTP/1.1 with these fields and no others, so limits and malformed requests are told
+/// too. Nothing is sent; endpoints are taken for healthy.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Explain {

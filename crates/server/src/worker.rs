@@ -15,7 +15,7 @@ use foregate_snapshot::{ClientPlan, ListenerPlan, ModePlan, Snapshot};
 use foregate_telemetry::clock::{Deadline, deadlines, now};
 use foregate_telemetry::log::{LogWriter, process};
 use foregate_telemetry::metrics::{ListenerId, Registry, Shard};
-use foregate_upstream::{BodyLimits, HeadLimits};
+use foregate_upstream::BodyLimits;
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -506,11 +506,7 @@ fn protocols_of(mode: &ModePlan) -> Protocols {
 }
 
 fn client_limits(plan: &ClientPlan) -> ClientLimits {
-    let head = HeadLimits {
-        head_bytes_max: plan.head_bytes_max,
-        fields_max: plan.fields_max,
-        target_bytes_max: plan.target_bytes_max,
-    };
+    let head = plan.head_limits();
     let ack_timeout_ms = plan.http2.ack_timeout.as_millis() as u64;
     ClientLimits {
         http2: Http2Limits {

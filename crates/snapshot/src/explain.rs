@@ -1,21 +1,22 @@
 //! What becomes of a request, and why: asked of the very code that serves.
 
 mod balancing;
+mod request;
 mod tls;
 
 pub use balancing::{CandidateNote, MirrorNote, ProxyNote, SplitNote};
 
-use crate::plan::{Action, ListenerPlan, ModePlan, ProxyPlan, RoutePlan, Snapshot};
+use crate::plan::{Action, ListenerPlan, ProxyPlan, RoutePlan, Snapshot};
 use foregate_balance::{Endpoint, Need, Picker, Roster, Spill, Tried};
 use foregate_message::path::{Normal, normalize};
-use foregate_message::{
-    FieldId, FieldName, Method, RequestHead, Scheme, Target, host_without_port, split_authority,
-};
+use foregate_message::{BodyLength, Fault, FieldId, Method, Reason};
+use foregate_policy::body_limit::BodyLimit;
 use foregate_policy::request_id::RequestId;
 use foregate_policy::request_key::RequestKey;
 use foregate_policy::rewrite::Rewritten;
 use foregate_policy::{Facts, Verdict, client_address, method};
 use foregate_route::{Match, Miss, Question, Trace};
+use request::Request;
 use serde::Serialize;
 use std::fmt;
 use std::net::IpAddr;
@@ -29,7 +30,7 @@ pub struct Inquiry {
     pub method: String,
     /// `http://host[:port]/path?query`
     pub url: String,
-    /// Its fields beside Host, which the URL gives unless it is written here.
+    /// Its fields. Host is what the URL names unless it is written here.
     pub headers: Vec<(String, String)>,
     /// The address that the connection comes from.
     pub client: IpAddr,
@@ -50,7 +51,7 @@ pub enum InquiryError {
     Url(String),
     /// The method is not a token.
     Method(String),
-    /// A field that could not be sent.
+    /// A field that would be more than one line.
     Header(String),
     /// There is no listener of this name.
     Listener(String),
@@ -166,8 +167,8 @@ pub enum Outcome {
         reason: &'static str,
         /// The answer's status.
         status: u16,
-        /// What exactly is wrong, where more is known.
-        detail: Option<&'static str>,
+        /// What exactly is wrong, or which limit it is over, where more is known.
+        detail: Option<String>,
     },
     /// The client is sent elsewhere.
     Redirected {
@@ -193,13 +194,13 @@ type Endpoints<'a> = &'a dyn Fn(&str, &str) -> Option<Arc<Endpoint>>;
 /// Explains a request. `endpoints` knows the states of endpoints; those it does not know are taken for healthy.
 ///
 /// # Errors
-/// The request could not be sent at all.
+/// There is nothing that would be one request. One that is malformed or over a limit is explained.
 pub fn explain(
     snapshot: &Snapshot,
     inquiry: &Inquiry,
     endpoints: Endpoints<'_>,
 ) -> Result<Explanation, InquiryError> {
-    let request = Request::read(inquiry)?;
+    let request = Request::read(inquiry, &snapshot.client)?;
     let (listener, listener_assumed) = request.listener(snapshot, inquiry)?;
     let is_trusted = snapshot.trusted.contains(inquiry.client);
     let peer = inquiry.client.to_canonical();
@@ -239,97 +240,6 @@ pub fn explain(
     Ok(explanation)
 }
 
-/// A request that could be sent.
-struct Request {
-    head: RequestHead,
-    scheme: Scheme,
-    host: Vec<u8>,
-    port: Option<u16>,
-    path: Vec<u8>,
-    query: Option<Vec<u8>>,
-}
-
-impl Request {
-    fn read(inquiry: &Inquiry) -> Result<Request, InquiryError> {
-        let bad_url = || InquiryError::Url(inquiry.url.clone());
-        let url = Target::parse(&Method::Get, inquiry.url.as_bytes()).map_err(|_| bad_url())?;
-        let authority = url.authority.ok_or_else(bad_url)?;
-        if FieldName::new(&inquiry.method).is_none() {
-            return Err(InquiryError::Method(inquiry.method.clone()));
-        }
-        let path = url.path.to_vec();
-        let query = url.query.map(<[u8]>::to_vec);
-        let mut head = RequestHead::with(&inquiry.method, &target(&path, query.as_deref()));
-        let own_host = inquiry
-            .headers
-            .iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case("host"));
-        let host = own_host.map_or(authority, |(_, value)| value.as_bytes());
-        split_authority(host).ok_or_else(|| InquiryError::Header("Host".into()))?;
-        head.fields.append(FieldId::Host, host);
-        for (name, value) in &inquiry.headers {
-            let is_text = value
-                .bytes()
-                .all(|byte| byte >= b' ' && byte != 0x7f || byte == b'\t');
-            match FieldName::new(name) {
-                Some(name) if name.id() == FieldId::Host => {}
-                Some(name) if is_text => head
-                    .fields
-                    .append_named(&name, value.trim_ascii().as_bytes()),
-                _ => return Err(InquiryError::Header(name.clone())),
-            }
-        }
-        let is_tls = inquiry
-            .url
-            .as_bytes()
-            .get(4)
-            .is_some_and(|byte| byte.eq_ignore_ascii_case(&b's'));
-        Ok(Request {
-            scheme: if is_tls { Scheme::Https } else { Scheme::Http },
-            port: split_authority(authority).and_then(|(_, port)| port),
-            host: host_without_port(host).to_vec(),
-            path,
-            query,
-            head,
-        })
-    }
-
-    /// The listener, and whether it is a guess.
-    fn listener<'a>(
-        &self,
-        snapshot: &'a Snapshot,
-        inquiry: &Inquiry,
-    ) -> Result<(&'a ListenerPlan, bool), InquiryError> {
-        if let Some(name) = &inquiry.listener {
-            let found = snapshot
-                .listeners
-                .iter()
-                .find(|listener| *listener.name == **name);
-            return found
-                .map(|listener| (listener, false))
-                .ok_or_else(|| InquiryError::Listener(name.clone()));
-        }
-        let port = self.port.unwrap_or(match self.scheme {
-            Scheme::Http => 80,
-            Scheme::Https => 443,
-        });
-        let listens = |listener: &&ListenerPlan| {
-            listener
-                .addresses
-                .iter()
-                .any(|address| address.port() == port)
-        };
-        let carries_requests =
-            |listener: &&ListenerPlan| matches!(listener.mode, ModePlan::Http { .. });
-        let listeners = || snapshot.listeners.iter().filter(carries_requests);
-        match (listeners().find(listens), listeners().next()) {
-            (Some(listener), _) => Ok((listener, false)),
-            (None, Some(first)) => Ok((first, true)),
-            (None, None) => Err(InquiryError::Listener(format!("port {port}"))),
-        }
-    }
-}
-
 fn target(path: &[u8], query: Option<&[u8]>) -> Vec<u8> {
     match query {
         Some(query) => [path, b"?", query].concat(),
@@ -341,11 +251,15 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn refused(reason: foregate_message::Reason) -> Outcome {
+fn refused(reason: Reason) -> Outcome {
+    refused_for(reason, None)
+}
+
+fn refused_for(reason: Reason, detail: Option<String>) -> Outcome {
     Outcome::Refused {
         reason: reason.name(),
         status: reason.status().code(),
-        detail: None,
+        detail,
     }
 }
 
@@ -362,6 +276,10 @@ struct Road<'a> {
 
 impl Road<'_> {
     fn travel(&self, explanation: &mut Explanation) -> Outcome {
+        let length = match self.request.framing {
+            Ok(framing) => framing.length,
+            Err(fault) => return self.refused_by_limits(fault),
+        };
         if let Verdict::Refuse(reason) = method::admit(&self.request.head.method) {
             return refused(reason);
         }
@@ -371,13 +289,7 @@ impl Road<'_> {
                 Ok(Normal::Verbatim) => (self.request.path.as_slice(), false),
                 Ok(normal) => (scratch.as_slice(), normal == Normal::Changed),
                 Err(fault) => {
-                    let reason = foregate_message::Reason::PathRefused;
-                    let detail = Some(fault.name());
-                    return Outcome::Refused {
-                        reason: reason.name(),
-                        status: reason.status().code(),
-                        detail,
-                    };
+                    return refused_for(Reason::PathRefused, Some(fault.name().to_owned()));
                 }
             };
         explanation.path = Some(PathNote {
@@ -390,11 +302,24 @@ impl Road<'_> {
                 explanation.tls = Some(self.tls_note(route, path));
                 match self.before_policies(route, path) {
                     Some(outcome) => outcome,
-                    None => self.act(path, changed, route, explanation),
+                    None => self.act(path, changed, length, route, explanation),
                 }
             }
             Err(miss) => refused(miss.reason()),
         }
+    }
+
+    /// The refusal of a head that breaks a rule, with the limit if it is one.
+    fn refused_by_limits(&self, fault: Fault) -> Outcome {
+        let client = &self.snapshot.client;
+        let limit = match fault {
+            Fault::TargetTooLong => Some(("target_bytes_max", client.target_bytes_max)),
+            Fault::HeadTooLarge => Some(("head_bytes_max", client.head_bytes_max)),
+            Fault::TooManyFields => Some(("fields_max", client.fields_max)),
+            _ => None,
+        };
+        let detail = limit.map(|(name, most)| format!("{name} is {most}"));
+        refused_for(Reason::Request(fault), detail)
     }
 
     fn find(&self, path: &[u8], explanation: &mut Explanation) -> Result<&RoutePlan, Miss> {
@@ -449,6 +374,7 @@ impl Road<'_> {
         &self,
         path: &[u8],
         changed: bool,
+        length: BodyLength,
         route: &RoutePlan,
         explanation: &mut Explanation,
     ) -> Outcome {
@@ -472,6 +398,13 @@ impl Road<'_> {
         if let Some(rules) = &route.response_rules {
             explanation.response_rules = rules.describe(&facts);
         }
+        if let Verdict::Refuse(reason) = BodyLimit::new(route.body_bytes_max).admit(length) {
+            let limit = route.body_bytes_max;
+            return refused_for(
+                reason,
+                limit.map(|most| format!("body_bytes_max is {most}")),
+            );
+        }
         match &route.action {
             Action::Redirect(redirect) => match redirect.apply(&facts) {
                 Verdict::Refuse(reason) => refused(reason),
@@ -484,7 +417,23 @@ impl Road<'_> {
                 status: respond.status().code(),
                 body_bytes: respond.body_bytes(),
             },
-            Action::Proxy(proxy) => self.proxy(path, changed, proxy, &facts),
+            Action::Proxy(proxy) => self
+                .answer_to_options()
+                .unwrap_or_else(|| self.proxy(path, changed, proxy, &facts)),
+        }
+    }
+
+    /// The answer to OPTIONS that goes no further than here.
+    fn answer_to_options(&self) -> Option<Outcome> {
+        let head = &self.request.head;
+        match method::options(&head.fields) {
+            Verdict::Respond(answer) if head.method == Method::Options => {
+                Some(Outcome::Responded {
+                    status: answer.head.status.code(),
+                    body_bytes: 0,
+                })
+            }
+            _ => None,
         }
     }
 

@@ -27,6 +27,7 @@ use foregate_policy::request_key::RequestKey;
 use foregate_policy::respond::Respond;
 use foregate_policy::rewrite::Rewrite;
 use foregate_route::{Match, Miss, Question, Router, SiteSpec, Trace};
+use foregate_wire::h1::HeadLimits;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
@@ -533,6 +534,17 @@ pub struct ClientPlan {
     pub tunnel_idle_timeout: Option<Duration>,
     /// What clients may do that speak HTTP/2.
     pub http2: Http2Plan,
+}
+
+impl ClientPlan {
+    /// The limits of a request's head.
+    pub const fn head_limits(&self) -> HeadLimits {
+        HeadLimits {
+            head_bytes_max: self.head_bytes_max,
+            fields_max: self.fields_max,
+            target_bytes_max: self.target_bytes_max,
+        }
+    }
 }
 
 /// The log of requests.

@@ -158,7 +158,9 @@ impl Explanation {
                 status,
                 detail,
             } => {
-                let detail = detail.map_or_else(String::new, |detail| format!(" ({detail})"));
+                let detail = detail
+                    .as_ref()
+                    .map_or_else(String::new, |detail| format!(" ({detail})"));
                 return line(f, "refused", &format!("{status}, {reason}{detail}"));
             }
             Outcome::Redirected { status, location } => {

@@ -392,10 +392,18 @@ fn known_endpoints_are_asked_for_their_state() {
 }
 
 #[test]
-fn what_could_not_be_sent_is_not_explained() {
+fn what_is_not_one_request_is_not_explained() {
     let snapshot = snapshot(CONFIG);
     let error = |inquiry: &Inquiry| explain(&snapshot, inquiry, &|_, _| None).unwrap_err();
-    for url in ["", "/a", "ftp://a/", "http://a b/", "http://u@a/"] {
+    for url in [
+        "",
+        "/a",
+        "ftp://a/",
+        "http://",
+        "http:///a",
+        "http://a/\r\nX: y",
+        "http://a\n/",
+    ] {
         assert_eq!(error(&inquiry(url)), InquiryError::Url(url.into()));
     }
     let good = inquiry("http://a/");
@@ -418,6 +426,83 @@ fn what_could_not_be_sent_is_not_explained() {
         error(&Inquiry { headers, ..good }),
         InquiryError::Header("X-A".into())
     );
+}
+
+#[test]
+fn what_is_malformed_or_over_a_limit_is_explained() {
+    let text = "[listeners.public]\naddress = \"127.0.0.1:80\"\n[client]\ntarget_bytes_max = \"64B\"\nfields_max = 4\nhead_bytes_max = \"512B\"\n\
+        [sites.\"a.test\"]\n[[sites.\"a.test\".routes]]\nbody_bytes_max = \"10B\"\nrespond = { status = 200 }\n";
+    let snapshot = snapshot(text);
+    let told = |url: &str, headers: &[(&str, &str)]| {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let inquiry = Inquiry {
+            headers,
+            ..inquiry(url)
+        };
+        match explain(&snapshot, &inquiry, &|_, _| None).unwrap().outcome {
+            Outcome::Refused {
+                reason,
+                status,
+                detail,
+            } => format!("{status} {reason} {}", detail.unwrap_or_default()),
+            other => format!("{other:?}"),
+        }
+    };
+    let long = format!("http://a.test/{}", "x".repeat(64));
+    assert_eq!(
+        told(&long, &[]),
+        "414 request-target-too-long target_bytes_max is 64"
+    );
+    assert_eq!(
+        told("http://a.test/", &[("A", "1"); 5]),
+        "431 request-too-many-fields fields_max is 4"
+    );
+    assert_eq!(
+        told("http://a.test/", &[("A", &"1".repeat(512))]),
+        "431 request-head-too-large head_bytes_max is 512"
+    );
+    assert_eq!(
+        told("http://a.test/", &[("Content-Length", "11")]),
+        "413 request-body-too-large body_bytes_max is 10"
+    );
+    assert_eq!(
+        told("http://a.test?x", &[("Content-Length", "ten")]),
+        "400 request-bad-length "
+    );
+    for (url, reason) in [
+        ("http://a b/", "bad-host"),
+        ("http://u@a/", "bad-host"),
+        ("http://a.test:x/", "bad-host"),
+        ("http://a.test/ b", "bad-start-line"),
+        ("http://a.test#b", "bad-target"),
+        ("http://a.test/\u{e9}", "bad-target"),
+    ] {
+        assert_eq!(told(url, &[]), format!("400 request-{reason} "), "{url}");
+    }
+}
+
+#[test]
+fn a_trusted_proxy_that_ended_tls_is_believed_in_explanations_too() {
+    let text = "[forwarding]\ntrusted_proxies = [\"192.0.2.1\"]\n[sites.\"a.test\"]\n\
+        [[sites.\"a.test\".routes]]\nclients = [\"10.0.0.0/8\"]\nrespond = { status = 200 }\n\
+        [[sites.\"a.test\".routes]]\nrespond = { status = 203 }\n";
+    let snapshot = snapshot(text);
+    let status = |forwarded: &str| {
+        let inquiry = Inquiry {
+            headers: vec![("Forwarded".into(), forwarded.into())],
+            ..inquiry("http://a.test/")
+        };
+        match explain(&snapshot, &inquiry, &|_, _| None).unwrap().outcome {
+            Outcome::Responded { status, .. } | Outcome::Redirected { status, .. } => status,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(status("for=10.1.1.1;proto=https"), 200);
+    assert_eq!(status("for=203.0.113.9;proto=https"), 203);
+    assert_eq!(status("for=10.1.1.1;proto=http"), 308);
 }
 
 #[test]
