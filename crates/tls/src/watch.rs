@@ -1,6 +1,7 @@
 //! Certificates in files: watched, and swapped in the store when they change. A file that turns bad keeps the last good
 //! certificate in service, and says so; so does a folder that can't be looked through.
 
+mod folder;
 mod known;
 mod look;
 
@@ -72,7 +73,7 @@ impl FolderPlan {
     /// # Errors
     /// It can't be looked through whole.
     pub fn pairs(&self) -> io::Result<Vec<FilesPlan>> {
-        look::pairs(self)
+        folder::pairs(self)
     }
 }
 
