@@ -2,10 +2,12 @@
 
 use std::os::unix::fs::symlink;
 
-use foregate_testkit::{Answer, Authority, Backend, Gateway, eventually};
-use foregate_tests::secure::Certificates;
+use foregate_testkit::{Answer, Authority, Backend, Gateway, Signal, eventually};
+use foregate_tests::secure::{Certificates, curl};
 
 const CONFIG: &str = r#"
+[listeners.plain]
+address = "127.0.0.1:0"
 [listeners.secure]
 address = "127.0.0.1:0"
 tls = true
@@ -97,6 +99,33 @@ fn a_broken_file_keeps_the_certificate_of_before_and_raises_an_alarm() {
     let issued = story.next.issue(&["one.example"]);
     story.certificates.put_pair("one", &issued);
     story.wait_code(60);
+}
+
+#[test]
+fn a_file_for_another_name_keeps_the_certificate_of_before_and_raises_an_alarm() {
+    let story = Story::begin("now");
+    let in_cleartext = || {
+        let url = format!("http://{}/", story.gateway.listener("plain"));
+        curl(&["-H", "Host: one.example", &url]).status()
+    };
+    assert_eq!((story.code(), in_cleartext()), (0, 308));
+    story.certificates.issue("second/one", &["two.example"]);
+    let directory = story.certificates.directory();
+    symlink("second", format!("{directory}/later")).expect("a link can be made");
+    let swapped = std::fs::rename(format!("{directory}/later"), format!("{directory}/now"));
+    swapped.expect("a link can be renamed");
+    let told = story
+        .gateway
+        .wait_stderr("a new certificate cannot be served, the one before stays in service");
+    let why = "it is not valid for `one.example`, only for two.example";
+    assert!(told.contains(why), "{told}");
+    assert_eq!((story.code(), in_cleartext()), (0, 308));
+    // A reload says the same.
+    story.gateway.signal(Signal::Hup);
+    story
+        .gateway
+        .wait_stderr("no certificate from files is valid for `one.example`");
+    assert_eq!((story.code(), in_cleartext()), (0, 308));
 }
 
 #[test]

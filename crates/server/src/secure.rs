@@ -41,6 +41,9 @@ use zeroize::Zeroizing;
 const ISSUING_END_TIMEOUT: Duration = Duration::from_secs(6);
 const ISSUING_END_POLL: Duration = Duration::from_millis(5);
 
+/// Names without certificate that one line of the log shows.
+const LOST_NAMES_SHOWN_MAX: usize = 16;
+
 /// How handshakes with clients are held, by the listener's number.
 pub(crate) type Acceptors = Arc<HashMap<u32, Arc<Acceptor>>>;
 
@@ -397,6 +400,7 @@ impl Keeper {
         let (trust_files, controller) = (Arc::clone(&self.trust_files), self.controller.clone());
         let observer = move |news: News<'_>| match news {
             News::Certificate(state) => tell(state),
+            News::Lost(names) => tell_lost(names),
             News::Others => {
                 trust_files.note_change();
                 controller.look_at_trust();
@@ -485,6 +489,16 @@ fn tell(state: &CertificateState) {
     }
 }
 
+/// Tells operators of names that had a certificate and have none.
+fn tell_lost(names: &[String]) {
+    let shown = names.iter().take(LOST_NAMES_SHOWN_MAX).map(String::as_str);
+    let shown = shown.collect::<Vec<_>>().join(", ");
+    process::error(
+        "names have lost their certificate, and are not served over TLS until there is another",
+        &[("names", &shown), ("count", &names.len())],
+    );
+}
+
 /// The files that hold certificates, ticket keys and whom to trust.
 fn files(snapshot: &Snapshot) -> WatchPlan {
     let mut plan = WatchPlan {
@@ -510,6 +524,9 @@ fn files(snapshot: &Snapshot) -> WatchPlan {
                 folder: folder.clone(),
             }),
         }
+    }
+    if !snapshot.certificates.is_empty() {
+        plan.hosts = serving::hosts_of_files(snapshot);
     }
     plan
 }

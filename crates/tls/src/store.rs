@@ -161,6 +161,20 @@ impl CertificateStore {
         self.table.load().slot(&host).cloned().unwrap_or_default()
     }
 
+    /// All certificates that are valid for a name, and for all that a wildcard stands for.
+    pub(crate) fn covering(&self, name: &CertificateName) -> Vec<Arc<Served>> {
+        let table = self.table.load();
+        match name {
+            CertificateName::Host(host) => table.candidates(host, None).cloned().collect(),
+            CertificateName::Wildcard(above) => {
+                table.parents.get(above).cloned().unwrap_or_default()
+            }
+            CertificateName::Address(address) => {
+                table.addresses.get(address).cloned().unwrap_or_default()
+            }
+        }
+    }
+
     /// Whether there is a certificate for a host in lower case.
     pub(crate) fn has(&self, host: &str, only: Option<&[Arc<str>]>) -> bool {
         let table = self.table.load();
@@ -260,6 +274,15 @@ fn best<'a>(
         .map(|served| Arc::clone(served.key_at(now_unix)))
 }
 
+/// Whether a certificate is one of these: named, or of a folder or an issuer that is.
+pub(crate) fn may_be_shown(only: Option<&[Arc<str>]>, served: &Served) -> bool {
+    let is_of = |id: &Arc<str>| match id.ends_with(['/', ':']) {
+        true => served.id.starts_with(&**id),
+        false => served.id == *id,
+    };
+    only.is_none_or(|only| only.iter().any(is_of))
+}
+
 fn parent(host: &str) -> &str {
     host.split_once('.').map_or("", |(_, parent)| parent)
 }
@@ -274,11 +297,7 @@ impl Table {
         let exact = self.hosts.get(host);
         let wild = self.parents.get(parent(host));
         let slots = exact.into_iter().chain(wild).flatten();
-        let is_of = |id: &str, served: &Served| match id.ends_with(['/', ':']) {
-            true => served.id.starts_with(id),
-            false => *served.id == *id,
-        };
-        slots.filter(move |served| only.is_none_or(|only| only.iter().any(|id| is_of(id, served))))
+        slots.filter(move |served| may_be_shown(only, served))
     }
 
     fn slot(&self, host: &str) -> Option<&Slot> {

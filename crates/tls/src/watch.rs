@@ -2,6 +2,7 @@
 //! certificate in service, and says so; so does a folder that can't be looked through.
 
 mod folder;
+mod hosts;
 mod known;
 mod look;
 
@@ -42,6 +43,17 @@ pub struct WatchPlan {
     pub ticket_keys: Option<PathBuf>,
     /// Files that somebody else reads, who is told when one of them may be another than before.
     pub others: Vec<PathBuf>,
+    /// The hosts that certificates from files are for: a new file takes none of them away.
+    pub hosts: Vec<WatchedHost>,
+}
+
+/// A host that a site is served under.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WatchedHost {
+    /// The host in lower case, or `*.` and a name for all hosts below it. `*` is every other name.
+    pub name: String,
+    /// The names in the store of the certificates that may be shown for it, as a `NamePlan` has them.
+    pub certificates: Option<Vec<String>>,
 }
 
 /// A certificate in files of its own.
@@ -84,6 +96,8 @@ pub enum News<'a> {
     Certificate(&'a CertificateState),
     /// One of the files that somebody else reads has changed, or has just come to be watched.
     Others,
+    /// No certificate is left for these names, which one was shown for.
+    Lost(&'a [String]),
 }
 
 /// Who is told; must not ask the watcher for anything meanwhile.
@@ -215,6 +229,10 @@ impl Inner {
         self.follow();
         for state in folders.into_iter().chain(self.look.look()) {
             (self.observer)(News::Certificate(&state));
+        }
+        let lost = self.look.take_lost();
+        if !lost.is_empty() {
+            (self.observer)(News::Lost(&lost));
         }
         if self.look.look_at_others() {
             (self.observer)(News::Others);

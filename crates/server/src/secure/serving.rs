@@ -9,6 +9,7 @@ use foregate_snapshot::{
     CertificateFiles, HostPattern, ListenerPlan, ModePlan, SiteCertificate, SitePlan, SiteTlsPlan,
     Snapshot, TlsProfile,
 };
+use foregate_tls::watch::WatchedHost;
 use foregate_tls::{
     Acceptor, AcceptorPlan, Connector, HandshakeGate, NamePlan, Profile, Served, SessionCache,
     Shared as TlsShared, Tickets,
@@ -118,6 +119,25 @@ fn narrowed(site: &SitePlan, snapshot: &Snapshot) -> Option<Vec<String>> {
         (SiteCertificate::Internal, _) => Some(vec![by(INTERNAL)]),
         (SiteCertificate::Acme, _) => Some(vec![by(ACME)]),
     }
+}
+
+/// The hosts that certificates from files may be shown for.
+pub(super) fn hosts_of_files(snapshot: &Snapshot) -> Vec<WatchedHost> {
+    let takes_files = |site: &&SitePlan| {
+        let source = site.tls.source;
+        let takes_files = matches!(source, SiteCertificate::Files | SiteCertificate::Auto);
+        takes_files && !site.tls.listeners.is_empty()
+    };
+    let sites = snapshot.sites.iter().filter(takes_files);
+    let hosts = sites.flat_map(|site| {
+        let certificates = narrowed(site, snapshot);
+        let hosts = site.tls.hosts.iter().map(move |(host, _)| WatchedHost {
+            name: plain(host),
+            certificates: certificates.clone(),
+        });
+        hosts.collect::<Vec<_>>()
+    });
+    hosts.collect()
 }
 
 /// A host as certificates write it.

@@ -4,10 +4,11 @@ use crate::certificate::{Finding, LoadedCertificate, Severity, load};
 use crate::store::{CertificateStore, Change, Served};
 use crate::tickets::Tickets;
 use crate::watch::folder::{pairs, subfolders};
+use crate::watch::hosts::{After, Hosts, wrong_name};
 use crate::watch::known::{KnownCertificates, Seen, Stamp, stamp, stamp_of};
 use crate::watch::{FilesPlan, FolderPlan, WatchPlan};
 use foregate_telemetry::clock::unix_now;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -69,6 +70,13 @@ pub(crate) struct Look {
     other_stamps: BTreeMap<PathBuf, Stamp>,
     plan: WatchPlan,
     known: KnownCertificates,
+    /// Whether the next look is the first one by this plan: what it finds was judged with the plan.
+    is_first: bool,
+    hosts: Hosts,
+    /// Certificates that have left the store since the last look.
+    gone: Vec<Arc<Served>>,
+    /// Names that have no certificate since the last look.
+    lost: Vec<String>,
     entries: BTreeMap<String, Entry>,
     /// The folders that could not be looked through the last time, by name.
     shut: BTreeMap<String, CertificateState>,
@@ -83,6 +91,10 @@ impl Look {
             other_stamps: BTreeMap::new(),
             plan: WatchPlan::default(),
             known: KnownCertificates::default(),
+            is_first: true,
+            hosts: Hosts::default(),
+            gone: Vec::new(),
+            lost: Vec::new(),
             entries: BTreeMap::new(),
             shut: BTreeMap::new(),
         }
@@ -90,8 +102,10 @@ impl Look {
 
     /// Goes by another plan from the next look on, which reads nothing that is `known`.
     pub(crate) fn replan(&mut self, plan: WatchPlan, known: KnownCertificates) {
+        self.hosts = Hosts::new(&plan.hosts);
         self.plan = plan;
         self.known = known;
+        self.is_first = true;
     }
 
     pub(crate) fn states(&self) -> Vec<CertificateState> {
@@ -148,8 +162,8 @@ impl Look {
 
     fn look_at(&mut self, now: i64) -> Vec<CertificateState> {
         let known = std::mem::take(&mut self.known);
-        let mut changed = Vec::new();
-        let mut changes = Vec::new();
+        let is_first = std::mem::replace(&mut self.is_first, false);
+        let mut judged = Vec::new();
         for entry in self.entries.values_mut() {
             let files = &entry.files;
             let stamp = stamp_of(files);
@@ -159,19 +173,88 @@ impl Look {
                 continue;
             }
             let known = known.of(files, &stamp).cloned();
+            // Nothing is known of files that come with what their issuer says about revocation.
+            let is_of_plan = known.is_some() || (is_first && files.ocsp.is_some());
             entry.stamp = stamp;
-            let state = judge(files, known, &self.store, now, &mut changes);
-            if entry.state.as_ref().is_none_or(|old| !same(old, &state)) {
-                changed.push(state.clone());
+            let (state, put) = judge(files, known, &self.store, now);
+            judged.push(Judged {
+                state,
+                put,
+                is_of_plan,
+            });
+        }
+        self.hold_back(&mut judged, now);
+        let mut changed = Vec::new();
+        let mut puts = Vec::new();
+        for one in judged {
+            puts.extend(one.put);
+            let Some(entry) = self.entries.get_mut(&one.state.id) else {
+                continue;
+            };
+            match &mut entry.state {
+                Some(old) if same(old, &one.state) => continue,
+                state => *state = Some(one.state.clone()),
             }
-            self.store.note(&state.id, Some(state.status.name()));
-            entry.state = Some(state);
+            self.store
+                .note(&one.state.id, Some(one.state.status.name()));
+            changed.push(one.state);
         }
-        if !changes.is_empty() {
-            self.store.apply(changes);
-        }
+        self.put(puts);
         changed.extend(self.look_at_tickets(now));
         changed
+    }
+
+    /// Holds back certificates that clients accept in vain, as they are not valid for a name that was served: the one before
+    /// stays, unless it is refused by clients. What came with the plan was judged by who made it.
+    fn hold_back(&self, judged: &mut [Judged], now: i64) {
+        loop {
+            let puts = judged.iter().filter_map(|one| one.put.as_ref());
+            let after = After {
+                store: &self.store,
+                puts: puts
+                    .map(|put| (Arc::clone(&put.id), Arc::clone(put)))
+                    .collect(),
+            };
+            let mut held = false;
+            for one in judged.iter_mut().filter(|one| !one.is_of_plan) {
+                let Some(put) = &one.put else { continue };
+                let before = self.store.get(&put.id);
+                let Some(before) = before.filter(|before| is_good(before, now)) else {
+                    continue;
+                };
+                if let Some(need) = self.hosts.lost(&before, &after) {
+                    let fault = wrong_name(put, &need);
+                    one.state.status = CertificateStatus::RenewedButNotActive(fault);
+                    one.state.findings.clear();
+                    one.put = None;
+                    held = true;
+                }
+            }
+            // What is held back may have been valid for a name that another was to leave to it.
+            if !held {
+                return;
+            }
+        }
+    }
+
+    /// Serves certificates, and notes which names have none any more.
+    fn put(&mut self, puts: Vec<Arc<Served>>) {
+        let mut gone = std::mem::take(&mut self.gone);
+        gone.extend(puts.iter().filter_map(|put| self.store.get(&put.id)));
+        if !puts.is_empty() {
+            self.store
+                .apply(puts.into_iter().map(Change::Put).collect());
+        }
+        let after = After {
+            store: &self.store,
+            puts: HashMap::new(),
+        };
+        self.lost = self.hosts.all_lost(&gone, &after);
+    }
+
+    /// The names for which there was a certificate before the last look, and none any more.
+    pub(crate) fn take_lost(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.lost)
     }
 
     /// Whether any of the files that somebody else reads has changed.
@@ -219,6 +302,7 @@ impl Look {
         for id in gone {
             self.entries.remove(&id);
             self.store.note(&id, None);
+            self.gone.extend(self.store.get(&id));
             changes.push(Change::Remove(id.as_str().into()));
         }
         if !changes.is_empty() {
@@ -303,6 +387,10 @@ impl Entry {
             }
             CertificateStatus::Broken(_) => return false,
         };
+        // Another may be there by now for the name that it lacks.
+        if matches!(finding, Finding::WrongName { .. }) {
+            return true;
+        }
         let has_come = matches!(finding, Finding::NotYetValid { not_before } if now >= *not_before);
         has_come
             || store
@@ -318,19 +406,28 @@ fn same(old: &CertificateState, new: &CertificateState) -> bool {
         && !matches!(new.status, CertificateStatus::Active)
 }
 
+/// What was found in files that have changed.
+struct Judged {
+    state: CertificateState,
+    /// What is to be served from now on.
+    put: Option<Arc<Served>>,
+    /// Whether it was judged before, with the plan.
+    is_of_plan: bool,
+}
+
 fn judge(
     files: &FilesPlan,
     known: Option<Arc<Served>>,
     store: &CertificateStore,
     now: i64,
-    changes: &mut Vec<Change>,
-) -> CertificateState {
+) -> (CertificateState, Option<Arc<Served>>) {
     let served = store.get(&files.id);
     let read = match known {
         Some(known) => Ok((known, None)),
         None => load_files(files)
             .map(|(loaded, doubt)| (Arc::new(Served::new(&files.id, loaded)), doubt)),
     };
+    let mut put = None;
     let (status, findings) = match read {
         Ok((read, doubt)) => {
             let mut findings = read.certificate.judge(now, None);
@@ -338,7 +435,7 @@ fn judge(
                 Some(finding) => (CertificateStatus::RenewedButNotActive(finding), Vec::new()),
                 None => {
                     findings.extend(doubt);
-                    changes.push(Change::Put(read));
+                    put = Some(read);
                     (CertificateStatus::Active, findings)
                 }
             }
@@ -348,13 +445,14 @@ fn judge(
         }
         Err(finding) => (CertificateStatus::Broken(finding), Vec::new()),
     };
-    CertificateState {
+    let state = CertificateState {
         id: files.id.clone(),
         source: files.certificate.clone(),
         status,
         findings,
         since: now,
-    }
+    };
+    (state, put)
 }
 
 /// Why a certificate must not take the place of the one that is served: clients would refuse it, and don't refuse that.

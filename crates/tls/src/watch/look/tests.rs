@@ -1,5 +1,5 @@
 use super::*;
-use crate::watch::Seen;
+use crate::watch::{Seen, WatchedHost};
 use foregate_testkit::{Authority, Issued, Scratch};
 
 /// In the years 2026 and 2031.
@@ -250,4 +250,172 @@ fn what_an_issuer_says_is_shown_only_while_it_counts_and_about_its_own_certifica
     scratch.write("shop.ocsp", "no statement at all");
     let told = findings(&mut look, NOW);
     assert_eq!(told, [["statement-unusable"]]);
+}
+
+/// Pairs of these names, for hosts that any of them may be shown for.
+fn serving(scratch: &Scratch, pairs: &[&str], hosts: &[&str]) -> WatchPlan {
+    let files = |name: &&str| FilesPlan {
+        id: (*name).to_owned(),
+        certificate: scratch.join(&format!("{name}.pem")),
+        key: scratch.join(&format!("{name}.key")),
+        ocsp: None,
+    };
+    let host = |name: &&str| WatchedHost {
+        name: (*name).to_owned(),
+        certificates: None,
+    };
+    WatchPlan {
+        certificates: pairs.iter().map(files).collect(),
+        hosts: hosts.iter().map(host).collect(),
+        ..WatchPlan::default()
+    }
+}
+
+/// What becomes of a certificate for `before` that is replaced by one for `after`, where these hosts are served.
+#[track_caller]
+fn check_renewal(hosts: &[&str], before: &[&str], after: &[&str], expected: &str) {
+    let root = Authority::new("Root");
+    let scratch = Scratch::new();
+    write(&scratch, "shop", &root.issue(before));
+    let (store, mut look) = over(serving(&scratch, &["shop"], hosts));
+    look.find();
+    look.look_at(NOW);
+    let fingerprint = |store: &CertificateStore| store.get("shop").unwrap().certificate.fingerprint;
+    let first = fingerprint(&store);
+    write(&scratch, "shop", &root.issue(after));
+    let told = look.look_at(NOW);
+    assert_eq!(names(&told), [("shop", expected)], "{before:?} {after:?}");
+    assert_eq!(fingerprint(&store) != first, expected == "active");
+    assert_eq!(look.take_lost(), [""; 0]);
+}
+
+#[test]
+fn a_new_certificate_takes_no_name_away_that_a_site_is_served_under() {
+    let (taken, held) = ("active", "renewed-but-not-active");
+    check_renewal(&["a.test"], &["a.test"], &["b.test"], held);
+    check_renewal(&["a.test"], &["a.test", "old.test"], &["a.test"], taken);
+    check_renewal(&["a.test"], &["a.test"], &["*.test"], taken);
+    check_renewal(&["a.b.test"], &["*.b.test"], &["x.b.test"], held);
+    check_renewal(&["*.b.test"], &["*.b.test"], &["x.b.test"], held);
+    check_renewal(&["*.b.test"], &["x.b.test"], &["*.b.test"], taken);
+    check_renewal(&["*.test"], &["x.b.test"], &["y.b.test"], held);
+    check_renewal(&["*"], &["a.test"], &["b.test"], held);
+    check_renewal(&["127.0.0.1"], &["127.0.0.1"], &["127.0.0.2"], held);
+    check_renewal(&["b.test"], &["a.test"], &["b.test"], taken);
+    check_renewal(&[], &["a.test"], &["b.test"], taken);
+}
+
+#[test]
+fn what_is_not_valid_for_a_name_is_told_with_the_name() {
+    let root = Authority::new("Root");
+    let scratch = Scratch::new();
+    write(&scratch, "shop", &root.issue(&["a.test"]));
+    let (_, mut look) = over(serving(&scratch, &["shop"], &["a.test"]));
+    look.find();
+    look.look_at(NOW);
+    write(&scratch, "shop", &root.issue(&["b.test"]));
+    let told = look.look_at(NOW);
+    let CertificateStatus::RenewedButNotActive(fault) = &told[0].status else {
+        panic!("{told:?}");
+    };
+    assert_eq!(
+        fault.to_string(),
+        "it is not valid for `a.test`, only for b.test"
+    );
+    // Once, and known since then.
+    assert!(look.look_at(NOW + 9).is_empty());
+    assert_eq!(look.states()[0].since, NOW);
+}
+
+#[test]
+fn names_may_move_from_file_to_file() {
+    let root = Authority::new("Root");
+    let scratch = Scratch::new();
+    let (a, b) = (root.issue(&["a.test"]), root.issue(&["b.test"]));
+    write(&scratch, "one", &a);
+    write(&scratch, "two", &b);
+    let (store, mut look) = over(serving(&scratch, &["one", "two"], &["a.test", "b.test"]));
+    look.find();
+    look.look_at(NOW);
+    write(&scratch, "one", &b);
+    // For now there would be none for the first name.
+    let told = look.look_at(NOW);
+    assert_eq!(names(&told), [("one", "renewed-but-not-active")]);
+    write(&scratch, "two", &a);
+    let told = look.look_at(NOW);
+    assert_eq!(names(&told), [("one", "active"), ("two", "active")]);
+    assert!(store.get("one").unwrap().certificate.serves("b.test"));
+    // A name that is left to one that is held back itself is left to nobody.
+    write(&scratch, "one", &root.issue(&["a.test"]));
+    write(&scratch, "two", &root.issue(&["c.test"]));
+    let told = look.look_at(NOW);
+    let held = "renewed-but-not-active";
+    assert_eq!(names(&told), [("one", held), ("two", held)]);
+}
+
+#[test]
+fn what_a_plan_was_judged_with_is_taken_and_lost_names_are_told() {
+    let root = Authority::new("Root");
+    let scratch = Scratch::new();
+    write(&scratch, "shop", &root.issue(&["a.test"]));
+    let plan = serving(&scratch, &["shop"], &["a.test"]);
+    let (store, mut look) = over(plan.clone());
+    look.find();
+    look.look_at(NOW);
+    let next = root.issue(&["b.test"]);
+    write(&scratch, "shop", &next);
+    look.look_at(NOW);
+    assert!(store.get("shop").unwrap().certificate.serves("a.test"));
+    let mut known = KnownCertificates::default();
+    let loaded = load(next.chain_pem.as_bytes(), next.key_pem.as_bytes()).unwrap();
+    let files = &plan.certificates[0];
+    known.note(
+        files,
+        Seen::now(files),
+        &Arc::new(Served::new("shop", loaded)),
+    );
+    look.replan(plan.clone(), known);
+    look.find();
+    assert_eq!(names(&look.look_at(NOW)), [("shop", "active")]);
+    assert!(store.get("shop").unwrap().certificate.serves("b.test"));
+    assert_eq!(look.take_lost(), ["a.test"]);
+    // What takes the place of one that has ended is taken too: the others of its names are served again.
+    write(
+        &scratch,
+        "shop",
+        &root.request(&["b.test"]).valid(2000, 2030).issue(),
+    );
+    let plan = serving(&scratch, &["shop"], &["b.test"]);
+    let (_, mut look) = over(plan);
+    look.find();
+    look.look_at(NOW);
+    write(&scratch, "shop", &root.issue(&["c.test"]));
+    assert_eq!(names(&look.look_at(LATER)), [("shop", "active")]);
+    assert_eq!(look.take_lost(), ["b.test"]);
+}
+
+#[test]
+fn a_name_whose_file_goes_from_a_folder_is_told_unless_another_has_it() {
+    let root = Authority::new("Root");
+    let scratch = Scratch::new();
+    write(&scratch, "a", &root.issue(&["a.test"]));
+    write(&scratch, "b", &root.issue(&["b.test"]));
+    let plan = WatchPlan {
+        folders: vec![FolderPlan {
+            id: "certs".to_owned(),
+            folder: scratch.path().to_owned(),
+        }],
+        ..serving(&scratch, &[], &["a.test", "b.test"])
+    };
+    let (_, mut look) = over(plan);
+    look.find();
+    look.look_at(NOW);
+    for end in ["pem", "key"] {
+        let place = |name: &str| scratch.join(&format!("{name}.{end}"));
+        std::fs::rename(place("a"), place("other")).unwrap();
+        std::fs::remove_file(place("b")).unwrap();
+    }
+    look.find();
+    assert_eq!(names(&look.look_at(NOW)), [("certs/other", "active")]);
+    assert_eq!(look.take_lost(), ["b.test"]);
 }
