@@ -129,6 +129,66 @@ fn a_file_for_another_name_keeps_the_certificate_of_before_and_raises_an_alarm()
 }
 
 #[test]
+fn a_new_file_that_is_refused_is_shown_with_the_reason() {
+    let story = Story::begin(".");
+    let shown = |name: &str| {
+        let all = story.gateway.admin_get("/certificates").json();
+        let all = all["certificates"].as_array().cloned().unwrap_or_default();
+        let mut all = all.into_iter();
+        all.find(|one| one["certificate"] == name)
+            .expect("it is there")
+    };
+    let good = shown("one");
+    assert_eq!(good["state"], "active");
+    assert_eq!(good["last_error"], serde_json::Value::Null);
+    assert_eq!(good["listeners"], serde_json::json!(["secure"]));
+    story.certificates.put("one.pem", "nothing of the kind");
+    story.gateway.wait_stderr("the one before stays in service");
+    let refused = shown("one");
+    assert_eq!(refused["state"], "renewed-not-active");
+    assert_eq!(refused["names"], good["names"]);
+    assert_eq!(refused["last_error"]["reason"], "no-certificate");
+    let detail = refused["last_error"]["detail"].as_str().expect("a text");
+    assert!(
+        detail.contains("one.pem: no certificate in the file"),
+        "{detail}"
+    );
+    // Put right, nothing is wrong with it.
+    let issued = story.next.issue(&["one.example"]);
+    story.certificates.put_pair("one", &issued);
+    story.wait_code(60);
+    assert_eq!(shown("one")["state"], "active");
+    assert_eq!(shown("one")["last_error"], serde_json::Value::Null);
+}
+
+#[test]
+fn the_certificate_for_unknown_names_is_shown_with_all_its_listeners() {
+    let certificates = Certificates::new();
+    certificates.issue("one", &["one.example"]);
+    certificates.issue("other", &["other.example"]);
+    let config = format!(
+        "{CONFIG}
+[tls]
+default_certificate = \"other\"
+[certificates.other]
+certificate = \"{{certificates}}/other.pem\"
+key = \"{{certificates}}/other.key\"
+"
+    );
+    let gateway = Gateway::new(&config)
+        .fill("certificates", certificates.directory())
+        .fill("folder", ".")
+        .fill("backend", "127.0.0.1:9")
+        .start();
+    let told = gateway.admin_get("/certificates").json();
+    assert_eq!(told["certificates"][1]["certificate"], "other");
+    assert_eq!(
+        told["certificates"][1]["listeners"],
+        serde_json::json!(["secure"])
+    );
+}
+
+#[test]
 fn a_missing_statement_about_revocation_is_told_and_keeps_nothing_out() {
     let certificates = Certificates::new();
     certificates.issue("one", &["one.example"]);

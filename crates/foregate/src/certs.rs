@@ -231,8 +231,13 @@ fn row(certificate: &Value, now: UnixTime) -> [String; 7] {
             false => all.join(", "),
         }
     };
+    let names = match list("names") {
+        // Nobody knows what stands in a file that can't be read.
+        none if none == "-" => text("certificate"),
+        names => names,
+    };
     [
-        list("names"),
+        names,
         text("state"),
         text("source"),
         text("issuer"),
@@ -290,6 +295,7 @@ mod tests {
               "not_after": 1_700_864_000u64, "next_renewal": 1_700_000_600u64, "listeners": ["secure"],
               "last_error": { "reason": "challenge-failed", "detail": "shop.example\nrefused", "at": 1_699_999_000u64 } },
             { "names": ["localhost"], "state": "expired", "source": "files", "issuer": null, "not_after": 1_699_800_000u64, "listeners": [] },
+            { "names": [], "certificate": "folder/one", "state": "failed", "source": "files", "listeners": [] },
         ] });
         let text = table(&told, UnixTime::from_seconds(1_700_000_000));
         let expected = "\
@@ -297,6 +303,7 @@ NAMES                           STATE           SOURCE  ISSUER  EXPIRES         
 shop.example, www.shop.example  renewal-failed  acme    R3      2023-11-24 22:13 (in 10 d)  2023-11-14 22:23 (in 10 min)  secure
   ! 2023-11-14 21:56 challenge-failed: shop.example refused
 localhost                       expired         files   -       2023-11-12 14:40 (2 d ago)  -                             -
+folder/one                      failed          files   -       -                           -                             -
 ";
         assert_eq!(text, expected);
     }

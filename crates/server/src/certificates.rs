@@ -1,13 +1,15 @@
 //! Certificates as operators see them: those in service, those that are waited for, and those that a folder holds when
 //! nothing runs.
 
+use crate::credentials::entry_of;
 use foregate_acme::{
     Agent, Authority, CertificateState, CertificateStatus, Record, Source, StateFolder,
 };
 use foregate_admin::{CertificateErrorView, CertificateView, CertificatesView};
 use foregate_snapshot::{HostPattern, Snapshot};
 use foregate_telemetry::clock::unix_now;
-use foregate_tls::certificate::CertificateName;
+use foregate_tls::certificate::{CertificateName, Finding};
+use foregate_tls::watch::{CertificateState as FileState, CertificateStatus as FileStatus};
 use foregate_tls::{CertificateStore, Served};
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
@@ -42,9 +44,18 @@ pub(crate) fn view(
         let is_issued = |source: Source| served.id.starts_with(&format!("{}:", source.name()));
         told.contains(&served.id) || is_issued(Source::Acme) || is_issued(Source::Internal)
     };
+    let mut files: HashMap<String, FileState> = (store.files().into_iter())
+        .map(|state| (state.id.clone(), state))
+        .collect();
+    let default = default_of(snapshot, &served);
     for served in served.iter().filter(|served| !is_managed(served)) {
-        shown.push(file_view(snapshot, served));
+        let file = files.remove(&*served.id);
+        let is_default = default.is_some_and(|default| Arc::ptr_eq(default, served));
+        shown.push(file_view(snapshot, served, file.as_ref(), is_default));
     }
+    let mut missing: Vec<FileState> = files.into_values().collect();
+    missing.sort_by(|a, b| a.id.cmp(&b.id));
+    shown.extend(missing.iter().map(missing_view));
     CertificatesView {
         certificates: shown,
         internal_root: agent.and_then(|_| internal_root(&snapshot.state_dir).ok().flatten()),
@@ -118,23 +129,77 @@ fn managed_view(
     }
 }
 
-fn file_view(snapshot: &Snapshot, served: &Served) -> CertificateView {
+fn file_view(
+    snapshot: &Snapshot,
+    served: &Served,
+    file: Option<&FileState>,
+    is_default: bool,
+) -> CertificateView {
     let certificate = &served.certificate;
     let names: Vec<String> = certificate.names.iter().map(ToString::to_string).collect();
     let has_ended = certificate.not_after <= i64::try_from(unix_now().seconds()).unwrap_or(0);
+    let fault = file.and_then(fault_of);
+    let state = match (&fault, has_ended) {
+        (_, true) => CertificateState::Expired,
+        (Some(_), false) => CertificateState::RenewedNotActive,
+        (None, false) => CertificateState::Active,
+    };
     CertificateView {
-        listeners: listeners(snapshot, &names),
+        listeners: match is_default {
+            true => tls_listeners(snapshot),
+            false => listeners(snapshot, &names),
+        },
         names,
         source: "files".to_owned(),
         certificate: Some(served.id.to_string()),
-        state: if has_ended { "expired" } else { "active" }.to_owned(),
+        state: state.name().to_owned(),
         issuer: Some(certificate.issuer.clone()),
         not_before: Some(certificate.not_before),
         not_after: Some(certificate.not_after),
         key_type: Some(certificate.key_kind.describe()),
         fingerprint: Some(hex(&certificate.fingerprint)),
+        last_error: fault,
         ..CertificateView::default()
     }
+}
+
+/// Files that nothing is served from, and folders that can't be looked through.
+fn missing_view(file: &FileState) -> CertificateView {
+    let state = match &file.status {
+        FileStatus::RenewedButNotActive(_) => CertificateState::RenewedNotActive,
+        FileStatus::Active | FileStatus::Broken(_) => CertificateState::Failed,
+    };
+    CertificateView {
+        source: "files".to_owned(),
+        certificate: Some(file.id.clone()),
+        state: state.name().to_owned(),
+        last_error: fault_of(file),
+        ..CertificateView::default()
+    }
+}
+
+/// Why what stands in files is not served.
+fn fault_of(file: &FileState) -> Option<CertificateErrorView> {
+    let finding = match &file.status {
+        FileStatus::Active => return None,
+        FileStatus::Broken(finding) | FileStatus::RenewedButNotActive(finding) => finding,
+    };
+    let detail = match finding {
+        // It names the very file.
+        Finding::Unreadable { .. } => finding.to_string(),
+        finding => format!("{}: {finding}", file.source.display()),
+    };
+    Some(CertificateErrorView {
+        reason: finding.name().to_owned(),
+        detail,
+        at: u64::try_from(file.since).unwrap_or(0),
+    })
+}
+
+/// The certificate that is shown to whoever asks for an unknown name.
+fn default_of<'s>(snapshot: &Snapshot, served: &'s [Arc<Served>]) -> Option<&'s Arc<Served>> {
+    let entry = snapshot.tls.default_certificate.as_deref()?;
+    served.iter().find(|served| entry_of(&served.id) == entry)
 }
 
 fn stored_value(record: &Record) -> Value {
@@ -161,6 +226,12 @@ fn stored_value(record: &Record) -> Value {
         "last_error": record.last_error,
         "listeners": [],
     })
+}
+
+/// All listeners that shake hands.
+fn tls_listeners(snapshot: &Snapshot) -> Vec<String> {
+    let listeners = snapshot.listeners.iter().filter(|one| one.is_tls());
+    listeners.map(|one| one.name.to_string()).collect()
 }
 
 /// The TLS listeners on which a client could be shown a certificate for these names.

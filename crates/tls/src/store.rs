@@ -2,6 +2,7 @@
 //! without a lock; whoever loads, renews or issues certificates changes it while connections come in.
 
 use crate::certificate::{CertificateName, KeyKind, LoadedCertificate};
+use crate::watch::CertificateState;
 use arc_swap::ArcSwap;
 use foldhash::HashMap;
 use foregate_telemetry::metrics::{Exposition, Gauges, Kind};
@@ -78,8 +79,8 @@ pub struct CertificateStore {
     table: ArcSwap<Table>,
     /// Held while the next table is built, so that no change is lost.
     writing: Mutex<()>,
-    /// How the files of those are that come from files, for metrics.
-    files: Mutex<BTreeMap<Arc<str>, &'static str>>,
+    /// How the files of those are that come from files, for operators.
+    files: Mutex<BTreeMap<Arc<str>, CertificateState>>,
 }
 
 #[derive(Clone, Default)]
@@ -124,12 +125,18 @@ impl CertificateStore {
     }
 
     /// Notes how a certificate's files are; `None` when there are none any more.
-    pub(crate) fn note(&self, id: &str, state: Option<&'static str>) {
+    pub(crate) fn note(&self, id: &str, state: Option<&CertificateState>) {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         match state {
-            Some(state) => drop(files.insert(id.into(), state)),
+            Some(state) => drop(files.insert(id.into(), state.clone())),
             None => drop(files.remove(id)),
         }
+    }
+
+    /// How the files of certificates are, by name; folders that can't be looked through are among them.
+    pub fn files(&self) -> Vec<CertificateState> {
+        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        files.values().cloned().collect()
     }
 
     /// The certificate with this name.
@@ -240,7 +247,8 @@ impl Gauges for CertificateStore {
             "Certificates from files, by whether what the files hold is served.",
         );
         for state in ["active", "broken", "renewed-but-not-active"] {
-            let count = files.values().filter(|other| **other == state).count();
+            let is_so = |file: &&CertificateState| file.status.name() == state;
+            let count = files.values().filter(is_so).count();
             out.count(states, &[("state", state)], count as u64);
         }
     }

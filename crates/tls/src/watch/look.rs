@@ -195,8 +195,7 @@ impl Look {
                 Some(old) if same(old, &one.state) => continue,
                 state => *state = Some(one.state.clone()),
             }
-            self.store
-                .note(&one.state.id, Some(one.state.status.name()));
+            self.store.note(&one.state.id, Some(&one.state));
             changed.push(one.state);
         }
         self.put(puts);
@@ -328,7 +327,7 @@ impl Look {
         let mut told = Vec::new();
         for (id, state) in &self.shut {
             if before.get(id).map(|old| &old.status) != Some(&state.status) {
-                self.store.note(id, Some(state.status.name()));
+                self.store.note(id, Some(state));
                 told.push(state.clone());
             }
         }
