@@ -132,7 +132,7 @@ fn a_file_for_another_name_keeps_the_certificate_of_before_and_raises_an_alarm()
 fn a_new_file_that_is_refused_is_shown_with_the_reason() {
     let story = Story::begin(".");
     let shown = |name: &str| {
-        let all = story.gateway.admin_get("/certificates").json();
+        let all = story.gateway.admin_send("GET", "/certificates", "").json();
         let all = all["certificates"].as_array().cloned().unwrap_or_default();
         let mut all = all.into_iter();
         all.find(|one| one["certificate"] == name)
@@ -180,8 +180,8 @@ key = \"{{certificates}}/other.key\"
         .fill("folder", ".")
         .fill("backend", "127.0.0.1:9")
         .start();
-    let told = gateway.admin_get("/certificates").json();
-    assert_eq!(told["certificates"][1]["certificate"], "other");
+    let told = gateway.admin_send("GET", "/certificates", "").json();
+    assert_eq!(told["certificates"][1]["certificate"], "other", "{told:#}");
     assert_eq!(
         told["certificates"][1]["listeners"],
         serde_json::json!(["secure"])
@@ -205,6 +205,31 @@ fn a_missing_statement_about_revocation_is_told_and_keeps_nothing_out() {
     let told = format!("{}{}", run.stdout, run.stderr);
     assert_eq!(run.code, Some(0), "{told}");
     assert!(told.contains("nothing is shown about revocation"), "{told}");
+}
+
+#[test]
+fn check_tells_of_a_host_that_neither_files_nor_an_authority_can_give_a_certificate() {
+    let certificates = Certificates::new();
+    certificates.issue("one", &["one.example", "x.covered.example"]);
+    let config = format!(
+        "{CONFIG}
+[sites.\"*.bare.example\"]
+upstream = \"app\"
+[sites.\"*.covered.example\"]
+upstream = \"app\"
+"
+    );
+    let run = Gateway::new(&config)
+        .fill("certificates", certificates.directory())
+        .fill("folder", ".")
+        .fill("backend", "127.0.0.1:1")
+        .command(&["check"]);
+    let told = format!("{}{}", run.stdout, run.stderr);
+    assert_eq!(run.code, Some(0), "{told}");
+    assert_eq!(told.matches("no-certificate").count(), 1, "{told}");
+    let problem = "there is no way to a certificate for `*.bare.example`";
+    assert!(told.contains(problem), "{told}");
+    assert!(told.contains("[sites.\"*.bare.example\"]"), "{told}");
 }
 
 #[test]

@@ -47,6 +47,16 @@ fn diagnostic(settings: &Settings, finding: &CredentialFinding) -> Diagnostic {
                 .label("never shown")
                 .help("is it the right file? `foregate certs` tells the names in it")
         }
+        About::Host { site, host } => {
+            let mut sites = settings.sites.iter().filter(|one| one.name == *site);
+            let hosts = sites.next().into_iter().flat_map(|site| &site.hosts);
+            let mut hosts = hosts.filter(|one| one.pattern.to_string() == *host);
+            let origin = hosts.next().map_or(Origin::NOWHERE, |host| host.origin);
+            Diagnostic::new(Code::NoCertificate, origin, &finding.problem)
+                .cause("no file covers it, and a wildcard is proved by dns-01 only")
+                .label("handshakes would be refused")
+                .help("[acme] dns = { hook = [\"…\"] }, or certificates from files")
+        }
         About::Site(name) => {
             let site = settings.sites.iter().find(|site| site.name == *name);
             let origin = site.map_or(Origin::NOWHERE, |site| site.tls.origin);

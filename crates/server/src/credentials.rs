@@ -5,7 +5,7 @@ mod coverage;
 use crate::start::Before;
 use coverage::Coverage;
 use foregate_snapshot::{
-    CertificateFiles, CertificatePlan, ClientCertificatePlan, HostPattern, SiteCertificate,
+    CertificateFiles, CertificatePlan, ClientCertificatePlan, HostPattern, Issuer, SiteCertificate,
     Snapshot, UpstreamTlsPlan,
 };
 use foregate_telemetry::clock::unix_now;
@@ -17,7 +17,7 @@ use std::fs::File;
 use std::io::Read;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, ScopedJoinHandle};
 
 /// Bytes that a file may have; certificates with their chains have a few thousand.
@@ -51,6 +51,18 @@ pub struct Credentials {
     findings: Vec<CredentialFinding>,
 }
 
+/// The system's roots, which are read once a certificate is met that needs them.
+#[derive(Default)]
+struct Platform(OnceLock<Roots>);
+
+impl Platform {
+    /// `None` where there are none: nothing can be said then about where a chain ends.
+    fn roots(&self) -> Option<&Roots> {
+        let roots = self.0.get_or_init(Roots::platform);
+        (!roots.is_empty()).then_some(roots)
+    }
+}
+
 /// Something that is wrong with a file, or with what stands in it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CredentialFinding {
@@ -71,6 +83,13 @@ pub enum About {
     Unused(String),
     /// A site that has no certificate for one of its hosts, by its name.
     Site(String),
+    /// A host of a site that nobody issues a certificate for, by their names.
+    Host {
+        /// The site.
+        site: String,
+        /// The host.
+        host: String,
+    },
 }
 
 impl Credentials {
@@ -83,7 +102,7 @@ impl Credentials {
         for plan in &snapshot.certificates {
             credentials.list_certificates(plan, &mut pairs);
         }
-        credentials.read_pairs(&pairs, known);
+        credentials.read_pairs(&pairs, known, &Platform::default());
         for site in &snapshot.sites {
             let plan = site.tls.client.as_ref();
             let client = plan.and_then(|plan| credentials.read_client(plan));
@@ -210,7 +229,7 @@ impl Credentials {
     }
 
     /// Reads pairs, many of them on all cores: to judge one takes about a tenth of a millisecond.
-    fn read_pairs(&mut self, pairs: &[FilesPlan], known: &KnownCertificates) {
+    fn read_pairs(&mut self, pairs: &[FilesPlan], known: &KnownCertificates, platform: &Platform) {
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
         let share = pairs.len().div_ceil(cores).max(PAIRS_OF_THREAD_MIN);
         thread::scope(|scope| {
@@ -221,29 +240,33 @@ impl Credentials {
                     let name = "certificates".to_owned();
                     let begun = thread::Builder::new()
                         .name(name)
-                        .spawn_scoped(scope, move || Credentials::of_pairs(pairs, known));
+                        .spawn_scoped(scope, move || Credentials::of_pairs(pairs, known, platform));
                     (begun, pairs)
                 })
                 .collect();
-            self.take_in(Credentials::of_pairs(mine, known));
+            self.take_in(Credentials::of_pairs(mine, known, platform));
             for (begun, pairs) in others {
                 self.take_in(match begun.map(ScopedJoinHandle::join) {
                     Ok(Ok(read)) => read,
                     Ok(Err(panic)) => std::panic::resume_unwind(panic),
                     // The system has no thread to spare.
-                    Err(_) => Credentials::of_pairs(pairs, known),
+                    Err(_) => Credentials::of_pairs(pairs, known, platform),
                 });
             }
         });
     }
 
-    fn of_pairs(pairs: &[FilesPlan], known: &KnownCertificates) -> Credentials {
+    fn of_pairs(
+        pairs: &[FilesPlan],
+        known: &KnownCertificates,
+        platform: &Platform,
+    ) -> Credentials {
         let mut read = Credentials::default();
         for pair in pairs {
             let seen = Seen::now(pair);
             match known.get(pair, &seen) {
-                Some(served) => read.take_certificate(pair, seen, Arc::clone(served)),
-                None => read.read_pair(pair, seen),
+                Some(served) => read.take_certificate(pair, seen, Arc::clone(served), platform),
+                None => read.read_pair(pair, seen, platform),
             }
         }
         read
@@ -256,7 +279,7 @@ impl Credentials {
         self.findings.extend(read.findings);
     }
 
-    fn read_pair(&mut self, pair: &FilesPlan, seen: Seen) {
+    fn read_pair(&mut self, pair: &FilesPlan, seen: Seen, platform: &Platform) {
         let (certificate, key) = (&*pair.certificate, &*pair.key);
         let chain = self.read_file(certificate);
         let secret = match key == certificate {
@@ -286,22 +309,27 @@ impl Credentials {
         if let Some(response) = response {
             loaded = loaded.with_ocsp(response);
         }
-        self.take_certificate(pair, seen, Arc::new(Served::new(&pair.id, loaded)));
+        let served = Arc::new(Served::new(&pair.id, loaded));
+        self.take_certificate(pair, seen, served, platform);
     }
 
     /// Judges what files hold that were seen before.
-    fn take_certificate(&mut self, pair: &FilesPlan, seen: Seen, served: Arc<Served>) {
+    fn take_certificate(
+        &mut self,
+        pair: &FilesPlan,
+        seen: Seen,
+        served: Arc<Served>,
+        platform: &Platform,
+    ) {
         let loaded = &served.certificate;
-        for finding in loaded.judge(unix_s(), None) {
-            // Without the system's roots nothing can be said about where a chain of one ends.
-            let is_about_root = matches!(finding, Finding::MissingIntermediate { .. });
+        // Longer chains may end below the root of a private authority, which need not be told.
+        let roots = loaded.is_alone().then(|| platform.roots()).flatten();
+        for finding in loaded.judge(unix_s(), roots) {
             let path = match finding.is_about_statement() {
                 true => pair.ocsp.as_deref().unwrap_or(&pair.certificate),
                 false => &pair.certificate,
             };
-            if !is_about_root || loaded.chain().len() == 1 {
-                self.find(path, &finding);
-            }
+            self.find(path, &finding);
         }
         self.known.note(pair, seen, &served);
         self.served.push(served);
@@ -375,7 +403,7 @@ impl Credentials {
                 let names = &site.tls.certificates;
                 names.is_empty() || names.iter().any(|name| **name == *entry)
             };
-            for (host, _) in &site.tls.hosts {
+            for (host, issuer) in &site.tls.hosts {
                 let mut covered = *host == HostPattern::Default;
                 for served in coverage.covering(host) {
                     let entry = entry_of(&served.id);
@@ -389,6 +417,19 @@ impl Credentials {
                         about: About::Site(site.name.to_string()),
                         problem: format!("no certificate from files is valid for `{host}`"),
                         is_error: true,
+                    });
+                }
+                // Without any entry of certificates this is found without a look at files.
+                let has_entries = !snapshot.certificates.is_empty();
+                let is_auto = site.tls.source == SiteCertificate::Auto;
+                if !covered && is_auto && has_entries && *issuer == Issuer::Nobody {
+                    findings.push(CredentialFinding {
+                        about: About::Host {
+                            site: site.name.to_string(),
+                            host: host.to_string(),
+                        },
+                        problem: format!("there is no way to a certificate for `{host}`"),
+                        is_error: false,
                     });
                 }
             }
@@ -499,6 +540,49 @@ mod tests {
     use super::*;
     use foregate_testkit::{Authority, Scratch};
 
+    /// A system without roots.
+    fn nobody() -> Platform {
+        Platform(OnceLock::from(Roots::none()))
+    }
+
+    #[test]
+    fn a_certificate_without_that_of_its_issuer_is_told_unless_the_issuer_is_known() {
+        let root = Authority::new("Root");
+        let roots = || {
+            Platform(OnceLock::from(
+                Roots::from_pem(root.pem().as_bytes()).unwrap(),
+            ))
+        };
+        let scratch = Scratch::new();
+        let below = root.below("Below").issue(&["a.test"]);
+        let private = Authority::new("Private");
+        let own = private.issue(&["a.test"]);
+        let told = |chain: &str, key: &str, platform: &Platform| {
+            let pair = FilesPlan {
+                id: "a".to_owned(),
+                certificate: scratch.write("a.pem", chain),
+                key: scratch.write("a.key", key),
+                ocsp: None,
+            };
+            let mut read = Credentials::default();
+            read.read_pairs(&[pair], &KnownCertificates::default(), platform);
+            assert!(!read.has_errors() && read.served.len() == 1);
+            let problems = read.findings.into_iter().map(|finding| finding.problem);
+            problems.collect::<Vec<_>>().join("; ")
+        };
+        let told_of = |chain: &str| told(chain, &below.key_pem, &roots());
+        assert!(told_of(&below.certificate_pem).contains("its issuer `CN=Below` is none"));
+        assert_eq!(told_of(&below.chain_pem), "");
+        assert_eq!(told(&below.certificate_pem, &below.key_pem, &nobody()), "");
+        let known = root.issue(&["a.test"]);
+        assert_eq!(told(&known.certificate_pem, &known.key_pem, &roots()), "");
+        // A private authority's too, until its certificate stands there.
+        let alone = told(&own.certificate_pem, &own.key_pem, &roots());
+        assert!(alone.contains("its issuer `CN=Private` is none"), "{alone}");
+        let whole = format!("{}{}", own.certificate_pem, private.pem());
+        assert_eq!(told(&whole, &own.key_pem, &roots()), "");
+    }
+
     #[test]
     fn certificates_that_are_known_are_not_read_again() {
         let root = Authority::new("Root");
@@ -515,12 +599,12 @@ mod tests {
             })
             .collect();
         let mut first = Credentials::default();
-        first.read_pairs(&pairs, &KnownCertificates::default());
+        first.read_pairs(&pairs, &KnownCertificates::default(), &nobody());
         assert_eq!((first.served.len(), first.findings()), (3, &[][..]));
         scratch.write("1.key", root.issue(&["a.test"]).key_pem);
         std::fs::remove_file(scratch.join("2.pem")).unwrap();
         let mut second = Credentials::default();
-        second.read_pairs(&pairs, &first.known);
+        second.read_pairs(&pairs, &first.known, &nobody());
         // Read again were the one whose key is another's now and the one that is gone.
         assert_eq!(second.served.len(), 1);
         assert!(Arc::ptr_eq(&first.served[0], &second.served[0]));
@@ -529,7 +613,7 @@ mod tests {
         assert_eq!(about, [&file("1.key"), &file("2.pem")]);
         // What is known is told again, and passed on.
         let mut third = Credentials::default();
-        third.read_pairs(&pairs[..1], &second.known);
+        third.read_pairs(&pairs[..1], &second.known, &nobody());
         assert!(Arc::ptr_eq(&first.served[0], &third.served[0]));
     }
 }

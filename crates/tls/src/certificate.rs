@@ -318,6 +318,11 @@ impl LoadedCertificate {
         self.names.iter().any(|name| name.matches(host))
     }
 
+    /// Whether it comes alone, without the certificate of who issued it.
+    pub fn is_alone(&self) -> bool {
+        self.chain().len() == 1 && !self.shape.ends_at_itself
+    }
+
     /// What an operator should know about it at a time, in seconds since 1970. With `roots` it is also asked whether
     /// the chain ends at one of them.
     pub fn judge(&self, now_unix: i64, roots: Option<&Roots>) -> Vec<Finding> {

@@ -167,8 +167,8 @@ impl fmt::Display for Finding {
             }
             Finding::MissingIntermediate { issuer } => write!(
                 f,
-                "the chain ends before a known root: the certificate of `{issuer}` is missing, or \
-                 its root is a private one"
+                "its issuer `{issuer}` is none of the roots that this system knows: append the \
+                 certificate of that issuer, or clients that do not have it refuse the site"
             ),
             Finding::WrongName { wanted, names } => write!(
                 f,

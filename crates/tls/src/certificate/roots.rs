@@ -20,6 +20,11 @@ impl Roots {
         Roots::new(found.certs)
     }
 
+    /// No certificate.
+    pub fn none() -> Roots {
+        Roots::new(Vec::new())
+    }
+
     /// The certificates of a PEM text.
     ///
     /// # Errors
