@@ -233,6 +233,67 @@ upstream = \"app\"
 }
 
 #[test]
+fn check_tells_of_a_file_at_the_line_that_names_it_for_what_it_is_not() {
+    let certificates = Certificates::new();
+    certificates.issue("one", &["one.example"]);
+    let asked = r#"client_certificate = { ca_file = "{certificates}/one.key" }"#;
+    let config = CONFIG.replace("tls = \"files\"", &format!("tls = \"files\"\n{asked}"));
+    let run = Gateway::new(&config)
+        .fill("certificates", certificates.directory())
+        .fill("folder", ".")
+        .fill("backend", "127.0.0.1:1")
+        .command(&["check"]);
+    assert_eq!(run.code, Some(2), "{}{}", run.stdout, run.stderr);
+    assert!(run.stderr.contains("ca_file = "), "{}", run.stderr);
+    assert!(!run.stderr.contains("\nkey = "), "{}", run.stderr);
+}
+
+#[test]
+fn check_tells_of_a_key_that_is_too_short_with_its_bits() {
+    let certificates = Certificates::new();
+    let (chain, key) = (certificates.path("one.pem"), certificates.path("one.key"));
+    let made = std::process::Command::new("openssl")
+        .args([
+            "req", "-x509", "-newkey", "rsa:1024", "-nodes", "-days", "9",
+        ])
+        .args(["-subj", "/CN=one.example"])
+        .args(["-addext", "subjectAltName=DNS:one.example"])
+        .args(["-out", &chain, "-keyout", &key])
+        .output()
+        .expect("openssl is installed (apt-get install openssl)");
+    assert!(made.status.success(), "{made:?}");
+    let run = Gateway::new(CONFIG)
+        .fill("certificates", certificates.directory())
+        .fill("folder", ".")
+        .fill("backend", "127.0.0.1:1")
+        .command(&["check"]);
+    let expected = "an RSA key of 1024 bits is too short, it must have 2048 or more";
+    assert!(run.stderr.contains(expected), "{}", run.stderr);
+}
+
+#[test]
+fn ticket_keys_are_told_as_what_they_are() {
+    let certificates = Certificates::new();
+    certificates.issue("one", &["one.example"]);
+    certificates.put("tickets", &"00".repeat(32));
+    let gateway = Gateway::new(&format!(
+        "{CONFIG}\n[tls]\nticket_keys_file = \"{{certificates}}/tickets\"\n"
+    ))
+    .fill("certificates", certificates.directory())
+    .fill("folder", ".")
+    .fill("backend", "127.0.0.1:1")
+    .start();
+    gateway.wait_stderr("session ticket keys in force");
+    certificates.put("tickets", "no key");
+    let told = gateway.wait_stderr("new session ticket keys cannot be used, those before stay");
+    assert!(
+        told.contains("the ticket keys can't be read: line 1"),
+        "{told}"
+    );
+    assert!(!told.contains("private key"), "{told}");
+}
+
+#[test]
 fn check_tells_of_an_ocsp_response_that_is_not_shown() {
     let certificates = Certificates::new();
     certificates.issue("one", &["one.example"]);

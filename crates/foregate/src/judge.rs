@@ -4,7 +4,7 @@ use std::path::Path;
 
 use foregate_config::settings::{CertificateSource, DiscoverySource, NamedFile};
 use foregate_config::{Code, Diagnostic, Origin, Outcome, Settings};
-use foregate_server::{About, CredentialFinding, Credentials};
+use foregate_server::{About, CredentialFinding, Credentials, Role};
 
 /// Adds what was found to the outcome; with an error among it there are no settings any more.
 pub(crate) fn judge(outcome: &mut Outcome, credentials: &Credentials) {
@@ -27,12 +27,12 @@ pub(crate) fn judge(outcome: &mut Outcome, credentials: &Credentials) {
 
 fn diagnostic(settings: &Settings, finding: &CredentialFinding) -> Diagnostic {
     match &finding.about {
-        About::File(path) => {
+        About::File(role, path) => {
             let code = match finding.is_error {
                 true => Code::BadCertificate,
                 false => Code::DoubtfulCertificate,
             };
-            let (origin, is_whole) = origin_of(settings, path);
+            let (origin, is_whole) = origin_of(settings, *role, path);
             let told = Diagnostic::new(code, origin, &finding.problem);
             if is_whole {
                 told
@@ -68,60 +68,62 @@ fn diagnostic(settings: &Settings, finding: &CredentialFinding) -> Diagnostic {
 }
 
 /// Where a file was named, and whether it was itself, not the folder that it is in.
-fn origin_of(settings: &Settings, path: &Path) -> (Origin, bool) {
-    let exact = files(settings).find(|file| file.path == path);
-    let folder = || files(settings).find(|file| path.starts_with(&file.path));
-    match (exact, folder()) {
-        (Some(file), _) => (file.origin, true),
-        (None, Some(folder)) => (folder.origin, false),
-        (None, None) => (Origin::NOWHERE, false),
+fn origin_of(settings: &Settings, role: Role, path: &Path) -> (Origin, bool) {
+    let named = files(settings);
+    let mut exact = named.iter().filter(|(_, file)| file.path == path);
+    // One file may be named for several things, and be wrong for one of them.
+    let of_role = exact.clone().find(|(of, _)| *of == role);
+    let mut folders = named.iter().filter(|(of, _)| *of == Role::Folder);
+    match of_role.or_else(|| exact.next()) {
+        Some((_, file)) => (file.origin, true),
+        None => match folders.find(|(_, folder)| path.starts_with(&folder.path)) {
+            Some((_, folder)) => (folder.origin, false),
+            None => (Origin::NOWHERE, false),
+        },
     }
 }
 
-/// Every file that is named for TLS.
-fn files(settings: &Settings) -> impl Iterator<Item = &NamedFile> {
-    let certificates = settings
-        .certificates
-        .iter()
-        .flat_map(|one| match &one.source {
+/// Every file that is named for TLS, with what for.
+fn files<'s>(settings: &'s Settings) -> Vec<(Role, &'s NamedFile)> {
+    let mut named = Vec::new();
+    let mut name =
+        |role: Role, file: Option<&'s NamedFile>| named.extend(file.map(|file| (role, file)));
+    for certificate in &settings.certificates {
+        match &certificate.source {
             CertificateSource::Files {
                 certificate,
                 key,
                 ocsp,
-            } => vec![Some(certificate), Some(key), ocsp.as_ref()],
-            CertificateSource::Folder(folder) => vec![Some(folder)],
-        });
-    let clients = settings
-        .sites
-        .iter()
-        .filter_map(|site| site.tls.client_certificate.as_ref())
-        .flat_map(|asked| std::iter::once(&asked.ca_file).chain(&asked.crl_files))
-        .map(Some);
-    let upstreams = settings
-        .upstreams
-        .iter()
-        .flat_map(|upstream| {
-            let knower = match upstream.discovery.as_ref().map(|one| &one.source) {
-                Some(DiscoverySource::Consul(consul)) => consul.tls.as_ref(),
-                _ => None,
-            };
-            upstream.tls.iter().chain(knower)
-        })
-        .flat_map(|tls| {
+            } => {
+                name(Role::Certificate, Some(certificate));
+                name(Role::Key, Some(key));
+                name(Role::Statement, ocsp.as_ref());
+            }
+            CertificateSource::Folder(folder) => name(Role::Folder, Some(folder)),
+        }
+    }
+    for asked in (settings.sites.iter()).filter_map(|site| site.tls.client_certificate.as_ref()) {
+        name(Role::ClientAuthorities, Some(&asked.ca_file));
+        for list in &asked.crl_files {
+            name(Role::RevocationList, Some(list));
+        }
+    }
+    for upstream in &settings.upstreams {
+        let knower = match upstream.discovery.as_ref().map(|one| &one.source) {
+            Some(DiscoverySource::Consul(consul)) => consul.tls.as_ref(),
+            _ => None,
+        };
+        for tls in upstream.tls.iter().chain(knower) {
             let own = tls.client_certificate.as_ref();
-            [
-                tls.ca_file.as_ref(),
+            name(Role::BackendAuthorities, tls.ca_file.as_ref());
+            name(
+                Role::BackendCertificate,
                 own.map(|(certificate, _)| certificate),
-                own.map(|(_, key)| key),
-            ]
-        });
-    let others = [
-        settings.tls.ticket_keys_file.as_ref(),
-        settings.acme.ca_file.as_ref(),
-    ];
-    certificates
-        .chain(clients)
-        .chain(upstreams)
-        .chain(others)
-        .flatten()
+            );
+            name(Role::BackendKey, own.map(|(_, key)| key));
+        }
+    }
+    name(Role::TicketKeys, settings.tls.ticket_keys_file.as_ref());
+    name(Role::AcmeAuthorities, settings.acme.ca_file.as_ref());
+    named
 }

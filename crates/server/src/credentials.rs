@@ -74,11 +74,38 @@ pub struct CredentialFinding {
     pub is_error: bool,
 }
 
+/// What a configuration names a file for: one file may be named for several things.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// A certificate with its chain.
+    Certificate,
+    /// Its key.
+    Key,
+    /// What its issuer says about revocation.
+    Statement,
+    /// A folder of certificates.
+    Folder,
+    /// The authorities of clients.
+    ClientAuthorities,
+    /// A revocation list for clients.
+    RevocationList,
+    /// The authorities of backends.
+    BackendAuthorities,
+    /// The certificate that backends are shown.
+    BackendCertificate,
+    /// Its key.
+    BackendKey,
+    /// The keys of session tickets.
+    TicketKeys,
+    /// The authorities of the ACME server.
+    AcmeAuthorities,
+}
+
 /// What a finding is about.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum About {
     /// A file that the configuration names, or one in a folder that it names.
-    File(PathBuf),
+    File(Role, PathBuf),
     /// A certificate that no site can be served with, by the name of its entry.
     Unused(String),
     /// A site that has no certificate for one of its hosts, by its name.
@@ -117,15 +144,15 @@ impl Credentials {
             credentials.knowers.push(knower);
         }
         if let Some(path) = &snapshot.tls.ticket_keys_file {
-            credentials.ticket_keys = credentials.read_file(path);
+            credentials.ticket_keys = credentials.read_file(Role::TicketKeys, path);
             if let Some(text) = &credentials.ticket_keys
                 && let Err(finding) = Tickets::from_keys(text, snapshot.tls.ticket_rotation)
             {
-                credentials.find(path, &finding);
+                credentials.find(Role::TicketKeys, path, &finding);
             }
         }
         if let Some(path) = &snapshot.acme.ca_file {
-            let pem = credentials.read_roots(path);
+            let pem = credentials.read_roots(Role::AcmeAuthorities, path);
             credentials.acme_ca = pem.and_then(|pem| String::from_utf8(pem).ok());
         }
         credentials.judge_names(snapshot);
@@ -142,7 +169,7 @@ impl Credentials {
         self.findings.iter().any(|finding| finding.is_error)
     }
 
-    fn find(&mut self, path: &Path, finding: &Finding) {
+    fn find(&mut self, role: Role, path: &Path, finding: &Finding) {
         // A certificate that clients refuse today is served all the same: others may not care, and it may be renewed.
         let is_doubt = matches!(
             finding,
@@ -153,18 +180,18 @@ impl Credentials {
                 | Finding::NoName
         );
         self.findings.push(CredentialFinding {
-            about: About::File(path.to_owned()),
+            about: About::File(role, path.to_owned()),
             problem: finding.to_string(),
             is_error: finding.severity() == Severity::Error && !is_doubt,
         });
     }
 
-    fn read_file(&mut self, path: &Path) -> Option<Vec<u8>> {
+    fn read_file(&mut self, role: Role, path: &Path) -> Option<Vec<u8>> {
         match read(path) {
             Ok(bytes) => Some(bytes),
             Err(problem) => {
                 self.findings.push(CredentialFinding {
-                    about: About::File(path.to_owned()),
+                    about: About::File(role, path.to_owned()),
                     problem: format!("`{}` cannot be read: {problem}", path.display()),
                     is_error: true,
                 });
@@ -177,7 +204,7 @@ impl Credentials {
     fn read_statement(&mut self, path: &Path) -> Option<Vec<u8>> {
         let read = read(path).map_err(|problem| {
             self.findings.push(CredentialFinding {
-                about: About::File(path.to_owned()),
+                about: About::File(Role::Statement, path.to_owned()),
                 problem: format!(
                     "`{}` cannot be read, so nothing is shown about revocation: {problem}",
                     path.display()
@@ -188,10 +215,10 @@ impl Credentials {
         read.ok()
     }
 
-    fn read_roots(&mut self, path: &Path) -> Option<Vec<u8>> {
-        let pem = self.read_file(path)?;
+    fn read_roots(&mut self, role: Role, path: &Path) -> Option<Vec<u8>> {
+        let pem = self.read_file(role, path)?;
         if let Err(finding) = Roots::from_pem(&pem) {
-            self.find(path, &finding);
+            self.find(role, path, &finding);
         }
         Some(pem)
     }
@@ -218,7 +245,7 @@ impl Credentials {
                     Err(error) => {
                         let problem = in_few_words(&error);
                         self.findings.push(CredentialFinding {
-                            about: About::File(folder.clone()),
+                            about: About::File(Role::Folder, folder.clone()),
                             problem: format!("`{}` cannot be read: {problem}", folder.display()),
                             is_error: true,
                         });
@@ -281,10 +308,10 @@ impl Credentials {
 
     fn read_pair(&mut self, pair: &FilesPlan, seen: Seen, platform: &Platform) {
         let (certificate, key) = (&*pair.certificate, &*pair.key);
-        let chain = self.read_file(certificate);
+        let chain = self.read_file(Role::Certificate, certificate);
         let secret = match key == certificate {
             true => chain.clone(),
-            false => self.read_file(key),
+            false => self.read_file(Role::Key, key),
         };
         let response = pair
             .ocsp
@@ -296,14 +323,10 @@ impl Credentials {
         let mut loaded = match certificate::load(&chain, &secret) {
             Ok(loaded) => loaded,
             Err(finding) => {
-                let is_of_key = matches!(
-                    finding,
-                    Finding::NoKey
-                        | Finding::MalformedKey(_)
-                        | Finding::UnsupportedKey(_)
-                        | Finding::KeyMismatch
-                );
-                return self.find(if is_of_key { key } else { certificate }, &finding);
+                return match is_of_key(&finding) {
+                    true => self.find(Role::Key, key, &finding),
+                    false => self.find(Role::Certificate, certificate, &finding),
+                };
             }
         };
         if let Some(response) = response {
@@ -325,18 +348,19 @@ impl Credentials {
         // Longer chains may end below the root of a private authority, which need not be told.
         let roots = loaded.is_alone().then(|| platform.roots()).flatten();
         for finding in loaded.judge(unix_s(), roots) {
-            let path = match finding.is_about_statement() {
-                true => pair.ocsp.as_deref().unwrap_or(&pair.certificate),
-                false => &pair.certificate,
-            };
-            self.find(path, &finding);
+            match &pair.ocsp {
+                Some(path) if finding.is_about_statement() => {
+                    self.find(Role::Statement, path, &finding);
+                }
+                _ => self.find(Role::Certificate, &pair.certificate, &finding),
+            }
         }
         self.known.note(pair, seen, &served);
         self.served.push(served);
     }
 
     fn read_client(&mut self, plan: &ClientCertificatePlan) -> Option<ClientAuthPlan> {
-        let ca_pem = self.read_roots(&plan.ca_file)?;
+        let ca_pem = self.read_roots(Role::ClientAuthorities, &plan.ca_file)?;
         let mut client = ClientAuthPlan {
             required: plan.required,
             ca_pem,
@@ -344,16 +368,16 @@ impl Credentials {
         };
         let is_good = client.check().is_ok();
         for path in &plan.crl_files {
-            let list = revocation_list(path, self.read_file(path)?);
+            let list = revocation_list(path, self.read_file(Role::RevocationList, path)?);
             let alone = ClientAuthPlan {
                 crls: vec![list.clone()],
                 ..client.clone()
             };
             if let (true, Err(finding)) = (is_good, alone.check()) {
-                self.find(path, &finding);
+                self.find(Role::RevocationList, path, &finding);
             }
             if let Some(finding) = list.judge(unix_s()) {
-                self.find(path, &finding);
+                self.find(Role::RevocationList, path, &finding);
             }
             client.crls.push(list);
         }
@@ -363,15 +387,19 @@ impl Credentials {
     fn read_connector(&mut self, plan: &UpstreamTlsPlan) -> Option<ConnectorPlan> {
         let roots = match &plan.ca_file {
             None => RootsPlan::Platform,
-            Some(path) => RootsPlan::Pem(self.read_roots(path)?),
+            Some(path) => RootsPlan::Pem(self.read_roots(Role::BackendAuthorities, path)?),
         };
         let client = match &plan.client_certificate {
             None => None,
             Some((certificate, key)) => {
-                let chain = self.read_file(certificate)?;
-                let secret = self.read_file(key)?;
-                if let Err(finding) = certificate::load(&chain, &secret) {
-                    self.find(certificate, &finding);
+                let chain = self.read_file(Role::BackendCertificate, certificate)?;
+                let secret = self.read_file(Role::BackendKey, key)?;
+                match certificate::load(&chain, &secret) {
+                    Err(finding) if is_of_key(&finding) => {
+                        self.find(Role::BackendKey, key, &finding);
+                    }
+                    Err(finding) => self.find(Role::BackendCertificate, certificate, &finding),
+                    Ok(_) => {}
                 }
                 Some((chain, secret))
             }
@@ -450,6 +478,17 @@ impl Credentials {
         }
         self.findings.append(&mut findings);
     }
+}
+
+/// Whether something is wrong with the key, not with the certificate.
+fn is_of_key(finding: &Finding) -> bool {
+    matches!(
+        finding,
+        Finding::NoKey
+            | Finding::MalformedKey(_)
+            | Finding::UnsupportedKey(_)
+            | Finding::KeyMismatch
+    )
 }
 
 /// The calendar, in seconds since 1970 as certificates count them.
@@ -609,8 +648,9 @@ mod tests {
         assert_eq!(second.served.len(), 1);
         assert!(Arc::ptr_eq(&first.served[0], &second.served[0]));
         let about: Vec<&About> = second.findings().iter().map(|one| &one.about).collect();
-        let file = |name: &str| About::File(scratch.join(name));
-        assert_eq!(about, [&file("1.key"), &file("2.pem")]);
+        let file = |role: Role, name: &str| About::File(role, scratch.join(name));
+        let expected = [file(Role::Key, "1.key"), file(Role::Certificate, "2.pem")];
+        assert_eq!(about, expected.iter().collect::<Vec<_>>());
         // What is known is told again, and passed on.
         let mut third = Credentials::default();
         third.read_pairs(&pairs[..1], &second.known, &nobody());

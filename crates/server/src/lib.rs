@@ -42,7 +42,7 @@ mod worker;
 
 pub use certificates::stored_certificates;
 pub use control::{Controller, Exit};
-pub use credentials::{About, CredentialFinding, Credentials};
+pub use credentials::{About, CredentialFinding, Credentials, Role};
 pub use foregate_admin::document as openapi;
 pub use start::{Before, Disk, LoadError, Loaded, NewText, OnDisk, Server, Source, StartError};
 pub use upgrade::launch;

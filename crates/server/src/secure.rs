@@ -19,6 +19,7 @@ use foregate_exchange::{Certificates, SecurePart};
 use foregate_snapshot::{CertificateFiles, SiteTlsPlan, Snapshot};
 use foregate_telemetry::clock::now;
 use foregate_telemetry::log::process;
+use foregate_tls::certificate::Finding;
 use foregate_tls::watch::{
     CertificateState, CertificateStatus, FilesPlan, FolderPlan, KnownCertificates, News, WatchPlan,
     Watcher,
@@ -30,6 +31,7 @@ use foregate_tls::{
 use issuing::{Intake, Missing};
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -400,6 +402,7 @@ impl Keeper {
         let (trust_files, controller) = (Arc::clone(&self.trust_files), self.controller.clone());
         let observer = move |news: News<'_>| match news {
             News::Certificate(state) => tell(state),
+            News::TicketKeys(file, fault) => tell_ticket_keys(file, fault),
             News::Lost(names) => tell_lost(names),
             News::Others => {
                 trust_files.note_change();
@@ -486,6 +489,18 @@ fn tell(state: &CertificateState) {
             "a certificate is doubtful",
             &[("certificate", &state.id), ("problem", finding)],
         );
+    }
+}
+
+/// Tells operators what has become of the file of ticket keys.
+fn tell_ticket_keys(file: &Path, fault: Option<&Finding>) {
+    let file = file.display();
+    match fault {
+        None => process::info("session ticket keys in force", &[("file", &file)]),
+        Some(fault) => process::error(
+            "new session ticket keys cannot be used, those before stay in force",
+            &[("file", &file), ("error", fault)],
+        ),
     }
 }
 

@@ -14,7 +14,7 @@ pub(crate) use subject::distinguished_name;
 
 use rustls::crypto::aws_lc_rs::sign::{any_ecdsa_type, any_supported_type};
 use rustls::sign::{CertifiedKey, SigningKey};
-use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use statement::Staple;
 use std::sync::Arc;
@@ -120,7 +120,7 @@ pub fn read_chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Finding> {
     let mut chain = Vec::new();
     for certificate in CertificateDer::pem_slice_iter(pem) {
         let certificate =
-            certificate.map_err(|error| Finding::MalformedCertificate(error.to_string()))?;
+            certificate.map_err(|error| Finding::MalformedCertificate(pem_fault(&error)))?;
         if chain.len() == CHAIN_CERTIFICATES_MAX {
             return Err(Finding::MalformedCertificate(format!(
                 "a chain has at most {CHAIN_CERTIFICATES_MAX} certificates"
@@ -150,9 +150,30 @@ pub fn read_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, Finding> {
         ));
     }
     PrivateKeyDer::from_pem_slice(pem).map_err(|error| match error {
-        rustls_pki_types::pem::Error::NoItemsFound => Finding::NoKey,
-        error => Finding::MalformedKey(error.to_string()),
+        pem::Error::NoItemsFound => Finding::NoKey,
+        error => Finding::MalformedKey(pem_fault(&error)),
     })
+}
+
+/// What is wrong with a PEM text, for people: the library shows texts as lists of bytes.
+pub(crate) fn pem_fault(error: &pem::Error) -> String {
+    /// So much of a line is shown.
+    const LINE_BYTES_MAX: usize = 64;
+    let shown = |text: &[u8]| {
+        let text = &text[..text.len().min(LINE_BYTES_MAX)];
+        String::from_utf8_lossy(text).trim().to_owned()
+    };
+    match error {
+        pem::Error::MissingSectionEnd { end_marker } => format!(
+            "the PEM block `{}` has no end; is the file cut off?",
+            shown(end_marker)
+        ),
+        pem::Error::IllegalSectionStart { line } => {
+            format!("the line `{}` begins no PEM block", shown(line))
+        }
+        pem::Error::Base64Decode(why) => format!("a PEM block is no base64: {why}"),
+        error => error.to_string(),
+    }
 }
 
 /// Puts a chain and a key together.
@@ -168,9 +189,7 @@ pub fn assemble(
         return Err(Finding::NoCertificate);
     };
     let shape = shape(&parsed);
-    let key = signing_key(&key, leaf).map_err(|_| {
-        Finding::UnsupportedKey("it is neither RSA, ECDSA (P-256, P-384, P-521) nor Ed25519".into())
-    })?;
+    let key = signing_key(&key, leaf).map_err(|_| Finding::UnsupportedKey(unsupported(leaf)))?;
     let matches = key
         .public_key()
         .is_some_and(|public| public.as_ref() == leaf.public_key().raw);
@@ -206,6 +225,17 @@ fn signing_key(
     match leaf.public_key().parsed() {
         Ok(PublicKey::EC(_)) => any_ecdsa_type(key).or_else(|_| any_supported_type(key)),
         _ => any_supported_type(key),
+    }
+}
+
+/// Why the key of a certificate can't be used.
+fn unsupported(leaf: &X509Certificate<'_>) -> String {
+    match leaf.public_key().parsed() {
+        Ok(PublicKey::RSA(key)) if key.key_size() < RSA_BITS_MIN => format!(
+            "an RSA key of {} bits is too short, it must have {RSA_BITS_MIN} or more",
+            key.key_size()
+        ),
+        _ => "it is neither RSA, ECDSA (P-256, P-384, P-521) nor Ed25519".to_owned(),
     }
 }
 

@@ -268,7 +268,7 @@ fn read_keys(text: &[u8]) -> Result<Vec<TicketKey>, Finding> {
     if matches!(text.len(), 48 | 80) && !text.is_ascii() {
         return Ok(vec![TicketKey::new(text)]);
     }
-    let malformed = |why: String| Err(Finding::MalformedKey(why));
+    let malformed = |why: String| Err(Finding::MalformedTicketKeys(why));
     let Ok(text) = std::str::from_utf8(text) else {
         return malformed("ticket keys are lines of hexadecimal digits, or 48 or 80 bytes".into());
     };
@@ -290,7 +290,9 @@ fn read_keys(text: &[u8]) -> Result<Vec<TicketKey>, Finding> {
         keys.push(TicketKey::new(&secret));
     }
     if keys.is_empty() {
-        return Err(Finding::NoKey);
+        return malformed(
+            "there is none: a line of 64 or more hexadecimal digits is wanted".into(),
+        );
     }
     Ok(keys)
 }
@@ -500,8 +502,9 @@ mod tests {
     #[test]
     fn files_of_keys_are_judged() {
         let fault = |text: &[u8]| Tickets::from_keys(text, HOUR).unwrap_err();
-        assert_eq!(fault(b"# nothing\n"), Finding::NoKey);
-        assert!(fault(b"abc").to_string().contains("line 1"));
+        assert!(fault(b"# nothing\n").to_string().contains("there is none"));
+        let told = fault(b"abc").to_string();
+        assert!(told.starts_with("the ticket keys can't be read: line 1"));
         assert!(fault(&[0xff; 30]).to_string().contains("hexadecimal"));
         let many = format!("{ONE}\n").repeat(TICKET_KEYS_MAX + 1);
         assert!(fault(many.as_bytes()).to_string().contains("more than"));

@@ -1,6 +1,6 @@
 //! Who is let in by certificate.
 
-use crate::certificate::{Finding, Roots, distinguished_name, fingerprint, parse};
+use crate::certificate::{Finding, Roots, distinguished_name, fingerprint, parse, pem_fault};
 use crate::plan::{ClientAuthPlan, RevocationList};
 use crate::profile::provider;
 use aws_lc_rs::digest::{Context, SHA256};
@@ -52,9 +52,10 @@ pub(crate) fn verifier(plan: &ClientAuthPlan) -> Result<Arc<dyn ClientCertVerifi
     if !plan.required {
         builder = builder.allow_unauthenticated();
     }
+    // The roots are good by now.
     builder
         .build()
-        .map_err(|error| Finding::MalformedCertificate(error.to_string()))
+        .map_err(|error| Finding::MalformedList(error.to_string()))
 }
 
 /// Revocation lists as PEM or DER.
@@ -65,10 +66,10 @@ fn read_revocations(bytes: &[u8]) -> Result<Vec<CertificateRevocationListDer<'st
     }
     let lists = CertificateRevocationListDer::pem_slice_iter(bytes)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| Finding::MalformedCertificate(error.to_string()))?;
+        .map_err(|error| Finding::MalformedList(pem_fault(&error)))?;
     if lists.is_empty() {
-        let what = "a revocation list has a PEM block `-----BEGIN X509 CRL-----`";
-        return Err(Finding::MalformedCertificate(what.to_owned()));
+        let what = "a PEM block `-----BEGIN X509 CRL-----` is wanted, or DER";
+        return Err(Finding::MalformedList(what.to_owned()));
     }
     Ok(lists)
 }

@@ -9,6 +9,7 @@ mod look;
 pub use known::{KnownCertificates, Seen};
 pub use look::{CertificateState, CertificateStatus};
 
+use crate::certificate::Finding;
 use crate::store::CertificateStore;
 use crate::tickets::Tickets;
 use look::Look;
@@ -96,6 +97,8 @@ pub enum News<'a> {
     Certificate(&'a CertificateState),
     /// One of the files that somebody else reads has changed, or has just come to be watched.
     Others,
+    /// The file of ticket keys was read, with what is wrong with it: those before stay in force then.
+    TicketKeys(&'a Path, Option<&'a Finding>),
     /// No certificate is left for these names, which one was shown for.
     Lost(&'a [String]),
 }
@@ -229,6 +232,9 @@ impl Inner {
         self.follow();
         for state in folders.into_iter().chain(self.look.look()) {
             (self.observer)(News::Certificate(&state));
+        }
+        if let Some((file, fault)) = self.look.look_at_tickets() {
+            (self.observer)(News::TicketKeys(&file, fault.as_ref()));
         }
         let lost = self.look.take_lost();
         if !lost.is_empty() {

@@ -64,6 +64,10 @@ pub enum Finding {
     WeakKey(&'static str),
     /// It names no host; clients ignore the common name.
     NoName,
+    /// A revocation list can't be read.
+    MalformedList(String),
+    /// Keys of session tickets can't be read.
+    MalformedTicketKeys(String),
     /// The time of a revocation list is over.
     RevocationsOver {
         /// When the next one should have come, in seconds since 1970.
@@ -105,6 +109,8 @@ impl Finding {
             Finding::WrongName { .. } => "wrong-name",
             Finding::WeakKey(_) => "weak-key",
             Finding::NoName => "no-name",
+            Finding::MalformedList(_) => "malformed-list",
+            Finding::MalformedTicketKeys(_) => "malformed-ticket-keys",
             Finding::RevocationsOver { .. } => "revocations-over",
             Finding::StatementUnusable(_) => "statement-unusable",
             Finding::StatementOutOfTime { .. } => "statement-out-of-time",
@@ -179,6 +185,8 @@ impl fmt::Display for Finding {
             Finding::NoName => f.write_str(
                 "it names no host: clients look at subject alternative names and ignore the common name",
             ),
+            Finding::MalformedList(why) => write!(f, "the revocation list can't be read: {why}"),
+            Finding::MalformedTicketKeys(why) => write!(f, "the ticket keys can't be read: {why}"),
             Finding::RevocationsOver { next_update } => write!(
                 f,
                 "the revocation list is over since {}: clients of its authority are refused until there is a newer one",

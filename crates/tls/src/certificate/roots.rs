@@ -1,6 +1,6 @@
 //! The roots that chains end at.
 
-use crate::certificate::{Finding, read_chain};
+use crate::certificate::{Finding, pem_fault, read_chain};
 use rustls::RootCertStore;
 use rustls_pki_types::CertificateDer;
 use std::collections::HashSet;
@@ -75,7 +75,7 @@ fn read_bundle(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Finding> {
     use rustls_pki_types::pem::PemObject;
     let certificates = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| Finding::MalformedCertificate(error.to_string()))?;
+        .map_err(|error| Finding::MalformedCertificate(pem_fault(&error)))?;
     if certificates.is_empty() {
         return read_chain(pem);
     }

@@ -57,6 +57,9 @@ fn what_is_not_there_or_not_readable_is_named() {
     assert_eq!(fault(broken.as_bytes(), key), "malformed-certificate");
     let cut = &chain[..chain.len() - 40];
     assert_eq!(fault(cut, key), "malformed-certificate");
+    let told = load(cut, key).unwrap_err().to_string();
+    let expected = "the PEM block `CERTIFICATE` has no end; is the file cut off?";
+    assert!(told.ends_with(expected), "{told}");
     let encrypted =
         "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
     assert_eq!(fault(chain, encrypted.as_bytes()), "unsupported-key");

@@ -199,7 +199,6 @@ impl Look {
             changed.push(one.state);
         }
         self.put(puts);
-        changed.extend(self.look_at_tickets(now));
         changed
     }
 
@@ -345,7 +344,8 @@ impl Look {
         told
     }
 
-    fn look_at_tickets(&mut self, now: i64) -> Option<CertificateState> {
+    /// Takes ticket keys up whose file has changed: the file, and what is wrong with it if anything is.
+    pub(crate) fn look_at_tickets(&mut self) -> Option<(PathBuf, Option<Finding>)> {
         let (Some(path), Some(tickets)) = (&self.plan.ticket_keys, &self.tickets) else {
             return None;
         };
@@ -355,16 +355,7 @@ impl Look {
         }
         self.ticket_stamp = stamp;
         let replaced = read(path).and_then(|text| tickets.replace_keys(&text));
-        Some(CertificateState {
-            id: "ticket-keys".to_owned(),
-            source: path.clone(),
-            status: match replaced {
-                Ok(()) => CertificateStatus::Active,
-                Err(finding) => CertificateStatus::RenewedButNotActive(finding),
-            },
-            findings: Vec::new(),
-            since: now,
-        })
+        Some((path.clone(), replaced.err()))
     }
 }
 
