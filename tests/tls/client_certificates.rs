@@ -1,6 +1,6 @@
 //! Clients that must show a certificate, and backends that can trust what they are told of it.
 
-use foregate_testkit::{Answer, Backend, Gateway};
+use foregate_testkit::{Answer, Authority, Backend, Gateway};
 use foregate_tests::secure::{Certificates, curl};
 
 const CONFIG: &str = r#"
@@ -139,6 +139,34 @@ fn a_revocation_list_that_is_over_is_told_before_it_turns_clients_away() {
         told.contains("the revocation list is over since 2021-01-01"),
         "{told}"
     );
+}
+
+#[test]
+fn an_authority_without_a_list_beside_one_with_a_list_is_told() {
+    let certificates = Certificates::new();
+    let names = ["open.example", "closed.example", "ajar.example"];
+    certificates.issue("served/all", &names);
+    let stranger = Authority::new("Stranger");
+    let told = |authorities: &[&Authority], list: &Authority| {
+        let both: String = authorities.iter().map(|one| one.pem()).collect();
+        certificates.put("both.pem", &both);
+        certificates.put("revoked.crl", &list.revocations(&[]));
+        let of_closed = "ca_file = \"{certificates}/ca.pem\"\ncrl_files";
+        let of_both = "ca_file = \"{certificates}/both.pem\"\ncrl_files";
+        let run = Gateway::new(&CONFIG.replace(of_closed, of_both))
+            .fill("certificates", certificates.directory())
+            .fill("backend", "127.0.0.1:9")
+            .command(&["check"]);
+        assert_eq!(run.code, Some(0), "{}{}", run.stdout, run.stderr);
+        format!("{}{}", run.stdout, run.stderr)
+    };
+    let own = &certificates.authority;
+    let bare = "no revocation list is of the authority `CN=Stranger`";
+    let strange = "the revocation list is of `CN=Stranger`, which is not in `ca_file`";
+    assert!(told(&[own, &stranger], own).contains(bare));
+    assert!(told(&[own], &stranger).contains(strange));
+    let good = told(&[own], own);
+    assert!(!good.contains("revocation list"), "{good}");
 }
 
 #[test]

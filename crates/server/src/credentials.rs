@@ -381,6 +381,13 @@ impl Credentials {
             }
             client.crls.push(list);
         }
+        for (place, finding) in client.judge_lists() {
+            let list = place.and_then(|place| plan.crl_files.get(place));
+            match list {
+                Some(path) => self.find(Role::RevocationList, path, &finding),
+                None => self.find(Role::ClientAuthorities, &plan.ca_file, &finding),
+            }
+        }
         Some(client)
     }
 

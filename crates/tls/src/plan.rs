@@ -86,6 +86,12 @@ impl ClientAuthPlan {
     pub fn check(&self) -> Result<(), Finding> {
         trust::verifier(self).map(drop)
     }
+
+    /// Whether each authority has a revocation list, if any has, and each list an authority. What is told of a list comes with
+    /// its place.
+    pub fn judge_lists(&self) -> Vec<(Option<usize>, Finding)> {
+        trust::judge_lists(self)
+    }
 }
 
 /// Whom backends must be certified by.

@@ -84,6 +84,43 @@ pub(crate) fn next_update(list: &RevocationList) -> Option<i64> {
     ends.min()
 }
 
+/// Authorities without a revocation list, where there are lists of others, and lists of others than the authorities; of
+/// each list also its place. What can't be read is left to those who build on it.
+pub(crate) fn judge_lists(plan: &ClientAuthPlan) -> Vec<(Option<usize>, Finding)> {
+    let mut authorities = Vec::new();
+    for certificate in CertificateDer::pem_slice_iter(&plan.ca_pem).flatten() {
+        if let Ok(parsed) = parse(&certificate) {
+            let subject = parsed.subject();
+            authorities.push((subject.as_raw().to_vec(), distinguished_name(subject)));
+        }
+    }
+    let mut issuers = Vec::new();
+    for (place, list) in plan.crls.iter().enumerate() {
+        for der in read_revocations(&list.bytes).unwrap_or_default() {
+            if let Ok((_, list)) = CertificateRevocationList::from_der(&der) {
+                let issuer = list.issuer();
+                issuers.push((place, issuer.as_raw().to_vec(), distinguished_name(issuer)));
+            }
+        }
+    }
+    if issuers.is_empty() {
+        return Vec::new();
+    }
+    let has_list = |subject: &Vec<u8>| issuers.iter().any(|(_, issuer, _)| issuer == subject);
+    let bare = authorities.iter().filter(|(subject, _)| !has_list(subject));
+    let bare = bare.map(|(_, name)| {
+        let authority = name.clone();
+        (None, Finding::AuthorityWithoutList { authority })
+    });
+    let is_known = |issuer: &Vec<u8>| authorities.iter().any(|(subject, _)| subject == issuer);
+    let strange = issuers.iter().filter(|(_, issuer, _)| !is_known(issuer));
+    let strange = strange.map(|(place, _, name)| {
+        let authority = name.clone();
+        (Some(*place), Finding::ListOfStranger { authority })
+    });
+    bare.chain(strange).collect()
+}
+
 /// What is passed on of a client's certificate.
 pub(crate) fn describe(certificate: &CertificateDer<'_>) -> Option<Box<ClientCertificate>> {
     let mut subject = distinguished_name(parse(certificate).ok()?.subject());
@@ -92,4 +129,44 @@ pub(crate) fn describe(certificate: &CertificateDer<'_>) -> Option<Box<ClientCer
         subject: subject.into(),
         fingerprint: fingerprint(certificate),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use foregate_testkit::Authority;
+
+    #[track_caller]
+    fn check(authorities: &[&Authority], lists: &[&Authority], expected: &[(Option<usize>, &str)]) {
+        let list = |authority: &&Authority| RevocationList {
+            name: "list".to_owned(),
+            bytes: authority.revocations(&[]).into_bytes(),
+        };
+        let plan = ClientAuthPlan {
+            required: true,
+            ca_pem: authorities
+                .iter()
+                .map(|one| one.pem())
+                .collect::<String>()
+                .into_bytes(),
+            crls: lists.iter().map(list).collect(),
+        };
+        let told = judge_lists(&plan);
+        let told: Vec<_> = told
+            .iter()
+            .map(|(place, finding)| (*place, finding.name()))
+            .collect();
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn each_authority_has_a_list_and_each_list_an_authority() {
+        let (one, other) = (Authority::new("One"), Authority::new("Other"));
+        let (bare, strange) = ("authority-without-list", "list-of-stranger");
+        check(&[&one, &other], &[], &[]);
+        check(&[&one, &other], &[&other, &one], &[]);
+        check(&[&one, &other], &[&one], &[(None, bare)]);
+        check(&[&one], &[&one, &other], &[(Some(1), strange)]);
+        check(&[&one], &[&other], &[(None, bare), (Some(0), strange)]);
+    }
 }

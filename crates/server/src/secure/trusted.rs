@@ -292,6 +292,18 @@ fn client(
         }
         found.crls.push(list);
     }
+    if known != Some(&found) {
+        for (place, finding) in found.judge_lists() {
+            let path = place.and_then(|place| plan.crl_files.get(place));
+            process::warn(
+                "a file of what is trusted is doubtful",
+                &[
+                    ("file", &path.unwrap_or(&plan.ca_file).display()),
+                    ("problem", &finding),
+                ],
+            );
+        }
+    }
     Ok(found)
 }
 

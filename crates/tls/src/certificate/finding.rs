@@ -73,6 +73,16 @@ pub enum Finding {
         /// When the next one should have come, in seconds since 1970.
         next_update: i64,
     },
+    /// There are revocation lists, and none is of this authority.
+    AuthorityWithoutList {
+        /// The authority.
+        authority: String,
+    },
+    /// A revocation list is of nobody who is trusted.
+    ListOfStranger {
+        /// Whose it is.
+        authority: String,
+    },
     /// What its issuer says about revocation (an OCSP response) is never shown.
     StatementUnusable(&'static str),
     /// It is not shown now.
@@ -112,6 +122,8 @@ impl Finding {
             Finding::MalformedList(_) => "malformed-list",
             Finding::MalformedTicketKeys(_) => "malformed-ticket-keys",
             Finding::RevocationsOver { .. } => "revocations-over",
+            Finding::AuthorityWithoutList { .. } => "authority-without-list",
+            Finding::ListOfStranger { .. } => "list-of-stranger",
             Finding::StatementUnusable(_) => "statement-unusable",
             Finding::StatementOutOfTime { .. } => "statement-out-of-time",
             Finding::Unreadable { .. } => "unreadable",
@@ -124,6 +136,8 @@ impl Finding {
             Finding::MissingIntermediate { .. }
             | Finding::WeakKey(_)
             | Finding::RevocationsOver { .. }
+            | Finding::AuthorityWithoutList { .. }
+            | Finding::ListOfStranger { .. }
             | Finding::StatementUnusable(_)
             | Finding::StatementOutOfTime { .. } => Severity::Warning,
             _ => Severity::Error,
@@ -136,6 +150,43 @@ impl Finding {
             self,
             Finding::StatementUnusable(_) | Finding::StatementOutOfTime { .. }
         )
+    }
+
+    /// What is wrong with what somebody says about revocation.
+    fn fmt_about_revocation(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Finding::MalformedList(why) => write!(f, "the revocation list can't be read: {why}"),
+            Finding::RevocationsOver { next_update } => write!(
+                f,
+                "the revocation list is over since {}: clients of its authority are refused until there is a newer one",
+                Day(*next_update)
+            ),
+            Finding::AuthorityWithoutList { authority } => write!(
+                f,
+                "no revocation list is of the authority `{authority}`: as there are lists of others, its clients are refused; \
+                 add its list to `crl_files`, an empty one if it has revoked nobody"
+            ),
+            Finding::ListOfStranger { authority } => write!(
+                f,
+                "the revocation list is of `{authority}`, which is not in `ca_file`: it counts only for clients of an \
+                 authority of that name below one that is"
+            ),
+            Finding::StatementUnusable(why) => write!(
+                f,
+                "the OCSP response is not shown to clients, who would refuse it: {why}"
+            ),
+            Finding::StatementOutOfTime {
+                this_update,
+                next_update,
+            } => write!(
+                f,
+                "the OCSP response counts from {} until {}: it is not shown to clients at other times",
+                Day(*this_update),
+                Day(*next_update)
+            ),
+            // Has words of its own.
+            finding => f.write_str(finding.name()),
+        }
     }
 }
 
@@ -185,27 +236,9 @@ impl fmt::Display for Finding {
             Finding::NoName => f.write_str(
                 "it names no host: clients look at subject alternative names and ignore the common name",
             ),
-            Finding::MalformedList(why) => write!(f, "the revocation list can't be read: {why}"),
             Finding::MalformedTicketKeys(why) => write!(f, "the ticket keys can't be read: {why}"),
-            Finding::RevocationsOver { next_update } => write!(
-                f,
-                "the revocation list is over since {}: clients of its authority are refused until there is a newer one",
-                Day(*next_update)
-            ),
-            Finding::StatementUnusable(why) => write!(
-                f,
-                "the OCSP response is not shown to clients, who would refuse it: {why}"
-            ),
-            Finding::StatementOutOfTime {
-                this_update,
-                next_update,
-            } => write!(
-                f,
-                "the OCSP response counts from {} until {}: it is not shown to clients at other times",
-                Day(*this_update),
-                Day(*next_update)
-            ),
             Finding::Unreadable { file, error } => write!(f, "`{file}` can't be read: {error}"),
+            finding => finding.fmt_about_revocation(f),
         }
     }
 }
