@@ -51,7 +51,7 @@ impl Served {
     }
 
     /// Whether its time has come and is not over.
-    fn is_in_time(&self, now_unix: i64) -> bool {
+    pub(crate) fn is_in_time(&self, now_unix: i64) -> bool {
         (self.certificate.not_before..self.certificate.not_after).contains(&now_unix)
     }
 }

@@ -361,8 +361,8 @@ impl Look {
 
 impl Entry {
     /// Whether time alone has changed what was decided: the time of a certificate that was not valid yet has come, or that
-    /// of the one that is served in its place is over; or what its issuer says about revocation counts from now on, or no
-    /// longer.
+    /// of the one that is served in its place is over; or the time of what is served has come or is over, or that of what its
+    /// issuer says about revocation.
     fn is_waiting(&self, store: &CertificateStore, now: i64) -> bool {
         let Some(state) = &self.state else {
             return false;
@@ -370,7 +370,10 @@ impl Entry {
         let finding = match &state.status {
             CertificateStatus::RenewedButNotActive(finding) => finding,
             CertificateStatus::Active => {
-                let turns = |served: &Served| served.certificate.turns_between(state.since, now);
+                let turns = |served: &Served| {
+                    served.certificate.turns_between(state.since, now)
+                        || served.is_in_time(state.since) != served.is_in_time(now)
+                };
                 return store
                     .get(&self.files.id)
                     .is_some_and(|served| turns(&served));

@@ -419,3 +419,19 @@ fn a_name_whose_file_goes_from_a_folder_is_told_unless_another_has_it() {
     assert_eq!(names(&look.look_at(NOW)), [("certs/other", "active")]);
     assert_eq!(look.take_lost(), ["b.test"]);
 }
+
+#[test]
+fn a_certificate_that_ends_in_service_is_told_once() {
+    let root = Authority::new("Root");
+    let scratch = Scratch::new();
+    let issued = root.request(&["a.test"]).valid(2000, 2030).issue();
+    write(&scratch, "shop", &issued);
+    let (_, mut look) = over(shop(&scratch, false));
+    look.find();
+    assert_eq!(look.look_at(NOW)[0].findings, []);
+    assert!(look.look_at(NOW + 30).is_empty());
+    let told = look.look_at(LATER);
+    assert_eq!(names(&told), [("shop", "active")]);
+    assert!(matches!(told[0].findings[..], [Finding::Expired { .. }]));
+    assert!(look.look_at(LATER + 30).is_empty());
+}
