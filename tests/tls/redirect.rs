@@ -32,6 +32,8 @@ https_redirect = "off"
 upstream = "app"
 [sites."app.internal"]
 upstream = "app"
+[sites."*.localhost"]
+upstream = "app"
 [upstreams.app]
 servers = ["{backend}"]
 "#;
@@ -115,6 +117,22 @@ fn a_local_name_gets_a_certificate_of_the_internal_authority() {
     let seen = curl(&["--insecure", "--resolve", &resolve, &url]);
     assert_eq!(seen.status(), 200, "{}", seen.complaint());
     assert_eq!(seen.field("strict-transport-security"), None);
+}
+
+#[test]
+fn each_name_under_a_whole_domain_gets_a_certificate_that_clients_take() {
+    let story = Story::begin();
+    let told = story.gateway.admin_send("GET", "/certificates", "").json();
+    let root = told["internal_root"].as_str().expect("there is one");
+    let root = story.certificates.put("root.pem", root);
+    let port = story.gateway.listener("secure").port();
+    for host in ["one.localhost", "two.localhost", "one.localhost"] {
+        assert_eq!(story.plain(host, "/", &[]).0, 308, "{host}");
+        let resolve = format!("{host}:{port}:127.0.0.1");
+        let url = format!("https://{host}:{port}/");
+        let seen = curl(&["--cacert", &root, "--resolve", &resolve, &url]);
+        assert_eq!(seen.status(), 200, "{host}: {}", seen.complaint());
+    }
 }
 
 #[test]

@@ -354,7 +354,7 @@ impl Keeper {
         self.gates = gates;
         self.tickets = tickets;
         self.sessions = sessions;
-        let intake = Intake::new(&self.lookup.store);
+        let intake = Intake::new(&self.lookup.store, folder.clone());
         intake.forget_all_but(&wanted);
         match (&self.agent, folder) {
             (Some(agent), _) => agent.want(wanted),

@@ -5,6 +5,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests fail by panicking"))]
 
 mod acceptor;
+mod by_name;
 pub mod certificate;
 mod connector;
 mod fault;
@@ -27,6 +28,7 @@ mod trust;
 pub mod watch;
 
 pub use acceptor::{Acceptor, ChallengeSource, MissingNames, PlanFault, Shared};
+pub use by_name::NameIssuer;
 pub use connector::Connector;
 pub use fault::{BackendTlsFault, HandshakeFault};
 pub use gate::{HandshakeGate, Pass};

@@ -1,6 +1,7 @@
 //! Which certificate is shown for which name. One store serves all listeners, outlives configurations and is read
 //! without a lock; whoever loads, renews or issues certificates changes it while connections come in.
 
+use crate::by_name::{ByName, NameIssuer};
 use crate::certificate::{CertificateName, KeyKind, LoadedCertificate};
 use crate::watch::CertificateState;
 use arc_swap::ArcSwap;
@@ -22,6 +23,8 @@ pub struct Served {
     pub id: Arc<str>,
     /// The certificate.
     pub certificate: LoadedCertificate,
+    /// What is shown in its place for names under a wildcard that clients refuse.
+    by_name: Option<Arc<ByName>>,
 }
 
 impl Served {
@@ -30,12 +33,33 @@ impl Served {
         Served {
             id: id.into(),
             certificate,
+            by_name: None,
         }
+    }
+
+    /// The same, with somebody who issues certificates for single names under its wildcard, if that is one of a whole domain
+    /// (`*.localhost`).
+    #[must_use]
+    pub fn with_issuer(mut self, issuer: impl FnOnce() -> Option<Arc<dyn NameIssuer>>) -> Served {
+        let is_whole = |name: &CertificateName| matches!(name, CertificateName::Wildcard(above) if !above.contains('.'));
+        if self.certificate.names.iter().any(is_whole) {
+            self.by_name = issuer().map(|issuer| Arc::new(ByName::new(issuer)));
+        }
+        self
     }
 
     /// The chain and the key.
     pub(crate) fn key(&self) -> &Arc<CertifiedKey> {
         &self.certificate.certified
+    }
+
+    /// The same for a host in lower case, as a handshake at this time takes them.
+    fn key_for(&self, host: &str, now_unix: i64) -> Arc<CertifiedKey> {
+        // Those of other levels are served with the wildcard.
+        let is_below = |_: &&Arc<ByName>| !parent(host).contains('.');
+        let by_name = self.by_name.as_ref().filter(is_below);
+        let own = by_name.and_then(|by_name| by_name.key(host));
+        own.unwrap_or_else(|| Arc::clone(self.key_at(now_unix)))
     }
 
     /// The same, as a handshake at this time takes them.
@@ -211,7 +235,8 @@ impl CertificateStore {
         now_unix: i64,
     ) -> Option<Arc<CertifiedKey>> {
         let table = self.table.load();
-        best(table.candidates(host, only), offer, now_unix)
+        let served = best(table.candidates(host, only), offer, now_unix)?;
+        Some(served.key_for(host, now_unix))
     }
 
     /// The certificate for an address.
@@ -222,7 +247,8 @@ impl CertificateStore {
         now_unix: i64,
     ) -> Option<Arc<CertifiedKey>> {
         let table = self.table.load();
-        best(table.addresses.get(&address)?.iter(), offer, now_unix)
+        let served = best(table.addresses.get(&address)?.iter(), offer, now_unix)?;
+        Some(Arc::clone(served.key_at(now_unix)))
     }
 }
 
@@ -268,18 +294,16 @@ fn best<'a>(
     candidates: impl Iterator<Item = &'a Arc<Served>>,
     offer: &Offer<'_>,
     now_unix: i64,
-) -> Option<Arc<CertifiedKey>> {
+) -> Option<&'a Arc<Served>> {
     let (mut out_of_time, mut unsuited) = (None, None);
     for served in candidates {
         match (served.suits(offer), served.is_in_time(now_unix)) {
-            (true, true) => return Some(Arc::clone(served.key_at(now_unix))),
+            (true, true) => return Some(served),
             (true, false) => out_of_time.get_or_insert(served),
             (false, _) => unsuited.get_or_insert(served),
         };
     }
-    out_of_time
-        .or(unsuited)
-        .map(|served| Arc::clone(served.key_at(now_unix)))
+    out_of_time.or(unsuited)
 }
 
 /// Whether a certificate is one of these: named, or of a folder or an issuer that is.

@@ -3,14 +3,16 @@
 use super::serving::{self, ACME, INTERNAL, plain};
 use crate::credentials::{Credentials, covers};
 use foregate_acme::{
-    AcmeOptions, Agent, ChallengeChoice, DnsMeans, DnsOptions, ExternalAccount, Issued, OnDemand,
-    SharedKey, Source, Wanted, WantedCertificate,
+    AcmeOptions, Agent, Authority, ChallengeChoice, DnsMeans, DnsOptions, ExternalAccount, Issued,
+    OnDemand, SharedKey, Source, StateFolder, Wanted, WantedCertificate,
 };
 use foregate_snapshot::{
     AcmePlan, Challenge, DnsPlan, DnsProviderPlan, HostPattern, Issuer, SiteCertificate, Snapshot,
 };
+use foregate_telemetry::clock::unix_now;
 use foregate_telemetry::log::process;
-use foregate_tls::{CertificateStore, Change, MissingNames, Served, certificate};
+use foregate_tls::certificate::LoadedCertificate;
+use foregate_tls::{CertificateStore, Change, MissingNames, NameIssuer, Served, certificate};
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 
@@ -110,12 +112,16 @@ fn dns(plan: &DnsPlan) -> Result<DnsOptions, String> {
 #[derive(Clone, Debug)]
 pub(super) struct Intake {
     store: Arc<CertificateStore>,
+    /// Where the internal authority is.
+    folder: Option<StateFolder>,
 }
 
 impl Intake {
-    pub(super) fn new(store: &Arc<CertificateStore>) -> Intake {
+    /// Without the folder nothing is issued for single names.
+    pub(super) fn new(store: &Arc<CertificateStore>, folder: Option<StateFolder>) -> Intake {
         Intake {
             store: Arc::clone(store),
+            folder,
         }
     }
 
@@ -124,12 +130,30 @@ impl Intake {
             .map_err(|finding| finding.to_string())?;
         let first = issued.names.first().map_or("", String::as_str);
         let id = format!("{}{first}", prefix(issued.source));
-        self.store.put(Served::new(&id, loaded));
+        let mut served = Served::new(&id, loaded);
+        if issued.source == Source::Internal {
+            served = served.with_issuer(|| self.by_name(&id));
+        }
+        self.store.put(served);
         process::info(
             "certificate in service",
             &[("certificate", &id), ("issuer", &issued.facts.issuer)],
         );
         Ok(())
+    }
+
+    /// The internal authority, as it is while the wildcard of this name is served.
+    fn by_name(&self, id: &str) -> Option<Arc<dyn NameIssuer>> {
+        match Authority::open(self.folder.as_ref()?, unix_now()) {
+            Ok(authority) => Some(Arc::new(Local(authority))),
+            Err(failure) => {
+                process::warn(
+                    "clients may refuse a wildcard of a whole domain, and no names under it are certified",
+                    &[("certificate", &id), ("error", &failure.detail)],
+                );
+                None
+            }
+        }
     }
 
     /// Takes what nobody wants any more out of service; what clients asked for stays.
@@ -154,6 +178,16 @@ impl Intake {
         if !changes.is_empty() {
             self.store.apply(changes);
         }
+    }
+}
+
+/// The internal authority, asked in the middle of handshakes.
+struct Local(Authority);
+
+impl NameIssuer for Local {
+    fn issue(&self, name: &str) -> Option<LoadedCertificate> {
+        let issued = self.0.issue(&[name.to_owned()], unix_now()).ok()?;
+        certificate::load(issued.chain_pem.as_bytes(), issued.key_pem.as_bytes()).ok()
     }
 }
 
