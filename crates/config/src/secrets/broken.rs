@@ -146,7 +146,8 @@ impl Scan {
             Some(after) if self.speaks_of_secrets(line) => return self.hide_from(after, line),
             Some(_) => self.after_odd_key = false,
             None if is_structure(line) => {}
-            None if self.has_secrets || self.in_odd_table || self.after_odd_key => return 0,
+            None if self.in_odd_table || self.after_odd_key => return 0,
+            None if self.has_secrets => return first_word(line),
             None => return line.find(['"', '\'', '`']).unwrap_or(line.len()),
         }
         line.len()
@@ -251,6 +252,17 @@ fn last_word(text: &str) -> &str {
     })
 }
 
+/// Where the first word of a line ends that begins with one, as directives of other servers do.
+fn first_word(line: &str) -> usize {
+    let indented = line.trim_start();
+    let is_of_words = |c: char| c.is_ascii_alphabetic() || c == '_';
+    let rest = indented.trim_start_matches(is_of_words);
+    match rest.starts_with(' ') && rest.len() < indented.len() {
+        true => line.len() - rest.trim_start().len(),
+        false => 0,
+    }
+}
+
 /// Brackets and the like, which say nothing.
 fn is_structure(text: &str) -> bool {
     text.chars()
@@ -347,13 +359,14 @@ mod tests {
         check("token:\n  abc\nworkers: 2\n", "token:\n…\nworkers: 2\n");
         check(
             "basic_auth {\n    bob abc\n}\nreverse_proxy a\n",
-            "…\n…\n}\n…\n",
+            "basic_auth …\n    bob …\n}\nreverse_proxy …\n",
         );
     }
 
     #[test]
     fn what_lost_its_key_is_hidden_by_its_looks() {
         check("toen \"abc\"\n", "toen …\n");
+        check("# token\nabc\n\"a\" b\n", "…\n…\n…\n");
         check("\"abc\" }, path = \"/\"\n", "…\n");
         check("workers = 2 0123456789abcdef\n", "workers = 2 …\n");
         let mut message = "no key `0123456789abcdef` in `[admin]`, `0123456789abcdef`".to_owned();
