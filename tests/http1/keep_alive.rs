@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Condvar, Mutex};
 
-use foregate_testkit::{Answer, Backend, Echo, Gateway, PATIENCE, Trouble};
+use foregate_testkit::{Answer, Backend, Echo, Gateway, PATIENCE, Trouble, Visit};
 
 const GET: &str = "GET /n HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -47,6 +47,69 @@ fn pipelined_requests_are_answered_in_order() {
     }
     drop(client);
     gateway.assert_no_leaks();
+}
+
+/// A backend that believes that there is a body where there can be none sends it, sooner or later: whoever was given the
+/// connection then would be told what somebody else asked for.
+#[test]
+fn a_connection_whose_last_body_is_in_doubt_is_not_used_again() {
+    let evil = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nEVIL";
+    let fine = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine";
+    let length = format!("Content-Length: {}\r\n\r\n", evil.len());
+    let coding = "Transfer-Encoding: chunked\r\n\r\n";
+    for first in [
+        format!("HTTP/1.1 204 No Content\r\n{length}"),
+        format!("HTTP/1.1 204 No Content\r\n{coding}"),
+        format!("HTTP/1.1 304 Not Modified\r\n{coding}"),
+        format!("HTTP/1.1 103 Early Hints\r\n{length}{fine}"),
+        format!("HTTP/1.1 103 Early Hints\r\n{coding}{fine}"),
+    ] {
+        let text = first.clone();
+        let backend = Backend::start(move |visit: &mut Visit| {
+            let Some(request) = visit.next_request()? else {
+                return Ok(());
+            };
+            if request.target != "/first" {
+                return visit.answer(&request, &Answer::ok("fine"));
+            }
+            visit.send(&text)?;
+            // The body comes when it is taken for an answer: with the next request, if one comes here.
+            if visit.next_head()?.is_some() {
+                visit.send(evil)?;
+            }
+            Ok(())
+        });
+        let gateway = Gateway::new(
+            r#"
+            workers = 1
+            [sites."*"]
+            upstream = "app"
+            [upstreams.app]
+            servers = ["{backend}"]
+            "#,
+        )
+        .fill("backend", backend.address())
+        .start();
+        gateway.get("a", "/first");
+        assert_eq!(gateway.get("a", "/second").text(), "fine", "{first:?}");
+        assert_eq!(backend.connections_accepted(), 2, "{first:?}");
+    }
+}
+
+#[test]
+fn an_ordinary_304_keeps_its_connection() {
+    let backend = Backend::start(|visit: &mut Visit| {
+        while visit.next_request()?.is_some() {
+            visit.send("HTTP/1.1 304 Not Modified\r\nContent-Length: 42\r\n\r\n")?;
+        }
+        Ok(())
+    });
+    let gateway = Gateway::before(&[backend.address()]);
+    let mut client = gateway.connect();
+    for _ in 0..5 {
+        assert_eq!(client.exchange(GET).status, 304);
+    }
+    assert_eq!(backend.connections_accepted(), 1);
 }
 
 #[test]

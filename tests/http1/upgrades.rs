@@ -108,6 +108,47 @@ fn a_switch_that_nobody_asked_for_is_a_bad_answer() {
 }
 
 #[test]
+fn a_switch_to_something_else_is_a_bad_answer() {
+    for (asked, answer) in [
+        ("tcp", "Connection: Upgrade\r\nUpgrade: other\r\n"),
+        ("websocket", "Connection: Upgrade\r\nUpgrade: tcp\r\n"),
+        ("tcp", "Connection: Upgrade\r\nUpgrade: tcp, other\r\n"),
+        ("tcp", "Upgrade: tcp\r\n"),
+        ("tcp", "Connection: Upgrade\r\n"),
+        ("tcp", ""),
+    ] {
+        let backend = Backend::start(move |visit: &mut Visit| {
+            visit.next_request()?;
+            visit.send(format!(
+                "HTTP/1.1 101 Switching Protocols\r\n{answer}\r\nboo"
+            ))?;
+            visit.drain();
+            Ok(())
+        });
+        let gateway = Gateway::before(&[backend.address()]);
+        let request =
+            format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: {asked}\r\n\r\n");
+        assert_eq!(gateway.exchange(request).status, 502, "{answer:?}");
+        foregate_tests::assert_outcome(&gateway, 502, "upgrade-unasked");
+        backend.wait_connections_open(0);
+    }
+}
+
+#[test]
+fn of_several_protocols_the_backend_may_take_one() {
+    let backend = Backend::start(|visit: &mut Visit| {
+        visit.next_request()?;
+        visit.send("HTTP/1.1 101 x\r\nConnection: Upgrade\r\nUpgrade: TCP\r\n\r\nhello")
+    });
+    let gateway = Gateway::before(&[backend.address()]);
+    let mut client = gateway.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: foo/2, tcp\r\n\r\n");
+    let head = client.try_head(false).expect("an answer");
+    assert_eq!((head.status, head.field("upgrade")), (101, Some("TCP")));
+    assert_eq!(client.connection().take_rest(), Ok(b"hello".to_vec()));
+}
+
+#[test]
 fn an_idle_tunnel_is_closed() {
     let backend = Backend::start(UpgradeEcho);
     let gateway = Gateway::new(

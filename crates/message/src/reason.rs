@@ -319,7 +319,8 @@ reasons! {
     UpstreamWriteTimeout "upstream-write-timeout" 504 Upstream,
     /// The whole exchange took longer than the route allows.
     RequestTimeout "request-timeout" 504 Upstream,
-    /// The backend switched protocols without being asked to.
+    /// The backend switched protocols without being asked to, to another one than was asked for, or before it had the
+    /// whole request.
     UpgradeUnasked "upgrade-unasked" 502 Upstream,
     /// The backend broke a rule of HTTP/2 (RFC 9113), or flooded the gateway with frames.
     UpstreamProtocol "upstream-protocol-error" 502 Upstream,

@@ -27,7 +27,9 @@ mod write;
 pub use client::ClientConnection;
 pub use decode::{BodyDecoder, BodyLimits, Decoded, Gathered, Last};
 pub use encode::{BodyEncoder, BodyMismatch};
-pub use framing::{RequestFraming, ResponseFraming, request_framing, response_framing};
+pub use framing::{
+    RequestFraming, ResponseFraming, request_framing, response_framing, switches_as_asked,
+};
 pub use head::{HeadLimits, parse_request, parse_response};
 pub use host::name_host;
 pub use outbox::Outbox;

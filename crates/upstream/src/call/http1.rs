@@ -31,7 +31,8 @@ pub(crate) struct Http1 {
     machine: ClientConnection,
     limits: CallLimits,
     method: Method,
-    upgrade_asked: bool,
+    /// The protocols that the request asks for.
+    upgrade: Option<Box<[u8]>>,
     out: Outbox,
     encoder: BodyEncoder,
     /// A piece of body that stays in the kernel, behind what `out` holds.
@@ -55,7 +56,7 @@ impl Http1 {
             machine: ClientConnection::new(),
             limits: CallLimits::AT_REST,
             method: Method::Get,
-            upgrade_asked: false,
+            upgrade: None,
             out: Outbox::default(),
             encoder: BodyEncoder::empty(),
             piped: None,
@@ -85,7 +86,7 @@ impl Http1 {
         self.machine.begin(framing.keep_alive);
         self.limits = *limits;
         self.method.clone_from(&head.method);
-        self.upgrade_asked = upgrade.is_some();
+        self.upgrade = upgrade.map(Box::from);
         self.out = Outbox::new();
         self.encoder = h1::write_request(head, target, framing, self.out.text());
         self.progress = HeadProgress::default();
@@ -98,7 +99,6 @@ impl Http1 {
         self.machine.fail();
         self.limits = *limits;
         self.method = Method::Connect;
-        self.upgrade_asked = true;
         self.encoder = BodyEncoder::tunnel();
         self.reader = Some(BodyReader::new(BodyDecoder::tunnel(), limits.body));
     }
@@ -240,12 +240,14 @@ impl Http1 {
     }
 
     fn accept(&mut self, head: &ResponseHead) -> Result<BodyLength, Reason> {
-        if head.status == Status::SWITCHING_PROTOCOLS && !self.upgrade_asked {
+        let switches = head.status == Status::SWITCHING_PROTOCOLS;
+        if switches && !self.may_switch(head) {
             return Err(Reason::UpgradeUnasked);
         }
-        let framing = h1::response_framing(head, &self.method, self.upgrade_asked)
-            .map_err(Reason::Response)?;
+        let framing =
+            h1::response_framing(head, &self.method, switches).map_err(Reason::Response)?;
         if head.status.is_interim() {
+            self.machine.interim_came(&framing);
             return Ok(BodyLength::Empty);
         }
         self.machine.response_began(&framing);
@@ -255,6 +257,16 @@ impl Http1 {
         let decoder = BodyDecoder::for_response(head, &framing);
         self.reader = Some(BodyReader::new(decoder, self.limits.body));
         Ok(framing.length)
+    }
+
+    /// Whether a 101 switches to what was asked for, now that the whole request is on its way: what came of a body later
+    /// would be bytes of the other protocol (RFC 9110 §7.8).
+    #[cold]
+    fn may_switch(&self, head: &ResponseHead) -> bool {
+        let asked = self.upgrade.as_deref();
+        asked.is_some_and(|asked| h1::switches_as_asked(head, asked))
+            && self.machine.has_request_ended()
+            && !self.send_refused
     }
 
     /// The next frame of the answer's body.

@@ -88,6 +88,24 @@ impl ClientConnection {
         }
     }
 
+    /// An interim response's head was read.
+    pub fn interim_came(&mut self, framing: &ResponseFraming) {
+        if let State::Open { keep_alive, .. } = &mut self.state {
+            *keep_alive &= framing.keep_alive;
+        }
+    }
+
+    /// Whether the request was written to its end.
+    pub fn has_request_ended(&self) -> bool {
+        matches!(
+            self.state,
+            State::Open {
+                request_ended: true,
+                ..
+            }
+        )
+    }
+
     /// A final response's head was read.
     #[inline]
     pub fn response_began(&mut self, framing: &ResponseFraming) {
@@ -194,6 +212,18 @@ mod tests {
     #[test]
     fn whatever_is_in_doubt_makes_it_unusable() {
         assert!(!answered(&KEPT).settle(1));
+        let mut hinted = asked();
+        assert!(!hinted.has_request_ended());
+        hinted.request_ended();
+        assert!(hinted.has_request_ended());
+        hinted.bytes_came();
+        hinted.interim_came(&ResponseFraming {
+            length: BodyLength::Empty,
+            keep_alive: false,
+        });
+        hinted.response_began(&KEPT);
+        hinted.response_ended();
+        assert!(!hinted.settle(0));
         let closes = ResponseFraming {
             keep_alive: false,
             ..KEPT

@@ -56,11 +56,16 @@ pub fn response_framing(
 ) -> Result<ResponseFraming, Fault> {
     let declared = declared_length(&head.fields, head.version)?;
     let status = head.status;
+    let mut is_clear = true;
     let length = match status.code() {
         101 if !upgrade_asked => return Err(Fault::StatusCode),
         101 => BodyLength::Tunnel,
         200..=299 if *request_method == Method::Connect => BodyLength::Tunnel,
-        _ if status.is_bodiless() || *request_method == Method::Head => BodyLength::Empty,
+        code if status.is_bodiless() => {
+            is_clear = !promises_body(code, declared);
+            BodyLength::Empty
+        }
+        _ if *request_method == Method::Head => BodyLength::Empty,
         _ => declared.unwrap_or(BodyLength::Unknown),
     };
     let until_close = length == BodyLength::Unknown && declared.is_none();
@@ -68,8 +73,32 @@ pub fn response_framing(
         length,
         keep_alive: length != BodyLength::Tunnel
             && !until_close
+            && is_clear
             && keeps_alive(&head.fields, head.version),
     })
+}
+
+/// Whether a response that can have no body says that it has one (RFC 9110 §8.6, RFC 9112 §6.1): somebody who believes
+/// that may send it, and it must not be taken for the next response. The length of a 304 is that of what it stands for.
+fn promises_body(code: u16, declared: Option<BodyLength>) -> bool {
+    match declared {
+        Some(BodyLength::Known(bytes)) => bytes > 0 && code != 304,
+        Some(BodyLength::Unknown) => true,
+        _ => false,
+    }
+}
+
+/// Whether a 101 says what it switches to, and that is nothing but what was asked for (RFC 9110 §7.8). `asked` is the
+/// `Upgrade` that the request went out with.
+pub fn switches_as_asked(head: &ResponseHead, asked: &[u8]) -> bool {
+    let is_asked = |protocol: &[u8]| {
+        let mut asked = asked.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+        asked.any(|one| one.eq_ignore_ascii_case(protocol))
+    };
+    let mut protocols = head.fields.tokens(FieldId::Upgrade).peekable();
+    head.fields.has_token(FieldId::Connection, b"upgrade")
+        && protocols.peek().is_some()
+        && protocols.all(is_asked)
 }
 
 /// What Content-Length and Transfer-Encoding say together; `None` when there is neither.
@@ -424,6 +453,40 @@ mod tests {
     }
 
     #[test]
+    fn a_switch_is_to_what_was_asked_for() {
+        let switches = |asked: &str, fields: &[&str]| {
+            let lines = [&["A: b"], fields].concat().join("\r\n");
+            let text = format!("HTTP/1.1 101 x\r\n{lines}\r\n\r\n");
+            let mut head = ResponseHead::default();
+            assert!(matches!(
+                parse_response(text.as_bytes(), &LIMITS, &mut head),
+                Ok(Some(_))
+            ));
+            switches_as_asked(&head, asked.as_bytes())
+        };
+        let names = "Connection: keep-alive, Upgrade";
+        for (asked, answered, expected) in [
+            ("tcp", "tcp", true),
+            ("websocket", "WebSocket", true),
+            ("foo/2 , tcp", "tcp", true),
+            ("foo/2,tcp", "foo/2, TCP", true),
+            ("foo/2", "foo", false),
+            ("tcp", "other", false),
+            ("tcp", "tcp, other", false),
+            ("tcp, other", "", false),
+        ] {
+            let upgrade = format!("Upgrade: {answered}");
+            assert_eq!(
+                switches(asked, &[names, &upgrade]),
+                expected,
+                "{asked} {answered}"
+            );
+            assert!(!switches(asked, &[&upgrade]), "Connection does not name it");
+        }
+        assert!(!switches("tcp", &[names]));
+    }
+
+    #[test]
     fn responses() {
         let check = |method: Method, line: &str, fields: &[&str], expected| {
             let text = format!(
@@ -464,9 +527,17 @@ mod tests {
             Ok((Empty, true)),
         );
         check(Method::Head, "HTTP/1.1 200 OK", &[], Ok((Empty, true)));
-        check(get(), "HTTP/1.1 204 x", &[five], Ok((Empty, true)));
+        let none = "Content-Length: 0";
         check(get(), "HTTP/1.1 304 x", &[five], Ok((Empty, true)));
-        check(get(), "HTTP/1.1 103 x", &[], Ok((Empty, true)));
+        for bodiless in ["204", "304", "103", "100"] {
+            let line = format!("HTTP/1.1 {bodiless} x");
+            check(get(), &line, &[], Ok((Empty, true)));
+            check(get(), &line, &[none], Ok((Empty, true)));
+            check(get(), &line, &[chunked], Ok((Empty, false)));
+            if bodiless != "304" {
+                check(get(), &line, &[five], Ok((Empty, false)));
+            }
+        }
         check(get(), "HTTP/1.1 101 x", &[], Ok((Tunnel, false)));
         check(
             Method::Connect,
