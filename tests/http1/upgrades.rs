@@ -107,6 +107,73 @@ fn a_switch_that_nobody_asked_for_is_a_bad_answer() {
     foregate_tests::assert_outcome(&gateway, 502, "upgrade-unasked");
 }
 
+const EXEC: &str = "POST /exec HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n";
+
+/// As programs attach to containers: what is to be run is in the body, its input and output in the tunnel.
+#[test]
+fn an_upgrade_may_have_a_body_which_the_tunnel_begins_behind() {
+    for body in [
+        "Content-Length: 2\r\n\r\n{}",
+        "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        "Content-Length: 0\r\n\r\n",
+    ] {
+        let backend = Backend::start(UpgradeEcho);
+        let gateway = Gateway::before(&[backend.address()]);
+        let mut client = gateway.connect();
+        client.send(format!("{EXEC}{body}first"));
+        let head = client.try_head(false).expect("an answer");
+        assert_eq!((head.status, head.field("upgrade")), (101, Some("tcp")));
+        assert_eq!(client.connection().take(5), Ok(b"first".to_vec()));
+        client.connection().send("more").expect("a tunnel");
+        assert_eq!(client.connection().take(4), Ok(b"more".to_vec()));
+        client.connection().finish_sending();
+        assert_eq!(client.connection().take_rest(), Ok(Vec::new()));
+        let seen = backend.only_request();
+        assert_eq!(
+            (seen.method.as_str(), seen.field("upgrade")),
+            ("POST", Some("tcp"))
+        );
+        let sent = if body.contains('{') { "{}" } else { "" };
+        assert_eq!(seen.body, sent.as_bytes());
+        foregate_tests::assert_outcome(&gateway, 101, "upgraded");
+    }
+}
+
+#[test]
+fn a_declined_upgrade_with_a_body_is_an_ordinary_request() {
+    let backend = Backend::start(Echo);
+    let gateway = Gateway::before(&[backend.address()]);
+    let mut client = gateway.connect();
+    let get = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    // A body that looks like a request, and a request behind it.
+    client.send(format!(
+        "{EXEC}Content-Length: {}\r\n\r\n{get}{get}",
+        get.len()
+    ));
+    assert_eq!(client.response().status, 200);
+    assert_eq!(client.response().status, 200);
+    assert_eq!(client.exchange(get).status, 200);
+    let seen = backend.wait_requests(3);
+    assert_eq!(seen[0].body, get.as_bytes());
+    assert_eq!(backend.connections_accepted(), 1);
+}
+
+#[test]
+fn a_tunnel_does_not_begin_before_the_request_is_whole() {
+    let backend = Backend::start(|visit: &mut Visit| {
+        visit.next_head()?;
+        visit.send("HTTP/1.1 101 x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\nhello")?;
+        visit.drain();
+        Ok(())
+    });
+    let gateway = Gateway::before(&[backend.address()]);
+    let mut client = gateway.connect();
+    client.send(format!("{EXEC}Content-Length: 10\r\n\r\nhalf"));
+    assert_eq!(client.response().status, 502);
+    foregate_tests::assert_outcome(&gateway, 502, "upgrade-unasked");
+    backend.wait_connections_open(0);
+}
+
 #[test]
 fn a_switch_to_something_else_is_a_bad_answer() {
     for (asked, answer) in [

@@ -77,3 +77,26 @@ fn without_extended_connect_the_reason_is_named() {
     assert_eq!(gateway.get("a", "/").status, 200);
     assert!(backend.requests().iter().all(|it| it.protocol.is_none()));
 }
+
+#[test]
+fn what_extended_connect_has_no_room_for_is_an_ordinary_request() {
+    let setup = Http2Setup {
+        extended_connect: true,
+        ..Default::default()
+    };
+    let backend = Http2Backend::start(setup, |_| Http2Reply::ok("fine"));
+    let gateway = before(&backend, "");
+    let mut client = gateway.connect();
+    client.send(concat!(
+        "POST /exec HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n",
+        "Content-Length: 2\r\n\r\n{}"
+    ));
+    let response = client.response();
+    assert_eq!((response.status, response.text().as_str()), (200, "fine"));
+    let seen = backend.requests().pop().expect("it came");
+    assert_eq!(
+        (seen.method.as_str(), seen.body.as_slice()),
+        ("POST", &b"{}"[..])
+    );
+    assert_eq!(seen.field("upgrade"), None);
+}

@@ -84,6 +84,8 @@ impl Call {
                 Kind::Http1(connection)
             }
             Carrier::Http2(lease) => {
+                // Extended CONNECT has no room for a body, and whoever is asked may decline (RFC 9110 §7.8).
+                let upgrade = upgrade.filter(|_| length.is_empty());
                 let call = Http2Call::start(lease, head, target, length, upgrade);
                 Kind::Http2(Box::new(call))
             }

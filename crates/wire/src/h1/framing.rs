@@ -14,7 +14,7 @@ pub struct RequestFraming {
     pub keep_alive: bool,
     /// Whether the client waits for `100 Continue` before it sends its body.
     pub expects_continue: bool,
-    /// Whether the client asks for another protocol. Not set for a request with a body, and not for `h2c` or other
+    /// Whether the client asks for another protocol, which begins behind the request's body. Not set for `h2c` or other
     /// versions of HTTP: through a tunnel they would carry requests past every rule of this gateway.
     pub upgrade: bool,
 }
@@ -40,7 +40,7 @@ pub fn request_framing(head: &RequestHead) -> Result<RequestFraming, Fault> {
         length,
         keep_alive: keeps_alive(&head.fields, head.version),
         expects_continue,
-        upgrade: head.version == Version::Http11 && length.is_empty() && asks_upgrade(&head.fields),
+        upgrade: head.version == Version::Http11 && asks_upgrade(&head.fields),
     })
 }
 
@@ -440,10 +440,9 @@ mod tests {
         assert!(upgrade("HTTP/1.1", &asked));
         assert!(!upgrade("HTTP/1.0", &asked));
         assert!(!upgrade("HTTP/1.1", &asked[1..]));
-        assert!(!upgrade(
-            "HTTP/1.1",
-            &[asked[0], asked[1], "Content-Length: 3"]
-        ));
+        for body in ["Content-Length: 3", "Transfer-Encoding: chunked"] {
+            assert!(upgrade("HTTP/1.1", &[asked[0], asked[1], body]));
+        }
         for http in ["h2c", "websocket, H2C", "HTTP/2.0", "http/1.1", "h2"] {
             assert!(
                 !upgrade("HTTP/1.1", &[asked[0], &format!("Upgrade: {http}")]),
