@@ -293,7 +293,9 @@ fn chunked(input: &[u8], style: Style) -> Step<(Body, usize)> {
             .take_while(|byte| byte.is_ascii_hexdigit())
             .count();
         let (size, extension) = text.split_at(digits);
-        if digits == 0 || digits > 16 || !is_extension(extension) {
+        let zeros = size.iter().take_while(|&&digit| digit == b'0').count();
+        let is_size = (1..=64).contains(&digits) && digits - zeros <= 16;
+        if !is_size || !is_extension(extension) {
             return refuse("size line");
         }
         if style == Style::Canonical && (!extension.is_empty() || (size[0] == b'0' && digits > 1)) {

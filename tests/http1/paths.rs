@@ -102,3 +102,33 @@ fn duplicate_slashes() {
         "400 path-refused",
     );
 }
+
+#[test]
+fn parameters_hide_no_dot_segments() {
+    for policy in [
+        "",
+        "dot_segments = \"reject\"",
+        "encoded_slash = \"decode\"",
+        "duplicate_slashes = \"merge\"",
+    ] {
+        check(policy, "/a;x=1/..;/guarded", "400 path-refused");
+    }
+}
+
+#[test]
+fn nothing_is_served_behind_a_path_that_is_refused() {
+    let backend = Backend::start(Echo);
+    let gateway = Gateway::before(&[backend.address()]);
+    for path in ["/%zz", "/a%00b", "/.."] {
+        let mut client = gateway.connect();
+        let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+        client.send(get(path) + &get("/next"));
+        let response = client.response();
+        assert_eq!(response.status, 400);
+        assert!(response.says_close());
+        client.assert_closed();
+    }
+    assert_eq!(backend.requests_total(), 0);
+    assert_eq!(gateway.log_lines(3).len(), 3);
+    gateway.assert_no_leaks();
+}

@@ -390,6 +390,10 @@ impl Client for Http1<'_> {
         }
     }
 
+    fn close_behind(&mut self) {
+        self.connection.machine.keep_no_more();
+    }
+
     fn respond(&mut self, head: &ResponseHead, length: BodyLength) {
         debug_assert!(!self.responded, "an exchange has one final answer");
         self.responded = true;

@@ -50,6 +50,10 @@ pub(crate) async fn send<C: Client>(
         client.abort();
         return reason;
     }
+    if reason == Reason::PathRefused {
+        // As after everything that is malformed: who sends such a path means no good with the next request either.
+        client.close_behind();
+    }
     if let Some(content_type) = grpc::content_type(&request.fields) {
         let mut head = ResponseHead::new(Status::OK);
         head.fields.append(FieldId::ContentType, content_type);

@@ -152,6 +152,9 @@ pub trait Client {
     /// Queues an interim answer (1xx except 101); dropped for a client that can't take one.
     fn inform(&mut self, head: &ResponseHead);
 
+    /// Lets nothing follow the answer on a connection that is the request's alone; told before the answer is queued.
+    fn close_behind(&mut self) {}
+
     /// Queues the final head. The implementation adds its protocol's own framing.
     fn respond(&mut self, head: &ResponseHead, length: BodyLength);
 

@@ -35,8 +35,9 @@ enum Extension {
     Closed,
 }
 
-/// More digits than this do not fit, whatever they are.
-const SIZE_DIGITS_MAX: u8 = 16;
+/// Digits of a size, leading zeros included (RFC 9112 §7.1 allows any number of them): with sixteen others behind them
+/// they say nothing that shorter ones could not.
+const SIZE_DIGITS_MAX: u8 = 64;
 
 #[derive(Debug)]
 pub(super) struct ChunkedDecoder {
@@ -124,7 +125,7 @@ impl ChunkedDecoder {
             b'\n' if *digits > 0 => return Err(Fault::ChunkEnd),
             _ => return Err(Fault::ChunkSize),
         };
-        if *digits == SIZE_DIGITS_MAX {
+        if *digits == SIZE_DIGITS_MAX || self.remaining >> 60 != 0 {
             return Err(Fault::ChunkSize);
         }
         *digits += 1;

@@ -381,6 +381,15 @@ mod tests {
             Ok(("", "A: b\r\nC: d\r\n", 1)),
         );
         check("0000000000000001\r\nx\r\n0\r\n\r\n", Ok(("x", "", 0)));
+        let zeros = "0".repeat(63);
+        check(
+            &format!("{zeros}1\r\nx\r\n{zeros}0\r\n\r\n"),
+            Ok(("x", "", 0)),
+        );
+        check(
+            &format!("{zeros}01\r\nx\r\n0\r\n\r\n"),
+            Err(Fault::ChunkSize),
+        );
     }
 
     #[test]
@@ -398,7 +407,8 @@ mod tests {
             "g\r\n",
             "5_0\r\n",
             "5,\r\n",
-            "00000000000000005\r\n",
+            "00ffffffffffffffff\r\n",
+            "10000000000000000\r\n",
             "ffffffffffffffff\r\n",
             "8000000000000000\r\n",
             "1ffffffffffffffff\r\n",

@@ -96,6 +96,13 @@ impl ServerConnection {
         )
     }
 
+    /// No other request may follow this one, however its response is framed.
+    pub fn keep_no_more(&mut self) {
+        if let State::Open { keep_alive, .. } = &mut self.state {
+            *keep_alive = false;
+        }
+    }
+
     /// Whether `100 Continue` is due before the body is read.
     #[inline]
     pub fn owes_continue(&self) -> bool {
@@ -238,6 +245,17 @@ mod tests {
         }
         assert_eq!(connection.settle(), Next::Close { unread: false });
         assert_eq!(connection.requests(), 2);
+    }
+
+    #[test]
+    fn nothing_follows_what_is_the_last() {
+        let mut connection = ServerConnection::new(0);
+        connection.head(&framing(BodyLength::Empty, false));
+        connection.keep_no_more();
+        assert!(!connection.may_keep());
+        connection.response_began(true);
+        connection.response_ended();
+        assert_eq!(connection.settle(), Next::Close { unread: false });
     }
 
     #[test]
