@@ -145,3 +145,78 @@ fn a_log_that_cannot_be_written_stops_nobody() {
     }
     gateway.assert_no_leaks();
 }
+
+/// A line that says what was never asked leads whoever reads it astray.
+#[test]
+fn a_refused_request_is_told_as_it_came() {
+    let format = "format = \"\\\"{method} {target} {protocol}\\\" {status}\"";
+    let (gateway, backend) = logging(&format!("to = \"{{log}}\"\n{format}"));
+    let long = format!("PUT /{} HTTP/1.1\r\n\r\n", "x".repeat(20_000));
+    let requests = [
+        (
+            "POST /secret HTTP/1.1\r\nHost: a\r\nX : y\r\n\r\n",
+            "\"POST /secret HTTP/1.1\" 400",
+        ),
+        (
+            "DELETE /a HTTP/1.0\r\nX\0: y\r\n\r\n",
+            "\"DELETE /a HTTP/1.0\" 400",
+        ),
+        (
+            "BREW /pot HTTP/1.1\r\nHost: a\r\n b\r\n\r\n",
+            "\"BREW /pot HTTP/1.1\" 400",
+        ),
+        ("GET /x HTTP/3.0\r\nHost: a\r\n\r\n", "\"GET /x -\" 505"),
+        (long.as_str(), "\"PUT - -\" 414"),
+        ("\x16\x03\x01\x02\0\x01\0", "\"- - -\" 400"),
+    ];
+    let mut expected = Vec::new();
+    for (request, line) in requests {
+        // Behind another one, of which nothing must be left.
+        let mut client = gateway.connect();
+        assert_eq!(client.exchange(GET).status, 200);
+        client.send_if_taken(request);
+        let status = client.response().status;
+        assert!(line.ends_with(&status.to_string()), "{request:?}: {status}");
+        client.assert_closed();
+        expected.extend(["\"GET /p/a?q=1 HTTP/1.1\" 200", line]);
+    }
+    assert_eq!(gateway.raw_log_lines(expected.len()), expected);
+    drop(backend);
+    gateway.assert_no_leaks();
+}
+
+#[test]
+fn a_request_that_never_became_whole_is_told_as_far_as_it_came() {
+    let backend = Backend::start(Echo);
+    let gateway = Gateway::new(
+        r#"
+        [client]
+        head_timeout = "200ms"
+        [access_log]
+        to = "{log}"
+        format = "{method} {target} {protocol} {status} {reason}"
+        [sites."*"]
+        upstream = "app"
+        [upstreams.app]
+        servers = ["{backend}"]
+        "#,
+    )
+    .fill("backend", backend.address())
+    .start();
+    let mut lines = Vec::new();
+    for (request, line) in [
+        (
+            "POST /slow HTTP/1.1\r\nHos",
+            "POST /slow HTTP/1.1 408 head-timeout",
+        ),
+        ("POST /slo", "POST - - 408 head-timeout"),
+        ("PO", "- - - 408 head-timeout"),
+    ] {
+        let mut client = gateway.connect();
+        client.send(request);
+        assert_eq!(client.response().status, 408);
+        client.assert_closed();
+        lines.push(line);
+        assert_eq!(gateway.raw_log_lines(lines.len()), lines);
+    }
+}

@@ -405,28 +405,36 @@ impl Connection {
                             return Poll::Ready(Heading::Complete(framing));
                         }
                         Ok(None) => incomplete = true,
-                        Err(fault) => return bad(head, Reason::Request(fault)),
+                        Err(fault) => return self.bad(limits, head, Reason::Request(fault)),
                     }
                 }
                 match self.poll_fill(cx) {
                     Poll::Ready(Ok(0)) if self.input.is_empty() => {
                         return Poll::Ready(Heading::Closed);
                     }
-                    Poll::Ready(Ok(0)) => return bad(head, Reason::Request(Fault::Truncated)),
+                    Poll::Ready(Ok(0)) => {
+                        return self.bad(limits, head, Reason::Request(Fault::Truncated));
+                    }
                     Poll::Ready(Ok(_)) => {}
                     Poll::Ready(Err(_)) => return Poll::Ready(Heading::Closed),
                     Poll::Pending if self.input.is_empty() => return Poll::Ready(Heading::Idle),
                     Poll::Pending if self.enrolled.is_cut() => {
-                        return bad(head, self.enrolled.cut_reason());
+                        return self.bad(limits, head, self.enrolled.cut_reason());
                     }
                     Poll::Pending if incomplete && self.head_is_late(cx, limits) => {
-                        return bad(head, Reason::HeadTimeout);
+                        return self.bad(limits, head, Reason::HeadTimeout);
                     }
                     Poll::Pending => return Poll::Pending,
                 }
             }
         })
         .await
+    }
+
+    /// A head that never became one; what the one before it left there must not be taken for it.
+    fn bad(&self, limits: &ClientLimits, head: &mut RequestHead, reason: Reason) -> Poll<Heading> {
+        h1::read_request_line(self.input.as_slice(), &limits.head, head);
+        Poll::Ready(Heading::Complete(Err(reason)))
     }
 
     /// Whether an incomplete head's time is over. Its first call starts the time; that of a connection's first head began
@@ -474,12 +482,6 @@ impl Connection {
         })
         .await;
     }
-}
-
-/// A head that never became one; what the one before it left there must not be taken for it.
-fn bad(head: &mut RequestHead, reason: Reason) -> Poll<Heading> {
-    head.clear();
-    Poll::Ready(Heading::Complete(Err(reason)))
 }
 
 impl Drop for Connection {

@@ -16,16 +16,19 @@ pub enum Version {
     Http2,
     /// HTTP/3
     Http3,
+    /// None that was understood: the request line was none. It is answered like HTTP/1.1.
+    Unknown,
 }
 
 impl Version {
-    /// As logs and start lines write it.
+    /// As logs and start lines write it; empty for one that was not understood.
     pub const fn as_str(self) -> &'static str {
         match self {
             Version::Http10 => "HTTP/1.0",
             Version::Http11 => "HTTP/1.1",
             Version::Http2 => "HTTP/2",
             Version::Http3 => "HTTP/3",
+            Version::Unknown => "",
         }
     }
 
@@ -36,6 +39,7 @@ impl Version {
             Version::Http11 => "1.1",
             Version::Http2 => "2",
             Version::Http3 => "3",
+            Version::Unknown => "",
         }
     }
 }

@@ -30,7 +30,7 @@ pub use encode::{BodyEncoder, BodyMismatch};
 pub use framing::{
     RequestFraming, ResponseFraming, request_framing, response_framing, switches_as_asked,
 };
-pub use head::{HeadLimits, parse_request, parse_response};
+pub use head::{HeadLimits, parse_request, parse_response, read_request_line};
 pub use host::name_host;
 pub use outbox::Outbox;
 pub use progress::HeadProgress;

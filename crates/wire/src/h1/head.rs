@@ -51,6 +51,33 @@ pub fn parse_request(
     undecided(refusal::of_request(rest, limits), window, limits)
 }
 
+/// What of a request line can be understood at the start of the `input` in which no head was found, for a log: the method,
+/// the target if it is whole, and the version behind it. `head` holds that and nothing else.
+#[cold]
+pub fn read_request_line(input: &[u8], limits: &HeadLimits, head: &mut RequestHead) {
+    head.clear();
+    head.method = Method::Extension(0..0);
+    head.version = Version::Unknown;
+    let window = window(input, limits);
+    let line = window.strip_prefix(b"\r\n").unwrap_or(window);
+    let Some((method, method_len)) = method(line) else {
+        return;
+    };
+    let target = method_len + 1..target_end(line, method_len + 1);
+    let is_whole = line.get(target.end) == Some(&b' ') && target.len() <= limits.target_bytes_max;
+    let end = if is_whole { target.end } else { method_len };
+    head.fields.finish(&line[..end]);
+    head.method = method;
+    if !is_whole {
+        return;
+    }
+    let behind = &line[target.end + 1..];
+    head.set_target_range(target);
+    if let Some((name, [b'\r', ..])) = behind.split_first_chunk::<8>() {
+        head.version = version(*name).unwrap_or(Version::Unknown);
+    }
+}
+
 /// [`parse_request`] for a response's head. No empty line is passed over before it.
 ///
 /// # Errors
@@ -256,6 +283,46 @@ mod tests {
             "{}",
             input.escape_ascii()
         );
+    }
+
+    #[test]
+    fn what_can_be_understood_of_a_refused_head_is_its_request_line() {
+        let mut head = RequestHead::with("POST", b"/before");
+        head.fields.append_line(b"Host", b"before");
+        let long = format!("PUT /{} HTTP/1.1\r\n", "x".repeat(LIMITS.target_bytes_max));
+        for (input, method, target, version) in [
+            (
+                "POST /secret HTTP/1.1\r\nHost: a\r\nX : y\r\n\r\n",
+                "POST",
+                "/secret",
+                "HTTP/1.1",
+            ),
+            (
+                "\r\nBREW /pot?a HTTP/1.0\r\nX\0: y",
+                "BREW",
+                "/pot?a",
+                "HTTP/1.0",
+            ),
+            ("GET /x HTTP/2.0\r\n\r\n", "GET", "/x", ""),
+            ("GET /x HTTP/1.1", "GET", "/x", ""),
+            ("GET /x HTTP/1.1 \r\n", "GET", "/x", ""),
+            (long.as_str(), "PUT", "", ""),
+            ("GET /x\0 HTTP/1.1\r\n", "GET", "", ""),
+            ("GET /x", "GET", "", ""),
+            ("GET ", "GET", "", ""),
+            ("GET", "", "", ""),
+            ("\x16\x03\x01\x02\0\x01\0", "", "", ""),
+            ("", "", "", ""),
+        ] {
+            read_request_line(input.as_bytes(), &LIMITS, &mut head);
+            let seen = (head.method_name(), head.target(), head.version.as_str());
+            assert_eq!(
+                seen,
+                (method.as_bytes(), target.as_bytes(), version),
+                "{input:?}"
+            );
+            assert_eq!(head.fields.iter().count(), 0);
+        }
     }
 
     #[test]

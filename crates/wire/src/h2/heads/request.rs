@@ -38,6 +38,8 @@ pub fn read_request(
     head: &mut RequestHead,
 ) -> Result<RequestFacts, HeadFault> {
     head.clear();
+    // Said by nobody yet.
+    head.method = Method::Extension(0..0);
     head.version = Version::Http2;
     let mut pseudos = Pseudos::default();
     let read = section::read(decoder, block, limits, &mut head.fields, &mut pseudos);
