@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use foregate_testkit::{Answer, Backend, Echo, Gateway, Visit, eventually};
+use foregate_tests::metric;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const V1: &str = "PROXY TCP4 192.0.2.7 198.51.100.1 5555 443\r\n";
@@ -173,6 +174,60 @@ fn an_untrusted_client_that_sends_one_is_turned_away() {
     client.assert_closed();
     assert_eq!(backend.requests_total(), 0);
     gateway.assert_no_leaks();
+}
+
+/// A load balancer that is missing in `trusted_proxies` must not be a riddle.
+#[test]
+fn the_operator_is_told_why_a_connection_is_refused() {
+    let untrusted = "is not in trusted_proxies client=127.0.0.9:";
+    for (from, bytes, reason, told) in [
+        ("127.0.0.9", V1, "proxy-untrusted", untrusted),
+        (
+            "127.0.0.2",
+            "PROXY TCP9 x\r\n",
+            "proxy-header-bad",
+            "missing or malformed client=127.0.0.2:",
+        ),
+        (
+            "127.0.0.2",
+            GET,
+            "proxy-header-bad",
+            "missing or malformed client=127.0.0.2:",
+        ),
+        (
+            "127.0.0.2",
+            "PROXY TCP4 192.",
+            "proxy-header-truncated",
+            "ended within its PROXY protocol header client=127.0.0.2:",
+        ),
+    ] {
+        let backend = Backend::start(Echo);
+        let gateway = accepting_with(&backend, "[log]\nlevel = \"debug\"");
+        let mut client = gateway.connect_from(from);
+        client.send_if_taken(bytes);
+        client.connection().finish_sending();
+        client.assert_closed();
+        gateway.wait_metric(metric::CONNECTIONS_REFUSED, &[("reason", reason)], 1.0);
+        let refused = gateway.metric(metric::CONNECTIONS_REFUSED, &[]);
+        assert_eq!(refused, 1.0, "{reason}");
+        gateway.wait_stderr(told);
+    }
+}
+
+#[test]
+fn a_header_that_does_not_come_is_told_too_and_a_flood_is_told_once() {
+    let backend = Backend::start(Echo);
+    let gateway = accepting_with(&backend, "head_timeout = \"200ms\"");
+    let mut client = gateway.connect_from("127.0.0.2");
+    client.assert_closed();
+    gateway.wait_stderr("did not come in time client=127.0.0.2:");
+    for _ in 0..20 {
+        gateway.connect_from("127.0.0.9").assert_closed();
+    }
+    let refused = [("reason", "proxy-untrusted")];
+    gateway.wait_metric(metric::CONNECTIONS_REFUSED, &refused, 20.0);
+    let lines = gateway.stderr().matches("trusted_proxies client").count();
+    assert!(lines < 20, "{lines}");
 }
 
 #[test]

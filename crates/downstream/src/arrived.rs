@@ -100,6 +100,7 @@ impl Arrived {
             self.enrolled.set_phase(Phase::ProxyHeader);
             let timeout = self.enrolled.worker().limits().head_timeout;
             if let Err(why) = preface::read(&mut self, &rules, timeout).await {
+                preface::tell(why, self.peer.address);
                 self.refuse(why);
                 return None;
             }

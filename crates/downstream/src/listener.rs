@@ -3,6 +3,7 @@
 use crate::admission::{Admission, Refused};
 use crate::arrived::Arrived;
 use crate::handler::Handler;
+use crate::preface;
 use crate::roll::Enrolled;
 use crate::worker::Worker;
 use foregate_message::{Chunk, Peer};
@@ -157,7 +158,8 @@ impl<H: Handler> Listener<H> {
         };
         let trusted = (rules.trusts)(address.ip().to_canonical());
         if proxy_protocol && !trusted {
-            return cells.refused(Refusal::ProxyProtocol);
+            preface::tell(Refusal::ProxyUntrusted, address);
+            return cells.refused(Refusal::ProxyUntrusted);
         }
         cells.accepted.one();
         let peer = Peer::new(address, local, rules.number, trusted);

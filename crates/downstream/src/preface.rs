@@ -3,11 +3,21 @@
 use crate::arrived::Arrived;
 use crate::listener::ListenerRules;
 use foregate_message::Peer;
-use foregate_telemetry::clock::{Deadline, now};
+use foregate_telemetry::clock::{Deadline, Moment, now};
+use foregate_telemetry::log::process::{self, Level};
 use foregate_telemetry::metrics::Refusal;
-use foregate_wire::proxy::{self, ProxyHeader};
-use std::cell::RefCell;
+use foregate_wire::proxy::{self, BadHeader, ProxyHeader};
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::time::Duration;
+
+/// A worker logs one of the connections that it refuses in so much time.
+const TELL_INTERVAL: Duration = Duration::from_secs(1);
+
+thread_local! {
+    /// When the last one was logged.
+    static TOLD: Cell<Option<Moment>> = const { Cell::new(None) };
+}
 
 /// Reads the header and takes its word for who the client is. The caller has made sure that the sender is trusted.
 ///
@@ -22,13 +32,13 @@ pub(crate) async fn read(
     deadline.set(now().plus(timeout));
     let header = tokio::select! {
         header = header(arrived) => header,
-        () = deadline.expired() => None,
+        () = deadline.expired() => Err(Refusal::ProxyHeaderTimeout),
     };
-    match header {
-        Some(ProxyHeader::Addresses {
+    match header? {
+        ProxyHeader::Addresses {
             source,
             destination,
-        }) => {
+        } => {
             let counted = arrived.admitted.count_client(source.ip());
             counted.map_err(|_| Refusal::ConnectionsPerClientMax)?;
             // What it says for others is believed if it is a trusted proxy itself, not because the sender is one.
@@ -38,7 +48,7 @@ pub(crate) async fn read(
             Ok(())
         }
         // The sender speaks for somebody whom it does not name.
-        Some(ProxyHeader::Unknown) => {
+        ProxyHeader::Unknown => {
             let Peer {
                 address,
                 local,
@@ -49,12 +59,11 @@ pub(crate) async fn read(
             Ok(())
         }
         // It speaks for itself.
-        Some(ProxyHeader::Local) => Ok(()),
-        None => Err(Refusal::ProxyProtocol),
+        ProxyHeader::Local => Ok(()),
     }
 }
 
-async fn header(arrived: &mut Arrived) -> Option<ProxyHeader> {
+async fn header(arrived: &mut Arrived) -> Result<ProxyHeader, Refusal> {
     loop {
         match proxy::parse(arrived.input.as_slice()) {
             Ok(Some((bytes, header))) => {
@@ -62,13 +71,53 @@ async fn header(arrived: &mut Arrived) -> Option<ProxyHeader> {
                 if arrived.input.is_empty() {
                     arrived.input = foregate_message::Chunk::default();
                 }
-                return Some(header);
+                return Ok(header);
             }
             Ok(None) => {}
-            Err(_) => return None,
+            Err(BadHeader) => return Err(Refusal::ProxyHeaderBad),
         }
         if !arrived.read_more().await {
-            return None;
+            return Err(Refusal::ProxyHeaderTruncated);
         }
+    }
+}
+
+/// Tells the operator of a connection that was refused for its PROXY protocol header, now and then: a load balancer that is
+/// not trusted would otherwise only see a port that is dead. Metrics count them all.
+pub(crate) fn tell(why: Refusal, address: SocketAddr) {
+    let message = match why {
+        Refusal::ProxyUntrusted => {
+            "a connection was refused: it needs a PROXY protocol header, and its address is not in trusted_proxies"
+        }
+        Refusal::ProxyHeaderBad => {
+            "a connection was refused: its PROXY protocol header is missing or malformed"
+        }
+        Refusal::ProxyHeaderTruncated => {
+            "a connection was refused: it ended within its PROXY protocol header"
+        }
+        Refusal::ProxyHeaderTimeout => {
+            "a connection was refused: its PROXY protocol header did not come in time"
+        }
+        _ => return,
+    };
+    // Whoever looks whether the port is open ends so.
+    let is_usual = why == Refusal::ProxyHeaderTruncated;
+    let level = if is_usual { Level::Debug } else { Level::Warn };
+    if !process::is_on(level) {
+        return;
+    }
+    let at = now();
+    let is_due = TOLD.with(|told| {
+        let is_due = told
+            .get()
+            .is_none_or(|last| at.since(last) >= TELL_INTERVAL);
+        if is_due {
+            told.set(Some(at));
+        }
+        is_due
+    });
+    if is_due {
+        let values: [process::Value<'_>; 2] = [("client", &address), ("reason", &why.name())];
+        process::log(level, message, &values);
     }
 }

@@ -134,8 +134,6 @@ faults! {
     Truncated "truncated" 400,
     /// An expectation other than 100-continue (RFC 9110 §10.1.1).
     Expectation "bad-expectation" 417,
-    /// A malformed PROXY protocol header.
-    ProxyHeader "bad-proxy-header" 400,
 }
 
 macro_rules! reasons {

@@ -6,7 +6,6 @@
 mod v1;
 mod v2;
 
-use foregate_message::Fault;
 use std::net::{Ipv6Addr, SocketAddr};
 
 pub use v1::write_v1;
@@ -34,12 +33,16 @@ pub enum ProxyHeader {
     Unknown,
 }
 
+/// There is no header, or it is malformed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BadHeader;
+
 /// Looks for a header at the start of `input`. `Ok(Some((n, header)))`: it stood in `input[..n]`. `Ok(None)`: more
 /// bytes are needed.
 ///
 /// # Errors
-/// [`Fault::ProxyHeader`] as soon as `input` can't be the start of a header.
-pub fn parse(input: &[u8]) -> Result<Option<(usize, ProxyHeader)>, Fault> {
+/// [`BadHeader`] as soon as `input` can't be the start of a header.
+pub fn parse(input: &[u8]) -> Result<Option<(usize, ProxyHeader)>, BadHeader> {
     match input.first() {
         None => Ok(None),
         Some(b'P') => v1::parse(input),

@@ -67,8 +67,14 @@ pub enum Refusal {
     ConnectionsMax,
     /// The client has as many connections as it may.
     ConnectionsPerClientMax,
-    /// The PROXY protocol head was missing, malformed or from an untrusted address.
-    ProxyProtocol,
+    /// A PROXY protocol header was due, from an address that is no trusted proxy's.
+    ProxyUntrusted,
+    /// The PROXY protocol header was missing or malformed.
+    ProxyHeaderBad,
+    /// The connection ended within its PROXY protocol header.
+    ProxyHeaderTruncated,
+    /// The PROXY protocol header did not come in time.
+    ProxyHeaderTimeout,
     /// The TLS handshake came to nothing.
     Handshake,
     /// The process is draining.
@@ -79,10 +85,13 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every reason, in the order of their cells.
-    pub const ALL: [Refusal; 6] = [
+    pub const ALL: [Refusal; 9] = [
         Refusal::ConnectionsMax,
         Refusal::ConnectionsPerClientMax,
-        Refusal::ProxyProtocol,
+        Refusal::ProxyUntrusted,
+        Refusal::ProxyHeaderBad,
+        Refusal::ProxyHeaderTruncated,
+        Refusal::ProxyHeaderTimeout,
         Refusal::Handshake,
         Refusal::Draining,
         Refusal::AcceptError,
@@ -94,7 +103,10 @@ impl Refusal {
         match self {
             Refusal::ConnectionsMax => "connections-max",
             Refusal::ConnectionsPerClientMax => "connections-per-client-max",
-            Refusal::ProxyProtocol => "proxy-protocol",
+            Refusal::ProxyUntrusted => "proxy-untrusted",
+            Refusal::ProxyHeaderBad => "proxy-header-bad",
+            Refusal::ProxyHeaderTruncated => "proxy-header-truncated",
+            Refusal::ProxyHeaderTimeout => "proxy-header-timeout",
             Refusal::Handshake => "handshake",
             Refusal::Draining => "draining",
             Refusal::AcceptError => "accept-error",

@@ -11,7 +11,7 @@ fn addresses(source: &str, destination: &str) -> ProxyHeader {
 }
 
 /// The verdict over `input`, which must be the same however it comes.
-fn parsed(input: &[u8]) -> Result<Option<(usize, ProxyHeader)>, Fault> {
+fn parsed(input: &[u8]) -> Result<Option<(usize, ProxyHeader)>, BadHeader> {
     for end in 0..=input.len() {
         let found = parse(&input[..end]);
         if found != Ok(None) {
@@ -26,7 +26,7 @@ fn parsed(input: &[u8]) -> Result<Option<(usize, ProxyHeader)>, Fault> {
 fn check_v1(line: &str, expected: Option<ProxyHeader>) {
     let expected = match expected {
         Some(header) => Ok(Some((line.len(), header))),
-        None => Err(Fault::ProxyHeader),
+        None => Err(BadHeader),
     };
     let input = line.to_owned() + "GET / HTTP/1.1\r\n";
     assert_eq!(parsed(input.as_bytes()), expected, "{line:?}");
@@ -44,7 +44,7 @@ fn v2(version_and_command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
 fn check_v2(input: &[u8], expected: Option<ProxyHeader>) {
     let expected = match expected {
         Some(header) => Ok(Some((input.len(), header))),
-        None => Err(Fault::ProxyHeader),
+        None => Err(BadHeader),
     };
     let with_more = [input, b"GET /"].concat();
     assert_eq!(parsed(&with_more), expected, "{}", input.escape_ascii());
@@ -84,7 +84,7 @@ fn version_1() {
     ] {
         check_v1(bad, None);
     }
-    assert_eq!(parse(b"GET / HTTP/1.1\r\n"), Err(Fault::ProxyHeader));
+    assert_eq!(parse(b"GET / HTTP/1.1\r\n"), Err(BadHeader));
     assert_eq!(parse(b""), Ok(None));
 }
 
@@ -118,7 +118,7 @@ fn version_2() {
         check_v2(&v2(command, family, rest), None);
     }
     assert_eq!(parsed(&SIGNATURE[..8]), Ok(None));
-    assert_eq!(parsed(b"\r\n\r\n\0\r\nQUIX\n"), Err(Fault::ProxyHeader));
+    assert_eq!(parsed(b"\r\n\r\n\0\r\nQUIX\n"), Err(BadHeader));
 }
 
 proptest! {

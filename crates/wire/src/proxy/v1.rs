@@ -1,15 +1,14 @@
 //! Version 1: one line of text.
 
-use super::{ProxyHeader, V1_BYTES_MAX, one_family};
-use foregate_message::Fault;
+use super::{BadHeader, ProxyHeader, V1_BYTES_MAX, one_family};
 use std::net::{IpAddr, SocketAddr};
 
 const START: &[u8] = b"PROXY ";
 
-pub(super) fn parse(input: &[u8]) -> Result<Option<(usize, ProxyHeader)>, Fault> {
+pub(super) fn parse(input: &[u8]) -> Result<Option<(usize, ProxyHeader)>, BadHeader> {
     let known = input.len().min(START.len());
     if input[..known] != START[..known] {
-        return Err(Fault::ProxyHeader);
+        return Err(BadHeader);
     }
     let window = &input[..input.len().min(V1_BYTES_MAX)];
     let Some(end) = window
@@ -17,7 +16,7 @@ pub(super) fn parse(input: &[u8]) -> Result<Option<(usize, ProxyHeader)>, Fault>
         .position(|&byte| !(b' '..=b'~').contains(&byte))
     else {
         return if window.len() == V1_BYTES_MAX {
-            Err(Fault::ProxyHeader)
+            Err(BadHeader)
         } else {
             Ok(None)
         };
@@ -25,10 +24,10 @@ pub(super) fn parse(input: &[u8]) -> Result<Option<(usize, ProxyHeader)>, Fault>
     match &window[end..] {
         [b'\r', b'\n', ..] => {}
         [b'\r'] if end + 1 < V1_BYTES_MAX => return Ok(None),
-        _ => return Err(Fault::ProxyHeader),
+        _ => return Err(BadHeader),
     }
-    let line = std::str::from_utf8(&window[..end]).map_err(|_| Fault::ProxyHeader)?;
-    let header = header(line).ok_or(Fault::ProxyHeader)?;
+    let line = std::str::from_utf8(&window[..end]).map_err(|_| BadHeader)?;
+    let header = header(line).ok_or(BadHeader)?;
     Ok(Some((end + 2, header)))
 }
 

@@ -1,7 +1,6 @@
 //! Version 2: sixteen fixed bytes, addresses, and typed values behind them.
 
-use super::{ProxyHeader, V2_REST_BYTES_MAX, one_family};
-use foregate_message::Fault;
+use super::{BadHeader, ProxyHeader, V2_REST_BYTES_MAX, one_family};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
@@ -10,10 +9,10 @@ const FIXED_BYTES: usize = 16;
 /// The type of the value that holds a checksum over the whole header.
 const CRC32C: u8 = 0x03;
 
-pub(super) fn parse(input: &[u8]) -> Result<Option<(usize, ProxyHeader)>, Fault> {
+pub(super) fn parse(input: &[u8]) -> Result<Option<(usize, ProxyHeader)>, BadHeader> {
     let known = input.len().min(SIGNATURE.len());
     if input[..known] != SIGNATURE[..known] {
-        return Err(Fault::ProxyHeader);
+        return Err(BadHeader);
     }
     let Some(&[version_and_command, family, high, low]) = input.get(12..FIXED_BYTES) else {
         return Ok(None);
@@ -22,16 +21,16 @@ pub(super) fn parse(input: &[u8]) -> Result<Option<(usize, ProxyHeader)>, Fault>
     let local = match version_and_command {
         0x20 => true,
         0x21 => false,
-        _ => return Err(Fault::ProxyHeader),
+        _ => return Err(BadHeader),
     };
     if rest_bytes > V2_REST_BYTES_MAX {
-        return Err(Fault::ProxyHeader);
+        return Err(BadHeader);
     }
     let end = FIXED_BYTES + rest_bytes;
     let Some(whole) = input.get(..end) else {
         return Ok(None);
     };
-    let header = header(whole, family, local).ok_or(Fault::ProxyHeader)?;
+    let header = header(whole, family, local).ok_or(BadHeader)?;
     Ok(Some((end, header)))
 }
 
