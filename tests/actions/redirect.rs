@@ -66,3 +66,50 @@ fn a_posted_body_does_not_spoil_the_connection() {
     drop(client);
     gateway.assert_no_leaks();
 }
+
+/// A proxy in front that ends TLS: its visitors come by HTTPS, and must not be sent to cleartext.
+#[test]
+fn who_came_by_https_to_a_trusted_proxy_stays_there() {
+    let gateway = Gateway::new(
+        r#"
+        [forwarding]
+        trusted_proxies = ["127.0.0.2/32"]
+        [sites."*"]
+        hsts = { max_age = "1h" }
+        [[sites."*".routes]]
+        redirect = { to = "{scheme}://{host}{path}" }
+        [[sites."*".routes]]
+        path = "/told"
+        respond = { status = 200 }
+        response_headers = { set = { "X-Scheme" = "{scheme}" } }
+        "#,
+    )
+    .start();
+    for (from, claim, scheme) in [
+        ("127.0.0.2", "X-Forwarded-Proto: https\r\n", "https"),
+        (
+            "127.0.0.2",
+            "Forwarded: for=192.0.2.7;proto=https\r\n",
+            "https",
+        ),
+        ("127.0.0.2", "X-Forwarded-Proto: http\r\n", "http"),
+        ("127.0.0.2", "", "http"),
+        ("127.0.0.9", "X-Forwarded-Proto: https\r\n", "http"),
+    ] {
+        let mut client = gateway.connect_from(from);
+        let mut ask =
+            |path: &str| client.exchange(format!("GET {path} HTTP/1.1\r\nHost: a\r\n{claim}\r\n"));
+        let location = format!("{scheme}://a/x");
+        assert_eq!(
+            ask("/x").field("location"),
+            Some(location.as_str()),
+            "{from} {claim}"
+        );
+        let told = ask("/told");
+        assert_eq!(told.field("x-scheme"), Some(scheme));
+        assert_eq!(
+            told.fields.has("strict-transport-security"),
+            scheme == "https"
+        );
+    }
+}

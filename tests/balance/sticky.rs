@@ -123,6 +123,31 @@ fn forged_and_foreign_cookies_are_ignored_with_a_reason() {
 }
 
 #[test]
+fn the_cookie_of_who_came_by_https_to_a_trusted_proxy_is_for_https() {
+    let backends = [named("a"), named("b"), named("c")];
+    let [a, b, c] = backends.each_ref().map(|backend| backend.address());
+    let trusting = format!("{CONFIG}\n[forwarding]\ntrusted_proxies = [\"127.0.0.1/32\"]\n");
+    for (config, scheme, is_secure) in [
+        (trusting.as_str(), "https", true),
+        (trusting.as_str(), "http", false),
+        (CONFIG, "https", false),
+    ] {
+        let gateway = Gateway::new(config);
+        let gateway = gateway
+            .fill("a", a)
+            .fill("b", b)
+            .fill("c", c)
+            .fill("more", "")
+            .start();
+        let answer = gateway.exchange(format!(
+            "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Proto: {scheme}\r\n\r\n"
+        ));
+        let (_, line) = cookie(&answer).expect("a session begins");
+        assert_eq!(line.ends_with("; Secure"), is_secure, "{line}");
+    }
+}
+
+#[test]
 fn the_cookie_has_the_attributes_that_are_asked_for_and_tells_nothing() {
     let (a, b, c) = (named("a"), named("b"), named("c"));
     let gateway = Gateway::new(CONFIG)

@@ -63,7 +63,7 @@ pub(crate) async fn send<C: Client>(
     } else {
         let (mut head, body) = page(exchange, request, reason);
         if reason != Reason::MisdirectedRequest {
-            secure::tell(exchange, client.peer(), &mut head.fields);
+            secure::tell(exchange, &mut head.fields);
         }
         client.respond(&head, BodyLength::Known(body.len() as u64));
         if request.method != Method::Head {

@@ -5,10 +5,10 @@ use crate::guard::Guarded;
 use crate::mirror::Pending;
 use crate::plan::Plan;
 use crate::session::Session;
-use crate::{Road, describe};
+use crate::{Road, describe, secure};
 use foregate_balance::{HedgeNote, Pick, RetryRefusal};
 use foregate_message::path::Normal;
-use foregate_message::{BodyLength, FieldId, Fields, Peer, Reason, RequestHead};
+use foregate_message::{BodyLength, FieldId, Fields, Peer, Reason, RequestHead, Scheme};
 use foregate_policy::request_id::RequestId;
 use foregate_telemetry::clock::Moment;
 use foregate_upstream::Pool;
@@ -47,6 +47,8 @@ pub(crate) struct Exchange {
     pub(crate) request_id: RequestId,
     /// The client, as far as trusted proxies say.
     pub(crate) client: IpAddr,
+    /// How the client came, as far as trusted proxies say.
+    pub(crate) scheme: Scheme,
     /// Host as the client sent it, by its place in the head.
     pub(crate) host: Range<u32>,
     /// Whether what backends get has a Host, whichever it goes to.
@@ -136,6 +138,7 @@ impl Exchange {
             expects_continue: request.expects_continue,
             request_id: describe::request_id(&plan, road, peer, fields),
             client: describe::client(&plan, peer, fields),
+            scheme: secure::scheme(&plan, peer, fields),
             host: fields.place(FieldId::Host),
             has_host: false,
             referer: fields.place(FieldId::Referer),

@@ -153,6 +153,7 @@ impl Exchange {
             expects_continue: false,
             request_id: self.request_id,
             client: self.client,
+            scheme: self.scheme,
             host: self.host.clone(),
             has_host: self.has_host,
             referer: self.referer.clone(),

@@ -507,7 +507,7 @@ impl Exchange {
                 self.client.to_string().into()
             },
             host: host_without_port(self.host(&head.fields)).into(),
-            scheme: peer.scheme,
+            scheme: self.scheme,
             path: path.into(),
             query: target.and_then(|target| target.query).map(Into::into),
         }

@@ -30,7 +30,7 @@ pub(crate) async fn respond<C: Client>(
     if let Some(name) = &exchange.plan.snapshot.request_id {
         fields.set_named(name, exchange.request_id.as_bytes());
     }
-    secure::tell(exchange, client.peer(), fields);
+    secure::tell(exchange, fields);
     let plan = &exchange.plan;
     // A challenge is answered before there is a route.
     let rules = exchange

@@ -3,6 +3,7 @@
 
 use crate::Road;
 use crate::exchange::Exchange;
+use crate::plan::Plan;
 use foregate_message::{
     Chunk, FieldId, FieldName, Fields, Peer, Reason, RequestHead, ResponseHead, Scheme, Status,
     Target, reads_alike,
@@ -67,6 +68,16 @@ pub(crate) fn challenge(road: &Road, peer: &Peer, head: &RequestHead) -> Option<
     }))
 }
 
+/// How the client came: by HTTPS also if a trusted proxy in front has ended TLS.
+#[inline]
+pub(crate) fn scheme(plan: &Plan, peer: &Peer, fields: &Fields) -> Scheme {
+    let proxies = &plan.snapshot.trusted;
+    match peer.trusted && !https_redirect::is_cleartext(peer.scheme, true, fields, proxies) {
+        true => Scheme::Https,
+        false => peer.scheme,
+    }
+}
+
 /// Whether the request came as its site wants it: by HTTPS once that is possible, not too early, and under the rules for clients'
 /// certificates that hold for its host (RFC 9110 §15.5.20).
 pub(crate) fn secure(
@@ -92,12 +103,7 @@ pub(crate) fn secure(
         return Ok(None);
     }
     if let Some(port) = part.https_port
-        && https_redirect::is_cleartext(
-            peer.scheme,
-            peer.trusted,
-            &head.fields,
-            &plan.snapshot.trusted,
-        )
+        && exchange.scheme == Scheme::Http
     {
         let host = exchange.host(&head.fields);
         let target = Target::parse(&head.method, head.target()).map_err(Reason::Request)?;
@@ -115,8 +121,8 @@ pub(crate) fn secure(
 }
 
 /// Tells browsers to come by HTTPS from now on (RFC 6797 §7.1).
-pub(crate) fn tell(exchange: &Exchange, peer: &Peer, fields: &mut Fields) {
-    if peer.scheme != Scheme::Https {
+pub(crate) fn tell(exchange: &Exchange, fields: &mut Fields) {
+    if exchange.scheme != Scheme::Https {
         return;
     }
     let Some(number) = exchange.route else {

@@ -8,7 +8,7 @@ use aws_lc_rs::rand::fill;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use foregate_balance::{PickReason, SessionNote, SessionToken};
-use foregate_message::{FieldId, Fields, Peer, Scheme};
+use foregate_message::{FieldId, Fields, Scheme};
 use foregate_policy::cookies;
 use foregate_snapshot::{CookieSecure, StickyPlan};
 use foregate_telemetry::clock::{recent, unix_at};
@@ -138,7 +138,8 @@ pub(crate) fn read(upstream: &Upstream, sticky: &StickyPlan, fields: &Fields) ->
 }
 
 /// Tells the client where its session is, if it does not know.
-pub(crate) fn tell(exchange: &mut Exchange, peer: &Peer, fields: &mut Fields) {
+pub(crate) fn tell(exchange: &mut Exchange, fields: &mut Fields) {
+    let scheme = exchange.scheme;
     let plan = &exchange.plan;
     let number = exchange.destination(plan).upstream as usize;
     let upstream = Rc::clone(exchange.upstream(plan));
@@ -166,7 +167,7 @@ pub(crate) fn tell(exchange: &mut Exchange, peer: &Peer, fields: &mut Fields) {
         return;
     };
     let secure = match sticky.secure {
-        CookieSecure::Auto => peer.scheme == Scheme::Https,
+        CookieSecure::Auto => scheme == Scheme::Https,
         CookieSecure::On => true,
         CookieSecure::Off => false,
     };

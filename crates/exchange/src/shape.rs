@@ -16,7 +16,7 @@ pub(crate) fn shape(
     answer: &mut Answer,
 ) {
     if exchange.session.is_some() {
-        session::tell(exchange, peer, &mut answer.head.fields);
+        session::tell(exchange, &mut answer.head.fields);
     }
     let snapshot = &exchange.plan.snapshot;
     let fields = &mut answer.head.fields;
@@ -37,7 +37,7 @@ pub(crate) fn shape(
     if let Some(name) = &snapshot.request_id {
         fields.set_named(name, exchange.request_id.as_bytes());
     }
-    secure::tell(exchange, peer, fields);
+    secure::tell(exchange, fields);
     if let Some(rules) = &exchange.route_plan(&exchange.plan).response_rules {
         let facts = exchange.facts(peer, request);
         let mut scratch = Vec::new();

@@ -51,7 +51,10 @@ pub(super) static SECTION: Section = Section {
         key(
             "secure",
             Kind::Choice(&[
-                ("auto", "if the client came by TLS when it got it"),
+                (
+                    "auto",
+                    "if the client came by TLS when it got it, to a trusted proxy in front if there is one",
+                ),
                 ("on", "always"),
                 ("off", "never"),
             ]),
