@@ -240,7 +240,10 @@ fn checked(certificates: &Certificates, stem: &str, key: &str, host: &str, more:
 #[test]
 fn certificates_are_judged_with_the_line_that_names_them() {
     let certificates = Certificates::new();
-    certificates.issue("good", &["shop.example"]);
+    let mut good = certificates.authority.issue(&["shop.example"]);
+    certificates.put_pair("lone", &good);
+    good.chain_pem.push_str(&certificates.authority.pem());
+    certificates.put_pair("good", &good);
     certificates.issue("other", &["shop.example"]);
     let over = certificates
         .authority
@@ -255,6 +258,12 @@ fn certificates_are_judged_with_the_line_that_names_them() {
     assert!(
         fine.starts_with("0 ") && !fine.contains("warning"),
         "{fine}"
+    );
+    // Its issuer is none that this machine knows.
+    let lone = told("lone", "lone", "shop.example", "");
+    assert!(
+        lone.starts_with("0 ") && lone.contains("warning[doubtful-certificate]"),
+        "{lone}"
     );
     let mixed = told("good", "other", "shop.example", "");
     assert!(mixed.starts_with("2 error[bad-certificate]"), "{mixed}");
