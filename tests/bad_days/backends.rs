@@ -1,12 +1,14 @@
 //! One story for each way in which a backend can be wrong.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use foregate_testkit::{
     Answer, AnswersBeforeAsked, AnswersEarlyAndCloses, BadChunks, BlackHole, BothLengths,
     ClosesIdle, DiesMidBody, Gateway, HttpOneZero, HugeHeadBackend, LiesAboutLengthLong,
     LiesAboutLengthShort, NeverAccepts, ObsFolder, Refuser, ResetAfterHead, Script, SlowHead,
-    TalksGarbage, Trickler, Trouble, Visit,
+    TalksGarbage, Trickler, Trouble, Visit, eventually,
 };
 use foregate_tests::assert_outcome;
 
@@ -194,7 +196,9 @@ fn talks_garbage(road: &Road) {
 }
 
 fn answers_before_asked(road: &Road) {
-    let backend = road.backend(AnswersBeforeAsked);
+    let script = AnswersBeforeAsked::default();
+    let has_spoken = Arc::clone(&script.has_spoken);
+    let backend = road.backend(script);
     let gateway = impatient(road, backend.address());
     let mut client = road.connect(&gateway);
     for _ in 0..5 {
@@ -203,6 +207,9 @@ fn answers_before_asked(road: &Road) {
             (seen.text().as_str(), seen.fields.get("x-unasked")),
             ("asked", None)
         );
+        eventually("it speaks unasked", || {
+            has_spoken.load(Ordering::SeqCst).then_some(())
+        });
     }
     drop(client);
     gateway.assert_no_leaks();

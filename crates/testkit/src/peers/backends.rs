@@ -1,5 +1,7 @@
 //! Backends that misbehave. Each is one way in which a server can be wrong.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -80,8 +82,11 @@ impl Script for TalksGarbage {
 }
 
 /// Sends an answer as soon as it is connected to, and another after each answer, before any request.
-#[derive(Clone, Copy, Debug)]
-pub struct AnswersBeforeAsked;
+#[derive(Clone, Debug, Default)]
+pub struct AnswersBeforeAsked {
+    /// Whether it has said what nobody asked for: a request that comes before can't be told from one that it answers.
+    pub has_spoken: Arc<AtomicBool>,
+}
 
 impl Script for AnswersBeforeAsked {
     fn attend(&self, visit: &mut Visit) -> Result<(), Trouble> {
@@ -91,6 +96,7 @@ impl Script for AnswersBeforeAsked {
             if let Some(request) = visit.next_request()? {
                 visit.answer(&request, &Answer::ok("asked"))?;
                 visit.send(unasked)?;
+                self.has_spoken.store(true, Ordering::SeqCst);
             }
         }
         while let Some(request) = visit.next_request()? {
