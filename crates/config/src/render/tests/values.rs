@@ -2,16 +2,13 @@
 
 use super::*;
 
-#[test]
-fn what_a_backend_or_client_cannot_be_sent_is_told_at_its_place_with_everything_else() {
-    check(
-        &format!(
-            "[[sites.x.routes]]
-redirect = {{ to = 'https://x:99999/é' }}
+/// Values that no backend and no client can be sent, and a mistake of another kind.
+const UNSENDABLE: &str = "[[sites.x.routes]]
+redirect = { to = 'https://x:99999/é' }
 [[sites.x.routes]]
 path = '/a'
 upstream = 'app'
-replace_path = {{ regex = '^/(.*)$', with = '/x?y=$2' }}
+replace_path = { regex = '^/(.*)$', with = '/x?y=$2' }
 [[sites.x.routes]]
 path = '/b'
 upstream = 'app'
@@ -19,22 +16,23 @@ strip_prefix = '/b?c'
 [[sites.x.routes]]
 path = '/c'
 upstream = 'app'
-replace_path = {{ regex = '(', with = '/a b/$1' }}
+replace_path = { regex = '(', with = '/a b/$1' }
 [[sites.x.routes]]
 path = '/d'
-redirect = {{ to = 'http://' }}
+redirect = { to = 'http://' }
 [[sites.x.routes]]
 path = '/e'
-redirect = {{ to = 'https://x:99999/' }}
+redirect = { to = 'https://x:99999/' }
 [[sites.x.routes]]
 path = '/f'
-redirect = {{ to = 'https://x{{query}}.example' }}
+redirect = { to = 'https://x{query}.example' }
 [[sites.x.routes]]
 path = '/g'
-redirect = {{ to = '{{path}}/' }}
-{APP}balance = 'least_conn'"
-        ),
-        "
+redirect = { to = '{path}/' }
+APP
+balance = 'least_conn'";
+
+const UNSENDABLE_TOLD: &str = "
 error[bad-path]: a URL has `é`
   --> foregate.toml:2:36
 2 | redirect = { to = 'https://x:99999/é' }
@@ -102,8 +100,11 @@ error[bad-value]: `{path}/` is not where a client can be sent
 error[bad-value]: `least_conn` is not one of the values taken here
    --> foregate.toml:32:11
 32 | balance = 'least_conn'
-   |           ^^^^^^^^^^^^ one of: round-robin, least-requests, power-of-two, peak-ewma, random, hash-ring, hash-maglev",
-    );
+   |           ^^^^^^^^^^^^ one of: round-robin, least-requests, power-of-two, peak-ewma, random, hash-ring, hash-maglev";
+
+#[test]
+fn what_a_backend_or_client_cannot_be_sent_is_told_at_its_place_with_everything_else() {
+    check(&UNSENDABLE.replace("APP\n", APP), UNSENDABLE_TOLD);
 }
 
 #[test]
