@@ -135,46 +135,9 @@ fn those_who_were_turned_away_take_no_room() {
     });
 }
 
-#[test]
-fn idle_connections_make_room_in_a_listener_that_is_nearly_full() {
-    let gateway = Gateway::new(
-        r#"
-        workers = 1
-        [listeners.public]
-        address = "127.0.0.1:0"
-        connections_max = 10
-        [[sites."*".routes]]
-        respond = { status = 200 }
-        "#,
-    )
-    .start();
-    let mut idle: Vec<_> = (0..7).map(|_| gateway.connect()).collect();
-    for client in &mut idle {
-        assert_eq!(client.exchange(get("/")).status, 200);
-    }
-    gateway.wait_metric(metric::CONNECTIONS, &[], 7.0);
-    let mut busy = gateway.connect();
-    busy.send("GET / HTTP/1.1\r\nHost:");
-    // Room is made for others, and no more of it than they need.
-    gateway.wait_metric(metric::CONNECTIONS_ACCEPTED, &[], 8.0);
-    gateway.wait_metric(metric::CONNECTIONS, &[], 7.0);
-    busy.send(" a\r\n\r\n");
-    assert_eq!(busy.response().status, 200, "who was asking is served");
-    assert_eq!(rung(&gateway), "calm");
-    let is_served = |client: &mut RawClient| {
-        client.send(get("/"));
-        (client.try_response(false)).is_ok_and(|answer| answer.status == 200)
-    };
-    let served: Vec<bool> = idle.iter_mut().map(is_served).collect();
-    let served = served.into_iter().filter(|served| *served).count();
-    assert_eq!(served, 6);
-    drop((busy, idle));
-    gateway.assert_no_leaks();
-}
-
-#[test]
-fn connections_that_never_asked_for_anything_make_room_as_well() {
-    let gateway = Gateway::new(
+/// One whose listener has room for ten connections, and has none of its own accord.
+fn nearly_full() -> Gateway {
+    Gateway::new(
         r#"
         workers = 1
         [client]
@@ -186,16 +149,47 @@ fn connections_that_never_asked_for_anything_make_room_as_well() {
         respond = { status = 200 }
         "#,
     )
-    .start();
-    let silent: Vec<_> = (0..7).map(|_| gateway.connect()).collect();
+    .start()
+}
+
+/// Has one more client come and ask; nobody else than one that waits makes room for it.
+fn ask_for_room(gateway: &Gateway) -> RawClient {
     gateway.wait_metric(metric::CONNECTIONS, &[], 7.0);
     let mut busy = gateway.connect();
     busy.send("GET / HTTP/1.1\r\nHost:");
+    // Room is made for others, and no more of it than they need.
     gateway.wait_metric(metric::CONNECTIONS_ACCEPTED, &[], 8.0);
     gateway.wait_metric(metric::CONNECTIONS, &[], 7.0);
     busy.send(" a\r\n\r\n");
-    assert_eq!(busy.response().status, 200);
-    drop((busy, silent));
+    assert_eq!(busy.response().status, 200, "who was asking is served");
+    busy
+}
+
+#[test]
+fn connections_that_never_asked_for_anything_make_room() {
+    let gateway = nearly_full();
+    let silent: Vec<_> = (0..7).map(|_| gateway.connect()).collect();
+    drop((ask_for_room(&gateway), silent));
+    gateway.assert_no_leaks();
+}
+
+#[test]
+fn idle_connections_make_room_in_a_listener_that_is_nearly_full() {
+    let gateway = nearly_full();
+    let mut idle: Vec<_> = (0..7).map(|_| gateway.connect()).collect();
+    for client in &mut idle {
+        assert_eq!(client.exchange(get("/")).status, 200);
+    }
+    let busy = ask_for_room(&gateway);
+    assert_eq!(rung(&gateway), "calm");
+    let is_served = |client: &mut RawClient| {
+        client.send(get("/"));
+        (client.try_response(false)).is_ok_and(|answer| answer.status == 200)
+    };
+    let served: Vec<bool> = idle.iter_mut().map(is_served).collect();
+    let served = served.into_iter().filter(|served| *served).count();
+    assert_eq!(served, 6);
+    drop((busy, idle));
     gateway.assert_no_leaks();
 }
 
