@@ -15,9 +15,9 @@ pub(crate) use members::{Member, Roster};
 use crate::secure::Secured;
 use foregate_balance::{AdminState, Endpoint, hash};
 use foregate_exchange::{EndpointPart, PlanParts, Seal, UpstreamPart};
-use foregate_snapshot::{ModePlan, Snapshot, StickyPlan, UpstreamPlan};
+use foregate_snapshot::{ListenerPlan, ModePlan, Snapshot, StickyPlan, UpstreamPlan};
 use foregate_telemetry::clock::now;
-use foregate_telemetry::metrics::Registry;
+use foregate_telemetry::metrics::{Registry, RouteId};
 use foregate_tls::Connector;
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -90,17 +90,7 @@ impl Fleet {
             release(gone, &[], registry);
         }
         let of_plan = |plan: &UpstreamPlan| Arc::clone(&next[&plan.name].part);
-        let routes = snapshot
-            .routes
-            .iter()
-            .map(|route| registry.route(&route.site, &route.name))
-            .collect();
-        let passages = snapshot
-            .listeners
-            .iter()
-            .filter(|listener| !matches!(listener.mode, ModePlan::Http { .. }))
-            .map(|listener| (listener.number, registry.route("", &listener.name)))
-            .collect();
+        let (routes, passages) = route_ids(snapshot, registry);
         let parts = PlanParts {
             sites: Arc::clone(&secure.sites),
             passages,
@@ -167,6 +157,26 @@ impl Fleet {
             }
         }
     }
+}
+
+/// The slots in metrics of listeners that pass connections on, by their numbers.
+type Passages = Arc<[(u32, RouteId)]>;
+
+/// The slots in metrics of a configuration's routes, and of its listeners that pass connections on.
+fn route_ids(snapshot: &Snapshot, registry: &Registry) -> (Arc<[RouteId]>, Passages) {
+    let passing: Vec<&ListenerPlan> = (snapshot.listeners.iter())
+        .filter(|listener| !matches!(listener.mode, ModePlan::Http { .. }))
+        .collect();
+    let routes = (snapshot.routes.iter()).map(|route| (&*route.site, &*route.name));
+    let passages = passing.iter().map(|listener| ("", &*listener.name));
+    let names: Vec<(&str, &str)> = routes.chain(passages).collect();
+    let ids = registry.routes_in_force(&names);
+    let (routes, passages) = ids.split_at(snapshot.routes.len());
+    let numbers = passing.iter().map(|listener| listener.number);
+    (
+        routes.into(),
+        numbers.zip(passages.iter().copied()).collect(),
+    )
 }
 
 /// The states of a group's endpoints.

@@ -7,9 +7,10 @@
 //! **Cardinality is bounded** by [`Limits`]: names beyond a table's size share its slot "other" (and are counted in
 //! `foregate_metric_names_refused_total`). Outcomes other than the ordinary one are kept per route only for the
 //! first `routes_with_reasons_max` routes and together, as route "other", for the rest. Only routes and endpoints
-//! that were used appear in a scrape. A route or listener keeps its slot for the life of the process, also when a reload
-//! drops it. An endpoint that is gone is no longer shown once its connections have ended, and its slot is taken over
-//! when the table is full, so that endpoints may come and go for as long as they like.
+//! that were used appear in a scrape. A listener keeps its slot for the life of the process, also when a reload drops it.
+//! Routes and endpoints may come and go for as long as they like: the slot of one that is gone is taken over when the
+//! table is full. Until then a route that a reload dropped is shown as it was left; an endpoint that is gone is no longer
+//! shown once its connections have ended.
 //!
 //! `prometheus-client` is not used: its metrics are single shared atomics behind a label map that is locked and
 //! hashed on each access, so sharded cells would need a custom collector for every family, and of the crate only
@@ -29,6 +30,7 @@ mod histogram;
 mod names;
 mod pages;
 mod process;
+mod routes;
 mod scrape;
 mod shard;
 mod totals;
@@ -45,6 +47,7 @@ pub use totals::{EndpointTotals, Totals};
 
 use endpoints::EndpointFigures;
 use names::Names;
+use routes::RouteFigures;
 
 /// A route's slot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -126,6 +129,8 @@ pub struct Registry {
     limits: Limits,
     reason_names: Box<[&'static str]>,
     routes: Mutex<Names>,
+    /// What the cells of routes' slots that were taken over held at that time.
+    route_bases: Mutex<HashMap<u32, Arc<RouteFigures>>>,
     endpoints: Mutex<Names>,
     /// What the cells of slots that were taken over held at that time.
     endpoint_bases: Mutex<HashMap<u32, EndpointFigures>>,
@@ -164,6 +169,7 @@ impl Registry {
             limits,
             reason_names: reason_names.into(),
             routes: Mutex::new(Names::new(limits.routes_max)),
+            route_bases: Mutex::default(),
             endpoints: Mutex::new(Names::new(limits.endpoints_max)),
             endpoint_bases: Mutex::default(),
             listeners: Mutex::new(Names::new(limits.listeners_max)),
@@ -184,11 +190,6 @@ impl Registry {
         let shard = Arc::new(Shard::new(self.limits, self.reason_names.len()));
         lock(&self.shards).push(Arc::clone(&shard));
         shard
-    }
-
-    /// The slot of a route. For loading a configuration: takes a lock and may allocate.
-    pub fn route(&self, site: &str, route: &str) -> RouteId {
-        RouteId(lock(&self.routes).intern(site, route))
     }
 
     /// The slot of an upstream's endpoint. For loading a configuration: takes a lock and may allocate.

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::cell::Counter;
 use super::exposition::{Exposition, Kind};
+use super::names::Pair;
 use super::scrape::{level_sum, sum};
 use super::shard::{EndpointCells, EndpointFailure, Shard};
-use super::{EndpointId, Registry, lock};
+use super::{EndpointId, EndpointTotals, Registry, lock};
 
 /// A counter of an endpoint: metric name, help, cell.
 type EndpointCounter = (&'static str, &'static str, fn(&EndpointCells) -> &Counter);
@@ -85,9 +86,13 @@ impl EndpointFigures {
         self
     }
 
+    fn requests(&self) -> u64 {
+        self.counters[0]
+    }
+
     fn is_used(&self) -> bool {
-        let [requests, _, connects, ..] = self.counters;
-        requests > 0 || connects > 0
+        let [_, _, _, connects, ..] = self.counters;
+        self.requests() > 0 || connects > 0
     }
 }
 
@@ -100,6 +105,39 @@ impl Registry {
             .filter_map(|shard| shard.endpoints.peek(id.number()))
             .collect();
         level_sum(&cells, |cells| &cells.connections)
+    }
+
+    /// Slot, names and figures of all endpoints, "other" first.
+    fn endpoint_figures(
+        &self,
+        shards: &[Arc<Shard>],
+    ) -> impl Iterator<Item = (u32, Pair, EndpointFigures)> {
+        let (names, bases) = {
+            let table = lock(&self.endpoints);
+            (table.list(), lock(&self.endpoint_bases).clone())
+        };
+        (0..).zip(names).map(move |(slot, pair)| {
+            let figures = EndpointFigures::read(shards, slot);
+            let figures = match bases.get(&slot) {
+                Some(base) => figures.since(base),
+                None => figures,
+            };
+            (slot, pair, figures)
+        })
+    }
+
+    /// What [`Totals`](super::Totals) tell of endpoints.
+    pub(super) fn endpoint_totals(&self, shards: &[Arc<Shard>]) -> Vec<EndpointTotals> {
+        let named = self.endpoint_figures(shards).skip(1);
+        named
+            .map(|(_, [upstream, address], figures)| EndpointTotals {
+                upstream,
+                address,
+                requests: figures.requests(),
+                failures: figures.failures.iter().sum(),
+                connections: figures.open,
+            })
+            .collect()
     }
 
     pub(super) fn scrape_endpoints(&self, out: &mut Exposition, shards: &[Arc<Shard>]) {
@@ -119,20 +157,12 @@ impl Registry {
             Kind::Summary,
             "From sending an attempt to the head of its answer.",
         );
-        let (names, gone) = {
-            let table = lock(&self.endpoints);
-            (table.list(), table.gone())
-        };
-        let bases = lock(&self.endpoint_bases).clone();
-        for (slot, [upstream, address]) in (0..).zip(&names) {
-            let mut figures = EndpointFigures::read(shards, slot);
-            if let Some(base) = bases.get(&slot) {
-                figures = figures.since(base);
-            }
+        let gone = lock(&self.endpoints).gone();
+        for (slot, [upstream, address], figures) in self.endpoint_figures(shards) {
             if !figures.is_used() || (gone.contains(&slot) && figures.open == 0) {
                 continue;
             }
-            let labels = [("upstream", &**upstream), ("endpoint", &**address)];
+            let labels = [("upstream", &*upstream), ("endpoint", &*address)];
             for (family, count) in counters.into_iter().zip(figures.counters) {
                 out.count(family, &labels, count);
             }

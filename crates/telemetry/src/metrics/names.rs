@@ -106,7 +106,19 @@ impl Names {
         }
     }
 
-    /// Whether the pair of a slot is gone.
+    /// Lets go of all pairs but these.
+    pub(super) fn keep_only(&mut self, stay: &[(&str, &str)]) {
+        let stay: HashSet<&(&str, &str)> = stay.iter().collect();
+        let leave: Vec<Pair> = (self.list.iter().skip(1))
+            .filter(|[first, second]| !stay.contains(&(&**first, &**second)))
+            .cloned()
+            .collect();
+        for [first, second] in leave {
+            self.let_go(&first, &second);
+        }
+    }
+
+    /// The slots whose pairs are gone.
     pub(super) fn gone(&self) -> HashSet<u32> {
         self.gone.clone()
     }

@@ -5,11 +5,8 @@ use std::sync::atomic::Ordering;
 
 use super::cell::{Counter, Level};
 use super::exposition::{Exposition, Kind};
-use super::histogram::HistogramSnapshot;
 use super::names::Pair;
-use super::shard::{
-    CIPHERS, CLASSES, HANDSHAKES, ListenerCells, Refusal, RouteCells, Shard, TlsCells,
-};
+use super::shard::{CIPHERS, HANDSHAKES, ListenerCells, Refusal, Shard, TlsCells};
 use super::{Registry, balancing, lock, process};
 use crate::clock;
 
@@ -22,8 +19,7 @@ impl Registry {
         scrape_outcomes(out, &shards, &self.reason_names);
         scrape_failed(out, &shards, &self.reason_names);
         balancing::scrape(out, &shards);
-        scrape_routes(out, &shards, &lock(&self.routes).list());
-        scrape_route_outcomes(out, &shards, &lock(&self.routes).list(), &self.reason_names);
+        self.scrape_routes(out, &shards, &self.reason_names);
         self.scrape_endpoints(out, &shards);
         scrape_listeners(out, &shards, &lock(&self.listeners).list());
         scrape_tls(out, &shards, &lock(&self.listeners).list());
@@ -141,81 +137,6 @@ fn scrape_failed(out: &mut Exposition, shards: &[Arc<Shard>], reasons: &[&str]) 
         let count = shards.iter().map(|shard| shard.failed[number].read()).sum();
         if count > 0 {
             out.count(family, &[("reason", reason)], count);
-        }
-    }
-}
-
-fn scrape_routes(out: &mut Exposition, shards: &[Arc<Shard>], names: &[Pair]) {
-    let requests = out.family(
-        "foregate_requests_total",
-        Kind::Counter,
-        "Finished requests by route and status class.",
-    );
-    let bytes_in = out.family(
-        "foregate_request_body_bytes_total",
-        Kind::Counter,
-        "Body bytes received from clients.",
-    );
-    let bytes_out = out.family(
-        "foregate_response_body_bytes_total",
-        Kind::Counter,
-        "Body bytes sent to clients.",
-    );
-    let seconds = out.family(
-        "foregate_request_seconds",
-        Kind::Histogram,
-        "From a request's complete head to its end.",
-    );
-    for (slot, [site, route]) in (0..).zip(names) {
-        let cells: Vec<&RouteCells> = shards
-            .iter()
-            .filter_map(|shard| shard.routes.peek(slot))
-            .collect();
-        let mut latency = HistogramSnapshot::default();
-        cells.iter().for_each(|cells| latency.add(&cells.latency));
-        if latency.count() == 0 {
-            continue;
-        }
-        let labels = [("site", &**site), ("route", &**route)];
-        for (class, name) in CLASSES.iter().enumerate() {
-            let count = sum(&cells, |cells| &cells.classes[class]);
-            // Answers without a status or with 1xx as the last are rare; the others are always there, so that a
-            // rate has a beginning.
-            if count > 0 || class > 1 {
-                out.count(requests, &[labels[0], labels[1], ("class", name)], count);
-            }
-        }
-        out.count(bytes_in, &labels, sum(&cells, |cells| &cells.bytes_in));
-        out.count(bytes_out, &labels, sum(&cells, |cells| &cells.bytes_out));
-        out.histogram(seconds, &labels, &latency);
-    }
-}
-
-fn scrape_route_outcomes(
-    out: &mut Exposition,
-    shards: &[Arc<Shard>],
-    names: &[Pair],
-    reasons: &[&str],
-) {
-    let family = out.family(
-        "foregate_route_outcomes_total",
-        Kind::Counter,
-        "Finished requests by route and outcome, the ordinary outcome left out.",
-    );
-    for (slot, [site, route]) in (0..).zip(names) {
-        let kept: Vec<_> = shards
-            .iter()
-            .filter_map(|shard| shard.route_outcomes(slot))
-            .collect();
-        if kept.is_empty() {
-            continue;
-        }
-        for (number, reason) in reasons.iter().enumerate() {
-            let count = kept.iter().map(|kept| kept[number].read()).sum();
-            if count > 0 {
-                let labels = [("site", &**site), ("route", &**route), ("reason", reason)];
-                out.count(family, &labels, count);
-            }
         }
     }
 }

@@ -50,7 +50,7 @@ fn check(samples: &BTreeMap<String, f64>, sample: &str, expected: f64) {
 #[test]
 fn what_workers_count_is_summed() {
     let registry = Registry::new(REASONS);
-    let api = registry.route("example.com", "api");
+    let api = registry.routes_in_force(&[("example.com", "api")])[0];
     let endpoint = registry.endpoint("app", "10.0.0.1:80");
     let public = registry.listener("public");
     std::thread::scope(|scope| {
@@ -151,10 +151,13 @@ fn slots_survive_reloads_and_overflow_into_other() {
         routes_with_reasons_max: 1,
     };
     let registry = Registry::with_limits(REASONS, limits);
-    let first = registry.route("a", "1");
-    let second = registry.route("a", "2");
-    assert_eq!(registry.route("a", "3"), RouteId::OTHER);
-    assert_eq!(registry.route("a", "1"), first);
+    let routes = [("a", "1"), ("a", "2"), ("a", "3")];
+    let [first, second, third] = registry.routes_in_force(&routes)[..] else {
+        panic!("three slots");
+    };
+    assert_eq!(third, RouteId::OTHER);
+    let turned = [("a", "2"), ("a", "1")];
+    assert_eq!(registry.routes_in_force(&turned), [second, first]);
     let endpoint = registry.endpoint("app", "x");
     assert_eq!(registry.endpoint("app", "y"), EndpointId::OTHER);
     assert_eq!(registry.endpoint("app", "x"), endpoint);
@@ -212,9 +215,56 @@ fn endpoints_come_and_go_within_the_table() {
 }
 
 #[test]
+fn routes_come_and_go_within_the_table() {
+    let limits = Limits {
+        routes_max: 2,
+        routes_with_reasons_max: 2,
+        ..Limits::default()
+    };
+    let registry = Registry::with_limits(REASONS, limits);
+    let shard = registry.shard();
+    let told = |name: &str| {
+        let labels = format!("site=\"a\",route=\"{name}\"");
+        [
+            format!("foregate_requests_total{{{labels},class=\"5xx\"}}"),
+            format!("foregate_request_seconds_count{{{labels}}}"),
+            format!("foregate_route_outcomes_total{{{labels},reason=\"connect-failed\"}}"),
+        ]
+    };
+    let check = |name: &str, count: u32| {
+        let samples = parse(&registry.render());
+        told(name)
+            .iter()
+            .for_each(|sample| check(&samples, sample, count.into()));
+    };
+    for number in 1..=100 {
+        let name = number.to_string();
+        let [stays, comes] = registry.routes_in_force(&[("a", "stays"), ("a", &name)])[..] else {
+            panic!("two slots");
+        };
+        assert_ne!(comes, RouteId::OTHER);
+        shard.request(stays, &figures(502, 2, 1));
+        for _ in 0..number {
+            shard.request(comes, &figures(502, 2, 1));
+        }
+        check(&name, number);
+        check("stays", number);
+    }
+    // Dropped and back before its slot was needed: it goes on from where it was.
+    let _ = registry.routes_in_force(&[("a", "stays")]);
+    check("100", 100);
+    let back = registry.routes_in_force(&[("a", "100")])[0];
+    shard.request(back, &figures(502, 2, 1));
+    check("100", 101);
+    let refused = "foregate_metric_names_refused_total{table=\"routes\"}";
+    assert_eq!(parse(&registry.render())[refused], 0.0);
+    assert_eq!(registry.totals().requests, (1..=100).sum::<u64>() + 101);
+}
+
+#[test]
 fn hostile_names_stay_inside_their_quotes() {
     let registry = Registry::new(REASONS);
-    let route = registry.route("a\"} 1\nevil_total 5", "back\\slash");
+    let route = registry.routes_in_force(&[("a\"} 1\nevil_total 5", "back\\slash")])[0];
     registry.shard().request(route, &figures(200, 0, 1));
     let text = registry.render();
     assert!(text.contains(r#"site="a\"} 1\nevil_total 5",route="back\\slash""#));
@@ -268,7 +318,7 @@ fn registered_gauges_are_collected_and_replaced() {
 #[test]
 fn totals_subtract() {
     let registry = Registry::new(REASONS);
-    let route = registry.route("a", "1");
+    let route = registry.routes_in_force(&[("a", "1")])[0];
     let first = registry.endpoint("app", "x");
     let shard = registry.shard();
     shard.request(route, &figures(200, 0, 100));
@@ -301,9 +351,9 @@ fn totals_subtract() {
 #[test]
 fn routes_that_were_not_used_cost_no_lines() {
     let registry = Registry::new(REASONS);
-    for number in 0..5_000 {
-        let _ = registry.route("a", &number.to_string());
-    }
+    let names: Vec<String> = (0..5_000).map(|number| number.to_string()).collect();
+    let routes: Vec<(&str, &str)> = names.iter().map(|name| ("a", &**name)).collect();
+    let _ = registry.routes_in_force(&routes);
     let _ = registry.shard();
     assert!(!registry.render().contains("foregate_requests_total"));
 }

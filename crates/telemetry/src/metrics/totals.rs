@@ -69,24 +69,7 @@ impl Totals {
             }
         }
         totals.requests = totals.classes.iter().sum();
-        let names = lock(&registry.endpoints).list();
-        totals.endpoints = (0..)
-            .zip(names)
-            .skip(1)
-            .map(|(slot, [upstream, address])| {
-                let cells = || shards.iter().filter_map(|shard| shard.endpoints.peek(slot));
-                EndpointTotals {
-                    upstream,
-                    address,
-                    requests: cells().map(|cells| cells.requests.read()).sum(),
-                    failures: cells()
-                        .flat_map(|cells| &cells.failures)
-                        .map(super::Counter::read)
-                        .sum(),
-                    connections: cells().map(|cells| cells.connections.read()).sum(),
-                }
-            })
-            .collect();
+        totals.endpoints = registry.endpoint_totals(&shards);
         totals
     }
 
@@ -100,10 +83,12 @@ impl Totals {
         subtract(&mut difference.classes, &earlier.classes);
         subtract(&mut difference.outcomes, &earlier.outcomes);
         difference.latency = self.latency.since(&earlier.latency);
-        // Slots are only ever added, at the end.
+        // Slots are added at the end. One that another endpoint took over since has been counted anew.
         for (left, right) in difference.endpoints.iter_mut().zip(&earlier.endpoints) {
-            left.requests = left.requests.saturating_sub(right.requests);
-            left.failures = left.failures.saturating_sub(right.failures);
+            if (&left.upstream, &left.address) == (&right.upstream, &right.address) {
+                left.requests = left.requests.saturating_sub(right.requests);
+                left.failures = left.failures.saturating_sub(right.failures);
+            }
         }
         difference
     }
