@@ -46,14 +46,20 @@ struct Story {
 
 impl Story {
     fn begin() -> Story {
+        Story::with(|certificates| {
+            let names = [
+                "one.example",
+                "usual.example",
+                "strict.example",
+                "open.example",
+            ];
+            certificates.issue("one", &names);
+        })
+    }
+
+    fn with(issue: impl FnOnce(&Certificates)) -> Story {
         let certificates = Certificates::new();
-        let names = [
-            "one.example",
-            "usual.example",
-            "strict.example",
-            "open.example",
-        ];
-        certificates.issue("one", &names);
+        issue(&certificates);
         let backend = Backend::start(Echo);
         let gateway = Gateway::new(CONFIG)
             .fill("certificates", certificates.directory())
@@ -100,6 +106,21 @@ fn a_site_without_certificate_or_wish_stays_in_cleartext() {
     assert_eq!(story.plain("open.example", "/", &[]), (200, None));
     // Nobody has a certificate for it, so HTTPS would lead nowhere.
     assert_eq!(story.plain("a.bare.example", "/", &[]), (200, None));
+}
+
+#[test]
+fn a_certificate_that_has_ended_opens_no_way_in_cleartext() {
+    let put = |certificates: &Certificates, from, to| {
+        let issued = (certificates.authority.request(&["one.example"]))
+            .valid(from, to)
+            .issue();
+        certificates.put_pair("one", &issued);
+    };
+    let ended = Story::with(|certificates| put(certificates, 2001, 2002));
+    let (status, location) = ended.plain("one.example", "/", &[]);
+    assert_eq!(status, 308, "{location:?}");
+    let early = Story::with(|certificates| put(certificates, 2090, 2100));
+    assert_eq!(early.plain("one.example", "/", &[]), (200, None));
 }
 
 #[test]

@@ -565,7 +565,11 @@ impl Certificates for Lookup {
         };
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let found = self.store.find(bare.strip_suffix('.').unwrap_or(bare));
-        found.iter().any(|served| serving::may_show(site, served))
+        // One that has ended counts too: to serve in cleartext what was encrypted until then would hide the matter from
+        // everybody, and lay open what is sent.
+        found
+            .iter()
+            .any(|served| serving::is_of(site, served) && has_begun(served))
     }
 
     fn challenge(&self, path: &[u8]) -> Option<Arc<str>> {
@@ -579,8 +583,17 @@ impl foregate_tls::ChallengeSource for Lookup {
     }
 }
 
+/// Whether a certificate's time has come.
+fn has_begun(served: &Served) -> bool {
+    served.certificate.not_before <= unix_now()
+}
+
 /// Whether a certificate is one that clients accept at this time.
 pub(crate) fn is_in_time(served: &Served) -> bool {
-    let at = i64::try_from(foregate_telemetry::clock::unix_now().seconds()).unwrap_or(i64::MAX);
-    (served.certificate.not_before..served.certificate.not_after).contains(&at)
+    has_begun(served) && unix_now() < served.certificate.not_after
+}
+
+/// The time in seconds since 1970, as certificates have it.
+fn unix_now() -> i64 {
+    i64::try_from(foregate_telemetry::clock::unix_now().seconds()).unwrap_or(i64::MAX)
 }
