@@ -28,12 +28,14 @@ pub enum HandshakeFault {
     UnknownName,
     /// The client showed no certificate where one is required.
     ClientCertificateMissing,
-    /// The client's certificate comes from nobody who is trusted for this name, or whether it is revoked is not known.
+    /// The client's certificate comes from nobody who is trusted for this name.
     ClientCertificateUnknown,
     /// The client's certificate is over, or not valid yet.
     ClientCertificateExpired,
     /// The client's certificate has been revoked.
     ClientCertificateRevoked,
+    /// Whether the client's certificate has been revoked is not known: no list speaks for it, or the list's time is over.
+    ClientCertificateUnlisted,
     /// The client's certificate or its signature is wrong otherwise.
     ClientCertificateInvalid,
     /// The client refused, most often because it does not trust the certificate.
@@ -46,7 +48,7 @@ pub enum HandshakeFault {
 
 impl HandshakeFault {
     /// All of them, in the order of [`HandshakeFault::index`].
-    pub const ALL: [HandshakeFault; 18] = [
+    pub const ALL: [HandshakeFault; 19] = [
         HandshakeFault::Busy,
         HandshakeFault::Timeout,
         HandshakeFault::ClientClosed,
@@ -61,6 +63,7 @@ impl HandshakeFault {
         HandshakeFault::ClientCertificateUnknown,
         HandshakeFault::ClientCertificateExpired,
         HandshakeFault::ClientCertificateRevoked,
+        HandshakeFault::ClientCertificateUnlisted,
         HandshakeFault::ClientCertificateInvalid,
         HandshakeFault::ClientRefused,
         HandshakeFault::ChallengeAnswered,
@@ -89,6 +92,7 @@ impl HandshakeFault {
             HandshakeFault::ClientCertificateUnknown => "client-certificate-unknown",
             HandshakeFault::ClientCertificateExpired => "client-certificate-expired",
             HandshakeFault::ClientCertificateRevoked => "client-certificate-revoked",
+            HandshakeFault::ClientCertificateUnlisted => "client-certificate-unlisted",
             HandshakeFault::ClientCertificateInvalid => "client-certificate-invalid",
             HandshakeFault::ClientRefused => "client-refused",
             HandshakeFault::ChallengeAnswered => "challenge-answered",
@@ -142,12 +146,12 @@ fn certificate_fault(error: &CertificateError) -> HandshakeFault {
         | CertificateError::NotValidYet
         | CertificateError::NotValidYetContext { .. } => HandshakeFault::ClientCertificateExpired,
         CertificateError::Revoked => HandshakeFault::ClientCertificateRevoked,
+        CertificateError::UnknownIssuer => HandshakeFault::ClientCertificateUnknown,
         // Of a list whose time is over nobody knows what it would say.
-        CertificateError::UnknownIssuer
-        | CertificateError::UnknownRevocationStatus
+        CertificateError::UnknownRevocationStatus
         | CertificateError::ExpiredRevocationList
         | CertificateError::ExpiredRevocationListContext { .. } => {
-            HandshakeFault::ClientCertificateUnknown
+            HandshakeFault::ClientCertificateUnlisted
         }
         _ => HandshakeFault::ClientCertificateInvalid,
     }

@@ -116,7 +116,7 @@ impl Refusal {
 
 /// How TLS handshakes with clients end. `done` is the ordinary end; the others are faults. Names are stable: metrics carry
 /// them.
-pub const HANDSHAKES: [&str; 19] = [
+pub const HANDSHAKES: [&str; 20] = [
     "done",
     "busy",
     "timeout",
@@ -132,6 +132,7 @@ pub const HANDSHAKES: [&str; 19] = [
     "client-certificate-unknown",
     "client-certificate-expired",
     "client-certificate-revoked",
+    "client-certificate-unlisted",
     "client-certificate-invalid",
     "client-refused",
     "challenge-answered",

@@ -420,7 +420,7 @@ fn a_revocation_list_that_is_over_lets_nobody_in_that_it_speaks_for() {
         doors.connect("stale.test", version, Some(&doors.good));
         assert_eq!(
             doors.server.fault(),
-            HandshakeFault::ClientCertificateUnknown,
+            HandshakeFault::ClientCertificateUnlisted,
             "{version}"
         );
     }
