@@ -3,21 +3,17 @@
 use crate::arrived::Arrived;
 use crate::listener::ListenerRules;
 use foregate_message::Peer;
-use foregate_telemetry::clock::{Deadline, Moment, now};
+use foregate_telemetry::clock::{Deadline, now};
 use foregate_telemetry::log::process::{self, Level};
 use foregate_telemetry::metrics::Refusal;
 use foregate_wire::proxy::{self, BadHeader, ProxyHeader};
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// A worker logs one of the connections that it refuses in so much time.
-const TELL_INTERVAL: Duration = Duration::from_secs(1);
+mod seldom;
 
-thread_local! {
-    /// When the last one was logged.
-    static TOLD: Cell<Option<Moment>> = const { Cell::new(None) };
-}
+use seldom::Seldom;
 
 /// Reads the header and takes its word for who the client is. The caller has made sure that the sender is trusted.
 ///
@@ -85,19 +81,26 @@ async fn header(arrived: &mut Arrived) -> Result<ProxyHeader, Refusal> {
 /// Tells the operator of a connection that was refused for its PROXY protocol header, now and then: a load balancer that is
 /// not trusted would otherwise only see a port that is dead. Metrics count them all.
 pub(crate) fn tell(why: Refusal, address: SocketAddr) {
-    let message = match why {
-        Refusal::ProxyUntrusted => {
-            "a connection was refused: it needs a PROXY protocol header, and its address is not in trusted_proxies"
-        }
-        Refusal::ProxyHeaderBad => {
-            "a connection was refused: its PROXY protocol header is missing or malformed"
-        }
-        Refusal::ProxyHeaderTruncated => {
-            "a connection was refused: it ended within its PROXY protocol header"
-        }
-        Refusal::ProxyHeaderTimeout => {
-            "a connection was refused: its PROXY protocol header did not come in time"
-        }
+    // One for the whole process and each reason, so that strangers can neither keep the workers writing nor hide what befalls
+    // the load balancer.
+    static TOLD: [Seldom; 4] = [const { Seldom::new() }; 4];
+    let (told, message) = match why {
+        Refusal::ProxyUntrusted => (
+            &TOLD[0],
+            "a connection was refused: it needs a PROXY protocol header, and its address is not in trusted_proxies",
+        ),
+        Refusal::ProxyHeaderBad => (
+            &TOLD[1],
+            "a connection was refused: its PROXY protocol header is missing or malformed",
+        ),
+        Refusal::ProxyHeaderTruncated => (
+            &TOLD[2],
+            "a connection was refused: it ended within its PROXY protocol header",
+        ),
+        Refusal::ProxyHeaderTimeout => (
+            &TOLD[3],
+            "a connection was refused: its PROXY protocol header did not come in time",
+        ),
         _ => return,
     };
     // Whoever looks whether the port is open ends so.
@@ -106,18 +109,12 @@ pub(crate) fn tell(why: Refusal, address: SocketAddr) {
     if !process::is_on(level) {
         return;
     }
-    let at = now();
-    let is_due = TOLD.with(|told| {
-        let is_due = told
-            .get()
-            .is_none_or(|last| at.since(last) >= TELL_INTERVAL);
-        if is_due {
-            told.set(Some(at));
-        }
-        is_due
-    });
-    if is_due {
-        let values: [process::Value<'_>; 2] = [("client", &address), ("reason", &why.name())];
+    if let Some(untold) = told.ask(now()) {
+        let values: [process::Value<'_>; 3] = [
+            ("client", &address),
+            ("reason", &why.name()),
+            ("others_since", &untold),
+        ];
         process::log(level, message, &values);
     }
 }
