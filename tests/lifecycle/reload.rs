@@ -223,7 +223,7 @@ fn what_outlives_the_drain_of_a_listener_is_cut_off() {
     let (silent, echo) = (Backend::start(BlackHole), Backend::start(UpgradeEcho));
     let config = |listeners: &str| {
         format!(
-            "drain_timeout = \"400ms\"\n{listeners}[sites.\"*\"]\n[[sites.\"*\".routes]]\npath = \"/echo\"\n\
+            "drain_timeout = \"1s\"\n{listeners}[sites.\"*\"]\n[[sites.\"*\".routes]]\npath = \"/echo\"\n\
              upstream = \"echo\"\n[[sites.\"*\".routes]]\nupstream = \"silent\"\n\
              [upstreams.silent]\nservers = [\"{}\"]\n[upstreams.echo]\nservers = [\"{}\"]\n",
             silent.address(),
@@ -248,12 +248,19 @@ fn what_outlives_the_drain_of_a_listener_is_cut_off() {
     silent.wait_requests(2);
     gateway.rewrite_config(&config(stays), &[]);
     gateway.signal(Signal::Hup);
+    eventually("the listener is closed", || {
+        std::net::TcpStream::connect(extra).is_err().then_some(())
+    });
+    // Who came before has the time of a drain.
+    cut.send("still there?");
+    assert_eq!(cut.connection().take(12), Ok(b"still there?".to_vec()));
     let reasons: Vec<String> = gateway
         .log_lines(3)
         .iter()
         .map(|line| line.reason().to_owned())
         .collect();
     assert_eq!(reasons, ["draining"; 3]);
+    assert_eq!(asking.response().status, 503);
     for client in [&mut cut, &mut asking] {
         client.connection().drain();
     }

@@ -460,7 +460,7 @@ impl Connection {
         self.deadline.set(now().plus(timeout));
         let mut is_shut = false;
         poll_fn(|cx| {
-            if self.enrolled.is_cut() {
+            if self.enrolled.closing() == Closing::Now {
                 return Poll::Ready(());
             }
             if !is_shut {

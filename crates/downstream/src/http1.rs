@@ -152,7 +152,7 @@ impl<'c> Http1<'c> {
             return match reason {
                 // It has been told so, and is to learn of it although it may still be sending.
                 Reason::Request(fault) if fault != Fault::Truncated => self.after_refusal(),
-                Reason::BodyTooSlow => self.after_refusal(),
+                Reason::BodyTooSlow | Reason::Draining => self.after_refusal(),
                 _ => After::Cut,
             };
         }

@@ -106,19 +106,6 @@ pub enum Closing {
     Now,
 }
 
-impl Closing {
-    /// The stable name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Closing::No => "no",
-            Closing::Listener => "listener",
-            Closing::Operator => "operator",
-            Closing::Drained => "drained",
-            Closing::Now => "operator-now",
-        }
-    }
-}
-
 /// What the handshake of a connection came to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TlsNote {

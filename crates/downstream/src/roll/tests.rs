@@ -129,7 +129,7 @@ fn an_end_that_was_asked_for_can_only_come_sooner() {
 fn what_runs_is_cut_when_its_listener_is_gone_and_nothing_that_came_later() {
     let (roll, entries) = rolled(2);
     let number = entries[0].number;
-    entries[1].close(Closing::No);
+    entries[1].close(Closing::Operator);
     roll.end_listener(number);
     let opened_until = entries.iter().map(|entry| entry.opened).max().unwrap();
     // Of another listener that has the number now.
