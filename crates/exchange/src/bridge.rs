@@ -105,6 +105,10 @@ impl<C: Client> Client for Bridged<'_, C> {
         self.client.respond(&head, length);
     }
 
+    fn close_behind(&mut self) {
+        self.client.close_behind();
+    }
+
     fn send(&mut self, data: Chunk) {
         match self.response {
             Some(body) if !body.is_plain() => {

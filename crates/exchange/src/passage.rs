@@ -6,7 +6,7 @@ use crate::forward;
 use crate::guard::{self, Held};
 use crate::patience::{Patience, TimeLimits};
 use crate::plan::{Plan, Upstream};
-use crate::relay;
+use crate::relay::{self, Traffic};
 use crate::upload::Upload;
 use crate::{Road, settle};
 use foregate_balance::{InFlight, Need, NoEndpoint, Outcome, Pick, Tried, hash};
@@ -117,8 +117,12 @@ impl Journey {
         let mut upload = Upload::default();
         upload.become_tunnel();
         patience.tunnel();
-        let (mut download, ways) = (Download::default(), (&mut upload, &mut patience));
-        let outcome = relay::move_both_ways(client, &mut call, &mut download, ways, true).await;
+        let traffic = Traffic {
+            upload: &mut upload,
+            download: &mut Download::default(),
+            patience: &mut patience,
+        };
+        let outcome = relay::move_both_ways(client, &mut call, traffic, true).await;
         drop(lent);
         drop(seat);
         outcome

@@ -80,8 +80,12 @@ pub(crate) async fn relay<C: Client>(
         upload.become_tunnel();
         patience.tunnel();
     }
-    let (moved, ways) = (&mut download, (upload, patience));
-    let outcome = move_both_ways(client, call, moved, ways, tunnel).await;
+    let traffic = Traffic {
+        upload,
+        download: &mut download,
+        patience,
+    };
+    let outcome = move_both_ways(client, call, traffic, tunnel).await;
     if !download.has_begun() {
         exchange.status = 0;
     }
@@ -98,15 +102,26 @@ pub(crate) async fn relay<C: Client>(
     })
 }
 
+/// What moves in either direction, and how long it may stand still.
+pub(crate) struct Traffic<'a, 'r> {
+    pub(crate) upload: &'a mut Upload,
+    pub(crate) download: &'a mut Download<'r>,
+    pub(crate) patience: &'a mut Patience,
+}
+
 /// Moves an answer to the client and the rest of its request to the backend, until the answer has left; the bytes of a
 /// tunnel, until both directions have ended.
 pub(crate) async fn move_both_ways<C: Client>(
     client: &mut C,
     call: &mut Call,
-    download: &mut Download<'_>,
-    (upload, patience): (&mut Upload, &mut Patience),
+    traffic: Traffic<'_, '_>,
     tunnel: bool,
 ) -> Result<(), Reason> {
+    let Traffic {
+        upload,
+        download,
+        patience,
+    } = traffic;
     poll_fn(|cx| {
         let before = (upload.moved, download.moved);
         if !download.is_flushed()

@@ -57,6 +57,8 @@ impl Client for Shadow {
 
     fn respond(&mut self, _: &ResponseHead, _: BodyLength) {}
 
+    fn close_behind(&mut self) {}
+
     fn send(&mut self, _: Chunk) {}
 
     fn finish(&mut self, _: Option<&Fields>) {}

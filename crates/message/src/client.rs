@@ -153,7 +153,7 @@ pub trait Client {
     fn inform(&mut self, head: &ResponseHead);
 
     /// Lets nothing follow the answer on a connection that is the request's alone; told before the answer is queued.
-    fn close_behind(&mut self) {}
+    fn close_behind(&mut self);
 
     /// Queues the final head. The implementation adds its protocol's own framing.
     fn respond(&mut self, head: &ResponseHead, length: BodyLength);

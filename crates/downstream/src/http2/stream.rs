@@ -238,6 +238,9 @@ impl Client for Http2Stream<'_> {
         }
     }
 
+    // The connection is that of other requests, too.
+    fn close_behind(&mut self) {}
+
     fn respond(&mut self, head: &ResponseHead, length: BodyLength) {
         debug_assert!(!self.responded, "an exchange has one final answer");
         self.responded = true;
