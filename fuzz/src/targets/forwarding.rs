@@ -4,7 +4,7 @@
 use super::{BODY_LIMITS, HEAD_LIMITS, pairs};
 use crate::reference::{self, Body, Pair, Reading, Style};
 use foregate_message::{
-    Fault, FieldId, Fields, Method, RequestHead, ResponseHead, Target, Version, hop,
+    BodyLength, Fault, FieldId, Fields, Method, RequestHead, ResponseHead, Target, Version, hop,
 };
 use foregate_wire::h1::{
     BodyDecoder, BodyEncoder, Decoded, RequestOut, ResponseOut, parse_request, parse_response,
@@ -191,7 +191,11 @@ fn forward_response(
     let mut at = 0;
     let framing = loop {
         at += parse_response(&input[at..], &HEAD_LIMITS, &mut head).ok()??;
-        let framing = response_framing(&head, &method, false).ok()?;
+        let framing = response_framing(&head, &method).ok()?;
+        // Nobody asked for another protocol.
+        if framing.length == BodyLength::Tunnel {
+            return None;
+        }
         if !head.status.is_interim() {
             break framing;
         }

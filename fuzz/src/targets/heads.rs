@@ -68,7 +68,7 @@ pub fn response_head(input: &[u8]) {
     });
     compare(&read, &reference::response_head(input, Style::Received));
     if matches!(found, Ok(Some(_))) {
-        let _ = response_framing(&head, &foregate_message::Method::Get, false);
+        let _ = response_framing(&head, &foregate_message::Method::Get);
     }
     let mut progress = HeadProgress::default();
     let mut cut = |part: &[u8]| progress.parse_response(part, &HEAD_LIMITS, &mut head);

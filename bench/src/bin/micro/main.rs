@@ -120,7 +120,7 @@ fn parse_responses(count: u64) {
     let mut head = response();
     for _ in 0..count {
         let end = parse_response(black_box(RESPONSE), &LIMITS, &mut head);
-        let framing = response_framing(&head, &Method::Get, false);
+        let framing = response_framing(&head, &Method::Get);
         black_box((end.is_ok(), framing.is_ok()));
     }
 }
@@ -285,7 +285,7 @@ fn forward_response(count: u64) {
     let mut out = Vec::new();
     for _ in 0..count {
         let end = parse_response(black_box(RESPONSE), &LIMITS, &mut head);
-        let framing = response_framing(&head, &Method::Get, false);
+        let framing = response_framing(&head, &Method::Get);
         black_box((end.is_ok(), framing.is_ok()));
         hop::strip(&mut head.fields);
         head.fields.remove(FieldId::Server);

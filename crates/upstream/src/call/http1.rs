@@ -124,11 +124,7 @@ impl Http1 {
     #[inline]
     pub(crate) fn offers_pipes(&self) -> bool {
         let reader = self.reader.as_ref();
-        let offers = reader.is_some_and(|one| one.is_tunnel() || one.passable().is_some());
-        if !offers {
-            self.ticket.pool().passes.set(false);
-        }
-        offers
+        reader.is_some_and(|one| one.is_tunnel() || one.passable().is_some())
     }
 
     /// Lets pieces of a long body stay in the kernel, where that can be, or not.
@@ -240,17 +236,16 @@ impl Http1 {
     }
 
     fn accept(&mut self, head: &ResponseHead) -> Result<BodyLength, Reason> {
-        let switches = head.status == Status::SWITCHING_PROTOCOLS;
-        if switches && !self.may_switch(head) {
+        if head.status == Status::SWITCHING_PROTOCOLS && !self.may_switch(head) {
             return Err(Reason::UpgradeUnasked);
         }
-        let framing =
-            h1::response_framing(head, &self.method, switches).map_err(Reason::Response)?;
+        let framing = h1::response_framing(head, &self.method).map_err(Reason::Response)?;
         if head.status.is_interim() {
             self.machine.interim_came(&framing);
             return Ok(BodyLength::Empty);
         }
         self.machine.response_began(&framing);
+        self.ticket.pool().passes.set(false);
         if framing.length == BodyLength::Tunnel {
             self.encoder = BodyEncoder::tunnel();
         }

@@ -44,21 +44,19 @@ pub fn request_framing(head: &RequestHead) -> Result<RequestFraming, Fault> {
     })
 }
 
-/// Checks a response's framing and says what follows the head (RFC 9112 §6.3). `upgrade_asked` is whether the request
-/// went out with `Upgrade`.
+/// Checks a response's framing and says what follows the head (RFC 9112 §6.3). Whether a 101 is one that was asked for is
+/// another question: see [`switches_as_asked`].
 ///
 /// # Errors
-/// The rule that is broken; [`Fault::StatusCode`] for a 101 that nobody asked for.
+/// The rule that is broken.
 pub fn response_framing(
     head: &ResponseHead,
     request_method: &Method,
-    upgrade_asked: bool,
 ) -> Result<ResponseFraming, Fault> {
     let declared = declared_length(&head.fields, head.version)?;
     let status = head.status;
     let mut is_clear = true;
     let length = match status.code() {
-        101 if !upgrade_asked => return Err(Fault::StatusCode),
         101 => BodyLength::Tunnel,
         200..=299 if *request_method == Method::Connect => BodyLength::Tunnel,
         code if status.is_bodiless() => {
@@ -495,7 +493,7 @@ mod tests {
             let mut head = ResponseHead::default();
             let parsed = parse_response(text.as_bytes(), &LIMITS, &mut head);
             assert_eq!(parsed, Ok(Some(text.len())));
-            let found = response_framing(&head, &method, true).map(|f| (f.length, f.keep_alive));
+            let found = response_framing(&head, &method).map(|f| (f.length, f.keep_alive));
             assert_eq!(found, expected, "{line} {fields:?}");
         };
         let get = || Method::Get;
@@ -579,12 +577,6 @@ mod tests {
             "HTTP/1.1 200 x",
             &["Transfer-Encoding: gzip, chunked"],
             Err(Fault::CodingUnknown),
-        );
-        let mut head = ResponseHead::new(foregate_message::Status::SWITCHING_PROTOCOLS);
-        head.fields.append(FieldId::Upgrade, b"websocket");
-        assert_eq!(
-            response_framing(&head, &get(), false),
-            Err(Fault::StatusCode)
         );
     }
 }
