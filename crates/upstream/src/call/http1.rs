@@ -87,7 +87,7 @@ impl Http1 {
         self.limits = *limits;
         self.method.clone_from(&head.method);
         self.upgrade = upgrade.map(Box::from);
-        self.out = Outbox::new();
+        self.out = Outbox::default();
         self.encoder = h1::write_request(head, target, framing, self.out.text());
         self.progress = HeadProgress::default();
         self.reader = None;

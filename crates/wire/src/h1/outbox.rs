@@ -8,7 +8,7 @@ use std::io::IoSlice;
 /// Bodies up to this size are copied behind their head, which lets both leave in one plain write.
 const COPY_BYTES_MAX: usize = 8 * 1024;
 
-/// Text buffers that a thread keeps for the next exchanges, and how large they may be.
+/// Text buffers that a thread keeps for the next texts, and how large they may be.
 const STOCK_MAX: usize = 256;
 const TEXT_BYTES: usize = 2 * 1024;
 const KEPT_BYTES_MAX: usize = 16 * 1024;
@@ -17,7 +17,32 @@ thread_local! {
     static STOCK: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Bytes waiting to be written, in order: text, data, tail.
+/// An empty buffer with room for a usual head: the one that was given back last, so it is warm.
+fn lend() -> Vec<u8> {
+    let kept = STOCK.try_with(|stock| stock.borrow_mut().pop());
+    kept.ok()
+        .flatten()
+        .unwrap_or_else(|| Vec::with_capacity(TEXT_BYTES))
+}
+
+/// Takes a buffer's room away, for whoever needs one next.
+fn give_back(text: &mut Vec<u8>) {
+    let mut text = std::mem::take(text);
+    if !(TEXT_BYTES..=KEPT_BYTES_MAX).contains(&text.capacity()) {
+        return;
+    }
+    text.clear();
+    // At the thread's end the stock may be gone, and then the buffer is simply freed.
+    let _ = STOCK.try_with(|stock| {
+        let mut stock = stock.borrow_mut();
+        if stock.len() < STOCK_MAX {
+            stock.push(text);
+        }
+    });
+}
+
+/// Bytes waiting to be written, in order: text, data, tail. It holds buffers only while something waits, so that many
+/// exchanges that wait for somebody share a few.
 #[derive(Debug, Default)]
 pub struct Outbox {
     text: Vec<u8>,
@@ -28,20 +53,6 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// An empty one, with room for a usual head in a buffer that an earlier one of this thread has left.
-    pub fn new() -> Outbox {
-        let kept = STOCK.try_with(|stock| stock.borrow_mut().pop());
-        Outbox {
-            text: kept
-                .ok()
-                .flatten()
-                .unwrap_or_else(|| Vec::with_capacity(TEXT_BYTES)),
-            text_written: 0,
-            data: Chunk::default(),
-            tail: Vec::new(),
-        }
-    }
-
     /// Whether nothing waits.
     #[inline]
     pub fn is_empty(&self) -> bool {
@@ -57,11 +68,15 @@ impl Outbox {
     /// Where the next text goes.
     #[inline]
     pub fn text(&mut self) -> &mut Vec<u8> {
-        if self.data.is_empty() {
+        let text = if self.data.is_empty() {
             &mut self.text
         } else {
             &mut self.tail
+        };
+        if text.capacity() == 0 {
+            *text = lend();
         }
+        text
     }
 
     /// Queues a piece of body in the encoder's framing.
@@ -117,7 +132,7 @@ impl Outbox {
         self.text_written += text;
         left -= text;
         if self.text_written == self.text.len() {
-            self.text.clear();
+            give_back(&mut self.text);
             self.text_written = 0;
         }
         let data = self.data.len().min(left);
@@ -129,34 +144,30 @@ impl Outbox {
                 self.tail.drain(..left.min(self.tail.len()));
                 // What is left of the tail is the next text.
                 std::mem::swap(&mut self.text, &mut self.tail);
+                if self.text.is_empty() {
+                    give_back(&mut self.text);
+                }
             }
         }
     }
 
     /// Forgets everything that waits.
     pub fn clear(&mut self) {
-        self.text.clear();
+        give_back(&mut self.text);
         self.text_written = 0;
         self.data = Chunk::default();
-        self.tail.clear();
+        give_back(&mut self.tail);
     }
 }
 
 impl Drop for Outbox {
     fn drop(&mut self) {
-        let capacity = self.text.capacity();
-        if capacity == 0 || capacity > KEPT_BYTES_MAX {
-            return;
+        if self.text.capacity() > 0 {
+            give_back(&mut self.text);
         }
-        let mut text = std::mem::take(&mut self.text);
-        text.clear();
-        // At the thread's end the stock may be gone, and then the buffer is simply freed.
-        let _ = STOCK.try_with(|stock| {
-            let mut stock = stock.borrow_mut();
-            if stock.len() < STOCK_MAX {
-                stock.push(text);
-            }
-        });
+        if self.tail.capacity() > 0 {
+            give_back(&mut self.tail);
+        }
     }
 }
 
@@ -200,6 +211,28 @@ mod tests {
             expected.extend_from_slice(b"0\r\n\r\n");
             prop_assert_eq!(drain(&mut outbox, &steps), expected);
         }
+    }
+
+    #[test]
+    fn what_has_left_leaves_its_buffers_to_others() {
+        let mut outboxes: Vec<Outbox> = (0..4).map(|_| Outbox::default()).collect();
+        let mut rooms = Vec::new();
+        for outbox in &mut outboxes {
+            outbox.text().extend_from_slice(b"head");
+            let mut encoder = BodyEncoder::chunked();
+            let long = Chunk::copy_of(&[b'x'; 2 * COPY_BYTES_MAX]);
+            assert!(outbox.push(long, &mut encoder).is_ok());
+            rooms.push((outbox.text.as_ptr(), outbox.tail.as_ptr()));
+            drain(outbox, &[1_000, 17_000]);
+            assert_eq!((outbox.text.capacity(), outbox.tail.capacity()), (0, 0));
+        }
+        // All four were served by the same two.
+        rooms.dedup_by_key(|(text, tail)| (*text).min(*tail));
+        assert_eq!(rooms.len(), 1);
+        // A rest that waits keeps its buffer.
+        outboxes[0].text().extend_from_slice(b"head");
+        outboxes[0].wrote(1);
+        assert_eq!(outboxes[0].slices().0[0].len(), 3);
     }
 
     #[test]
