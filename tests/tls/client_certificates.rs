@@ -40,6 +40,10 @@ struct Story {
 
 impl Story {
     fn begin() -> (Story, Backend) {
+        Story::with(CONFIG)
+    }
+
+    fn with(config: &str) -> (Story, Backend) {
         let certificates = Certificates::new();
         let names = ["open.example", "closed.example", "ajar.example"];
         certificates.issue("served/all", &names);
@@ -56,7 +60,7 @@ impl Story {
                 all("x_client_subject"),
             ))
         });
-        let gateway = Gateway::new(CONFIG)
+        let gateway = Gateway::new(config)
             .fill("certificates", certificates.directory())
             .fill("backend", backend.address())
             .start();
@@ -103,6 +107,18 @@ fn who_shows_none_is_refused_where_one_is_required() {
     let unknown = story.curl("ajar.example", Some("mallory"), &[]);
     assert_eq!(unknown.status(), 0, "{}", unknown.text());
     assert_eq!(backend.requests().len(), 0);
+}
+
+#[test]
+fn a_client_that_sends_at_once_learns_why_it_is_refused() {
+    let (story, _backend) = Story::with(&CONFIG.replace("[\"h1\"]", "[\"h1\", \"h2\"]"));
+    for _ in 0..8 {
+        // Its preface and settings are on their way before it can know.
+        let seen = story.curl("closed.example", None, &["--http2"]);
+        assert_eq!(seen.code(), 56, "{}", seen.complaint());
+        let complaint = seen.complaint();
+        assert!(complaint.contains("certificate required"), "{complaint}");
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use foregate_message::{Chunk, Peer, Reason};
 use foregate_telemetry::clock::{Deadline, now};
 use foregate_telemetry::log::process;
 use foregate_telemetry::metrics::{ListenerId, Refusal, Shard};
-use foregate_tls::{HandshakeFault, Stream, sni};
+use foregate_tls::{HandshakeFault, RefusedHandshake, Stream, sni};
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::ErrorKind;
@@ -138,20 +138,26 @@ impl Arrived {
         deadline.set(now().plus(rules.handshake_timeout));
         let accepted = tokio::select! {
             accepted = rules.acceptor.accept(socket, input) => accepted,
-            () = deadline.expired() => Err(HandshakeFault::Timeout),
+            () = deadline.expired() => Err(RefusedHandshake {
+                fault: HandshakeFault::Timeout,
+                socket: None,
+            }),
         };
         let mut stream = match accepted {
             Ok(stream) => stream,
-            Err(fault) => {
+            Err(RefusedHandshake { fault, socket }) => {
                 shard.listener(id).tls().failed(fault.name());
-                if fault == HandshakeFault::ChallengeAnswered {
-                    return None;
+                if fault != HandshakeFault::ChallengeAnswered {
+                    shard.listener(id).refused(Refusal::Handshake);
+                    process::debug(
+                        "a handshake came to nothing",
+                        &[("client", &peer.address), ("fault", &fault.name())],
+                    );
                 }
-                shard.listener(id).refused(Refusal::Handshake);
-                process::debug(
-                    "a handshake came to nothing",
-                    &[("client", &peer.address), ("fault", &fault.name())],
-                );
+                if let Some(socket) = socket {
+                    enrolled.set_phase(Phase::Lingering);
+                    linger(socket, enrolled.worker().limits().linger_timeout).await;
+                }
                 return None;
             }
         };
@@ -227,5 +233,30 @@ fn passage(name: Result<Option<String>, Reason>) -> Passage {
         server_name,
         outcome,
         at: now(),
+    }
+}
+
+/// Takes what a client still sends that was told why its handshake is refused, until it has closed.
+async fn linger(socket: TcpStream, timeout: Duration) {
+    let mut deadline = Deadline::new();
+    deadline.set(now().plus(timeout));
+    let mut unread = [0; 4096];
+    let drained = async {
+        loop {
+            match socket.try_read(&mut unread) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if socket.readable().await.is_err() {
+                        return;
+                    }
+                }
+                Err(_) => return,
+            }
+        }
+    };
+    tokio::select! {
+        () = drained => {}
+        () = deadline.expired() => {}
     }
 }

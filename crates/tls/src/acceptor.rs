@@ -55,6 +55,19 @@ const ALERT_UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 /// A fatal alert in the clear: the version is not spoken here (RFC 8446 appendix D.2).
 const ALERT_PROTOCOL_VERSION: [u8; 7] = [21, 3, 1, 0, 2, 2, 70];
 
+/// The fatal alert `decode_error` (RFC 8446 §6.2), for what begins as a hello and is none.
+const ALERT_DECODE_ERROR: [u8; 7] = [21, 3, 1, 0, 2, 2, 50];
+
+/// A handshake that came to nothing.
+#[derive(Debug)]
+pub struct RefusedHandshake {
+    /// Why.
+    pub fault: HandshakeFault,
+    /// The socket of a client that was told so; its sending side is shut. Whoever has it takes what the client still sends,
+    /// for a moment: the kernel would answer that with a reset, which destroys what was said.
+    pub socket: Option<TcpStream>,
+}
+
 /// Who answers a certificate authority's challenge over TLS (RFC 8737).
 pub trait ChallengeSource: Send + Sync {
     /// The certificate that answers the challenge for a name in lower case, while there is one.
@@ -246,31 +259,51 @@ impl Acceptor {
         &self,
         mut socket: TcpStream,
         received: Chunk,
-    ) -> Result<Stream, HandshakeFault> {
-        let Some(_pass) = self.shared.gate.enter() else {
-            return Err(HandshakeFault::Busy);
-        };
+    ) -> Result<Stream, RefusedHandshake> {
+        match self.shake_hands(&mut socket, received).await {
+            Ok((state, alpn, facts)) => {
+                let stream = TlsStream::new(socket, state, alpn, Some(facts));
+                Ok(Stream::Tls(stream))
+            }
+            Err(fault) => Err(RefusedHandshake {
+                fault,
+                socket: fault.is_told().then_some(socket),
+            }),
+        }
+    }
+
+    async fn shake_hands(
+        &self,
+        socket: &mut TcpStream,
+        received: Chunk,
+    ) -> Result<(State, Alpn, Box<TlsFacts>), HandshakeFault> {
         let mut incoming = received.as_slice().to_vec();
         drop(received);
-        let hello = match read_hello(&mut socket, &mut incoming).await {
+        let hello = match read_hello(socket, &mut incoming).await {
             Ok(hello) => hello,
             Err(fault) => {
-                if fault == HandshakeFault::CleartextHttp {
-                    last_words(&mut socket, NOT_HTTPS).await;
+                match fault {
+                    HandshakeFault::CleartextHttp => last_words(socket, NOT_HTTPS).await,
+                    HandshakeFault::Malformed => last_words(socket, &ALERT_DECODE_ERROR).await,
+                    _ => {}
                 }
                 return Err(fault);
             }
         };
+        // Until then it has cost next to nothing, and whoever says nothing keeps nobody out.
+        let Some(_pass) = self.shared.gate.enter() else {
+            return Err(HandshakeFault::Busy);
+        };
         // Such hellos lack so much else that what is missing first would be named.
         if hello.is_outdated {
-            last_words(&mut socket, &ALERT_PROTOCOL_VERSION).await;
+            last_words(socket, &ALERT_PROTOCOL_VERSION).await;
             return Err(HandshakeFault::ProtocolVersion);
         }
-        let local = local_address(&socket, &hello);
+        let local = local_address(socket, &hello);
         let (config, trust) = match self.choose(&hello, local) {
             Ok(chosen) => chosen,
             Err(fault) => {
-                last_words(&mut socket, &ALERT_UNRECOGNIZED_NAME).await;
+                last_words(socket, &ALERT_UNRECOGNIZED_NAME).await;
                 return Err(fault);
             }
         };
@@ -278,13 +311,13 @@ impl Acceptor {
         let party =
             UnbufferedServerConnection::new(config).map_err(|_| HandshakeFault::Internal)?;
         let mut handshake = Handshake::new(party, incoming);
-        let early = drive(&mut socket, &mut handshake, local, true).await? == Progress::Blocked;
+        let early = drive(socket, &mut handshake, local, true).await? == Progress::Blocked;
         if early && alpn(handshake.party.common()) == Alpn::Http2 {
             // Its streams are all of one connection: what could be replayed is not told from what could not.
-            drive(&mut socket, &mut handshake, local, false).await?;
+            drive(socket, &mut handshake, local, false).await?;
         }
         if hello.is_acme_challenge() {
-            last_words(&mut socket, &handshake.flow.outgoing).await;
+            last_words(socket, &handshake.flow.outgoing).await;
             return Err(HandshakeFault::ChallengeAnswered);
         }
         let common = handshake.party.common();
@@ -298,7 +331,7 @@ impl Acceptor {
             _ => true,
         };
         if waits {
-            acknowledge(&mut socket, &mut handshake.flow.outgoing).await?;
+            acknowledge(socket, &mut handshake.flow.outgoing).await?;
         }
         let state = if is_early {
             State::Early(Box::new(handshake))
@@ -309,8 +342,7 @@ impl Acceptor {
                     .map_err(|_| HandshakeFault::Internal)?,
             )
         };
-        let stream = TlsStream::new(socket, state, alpn, Some(facts));
-        Ok(Stream::Tls(stream))
+        Ok((state, alpn, facts))
     }
 
     /// The rules for a hello, and their number.
@@ -465,15 +497,13 @@ async fn acknowledge(socket: &mut TcpStream, outgoing: &mut Vec<u8>) -> Result<(
     send(socket, outgoing).await
 }
 
-/// Says something to a client that will be left, and takes what it has sent so far: the kernel would answer that with a
-/// reset, which can overtake the words.
+/// Says something to a client that will be left. What it still sends has to be taken until it has read that: see
+/// [`RefusedHandshake::socket`].
 async fn last_words(socket: &mut TcpStream, words: &[u8]) {
     if words.is_empty() || socket.try_write(words).is_err() {
         return;
     }
     let _ = socket.shutdown().await;
-    let mut unread = [0; READ_BYTES];
-    while matches!(socket.try_read(&mut unread), Ok(1..)) {}
 }
 
 pub(crate) fn alpn(common: &CommonState) -> Alpn {

@@ -70,6 +70,19 @@ impl HandshakeFault {
         HandshakeFault::Internal,
     ];
 
+    /// Whether the client is told of it before the connection ends, most often by an alert.
+    pub(crate) const fn is_told(self) -> bool {
+        !matches!(
+            self,
+            HandshakeFault::Busy
+                | HandshakeFault::Timeout
+                | HandshakeFault::ClientClosed
+                | HandshakeFault::NotTls
+                | HandshakeFault::ClientRefused
+                | HandshakeFault::Internal
+        )
+    }
+
     /// Its place in [`HandshakeFault::ALL`].
     pub const fn index(self) -> usize {
         self as usize

@@ -27,7 +27,7 @@ mod tls_stream;
 mod trust;
 pub mod watch;
 
-pub use acceptor::{Acceptor, ChallengeSource, MissingNames, PlanFault, Shared};
+pub use acceptor::{Acceptor, ChallengeSource, MissingNames, PlanFault, RefusedHandshake, Shared};
 pub use by_name::NameIssuer;
 pub use connector::Connector;
 pub use fault::{BackendTlsFault, HandshakeFault};

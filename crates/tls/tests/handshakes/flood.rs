@@ -1,10 +1,13 @@
 //! Handshakes that don't end, and those that are too many.
 
 use crate::handshakes::peers::{Manner, Server, openssl, plan, served, shared};
+use crate::handshakes::resumption::client;
 use foregate_testkit::Authority;
 use foregate_tls::{HandshakeFault, HandshakeGate};
+use rustls::ClientConnection;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::Duration;
 
 #[test]
@@ -26,20 +29,34 @@ fn beyond_the_bound_handshakes_are_turned_away_until_others_end() {
     let mut shared = shared(vec![served("a", &authority.issue(&["localhost"]))]);
     shared.gate = HandshakeGate::new(2);
     let server = Server::start(&plan(), shared.clone(), Manner::Echo);
+    let config = client(&authority);
     let slow = || {
+        let name = "localhost".try_into().unwrap();
+        let mut hello = ClientConnection::new(Arc::clone(&config), name).unwrap();
         let mut stream = TcpStream::connect(server.address).unwrap();
-        stream.write_all(&[22, 3, 1]).unwrap();
+        hello.write_tls(&mut stream).unwrap();
         stream
     };
+    // Who says nothing, or not enough, takes no place.
+    let silent: Vec<TcpStream> = (0..4)
+        .map(|_| {
+            let mut stream = TcpStream::connect(server.address).unwrap();
+            stream.write_all(&[22, 3, 1]).unwrap();
+            stream
+        })
+        .collect();
+    openssl(&server, &["-servername", "localhost"], "Q\n");
+    server.ended();
     let waiting = [slow(), slow()];
     foregate_testkit::eventually("two unfinished handshakes", || {
         (shared.gate.unfinished() == 2).then_some(())
     });
     openssl(&server, &["-servername", "localhost"], "Q\n");
     assert_eq!(server.fault(), HandshakeFault::Busy);
-    drop(waiting);
-    assert_eq!(server.fault(), HandshakeFault::ClientClosed);
-    assert_eq!(server.fault(), HandshakeFault::ClientClosed);
+    drop((waiting, silent));
+    for _ in 0..6 {
+        assert_eq!(server.fault(), HandshakeFault::ClientClosed);
+    }
     openssl(&server, &["-servername", "localhost"], "Q\n");
     server.facts();
 }

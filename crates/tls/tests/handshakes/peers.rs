@@ -116,7 +116,15 @@ impl Server {
                             let handshake = acceptor.accept(socket, Chunk::default());
                             let stream = match tokio::time::timeout(timeout, handshake).await {
                                 Ok(Ok(stream)) => stream,
-                                Ok(Err(fault)) => return report(&sender, Outcome::Failed(fault)),
+                                Ok(Err(refused)) => {
+                                    report(&sender, Outcome::Failed(refused.fault));
+                                    if let Some(mut socket) = refused.socket {
+                                        let mut unread = tokio::io::sink();
+                                        let drained = tokio::io::copy(&mut socket, &mut unread);
+                                        let _ = tokio::time::timeout(timeout, drained).await;
+                                    }
+                                    return;
+                                }
                                 Err(_) => {
                                     return report(
                                         &sender,

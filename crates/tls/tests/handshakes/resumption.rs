@@ -207,7 +207,7 @@ fn early_data_is_told_from_other_data_and_taken_once() {
 }
 
 /// A client that knows the server, and early data.
-fn client(authority: &Authority) -> Arc<ClientConfig> {
+pub(crate) fn client(authority: &Authority) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     let root = CertificateDer::from_pem_slice(authority.pem().as_bytes());
     roots.add(root.unwrap()).unwrap();
