@@ -7,7 +7,7 @@ use foregate_config::Settings;
 
 use crate::failure::Failure;
 use crate::source::{self, Compiled};
-use crate::terminal;
+use crate::terminal::{self, complain};
 
 /// Check a configuration
 ///
@@ -41,7 +41,7 @@ impl Check {
         let Some(settings) = &outcome.settings else {
             return Err(Failure::Config(diagnostics));
         };
-        eprint!("{diagnostics}");
+        complain(&diagnostics);
         terminal::print(&format!(
             "{} is good: {}\n",
             path.display(),

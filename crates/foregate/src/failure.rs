@@ -1,5 +1,6 @@
 //! How a command fails: what it says and the code it ends with.
 
+use crate::terminal::complain;
 use std::process::ExitCode;
 
 /// Why a command did not do what it was asked.
@@ -17,8 +18,8 @@ impl Failure {
     /// Tells standard error, and returns the exit code.
     pub(crate) fn report(self) -> ExitCode {
         match &self {
-            Self::Config(diagnostics) => eprintln!("{}", diagnostics.trim_end()),
-            Self::Usage(text) | Self::Failed(text) => eprintln!("error: {}", text.trim_end()),
+            Self::Config(diagnostics) => complain(diagnostics),
+            Self::Usage(text) | Self::Failed(text) => complain(&format!("error: {text}")),
         }
         self.code()
     }

@@ -19,6 +19,14 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// Says something on standard error, if it can be written to: the exit code tells the rest.
+pub(crate) fn complain(text: &str) {
+    let text = text.trim_end();
+    if !text.is_empty() {
+        let _ = writeln!(io::stderr().lock(), "{text}");
+    }
+}
+
 /// Whether standard error is a terminal.
 pub(crate) fn takes_errors() -> bool {
     io::stderr().is_terminal()

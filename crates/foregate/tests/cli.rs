@@ -353,3 +353,31 @@ fn a_reload_without_a_gateway_fails() {
     assert_eq!((code, out.as_str()), (1, ""));
     assert!(err.contains(&address), "{err}");
 }
+
+/// Whoever reads on has gone, or the disk is full: the code still says what is wrong.
+#[test]
+fn the_code_is_right_where_nobody_can_be_told() {
+    let scratch = Scratch::new();
+    let bad = scratch.write("bad.toml", "[sites.\"*\"]\nupstraem = \"app\"\n");
+    let good = scratch.write(
+        "good.toml",
+        "[sites.\"*\"]\nupstream = \"app\"\n[upstreams.app]\nservers = [\"127.0.0.1:9\"]\n[upstreams.unused]\nservers = [\"127.0.0.1:9\"]\n",
+    );
+    for (arguments, code) in [
+        (["check", "-c", bad.as_str()], 2),
+        (["run", "-c", bad.as_str()], 2),
+        (["check", "-c", good.as_str()], 0),
+        (["serve", "-c", good.as_str()], 2),
+        (["reload", "--admin", "127.0.0.1:1"], 1),
+    ] {
+        let full = std::fs::File::create("/dev/full").unwrap();
+        let ended = Command::new(env!("CARGO_BIN_EXE_foregate"))
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(full)
+            .status()
+            .unwrap();
+        assert_eq!(ended.code(), Some(code), "{arguments:?}");
+    }
+}

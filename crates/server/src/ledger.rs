@@ -537,7 +537,7 @@ fn applied(source: &mut dyn Source, history: &History, file: &Loaded) -> Option<
             let text =
                 "the configuration that was applied can't be used any more: the file is in force";
             process::warn(text, values);
-            eprintln!("{}", error.text);
+            process::append(&error.text);
             None
         }
     }

@@ -279,17 +279,7 @@ impl Acceptor {
     ) -> Result<(State, Alpn, Box<TlsFacts>), HandshakeFault> {
         let mut incoming = received.as_slice().to_vec();
         drop(received);
-        let hello = match read_hello(socket, &mut incoming).await {
-            Ok(hello) => hello,
-            Err(fault) => {
-                match fault {
-                    HandshakeFault::CleartextHttp => last_words(socket, NOT_HTTPS).await,
-                    HandshakeFault::Malformed => last_words(socket, &ALERT_DECODE_ERROR).await,
-                    _ => {}
-                }
-                return Err(fault);
-            }
-        };
+        let hello = read_hello(socket, &mut incoming).await?;
         // Until then it has cost next to nothing, and whoever says nothing keeps nobody out.
         let Some(_pass) = self.shared.gate.enter() else {
             return Err(HandshakeFault::Busy);
@@ -421,10 +411,18 @@ async fn read_hello(
     incoming: &mut Vec<u8>,
 ) -> Result<ClientHello, HandshakeFault> {
     loop {
-        if let Some(hello) = peek(incoming)? {
-            return Ok(hello);
+        match peek(incoming).map_err(HandshakeFault::from) {
+            Ok(Some(hello)) => return Ok(hello),
+            Ok(None) => read_more(socket, incoming).await?,
+            Err(fault) => {
+                match fault {
+                    HandshakeFault::CleartextHttp => last_words(socket, NOT_HTTPS).await,
+                    HandshakeFault::Malformed => last_words(socket, &ALERT_DECODE_ERROR).await,
+                    _ => {}
+                }
+                return Err(fault);
+            }
         }
-        read_more(socket, incoming).await?;
     }
 }
 

@@ -238,7 +238,7 @@ impl Control {
         if let Err(refusal) = self.take_back(&unconfirmed, Cause::Expiry, None) {
             let text = "the configuration before it can't come back yet, and is tried again";
             process::error(text, values);
-            eprintln!("{}", refusal.detail);
+            process::append(&refusal.detail);
             self.inner.ledger.wait_for(Unconfirmed {
                 until: one.plus(RETURN_PAUSE).max(at.plus(RETURN_PAUSE)),
                 ..unconfirmed

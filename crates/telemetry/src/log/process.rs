@@ -71,6 +71,13 @@ pub fn is_on(level: Level) -> bool {
     level as u8 <= LEVEL.load(Ordering::Relaxed)
 }
 
+/// Writes text of several lines as it is, such as the diagnostics of a configuration that is refused, below the line that
+/// says so.
+pub fn append(text: &str) {
+    // Nobody is left to be told of a failure.
+    let _ = writeln!(std::io::stderr().lock(), "{}", text.trim_end());
+}
+
 /// Logs an error.
 pub fn error(message: &str, values: &[Value<'_>]) {
     log(Level::Error, message, values);

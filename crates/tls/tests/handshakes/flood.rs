@@ -46,7 +46,7 @@ fn beyond_the_bound_handshakes_are_turned_away_until_others_end() {
         })
         .collect();
     openssl(&server, &["-servername", "localhost"], "Q\n");
-    server.ended();
+    let _ = server.ended();
     let waiting = [slow(), slow()];
     foregate_testkit::eventually("two unfinished handshakes", || {
         (shared.gate.unfinished() == 2).then_some(())
