@@ -374,3 +374,33 @@ fn many_reloads_under_load_fail_nobody_and_leak_nothing() {
     );
     gateway.assert_no_leaks();
 }
+
+/// To open one waits for whoever reads it, and nobody might.
+#[test]
+fn a_pipe_that_nobody_reads_is_no_access_log() {
+    let config = |log: &str| {
+        format!(
+            "[access_log]\nto = \"{log}\"\n[listeners.public]\naddress = \"127.0.0.1:0\"\n[sites.\"*\"]\n\
+             [[sites.\"*\".routes]]\nrespond = {{ status = 200, body = \"here\" }}\n"
+        )
+    };
+    let mut gateway = Gateway::new(&config("{dir}/access.log")).start();
+    let fifo = gateway.scratch().join("fifo");
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+    assert!(made.expect("mkfifo").success());
+    let to_pipe = config("{dir}/fifo");
+    gateway.rewrite_config(&to_pipe, &[]);
+    gateway.signal(Signal::Hup);
+    gateway.wait_stderr("nobody reads this named pipe");
+    assert_eq!(gateway.connect().exchange(GET).text(), "here");
+    // With a reader it is one; who opens it for both waits for nobody.
+    let mut both = std::fs::OpenOptions::new();
+    let reader = both.read(true).write(true).open(&fifo);
+    let reader = reader.expect("a pipe can be read");
+    gateway.signal(Signal::Hup);
+    gateway.wait_stderr("configuration reloaded");
+    assert_eq!(gateway.connect().exchange(GET).text(), "here");
+    gateway.signal(Signal::Term);
+    assert!(gateway.wait_exit().success());
+    drop(reader);
+}

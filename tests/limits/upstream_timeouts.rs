@@ -142,11 +142,16 @@ fn the_whole_exchange() {
 
 #[test]
 fn a_backend_that_does_not_read() {
+    for first_byte in ["off", "100ms"] {
+        let timeouts = format!("between_bytes = \"600ms\"\nfirst_byte = \"{first_byte}\"");
+        never_reads(&timeouts, 600.0);
+    }
+}
+
+/// Its time runs from the last byte that it took, whatever it has for an answer.
+fn never_reads(timeouts: &str, least_ms: f64) {
     let backend = Backend::start(NeverReads);
-    let gateway = limited(
-        backend.address(),
-        "between_bytes = \"500ms\"\nfirst_byte = \"500ms\"",
-    );
+    let gateway = limited(backend.address(), timeouts);
     let mut client = gateway.connect();
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n");
     client
@@ -159,7 +164,9 @@ fn a_backend_that_does_not_read() {
             "{trouble:?}"
         ),
     }
-    assert_eq!(gateway.only_log_line().reason(), "upstream-write-timeout");
+    let line = gateway.only_log_line();
+    assert_eq!(line.reason(), "upstream-write-timeout", "{timeouts}");
+    assert!(line.number("duration_ms") >= least_ms, "{}", line.value());
     drop(client);
     gateway.assert_no_leaks();
 }

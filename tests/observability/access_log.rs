@@ -220,3 +220,40 @@ fn a_request_that_never_became_whole_is_told_as_far_as_it_came() {
         assert_eq!(gateway.raw_log_lines(lines.len()), lines);
     }
 }
+
+#[test]
+fn a_path_is_one_whatever_form_the_target_has() {
+    let (gateway, _backend) = logging("to = \"{log}\"\nformat = \"json\"");
+    let mut client = gateway.connect();
+    client.exchange("GET http://a.example/abs?x=1 HTTP/1.1\r\nHost: a.example\r\n\r\n");
+    client.exchange("GET http://a.example HTTP/1.1\r\nHost: a.example\r\n\r\n");
+    client.exchange("CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n");
+    let lines = gateway.log_lines(3);
+    let parts = |line: &foregate_testkit::LogLine| [line.text("path"), line.text("query")];
+    assert_eq!(parts(&lines[0]), ["/abs", "x=1"]);
+    assert_eq!(parts(&lines[1]), ["/", ""]);
+    assert_eq!(parts(&lines[2]), ["", ""]);
+}
+
+#[test]
+fn the_site_is_told_that_has_no_route() {
+    let gateway = Gateway::new(
+        r#"
+        [access_log]
+        to = "{log}"
+        format = "json"
+        [sites."a.example"]
+        [[sites."a.example".routes]]
+        path = "/only"
+        respond = { status = 200 }
+        "#,
+    )
+    .start();
+    let mut client = gateway.connect();
+    client.exchange("GET /other HTTP/1.1\r\nHost: a.example\r\n\r\n");
+    client.exchange("GET /other HTTP/1.1\r\nHost: b.example\r\n\r\n");
+    let lines = gateway.log_lines(2);
+    let told = |line: &foregate_testkit::LogLine| [line.reason().to_owned(), line.text("site")];
+    assert_eq!(told(&lines[0]), ["no-route", "a.example"]);
+    assert_eq!(told(&lines[1]), ["no-site", ""]);
+}

@@ -66,6 +66,8 @@ pub(crate) struct Exchange {
     pub(crate) target: Option<Vec<u8>>,
     /// The route's number in the plan.
     pub(crate) route: Option<u32>,
+    /// The site that has no route for the request.
+    pub(crate) missed_site: Option<u32>,
     /// Which of the route's targets takes it; [`MIRRORED`] for a copy.
     pub(crate) chosen: u32,
     /// The hash of what its upstream places it by.
@@ -149,6 +151,7 @@ impl Exchange {
             is_answered_in_grpc: false,
             target: None,
             route: None,
+            missed_site: None,
             chosen: 0,
             key: None,
             session: None,

@@ -164,6 +164,7 @@ impl Exchange {
             is_answered_in_grpc: false,
             target: self.target.clone(),
             route: self.route,
+            missed_site: None,
             chosen: MIRRORED,
             key: None,
             session: None,

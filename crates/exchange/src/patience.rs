@@ -15,6 +15,7 @@ enum Wait {
     Connection,
     Free,
     Line,
+    Sending,
     FirstByte,
     NextByte,
     Tunnel,
@@ -136,8 +137,24 @@ impl Patience {
         match self.wait {
             Wait::Connection | Wait::Free | Wait::Line => Some(self.limits.connect),
             Wait::FirstByte => self.limits.first_byte,
-            Wait::NextByte => self.limits.between_bytes,
+            Wait::Sending | Wait::NextByte => self.limits.between_bytes,
             Wait::Tunnel => self.limits.tunnel_idle,
+        }
+    }
+
+    /// Until the answer begins: whether the backend is to take more of the request, or to answer.
+    #[inline]
+    fn follow(&mut self, call: &Call) {
+        if !matches!(self.wait, Wait::FirstByte | Wait::Sending) {
+            return;
+        }
+        let wait = match call.is_sending() {
+            true => Wait::Sending,
+            false => Wait::FirstByte,
+        };
+        if self.wait != wait {
+            self.wait = wait;
+            self.renew();
         }
     }
 
@@ -194,6 +211,7 @@ impl Patience {
         call: &Call,
         upload: &Upload,
     ) -> Poll<Reason> {
+        self.follow(call);
         loop {
             if self.poll_expired(cx).is_pending() {
                 return Poll::Pending;

@@ -4,7 +4,7 @@ use crate::Road;
 use crate::exchange::Exchange;
 use foregate_message::path::{self, Normal};
 use foregate_message::{Fault, Peer, Reason, RequestHead, Target, TargetForm, host_without_port};
-use foregate_route::Question;
+use foregate_route::{Miss, Question};
 
 /// Normalises the path once, and finds the route for it.
 pub(crate) fn find(
@@ -31,9 +31,15 @@ pub(crate) fn find(
         head,
         client: exchange.client,
     };
-    let (route, _) = snapshot
-        .find(&question, None)
-        .map_err(|miss| miss.reason())?;
+    let (route, _) = match snapshot.find(&question, None) {
+        Ok(found) => found,
+        Err(miss) => {
+            if let Miss::NoRoute { site } = miss {
+                exchange.missed_site = Some(site);
+            }
+            return Err(miss.reason());
+        }
+    };
     exchange.route = Some(route);
     road.shard.expect(exchange.plan.route_id(exchange.route));
     Ok(())

@@ -3,6 +3,7 @@
 use crate::Road;
 use crate::exchange::Exchange;
 use crate::passage::Journey;
+use crate::plan::Plan;
 use foregate_balance::{HedgeNote, RetryRefusal};
 use foregate_message::{Client, Reason, RequestHead};
 use foregate_snapshot::Action;
@@ -39,7 +40,7 @@ pub(crate) fn settle<C: Client>(
     }
     let fields = &head.fields;
     let target = head.target();
-    let question = target.iter().position(|&byte| byte == b'?');
+    let (path, query) = path_and_query(target);
     let route = exchange.route.map(|number| plan.route(number));
     let upstream = match (&exchange.endpoint, route.map(|route| &route.action)) {
         (Some(_), Some(Action::Proxy(_))) => Some(exchange.destination(plan).upstream),
@@ -52,8 +53,8 @@ pub(crate) fn settle<C: Client>(
         client: exchange.client,
         method: head.method_name(),
         target,
-        path: &target[..question.unwrap_or(target.len())],
-        query: question.map_or(b"", |at| &target[at + 1..]),
+        path,
+        query,
         host: exchange.host(fields),
         protocol: head.version.as_str(),
         status: exchange.status,
@@ -61,7 +62,7 @@ pub(crate) fn settle<C: Client>(
         bytes_in,
         duration_micros,
         upstream_micros: exchange.upstream_micros,
-        site: route.map_or("", |route| &route.site),
+        site: exchange.site(plan),
         route: route.map_or("", |route| &route.name),
         upstream: upstream.map_or("", |number| &plan.upstreams[number as usize].name),
         endpoint: exchange
@@ -144,4 +145,52 @@ pub(crate) fn settle_passage<C: Client>(
         referer: b"",
         user_agent: b"",
     });
+}
+
+impl Exchange {
+    /// The name of the site that took the request, if only to find that it has no route for it.
+    fn site<'p>(&self, plan: &'p Plan) -> &'p str {
+        match (self.route, self.missed_site) {
+            (Some(route), _) => &plan.route(route).site,
+            (None, Some(site)) => &plan.snapshot.sites[site as usize].name,
+            (None, None) => "",
+        }
+    }
+}
+
+/// The parts of a target as it came, also of one that names scheme and host. One that is only a host has neither.
+fn path_and_query(target: &[u8]) -> (&[u8], &[u8]) {
+    let question = target.iter().position(|&byte| byte == b'?');
+    let path = &target[..question.unwrap_or(target.len())];
+    let query = question.map_or(&b""[..], |at| &target[at + 1..]);
+    if path.starts_with(b"/") || path == b"*" {
+        return (path, query);
+    }
+    let Some(authority) = path.windows(3).position(|part| part == b"://") else {
+        return (b"", query);
+    };
+    let behind = &path[authority + 3..];
+    let slash = behind.iter().position(|&byte| byte == b'/');
+    (slash.map_or(&b"/"[..], |at| &behind[at..]), query)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_of_any_form_of_target() {
+        let parts = |target: &str| {
+            let (path, query) = path_and_query(target.as_bytes());
+            [path, query].map(|part| String::from_utf8(part.to_vec()).unwrap())
+        };
+        assert_eq!(parts("/a/b?c=d?e"), ["/a/b", "c=d?e"]);
+        assert_eq!(parts("http://a.test/abs?x"), ["/abs", "x"]);
+        assert_eq!(parts("http://a.test?x"), ["/", "x"]);
+        assert_eq!(parts("http://a.test"), ["/", ""]);
+        assert_eq!(parts("/x?u=http://b/c"), ["/x", "u=http://b/c"]);
+        assert_eq!(parts("*"), ["*", ""]);
+        assert_eq!(parts("a.test:443"), ["", ""]);
+        assert_eq!(parts(""), ["", ""]);
+    }
 }

@@ -42,7 +42,7 @@ pub enum Destination {
     Off,
     /// Standard output.
     Stdout,
-    /// A file, appended to and made if absent. Opening a named pipe waits for its reader.
+    /// A file, appended to and made if absent. A named pipe needs somebody who reads it already.
     File(PathBuf),
 }
 

@@ -2,7 +2,11 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::io::Errno;
 
 /// A place for bytes, used by the writer thread alone, so it may block.
 pub trait Sink: Send {
@@ -47,7 +51,7 @@ impl FileSink {
     /// Opens a file for appending; makes it, readable by owner and group, if absent.
     ///
     /// # Errors
-    /// When the system refuses.
+    /// When the system refuses, or it is a named pipe that nobody reads.
     pub fn open(path: &Path) -> io::Result<FileSink> {
         Ok(FileSink {
             path: path.to_owned(),
@@ -71,11 +75,19 @@ fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.append(true).create(true);
     // Lines carry addresses of persons: not for everyone.
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o640);
+    options.mode(0o640);
+    // A named pipe without a reader would keep whoever opens it for as long as there is none.
+    options.custom_flags(OFlags::NONBLOCK.bits().cast_signed());
     #[expect(
         clippy::disallowed_methods,
-        reason = "called at boot and by the writer thread, which may block"
+        reason = "called where a configuration is loaded and by the writer thread, which may block"
     )]
-    options.open(path)
+    let opened = options.open(path);
+    let file = opened.map_err(|error| match Errno::from_io_error(&error) {
+        Some(Errno::NXIO) => io::Error::new(error.kind(), "nobody reads this named pipe"),
+        _ => error,
+    })?;
+    // Writing may wait: the thread is there for that.
+    fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+    Ok(file)
 }
