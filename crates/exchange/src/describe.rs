@@ -7,9 +7,10 @@ use crate::secure;
 use foregate_message::path::Normal;
 use foregate_message::{FieldId, Fields, Method, Peer, Reason, RequestHead, Target, TargetForm};
 use foregate_message::{forwarded, hop};
+use foregate_policy::client_address::Origin;
+use foregate_policy::method;
 use foregate_policy::request_id::RequestId;
 use foregate_policy::rewrite::Rewritten;
-use foregate_policy::{client_address, method};
 use std::net::IpAddr;
 
 /// The id that a trusted peer gave the request, else a new one.
@@ -21,10 +22,17 @@ pub(crate) fn request_id(plan: &Plan, road: &Road, peer: &Peer, fields: &Fields)
     RequestId::choose(incoming, peer.trusted, road.random.next_wide())
 }
 
-/// The client, as far as trusted proxies say.
-pub(crate) fn client(plan: &Plan, peer: &Peer, fields: &Fields) -> IpAddr {
-    let trusted = &plan.snapshot.trusted;
-    client_address::client(peer.address.ip(), peer.trusted, fields, trusted)
+/// The client and how it came, as far as trusted proxies say.
+#[inline]
+pub(crate) fn origin(plan: &Plan, peer: &Peer, fields: &Fields) -> Origin {
+    let proxies = &plan.snapshot.trusted;
+    Origin::of(
+        peer.address.ip(),
+        peer.scheme,
+        peer.trusted,
+        fields,
+        proxies,
+    )
 }
 
 /// Turns the client's head into the one that backends get, up to what depends on the endpoint.

@@ -5,10 +5,11 @@ use crate::guard::Guarded;
 use crate::mirror::Pending;
 use crate::plan::Plan;
 use crate::session::Session;
-use crate::{Road, describe, secure};
+use crate::{Road, describe};
 use foregate_balance::{HedgeNote, Pick, RetryRefusal};
 use foregate_message::path::Normal;
 use foregate_message::{BodyLength, FieldId, Fields, Peer, Reason, RequestHead, Scheme};
+use foregate_policy::client_address::Origin;
 use foregate_policy::request_id::RequestId;
 use foregate_telemetry::clock::Moment;
 use foregate_upstream::Pool;
@@ -133,14 +134,15 @@ impl Exchange {
         request: &Request<'_>,
     ) -> Exchange {
         let fields = &request.head.fields;
+        let Origin { client, scheme } = describe::origin(&plan, peer, fields);
         Exchange {
             at: request.at,
             outcome: request.outcome,
             upgrade: request.upgrade.then(|| fields.place(FieldId::Upgrade)),
             expects_continue: request.expects_continue,
             request_id: describe::request_id(&plan, road, peer, fields),
-            client: describe::client(&plan, peer, fields),
-            scheme: secure::scheme(&plan, peer, fields),
+            client,
+            scheme,
             host: fields.place(FieldId::Host),
             has_host: false,
             referer: fields.place(FieldId::Referer),

@@ -3,7 +3,6 @@
 
 use crate::Road;
 use crate::exchange::Exchange;
-use crate::plan::Plan;
 use foregate_message::{
     Chunk, FieldId, FieldName, Fields, Peer, Reason, RequestHead, ResponseHead, Scheme, Status,
     Target, reads_alike,
@@ -66,16 +65,6 @@ pub(crate) fn challenge(road: &Road, peer: &Peer, head: &RequestHead) -> Option<
         head: answer,
         body: Chunk::copy_of(body.as_bytes()),
     }))
-}
-
-/// How the client came: by HTTPS also if a trusted proxy in front has ended TLS.
-#[inline]
-pub(crate) fn scheme(plan: &Plan, peer: &Peer, fields: &Fields) -> Scheme {
-    let proxies = &plan.snapshot.trusted;
-    match peer.trusted && !https_redirect::is_cleartext(peer.scheme, true, fields, proxies) {
-        true => Scheme::Https,
-        false => peer.scheme,
-    }
 }
 
 /// Whether the request came as its site wants it: by HTTPS once that is possible, not too early, and under the rules for clients'

@@ -281,7 +281,7 @@ impl Fields {
 
     /// The values of all lines of a known field, in order.
     #[inline]
-    pub fn all(&self, id: FieldId) -> impl Iterator<Item = &[u8]> {
+    pub fn all(&self, id: FieldId) -> impl DoubleEndedIterator<Item = &[u8]> {
         let entries = if self.has(id) {
             self.entries.as_slice()
         } else {
@@ -318,7 +318,7 @@ impl Fields {
 
     /// The elements of a comma-separated known field over all its lines, trimmed, empty ones left out
     /// (RFC 9110 §5.6.1). Quoted strings are not understood: for lists of tokens only.
-    pub fn tokens(&self, id: FieldId) -> impl Iterator<Item = &[u8]> {
+    pub fn tokens(&self, id: FieldId) -> impl DoubleEndedIterator<Item = &[u8]> {
         self.all(id)
             .flat_map(|value| value.split(|&byte| byte == b','))
             .map(|token| token.trim_ascii())

@@ -5,7 +5,7 @@ mod passed_on;
 
 use crate::fields::FieldSet;
 use crate::{FieldId, Fields, Peer, Scheme, Version, reads_alike};
-use chain::Chain;
+use chain::Node;
 use std::net::IpAddr;
 use std::ops::Range;
 
@@ -28,9 +28,6 @@ const CLAIMS: FieldSet = FieldSet::of(&[
     FieldId::XForwardedPort,
     FieldId::XRealIp,
 ]);
-
-/// Those that name the hops behind a request.
-const CHAINS: FieldSet = FieldSet::of(&[FieldId::Forwarded, FieldId::XForwardedFor]);
 
 /// What one form or the other says of the way to the gateway.
 const SAID: FieldSet = FieldSet::of(&[
@@ -149,11 +146,7 @@ fn describe_standard(fields: &mut Fields, peer: &Peer, host: &[u8]) {
         Scheme::Http => b";proto=http",
         Scheme::Https => b";proto=https",
     };
-    // A host with a port, or an IPv6 one, is no token and must be quoted.
-    let plain = host
-        .iter()
-        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
-    match (host.is_empty(), plain) {
+    match (host.is_empty(), is_plain(host)) {
         (true, _) => join(fields, FieldId::Forwarded, &[client, scheme]),
         (false, true) => join(
             fields,
@@ -165,6 +158,12 @@ fn describe_standard(fields: &mut Fields, peer: &Peer, host: &[u8]) {
             join(fields, FieldId::Forwarded, &parts);
         }
     }
+}
+
+/// Whether a host may stand without quotes: one with a port, or an IPv6 one, is no token.
+fn is_plain(host: &[u8]) -> bool {
+    host.iter()
+        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
 }
 
 /// Adds this gateway to `Via` (RFC 9110 §7.6.3). `received` is the version that the message came in.
@@ -193,26 +192,33 @@ fn join(fields: &mut Fields, id: FieldId, parts: &[&[u8]]) {
     fields.set(id, &value);
 }
 
-/// The client that a chain of trusted proxies speaks for: the nearest address in `X-Forwarded-For`, from the right, that is
-/// not a trusted proxy's; where that names nobody, the nearest in `Forwarded`. Who is hidden (`unknown`, `_name`, or no address
-/// at all) ends the chain. `None` when no address is known.
-pub fn claimed_client(fields: &Fields, trusted: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
-    if !fields.has_any(CHAINS) {
-        return None;
-    }
-    Chain::of(fields).client(trusted)
+/// What a trusted proxy says of the client.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Claims<'a> {
+    /// The nearest address on the way to the client that is known; `None` when none is.
+    pub client: Option<IpAddr>,
+    /// How the client came, as it was written: `X-Forwarded-Proto`, or where there is neither that nor `X-Forwarded-For`,
+    /// what `Forwarded` says of the client's request.
+    pub scheme: Option<&'a [u8]>,
 }
 
-/// The scheme that a trusted proxy says the client used: `X-Forwarded-Proto`, or where there is neither that nor
-/// `X-Forwarded-For`, what `Forwarded` says of the client's request.
-pub fn claimed_scheme(fields: &Fields, trusted: impl Fn(IpAddr) -> bool) -> Option<&[u8]> {
-    match fields.get(FieldId::XForwardedProto) {
-        Some(scheme) if !scheme.is_empty() => Some(scheme),
-        _ => {
-            let chain = Chain::of(fields);
-            chain.hops[chain.client_at(trusted)?].proto
-        }
+/// What a trusted proxy claims. The client is the nearest address in `X-Forwarded-For`, from the right, that is not a trusted
+/// proxy's; where that names nobody, the nearest in `Forwarded`. Who is hidden (`unknown`, `_name`, or no address at all)
+/// ends the chain.
+pub fn claims(fields: &Fields, trusted: impl Fn(IpAddr) -> bool) -> Claims<'_> {
+    let mut claims = Claims::default();
+    if !fields.has_any(SAID) {
+        return claims;
     }
+    chain::walk(fields, trusted, |hop| {
+        if let Node::Address(address) = hop.node {
+            claims.client = Some(address);
+        }
+        claims.scheme = hop.proto;
+    });
+    let said = fields.get(FieldId::XForwardedProto);
+    claims.scheme = said.filter(|it| !it.is_empty()).or(claims.scheme);
+    claims
 }
 
 #[cfg(test)]
@@ -295,7 +301,7 @@ mod tests {
                 ("X-Forwarded-Prefix", "/app"),
             ],
             "X-Forwarded-For: 203.0.113.9, 2001:db8::1\nX-Forwarded-Proto: https\n\
-             Forwarded: for=203.0.113.9, for=\"[2001:db8::1]\";host=\"example.com:8080\";proto=http\n\
+             Forwarded: for=203.0.113.9;proto=https, for=\"[2001:db8::1]\";host=\"example.com:8080\";proto=http\n\
              X-Forwarded-Prefix: /app\nX-Forwarded-Port: 8080\nX-Forwarded-Host: example.com:8080\nVia: 1.1 foregate\n",
         );
     }

@@ -1,6 +1,6 @@
-//! Which peers are believed, and who the client is behind them.
+//! Which peers are believed, and who the client is behind them, and how it came.
 
-use foregate_message::{Fields, forwarded};
+use foregate_message::{Fields, Scheme, forwarded};
 use ipnet::IpNet;
 use std::net::IpAddr;
 
@@ -68,13 +68,49 @@ fn holds<T: Ord + Copy>(ranges: &[(T, T)], address: T) -> bool {
     behind > 0 && address <= ranges[behind - 1].1
 }
 
-/// The client that a request comes from: the peer, or whom a trusted peer speaks for in X-Forwarded-For or Forwarded.
-#[inline]
-pub fn client(peer: IpAddr, is_trusted: bool, fields: &Fields, trusted: &Networks) -> IpAddr {
-    if !is_trusted {
-        return peer;
+/// Where a request comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Origin {
+    /// The client's address.
+    pub client: IpAddr,
+    /// How the client came.
+    pub scheme: Scheme,
+}
+
+impl Origin {
+    /// The peer itself, and how it came; or if the peer is a trusted proxy, whom that one speaks for in `X-Forwarded-*` or
+    /// `Forwarded`, by HTTPS also if the proxy has ended TLS. `proxies` are those that are believed, of which the peer may be
+    /// one.
+    #[inline]
+    pub fn of(
+        peer: IpAddr,
+        scheme: Scheme,
+        is_trusted: bool,
+        fields: &Fields,
+        proxies: &Networks,
+    ) -> Origin {
+        let seen = Origin {
+            client: peer,
+            scheme,
+        };
+        match is_trusted {
+            true => seen.as_claimed(fields, proxies),
+            false => seen,
+        }
     }
-    forwarded::claimed_client(fields, |address| trusted.contains(address)).unwrap_or(peer)
+
+    #[inline(never)]
+    fn as_claimed(self, fields: &Fields, proxies: &Networks) -> Origin {
+        let claims = forwarded::claims(fields, |address| proxies.contains(address));
+        let is_https = |scheme: &[u8]| scheme.trim_ascii().eq_ignore_ascii_case(b"https");
+        Origin {
+            client: claims.client.unwrap_or(self.client),
+            scheme: match claims.scheme.is_some_and(is_https) {
+                true => Scheme::Https,
+                false => self.scheme,
+            },
+        }
+    }
 }
 
 #[cfg(test)]
@@ -118,24 +154,61 @@ mod tests {
         assert!(networks(&[]).is_empty() && !networks(&[]).contains("::1".parse().unwrap()));
     }
 
+    fn origin(peer: IpAddr, is_trusted: bool, lines: &[(FieldId, &str)]) -> Origin {
+        let proxies = networks(&["10.0.0.0/8"]);
+        let mut fields = Fields::new();
+        for (id, value) in lines {
+            fields.append(*id, value.as_bytes());
+        }
+        Origin::of(peer, Scheme::Http, is_trusted, &fields, &proxies)
+    }
+
     #[test]
     fn only_trusted_peers_speak_for_others() {
-        let set = networks(&["10.0.0.0/8"]);
-        let peer = "10.0.0.1".parse().unwrap();
-        let mut fields = Fields::new();
-        assert_eq!(client(peer, true, &fields, &set), peer);
-        fields.append(FieldId::XForwardedFor, b"1.1.1.1, 2.2.2.2, 10.0.0.2");
-        assert_eq!(client(peer, true, &fields, &set).to_string(), "2.2.2.2");
-        assert_eq!(client(peer, false, &fields, &set), peer);
-        let mut fields = Fields::new();
-        fields.append(
+        let peer: IpAddr = "10.0.0.1".parse().unwrap();
+        let client = |is_trusted, lines: &[_]| origin(peer, is_trusted, lines).client;
+        let other: IpAddr = "2.2.2.2".parse().unwrap();
+        let x = (FieldId::XForwardedFor, "1.1.1.1, 2.2.2.2, 10.0.0.2");
+        let standard = (
             FieldId::Forwarded,
-            b"for=1.1.1.1, for=\"2.2.2.2:80\", for=10.0.0.2",
+            "for=1.1.1.1, for=\"2.2.2.2:80\", for=10.0.0.2",
         );
-        assert_eq!(client(peer, true, &fields, &set).to_string(), "2.2.2.2");
-        assert_eq!(client(peer, false, &fields, &set), peer);
-        fields.append(FieldId::XForwardedFor, b"unknown");
-        assert_eq!(client(peer, true, &fields, &set), peer);
+        let unknown = (FieldId::XForwardedFor, "unknown");
+        assert_eq!(client(true, &[]), peer);
+        assert_eq!(client(true, &[x]), other);
+        assert_eq!(client(false, &[x]), peer);
+        assert_eq!(client(true, &[standard]), other);
+        assert_eq!(client(false, &[standard]), peer);
+        assert_eq!(client(true, &[standard, unknown]), peer);
+    }
+
+    #[test]
+    fn a_trusted_proxy_may_have_ended_tls() {
+        let peer: IpAddr = "10.0.0.1".parse().unwrap();
+        let is_https =
+            |is_trusted, lines: &[_]| origin(peer, is_trusted, lines).scheme == Scheme::Https;
+        let x = (FieldId::XForwardedProto, "https");
+        let standard = (FieldId::Forwarded, "for=1.1.1.1;proto=https, for=10.0.0.2");
+        assert!(!is_https(true, &[]));
+        assert!(is_https(true, &[x]) && is_https(true, &[standard]));
+        assert!(!is_https(false, &[x]) && !is_https(false, &[standard]));
+        // A proxy that says who the client is in the other form may pass this one on as any client wrote it.
+        assert!(!is_https(
+            true,
+            &[standard, (FieldId::XForwardedFor, "1.1.1.1")]
+        ));
+        assert!(!is_https(
+            true,
+            &[standard, (FieldId::XForwardedProto, "http")]
+        ));
+        assert!(!is_https(
+            true,
+            &[(FieldId::Forwarded, "for=1.1.1.1;proto=https, for=2.2.2.2")]
+        ));
+        // What it has ended itself, no proxy can take back.
+        let fields = Fields::new();
+        let seen = Origin::of(peer, Scheme::Https, true, &fields, &networks(&[]));
+        assert_eq!(seen.scheme, Scheme::Https);
     }
 
     proptest! {

@@ -1,10 +1,9 @@
 //! Clients that come in cleartext are sent to HTTPS.
 
-use crate::client_address::Networks;
 use crate::{Answer, Verdict};
 use foregate_message::{
-    Chunk, FieldId, Fields, Reason, RequestHead, ResponseHead, Scheme, Status, Target, TargetForm,
-    forwarded, host_without_port, is_host,
+    Chunk, FieldId, Reason, RequestHead, ResponseHead, Status, Target, TargetForm,
+    host_without_port, is_host,
 };
 
 /// The paths under which challenges are asked for, in cleartext (RFC 8555 §8.3).
@@ -14,16 +13,6 @@ const CHALLENGES: &[u8] = b"/.well-known/acme-challenge/";
 /// token, so it is taken as it was sent.
 pub fn is_challenge(target: &[u8]) -> bool {
     target.starts_with(CHALLENGES)
-}
-
-/// Whether a client came in cleartext all the way: a trusted proxy in front may have ended TLS. `proxies` are those that are
-/// believed, of which the peer may be one.
-pub fn is_cleartext(scheme: Scheme, is_trusted: bool, fields: &Fields, proxies: &Networks) -> bool {
-    let claimed = || {
-        forwarded::claimed_scheme(fields, |address| proxies.contains(address))
-            .is_some_and(|scheme| scheme.trim_ascii().eq_ignore_ascii_case(b"https"))
-    };
-    scheme == Scheme::Http && !(is_trusted && claimed())
 }
 
 /// Sends the client to the same host, path and query by HTTPS, on `port`. Challenges stay where they are asked for, and a
@@ -129,35 +118,5 @@ mod tests {
             let found = found.map(|location| String::from_utf8(location).unwrap());
             assert_eq!(found.as_deref(), expected, "{method} {target}");
         }
-    }
-
-    #[test]
-    fn a_trusted_proxy_may_have_ended_tls() {
-        let proxies = Networks::new(&["10.0.0.0/8".parse().unwrap()]);
-        let cleartext = |is_trusted, lines: &[(FieldId, &str)]| {
-            let mut fields = Fields::default();
-            for (id, value) in lines {
-                fields.append(*id, value.as_bytes());
-            }
-            is_cleartext(Scheme::Http, is_trusted, &fields, &proxies)
-        };
-        let x = (FieldId::XForwardedProto, "https");
-        let standard = (FieldId::Forwarded, "for=1.1.1.1;proto=https, for=10.0.0.2");
-        assert!(cleartext(true, &[]));
-        assert!(!cleartext(true, &[x]) && !cleartext(true, &[standard]));
-        assert!(cleartext(false, &[x]) && cleartext(false, &[standard]));
-        // A proxy that says who the client is in the other form may pass this one on as any client wrote it.
-        assert!(cleartext(
-            true,
-            &[standard, (FieldId::XForwardedFor, "1.1.1.1")]
-        ));
-        assert!(cleartext(
-            true,
-            &[standard, (FieldId::XForwardedProto, "http")]
-        ));
-        assert!(cleartext(
-            true,
-            &[(FieldId::Forwarded, "for=1.1.1.1;proto=https, for=2.2.2.2")]
-        ));
     }
 }

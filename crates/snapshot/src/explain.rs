@@ -9,12 +9,13 @@ pub use balancing::{CandidateNote, MirrorNote, ProxyNote, SplitNote};
 use crate::plan::{Action, ListenerPlan, ProxyPlan, RoutePlan, Snapshot};
 use foregate_balance::{Endpoint, Need, Picker, Roster, Spill, Tried};
 use foregate_message::path::{Normal, normalize};
-use foregate_message::{BodyLength, Fault, FieldId, Method, Reason};
+use foregate_message::{BodyLength, Fault, FieldId, Method, Reason, Scheme};
 use foregate_policy::body_limit::BodyLimit;
+use foregate_policy::client_address::Origin;
 use foregate_policy::request_id::RequestId;
 use foregate_policy::request_key::RequestKey;
 use foregate_policy::rewrite::Rewritten;
-use foregate_policy::{Facts, Verdict, client_address, method};
+use foregate_policy::{Facts, Verdict, method};
 use foregate_route::{Match, Miss, Question, Trace};
 use request::Request;
 use serde::Serialize;
@@ -204,7 +205,9 @@ pub fn explain(
     let (listener, listener_assumed) = request.listener(snapshot, inquiry)?;
     let is_trusted = snapshot.trusted.contains(inquiry.client);
     let peer = inquiry.client.to_canonical();
-    let client = client_address::client(peer, is_trusted, &request.head.fields, &snapshot.trusted);
+    let fields = &request.head.fields;
+    let origin = Origin::of(peer, request.scheme, is_trusted, fields, &snapshot.trusted);
+    let Origin { client, scheme } = origin;
     let mut explanation = Explanation {
         request: format!("{} {}", inquiry.method, inquiry.url),
         listener: listener.name.to_string(),
@@ -232,6 +235,7 @@ pub fn explain(
         request: &request,
         listener,
         client,
+        scheme,
         is_trusted,
         inquiry,
         endpoints,
@@ -269,6 +273,8 @@ struct Road<'a> {
     request: &'a Request,
     listener: &'a ListenerPlan,
     client: IpAddr,
+    /// How the client came, as far as trusted proxies say.
+    scheme: Scheme,
     is_trusted: bool,
     inquiry: &'a Inquiry,
     endpoints: Endpoints<'a>,

@@ -1,12 +1,12 @@
 //! What a trusted proxy claims about the client: what it added last is read as it meant it, and backends find the same
-//! client in both forms.
+//! client, scheme and host in both forms, from whichever end they read, and nothing that is not believed.
 //!
 //! An input is lines: each a letter for the field (`x` X-Forwarded-For, `f` Forwarded, `p` -Proto, `h` -Host, `o` -Port)
 //! and its value.
 
 use crate::Dice;
-use foregate_message::forwarded::{ForwardingPolicy, claimed_client, claimed_scheme, describe};
-use foregate_message::{FieldId, Fields, Peer, Version};
+use foregate_message::forwarded::{ForwardingPolicy, claims as claimed, describe};
+use foregate_message::{FieldId, Fields, Peer, Version, split_authority};
 use std::net::{IpAddr, SocketAddr};
 
 const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 9));
@@ -61,7 +61,7 @@ pub fn claims(input: &[u8]) {
             } else {
                 added_to.append(id, added.as_bytes());
             }
-            assert_eq!(claimed_client(&added_to, is_trusted), Some(CLIENT));
+            assert_eq!(claimed(&added_to, is_trusted).client, Some(CLIENT));
         }
     }
     passes_on(fields);
@@ -75,7 +75,9 @@ fn passes_on(mut fields: Fields) {
     };
     let local = SocketAddr::from(([192, 0, 2, 1], 8080));
     let peer = Peer::new(SocketAddr::from(([10, 0, 0, 1], 1)), local, 0, true);
-    let believed = claimed_client(&fields, is_trusted).unwrap_or(peer.address.ip());
+    let said = claimed(&fields, is_trusted).client;
+    let believed = said.unwrap_or(peer.address.ip());
+    let names_by_x = fields.tokens(FieldId::XForwardedFor).next().is_some();
     describe(
         &mut fields,
         &policy,
@@ -90,12 +92,71 @@ fn passes_on(mut fields: Fields) {
     }
     let mut x = fields.clone();
     x.remove(FieldId::Forwarded);
-    assert_eq!(claimed_client(&x, is_trusted), Some(believed));
-    assert_eq!(claimed_client(&standard, is_trusted), Some(believed));
-    if let Some(scheme) = claimed_scheme(&standard, is_trusted) {
-        let told = claimed_scheme(&x, is_trusted).unwrap_or_default();
+    assert_eq!(claimed(&x, is_trusted).client, Some(believed));
+    assert_eq!(claimed(&standard, is_trusted).client, Some(believed));
+    if let Some(scheme) = claimed(&standard, is_trusted).scheme {
+        let told = claimed(&x, is_trusted).scheme.unwrap_or_default();
         assert!(told.eq_ignore_ascii_case(scheme));
     }
+    let list = fields.get(FieldId::Forwarded).expect("we are told of");
+    let elements = from_the_front(list);
+    // The last one is our own.
+    for (at, element) in elements[..elements.len() - 1].iter().enumerate() {
+        says_what_is_believed(element, at == 0, names_by_x, &x);
+    }
+}
+
+/// The elements of a list, by their pairs, as a backend reads them that begins at its front.
+fn from_the_front(list: &[u8]) -> Vec<Vec<&[u8]>> {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    let mut ends = |byte: u8, separator: u8| {
+        let was_escaped = std::mem::take(&mut is_escaped);
+        match byte {
+            b'"' if !was_escaped => is_quoted = !is_quoted,
+            b'\\' if is_quoted && !was_escaped => is_escaped = true,
+            _ => return byte == separator && !is_quoted,
+        }
+        false
+    };
+    let elements: Vec<&[u8]> = list.split(|byte| ends(*byte, b',')).collect();
+    let mut pairs = Vec::new();
+    for element in elements {
+        pairs.push(element.split(|byte| ends(*byte, b';')).collect());
+    }
+    assert!(!is_quoted && !is_escaped, "a string is left open");
+    pairs
+}
+
+/// An element that was passed on. The first one tells of the client.
+fn says_what_is_believed(element: &[&[u8]], is_first: bool, names_by_x: bool, x: &Fields) {
+    let mut names = 0;
+    for pair in element.iter().map(|pair| pair.trim_ascii()) {
+        let Some(at) = pair.iter().position(|byte| *byte == b'=') else {
+            assert!(pair.is_empty(), "no pair");
+            continue;
+        };
+        let value = pair[at + 1..].trim_ascii();
+        let value = value.strip_prefix(b"\"").unwrap_or(value);
+        let value = value.strip_suffix(b"\"").unwrap_or(value);
+        let told = |id: FieldId| {
+            let told = x.get(id).unwrap_or_default();
+            assert!(!is_first || told.eq_ignore_ascii_case(value), "{element:?}");
+        };
+        match pair[..at].trim_ascii().to_ascii_lowercase().as_slice() {
+            b"for" => names += 1,
+            _ if names_by_x && !is_first => panic!("nobody believed has said {element:?}"),
+            b"proto" => {
+                assert!([&b"http"[..], b"https"].contains(&&*value.to_ascii_lowercase()));
+                told(FieldId::XForwardedProto);
+            }
+            b"host" => {
+                assert!(split_authority(value).is_some());
+                told(FieldId::XForwardedHost);
+            }
+            _ => assert!(!names_by_x, "nobody believed has said {element:?}"),
+        }
+    }
+    assert!(is_first || names == 1, "{element:?}");
 }
 
 const PIECES: &[&str] = &[
@@ -107,6 +168,8 @@ const PIECES: &[&str] = &[
     "for=_x",
     "proto=https",
     "proto=http",
+    "proto=gopher",
+    "host=evil/x",
     "host=a.example",
     "host=\"a:8443\"",
     "by=10.0.0.1",

@@ -10,10 +10,11 @@ use std::hint::black_box;
 use std::net::{IpAddr, SocketAddr};
 
 use foregate_bench::options::Options;
-use foregate_message::forwarded::{ForwardingPolicy, describe};
+use foregate_message::forwarded::{ForwardingPolicy, claims, describe};
 use foregate_message::path::{PathPolicy, normalize};
 use foregate_message::{
-    BodyLength, FieldId, FieldName, Method, Peer, RequestHead, ResponseHead, Scheme, Version, hop,
+    BodyLength, FieldId, FieldName, Fields, Method, Peer, RequestHead, ResponseHead, Scheme,
+    Version, hop,
 };
 use foregate_route::{Question, Router};
 use foregate_wire::h1::{
@@ -30,6 +31,10 @@ mod walk;
 
 const CURL: &[u8] =
     b"GET /1k HTTP/1.1\r\nHost: bench.example\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\n\r\n";
+
+/// What a load balancer makes of it.
+const BALANCED: &[u8] = b"GET /1k HTTP/1.1\r\nHost: bench.example\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\n\
+X-Forwarded-For: 203.0.113.9, 10.0.0.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Port: 443\r\n\r\n";
 
 const BROWSER: &[u8] = b"GET /articles/2026/a-long-title?page=2&sort=new HTTP/1.1\r\n\
 Host: www.bench.example\r\n\
@@ -85,6 +90,7 @@ const CASES: &[Case] = &[
     }),
     ("forward-curl", |count| forward_request(CURL, count)),
     ("forward-browser", |count| forward_request(BROWSER, count)),
+    ("forward-balanced", forward_balanced),
     ("forward-response", forward_response),
     ("h2-read-curl", |count| h2_read(CURL, count)),
     ("h2-read-browser", |count| h2_read(BROWSER, count)),
@@ -240,17 +246,38 @@ fn route(hosts: usize, routes_each: usize, count: u64) {
 
 /// From a request's bytes to the bytes for the backend: parsed, judged, hop-by-hop law, Forwarded, X-Forwarded, Via.
 fn forward_request(bytes: &[u8], count: u64) {
-    let policy = ForwardingPolicy {
-        x_forwarded: true,
-        forwarded: true,
-        via: Some("foregate".into()),
-    };
     let peer = Peer::new(
         SocketAddr::from(([192, 0, 2, 7], 54321)),
         SocketAddr::from(([192, 0, 2, 1], 80)),
         0,
         false,
     );
+    forward_from(&peer, bytes, count, |_| {});
+}
+
+/// The same behind a load balancer that is trusted; before it, what it says of the client is asked for.
+fn forward_balanced(count: u64) {
+    let peer = Peer::new(
+        SocketAddr::from(([10, 0, 0, 2], 54321)),
+        SocketAddr::from(([192, 0, 2, 1], 80)),
+        0,
+        true,
+    );
+    forward_from(&peer, BALANCED, count, |fields| {
+        black_box(claims(fields, is_balancer));
+    });
+}
+
+fn is_balancer(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V4(address) if address.octets()[0] == 10)
+}
+
+fn forward_from(peer: &Peer, bytes: &[u8], count: u64, ask: impl Fn(&Fields)) {
+    let policy = ForwardingPolicy {
+        x_forwarded: true,
+        forwarded: true,
+        via: Some("foregate".into()),
+    };
     let mut head = request(bytes);
     let target = head.target().to_vec();
     let mut out = Vec::new();
@@ -258,15 +285,16 @@ fn forward_request(bytes: &[u8], count: u64) {
         let end = parse_request(black_box(bytes), &LIMITS, &mut head);
         let framing = request_framing(&head);
         black_box((end.is_ok(), framing.is_ok()));
+        ask(&head.fields);
         let host = head.fields.place(FieldId::Host);
         hop::strip(&mut head.fields);
         describe(
             &mut head.fields,
             &policy,
-            &peer,
+            peer,
             &host,
             head.version,
-            |_| false,
+            is_balancer,
         );
         let framing = RequestOut {
             length: BodyLength::Empty,

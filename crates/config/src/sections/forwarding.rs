@@ -18,9 +18,12 @@ pub(super) static SECTION: Section = Section {
           address ends the way, and the client is the last address before it, if need be the proxy's own. That the client \
           came by HTTPS is said in `X-Forwarded-Proto`, or where neither that nor `X-Forwarded-For` comes by `proto` in the \
           client's element of `Forwarded`. A proxy in front has to remove the fields that it does not write itself.\n\n\
-          Backends find the same in both forms: the hops, scheme and host that only one of them told are told in the other, \
-          a port that nobody told is the host's or the scheme's, and a `Forwarded` that is malformed or contradicts what is \
-          believed is written anew.",
+          Backends find the same client, scheme and host in both forms. `Forwarded` begins with the client: where \
+          `X-Forwarded-For` named it, the whole is written anew from `X-Forwarded-*`, and nothing that came in `Forwarded` \
+          counts; where `Forwarded` did, its elements are passed on from the client's on, those written anew that are \
+          malformed or that `X-Forwarded-Proto` and `-Host` contradict, and `X-Forwarded-*` is told what it lacks. A port that \
+          nobody told is the host's or the scheme's. An `X-Forwarded-For` that came is only added to: what stands before the \
+          client in it was not believed.",
     keys: &[
         key(
             "trusted_proxies",

@@ -21,27 +21,24 @@ pub(super) struct Hop<'a> {
     pub(super) proto: Option<&'a [u8]>,
     /// Its Host: a host and an optional port.
     pub(super) host: Option<&'a [u8]>,
-    /// Whether it was written as RFC 7239 §4 has it.
-    pub(super) is_sound: bool,
+    /// The element of `Forwarded` as it came, if it is written as RFC 7239 §4 has it and nothing in it was left aside
+    /// above: only then everybody reads the same in it.
+    pub(super) written: Option<&'a [u8]>,
 }
 
 impl Hop<'_> {
-    const fn of(node: Node) -> Self {
+    pub(super) const fn of(node: Node) -> Self {
         Hop {
             node,
             proto: None,
             host: None,
-            is_sound: true,
+            written: None,
         }
     }
-
-    const MALFORMED: Self = Hop {
-        is_sound: false,
-        ..Hop::of(Node::Hidden)
-    };
 }
 
-/// The hops that a request names, the client's end first.
+/// The hops from the client's on, that one first. What stands before it was written by somebody who is not believed, and
+/// is not even read.
 #[derive(Debug)]
 pub(super) struct Chain<'a> {
     pub(super) hops: Vec<Hop<'a>>,
@@ -50,57 +47,64 @@ pub(super) struct Chain<'a> {
 }
 
 impl<'a> Chain<'a> {
-    /// What is believed of a trusted proxy: X-Forwarded-For, and only if that names nobody, Forwarded. A proxy that
-    /// knows one of them passes the other on as any client wrote it, and far more know X-Forwarded-For.
-    pub(super) fn of(fields: &'a Fields) -> Chain<'a> {
-        let hops = x_forwarded(fields);
-        match hops.is_empty() {
-            false => Chain { hops, is_x: true },
-            true => Chain {
-                hops: forwarded(fields),
-                is_x: false,
-            },
+    pub(super) fn of(fields: &'a Fields, trusted: impl Fn(IpAddr) -> bool) -> Chain<'a> {
+        let mut hops = Vec::new();
+        let is_x = walk(fields, trusted, |hop| hops.push(hop));
+        hops.reverse();
+        Chain { hops, is_x }
+    }
+}
+
+/// Visits the hops on the way to the client, the nearest first, and says whether X-Forwarded-For named them. That is what
+/// is believed of a trusted proxy, and only if it names nobody, Forwarded: a proxy that knows one of them passes the other
+/// on as any client wrote it, and far more know X-Forwarded-For.
+pub(super) fn walk<'a>(
+    fields: &'a Fields,
+    trusted: impl Fn(IpAddr) -> bool,
+    mut visit: impl FnMut(Hop<'a>),
+) -> bool {
+    let mut is_x = false;
+    for hop in up_to_client(x_forwarded(fields), &trusted) {
+        is_x = true;
+        visit(hop);
+    }
+    if !is_x {
+        up_to_client(forwarded(fields), &trusted).for_each(visit);
+    }
+    is_x
+}
+
+/// The hops up to the one that tells of the client: the nearest that is no trusted proxy, or that hides who it is, or the
+/// last one that there is.
+fn up_to_client<'a>(
+    mut hops: impl Iterator<Item = Hop<'a>>,
+    trusted: impl Fn(IpAddr) -> bool,
+) -> impl Iterator<Item = Hop<'a>> {
+    let mut is_found = false;
+    std::iter::from_fn(move || {
+        if is_found {
+            return None;
         }
-    }
-
-    /// The place of the hop that tells of the client: the nearest that is no trusted proxy, or that hides who it is, or
-    /// the last one that there is. What stands before it was written by somebody who is not believed.
-    pub(super) fn client_at(&self, trusted: impl Fn(IpAddr) -> bool) -> Option<usize> {
-        let ends = |hop: &Hop<'_>| !matches!(hop.node, Node::Address(address) if trusted(address));
-        let last = self.hops.len().checked_sub(1)?;
-        let passed = self.hops.iter().rev().take_while(|hop| !ends(hop)).count();
-        Some(last.saturating_sub(passed))
-    }
-
-    /// The nearest address on the way to the client that is known.
-    pub(super) fn client(&self, trusted: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
-        let at = self.client_at(trusted)?;
-        self.hops[at..].iter().find_map(|hop| match hop.node {
-            Node::Address(address) => Some(address),
-            Node::Hidden => None,
-        })
-    }
+        let hop = hops.next()?;
+        is_found = !matches!(hop.node, Node::Address(address) if trusted(address));
+        Some(hop)
+    })
 }
 
-/// The elements of `X-Forwarded-For`.
-fn x_forwarded(fields: &Fields) -> Vec<Hop<'_>> {
-    fields
-        .tokens(FieldId::XForwardedFor)
-        .map(|element| Hop::of(node(element)))
-        .collect()
+/// The elements of `X-Forwarded-For`, the last one first.
+fn x_forwarded(fields: &Fields) -> impl Iterator<Item = Hop<'_>> {
+    let elements = fields.tokens(FieldId::XForwardedFor).rev();
+    elements.map(|element| Hop::of(node(element)))
 }
 
-/// The elements of `Forwarded`.
-pub(super) fn forwarded(fields: &Fields) -> Vec<Hop<'_>> {
-    let lines: Vec<&[u8]> = fields.all(FieldId::Forwarded).collect();
-    let elements = lines.iter().rev().flat_map(|line| parts(line, b','));
-    let mut hops: Vec<Hop<'_>> = elements
+/// The elements of `Forwarded`, the last one first.
+fn forwarded(fields: &Fields) -> impl Iterator<Item = Hop<'_>> {
+    let lines = fields.all(FieldId::Forwarded).rev();
+    lines
+        .flat_map(|line| parts(line, b','))
         .map(<[u8]>::trim_ascii)
         .filter(|element| !element.is_empty())
-        .map(|element| hop(element).unwrap_or(Hop::MALFORMED))
-        .collect();
-    hops.reverse();
-    hops
+        .map(|element| hop(element).unwrap_or(Hop::of(Node::Hidden)))
 }
 
 /// The parts of `text` between separators that stand in no quoted string, the last one first: what a trusted proxy has
@@ -139,29 +143,51 @@ fn hop(element: &[u8]) -> Option<Hop<'_>> {
         let at = pair.iter().position(|byte| *byte == b'=')?;
         let (name, written) = (pair[..at].trim_ascii(), pair[at + 1..].trim_ascii());
         let value = value(written)?;
-        let place = match name.to_ascii_lowercase().as_slice() {
-            b"for" => &mut from,
-            b"proto" => &mut proto,
-            b"host" => &mut host,
-            b"by" => &mut by,
-            name if !name.is_empty() && name.iter().all(|byte| is_token_byte(*byte)) => continue,
-            _ => return None,
+        let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
+        let place = if is(b"for") {
+            &mut from
+        } else if is(b"proto") {
+            &mut proto
+        } else if is(b"host") {
+            &mut host
+        } else if is(b"by") {
+            &mut by
+        } else if !name.is_empty() && name.iter().all(|byte| is_token_byte(*byte)) {
+            continue;
+        } else {
+            return None;
         };
         if place.replace(value).is_some() {
             return None;
         }
     }
-    let is_scheme = |proto: &&[u8]| {
-        [&b"http"[..], b"https"]
-            .iter()
-            .any(|scheme| proto.eq_ignore_ascii_case(scheme))
-    };
-    Some(Hop {
+    let hop = Hop {
         node: from.map_or(Node::Hidden, node),
-        proto: proto.filter(is_scheme),
+        proto: proto.filter(|proto| default_port(proto).is_some()),
         host: host.filter(|host| split_authority(host).is_some()),
-        is_sound: true,
+        written: None,
+    };
+    let is_whole = hop.proto == proto
+        && hop.host == host
+        && (hop.node != Node::Hidden || from.is_none_or(hides));
+    Some(Hop {
+        written: is_whole.then_some(element),
+        ..hop
     })
+}
+
+/// The port of a scheme that is known.
+pub(super) fn default_port(scheme: &[u8]) -> Option<u16> {
+    if scheme.eq_ignore_ascii_case(b"https") {
+        Some(443)
+    } else {
+        scheme.eq_ignore_ascii_case(b"http").then_some(80)
+    }
+}
+
+/// Whether a node is hidden by the rules (RFC 7239 §6.2 and §6.3).
+fn hides(node: &[u8]) -> bool {
+    node.eq_ignore_ascii_case(b"unknown") || node.starts_with(b"_")
 }
 
 /// A token or what a quoted string holds. Addresses with ports or brackets are taken without their quotes too, which
@@ -211,6 +237,7 @@ fn is_port(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::forwarded::claims;
     use proptest::prelude::*;
 
     fn fields(lines: &[(FieldId, &str)]) -> Fields {
@@ -228,7 +255,7 @@ mod tests {
 
     fn client(lines: &[(FieldId, &str)]) -> Option<String> {
         let fields = fields(lines);
-        Chain::of(&fields).client(trusted).map(|ip| ip.to_string())
+        claims(&fields, trusted).client.map(|ip| ip.to_string())
     }
 
     #[test]
@@ -341,8 +368,7 @@ mod tests {
     fn the_hop_that_tells_of_the_client_tells_of_its_request() {
         let told = |value: &str| {
             let fields = fields(&[(FieldId::Forwarded, value)]);
-            let chain = Chain::of(&fields);
-            let hop = chain.hops[chain.client_at(trusted).unwrap()];
+            let hop = Chain::of(&fields, trusted).hops[0];
             let text = |part: Option<&[u8]>| part.map(|it| String::from_utf8(it.to_vec()).unwrap());
             (text(hop.proto), text(hop.host))
         };
@@ -383,11 +409,11 @@ mod tests {
                 }
                 false => fields.append(id, format!("{before}, {added}").as_bytes()),
             }
-            let chain = Chain::of(&fields);
-            prop_assert_eq!(chain.client(trusted), Some(IpAddr::from([203, 0, 113, 9])));
+            let chain = Chain::of(&fields, trusted);
+            prop_assert_eq!(chain.hops.len(), hops + 1);
+            prop_assert_eq!(chain.hops[0].node, Node::Address(IpAddr::from([203, 0, 113, 9])));
             if !is_x {
-                let at = chain.client_at(trusted).unwrap();
-                prop_assert_eq!(chain.hops[at].proto, Some(&b"https"[..]));
+                prop_assert_eq!(chain.hops[0].proto, Some(&b"https"[..]));
             }
         }
 

@@ -1,10 +1,11 @@
-//! What a trusted proxy said, made ready to be added to: both forms name the same hops, and say the same of the client's
-//! request.
+//! What a trusted proxy said, made ready to be added to: both forms say the same of the client and its request, and
+//! `Forwarded` nothing else.
 
-use super::ForwardingPolicy;
-use super::chain::{self, Chain, Hop, Node};
+use super::chain::{Chain, Hop, Node, default_port};
+use super::{ForwardingPolicy, is_plain};
 use crate::fields::FieldSet;
 use crate::{FieldId, Fields, Peer, split_authority};
+use std::io::Write;
 use std::net::IpAddr;
 
 /// What `X-Forwarded-*` says.
@@ -15,15 +16,13 @@ const X: FieldSet = FieldSet::of(&[
     FieldId::XForwardedPort,
 ]);
 
-/// Brings the form that is not believed into line with the one that is, and removes a form that is not sent. The host is
-/// what came as Host.
-#[cold]
+/// Brings both forms into line with what is believed, and removes a form that is not sent. The host is what came as Host.
 pub(super) fn settle(
     fields: &mut Fields,
     policy: &ForwardingPolicy,
     peer: &Peer,
     host: &[u8],
-    trusted: &dyn Fn(IpAddr) -> bool,
+    trusted: impl Fn(IpAddr) -> bool,
 ) {
     for id in [
         FieldId::XForwardedProto,
@@ -36,174 +35,181 @@ pub(super) fn settle(
         }
     }
     let said = Said::by(fields, trusted);
-    if !policy.forwarded {
-        fields.remove(FieldId::Forwarded);
-    } else if !said.is_in(&chain::forwarded(fields)) {
-        let elements = said.elements();
-        fields.remove(FieldId::Forwarded);
-        if !elements.is_empty() {
-            fields.append(FieldId::Forwarded, &elements);
-        }
+    let elements = policy.forwarded.then(|| said.elements());
+    let missing = policy.x_forwarded.then(|| said.missing(fields, peer, host));
+    match elements {
+        Some(elements) if !elements.is_empty() => fields.set(FieldId::Forwarded, &elements),
+        _ => fields.remove(FieldId::Forwarded),
     }
-    if policy.x_forwarded {
-        said.complete(fields, peer, host);
-    } else {
-        fields.remove_any(X);
+    match missing {
+        Some(missing) => missing.add(fields),
+        None => fields.remove_any(X),
     }
 }
 
 /// What is believed of the way up to the trusted proxy.
-struct Said {
-    nodes: Vec<Node>,
+struct Said<'a> {
+    /// The client's first.
+    hops: Vec<Hop<'a>>,
     /// Whether `X-Forwarded-For` stays as it came: it named them, or nobody did.
     keeps_x: bool,
-    /// The place of the one that tells of the client, if there is any.
-    client_at: Option<usize>,
-    proto: Option<Vec<u8>>,
-    host: Option<Vec<u8>>,
+    proto: Option<&'a [u8]>,
+    host: Option<&'a [u8]>,
 }
 
-impl Said {
-    fn by(fields: &Fields, trusted: &dyn Fn(IpAddr) -> bool) -> Said {
-        let chain = Chain::of(fields);
-        let client_at = chain.client_at(trusted);
-        let hop = client_at.map(|at| chain.hops[at]);
+impl<'a> Said<'a> {
+    fn by(fields: &'a Fields, trusted: impl Fn(IpAddr) -> bool) -> Said<'a> {
+        let Chain { mut hops, is_x } = Chain::of(fields, trusted);
+        let keeps_x = is_x || hops.is_empty();
+        let client = hops.first();
         let proto = fields
             .get(FieldId::XForwardedProto)
-            .or(hop.and_then(|hop| hop.proto));
+            .or(client.and_then(|hop| hop.proto));
         let host = fields
             .get(FieldId::XForwardedHost)
-            .or(hop.and_then(|hop| hop.host));
-        let mut said = Said {
-            nodes: chain.hops.iter().map(|hop| hop.node).collect(),
-            keeps_x: chain.is_x || chain.hops.is_empty(),
-            client_at,
-            proto: proto.map(<[u8]>::to_vec),
-            host: host.map(<[u8]>::to_vec),
-        };
-        if said.nodes.is_empty() && (proto.is_some() || host.is_some()) {
+            .or(client.and_then(|hop| hop.host));
+        if hops.is_empty() && (proto.is_some() || host.is_some()) {
             // Of somebody it is told how they came, and not who they are.
-            said.nodes.push(Node::Hidden);
-            said.client_at = Some(0);
+            hops.push(Hop::of(Node::Hidden));
         }
-        said
+        Said {
+            hops,
+            keeps_x,
+            proto,
+            host,
+        }
     }
 
-    /// Whether the elements of `Forwarded` are well written and say the same, so that they can be passed on as they are.
-    fn is_in(&self, hops: &[Hop<'_>]) -> bool {
-        let agrees = |one: Option<&[u8]>, other: &Option<Vec<u8>>| {
-            one.is_none_or(|one| {
-                other
-                    .as_ref()
-                    .is_some_and(|it| it.eq_ignore_ascii_case(one))
-            })
-        };
-        hops.len() == self.nodes.len()
-            && hops
-                .iter()
-                .zip(&self.nodes)
-                .all(|(hop, node)| hop.is_sound && hop.node == *node)
-            && self.client_at.is_none_or(|at| {
-                agrees(hops[at].proto, &self.proto) && agrees(hops[at].host, &self.host)
-            })
-    }
-
-    /// The elements of `Forwarded` that say it.
+    /// The elements of `Forwarded` that say it: each as it came where it is believed as it stands, else written anew.
     fn elements(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(64);
-        for (at, node) in self.nodes.iter().enumerate() {
+        let proto = self.proto.filter(|proto| default_port(proto).is_some());
+        let host = self.host.filter(|host| split_authority(host).is_some());
+        for (at, hop) in self.hops.iter().enumerate() {
+            let believed = match at {
+                0 => Hop {
+                    proto,
+                    host,
+                    ..*hop
+                },
+                _ => *hop,
+            };
             if at > 0 {
                 out.extend_from_slice(b", ");
             }
-            match node {
-                Node::Address(IpAddr::V4(ip)) => out.extend(format!("for={ip}").bytes()),
-                Node::Address(IpAddr::V6(ip)) => out.extend(format!("for=\"[{ip}]\"").bytes()),
-                Node::Hidden => out.extend_from_slice(b"for=unknown"),
-            }
-            if self.client_at != Some(at) {
-                continue;
-            }
-            if let Some(host) = self
-                .host
-                .as_ref()
-                .filter(|host| split_authority(host).is_some())
-            {
-                out.extend_from_slice(b";host=\"");
-                out.extend_from_slice(host);
-                out.push(b'"');
-            }
-            if let Some(proto) = self
-                .proto
-                .as_ref()
-                .filter(|proto| default_port(proto).is_some())
-            {
-                out.extend_from_slice(b";proto=");
-                out.extend_from_slice(proto);
+            match hop.written {
+                Some(written)
+                    if is_same(hop.proto, believed.proto) && is_same(hop.host, believed.host) =>
+                {
+                    out.extend_from_slice(written);
+                }
+                _ => write_element(&mut out, &believed),
             }
         }
         out
     }
 
-    /// Says in `X-Forwarded-*` what only `Forwarded` said.
-    fn complete(&self, fields: &mut Fields, peer: &Peer, host: &[u8]) {
-        if !self.keeps_x {
-            let mut names = Vec::with_capacity(64);
-            for (at, node) in self.nodes.iter().enumerate() {
-                if at > 0 {
-                    names.extend_from_slice(b", ");
-                }
-                match node {
-                    Node::Address(ip) => names.extend(ip.to_string().bytes()),
-                    Node::Hidden => names.extend_from_slice(b"unknown"),
-                }
+    /// What `X-Forwarded-*` does not say yet.
+    fn missing(&self, fields: &Fields, peer: &Peer, host: &[u8]) -> Missing {
+        let unless_there = |id: FieldId, value: Option<&[u8]>| match fields.has(id) {
+            true => None,
+            false => value.map(<[u8]>::to_vec),
+        };
+        let is_told = self.proto.is_some() || self.host.is_some();
+        Missing {
+            names: (!self.keeps_x).then(|| self.names()),
+            proto: unless_there(FieldId::XForwardedProto, self.proto),
+            host: unless_there(FieldId::XForwardedHost, self.host),
+            port: (is_told && !fields.has(FieldId::XForwardedPort))
+                .then(|| self.port(peer, host))
+                .flatten(),
+        }
+    }
+
+    /// The elements of `X-Forwarded-For`.
+    fn names(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(64);
+        for (at, hop) in self.hops.iter().enumerate() {
+            if at > 0 {
+                out.extend_from_slice(b", ");
             }
-            fields.set(FieldId::XForwardedFor, &names);
-        }
-        for (id, value) in [
-            (FieldId::XForwardedProto, &self.proto),
-            (FieldId::XForwardedHost, &self.host),
-        ] {
-            if let Some(value) = value
-                && !fields.has(id)
-            {
-                fields.append(id, value);
+            match hop.node {
+                Node::Address(ip) => write_to(&mut out, format_args!("{ip}")),
+                Node::Hidden => out.extend_from_slice(b"unknown"),
             }
         }
-        if (self.proto.is_some() || self.host.is_some())
-            && !fields.has(FieldId::XForwardedPort)
-            && let Some(port) = self.port(peer, host)
-        {
-            fields.append(FieldId::XForwardedPort, port.to_string().as_bytes());
-        }
+        out
     }
 
     /// The port that the client asked for, where the proxy did not say: that of the host it named, else its scheme's. Ours
     /// is nothing that the client has ever seen.
     fn port(&self, peer: &Peer, host: &[u8]) -> Option<u16> {
-        let host = self.host.as_deref().unwrap_or(host);
-        let proto = self
-            .proto
-            .as_deref()
-            .unwrap_or(peer.scheme.as_str().as_bytes());
+        let host = self.host.unwrap_or(host);
+        let proto = self.proto.unwrap_or(peer.scheme.as_str().as_bytes());
         let (_, port) = split_authority(host)?;
         port.or(default_port(proto))
     }
 }
 
-/// The port of a scheme that is known.
-fn default_port(scheme: &[u8]) -> Option<u16> {
-    if scheme.eq_ignore_ascii_case(b"https") {
-        Some(443)
-    } else {
-        scheme.eq_ignore_ascii_case(b"http").then_some(80)
+/// What only `Forwarded` said, for `X-Forwarded-*`.
+struct Missing {
+    names: Option<Vec<u8>>,
+    proto: Option<Vec<u8>>,
+    host: Option<Vec<u8>>,
+    port: Option<u16>,
+}
+
+impl Missing {
+    fn add(self, fields: &mut Fields) {
+        if let Some(names) = self.names {
+            fields.set(FieldId::XForwardedFor, &names);
+        }
+        if let Some(proto) = self.proto {
+            fields.append(FieldId::XForwardedProto, &proto);
+        }
+        if let Some(host) = self.host {
+            fields.append(FieldId::XForwardedHost, &host);
+        }
+        if let Some(port) = self.port {
+            fields.append(FieldId::XForwardedPort, port.to_string().as_bytes());
+        }
     }
+}
+
+fn is_same(one: Option<&[u8]>, other: Option<&[u8]>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => one.eq_ignore_ascii_case(other),
+        (one, other) => one == other,
+    }
+}
+
+fn write_element(out: &mut Vec<u8>, hop: &Hop<'_>) {
+    match hop.node {
+        Node::Address(IpAddr::V4(ip)) => write_to(out, format_args!("for={ip}")),
+        Node::Address(IpAddr::V6(ip)) => write_to(out, format_args!("for=\"[{ip}]\"")),
+        Node::Hidden => out.extend_from_slice(b"for=unknown"),
+    }
+    if let Some(host) = hop.host {
+        let quote: &[u8] = if is_plain(host) { b"" } else { b"\"" };
+        for part in [b";host=", quote, host, quote] {
+            out.extend_from_slice(part);
+        }
+    }
+    if let Some(proto) = hop.proto {
+        out.extend_from_slice(b";proto=");
+        out.extend_from_slice(proto);
+    }
+}
+
+fn write_to(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    out.write_fmt(text).expect("a vector takes everything");
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::Version;
-    use crate::forwarded::{claimed_client, claimed_scheme, describe};
+    use crate::forwarded::{claims, describe};
     use proptest::prelude::*;
 
     /// 10.0.0.0/8 is trusted, and so is the peer.
@@ -270,12 +276,12 @@ mod tests {
                 "for=_x, for=\"[2001:db8::1]:80\";host=\"a:8443\";proto=https, for=10.0.0.2",
             )],
             [
-                "unknown, 2001:db8::1, 10.0.0.2, 10.0.0.1",
+                "2001:db8::1, 10.0.0.2, 10.0.0.1",
                 "https",
                 "a:8443",
                 "8443",
                 &format!(
-                    "for=_x, for=\"[2001:db8::1]:80\";host=\"a:8443\";proto=https, for=10.0.0.2, {OWN}"
+                    "for=\"[2001:db8::1]:80\";host=\"a:8443\";proto=https, for=10.0.0.2, {OWN}"
                 ),
             ],
         );
@@ -308,8 +314,7 @@ mod tests {
                 "pub.example:8443",
                 "8443",
                 &format!(
-                    "for=unknown, for=1.1.1.1, for=\"[2001:db8::1]\";host=\"pub.example:8443\";proto=https, \
-                     for=10.0.0.2, {OWN}"
+                    "for=\"[2001:db8::1]\";host=\"pub.example:8443\";proto=https, for=10.0.0.2, {OWN}"
                 ),
             ],
         );
@@ -326,17 +331,17 @@ mod tests {
     }
 
     #[test]
-    fn what_contradicts_the_form_that_is_believed_is_said_anew() {
+    fn where_the_other_form_is_believed_forwarded_says_nothing_else() {
         let x = |forwarded: &str, expected: &str| {
             check(
                 &[
                     ("Forwarded", forwarded),
-                    ("X-Forwarded-For", "2.2.2.2"),
+                    ("X-Forwarded-For", "1.1.1.1, 2.2.2.2, 10.0.0.2"),
                     ("X-Forwarded-Proto", "http"),
                     ("X-Forwarded-Port", "81"),
                 ],
                 [
-                    "2.2.2.2, 10.0.0.1",
+                    "1.1.1.1, 2.2.2.2, 10.0.0.2, 10.0.0.1",
                     "http",
                     "inner",
                     "81",
@@ -344,25 +349,75 @@ mod tests {
                 ],
             );
         };
-        x(
-            "for=2.2.2.2:80;proto=http;by=_p",
-            "for=2.2.2.2:80;proto=http;by=_p",
-        );
-        x("for=2.2.2.2;proto=https", "for=2.2.2.2;proto=http");
-        x("for=2.2.2.2;host=evil", "for=2.2.2.2;proto=http");
-        x("for=6.6.6.6", "for=2.2.2.2;proto=http");
-        x("for=6.6.6.6, for=2.2.2.2", "for=2.2.2.2;proto=http");
-        x("for=\"2.2.2.2", "for=2.2.2.2;proto=http");
-        // What a client left open would swallow what is added.
-        check(
-            &[("Forwarded", "for=\"6.6.6.6, for=2.2.2.2")],
-            [
-                "unknown, 2.2.2.2, 10.0.0.1",
-                "http",
-                "inner",
-                "8080",
-                &format!("for=unknown, for=2.2.2.2, {OWN}"),
-            ],
+        for forwarded in [
+            "for=2.2.2.2;proto=http, for=10.0.0.2",
+            "for=2.2.2.2:80;proto=http;by=_p, for=10.0.0.2",
+            "for=2.2.2.2;proto=https, for=10.0.0.2",
+            "for=2.2.2.2;host=evil, for=10.0.0.2",
+            "for=2.2.2.2;host=\"evil.example/x\";proto=gopher, for=10.0.0.2",
+            "for=2.2.2.2, for=10.0.0.2;host=evil;proto=https",
+            "for=1.1.1.1;host=evil;proto=https, for=2.2.2.2, for=10.0.0.2",
+            "for=6.6.6.6",
+            "for=6.6.6.6, for=2.2.2.2",
+            "for=\"2.2.2.2",
+        ] {
+            x(forwarded, "for=2.2.2.2;proto=http, for=10.0.0.2");
+        }
+    }
+
+    #[test]
+    fn forwarded_is_passed_on_from_the_client_on_and_as_far_as_it_is_believed() {
+        for (forwarded, expected) in [
+            // Whoever reads the first element finds the client there, and not what the client made up.
+            (
+                "for=1.1.1.1;host=evil;proto=https, for=2.2.2.2",
+                "for=2.2.2.2",
+            ),
+            // What a client left open would swallow what is added.
+            ("for=\"6.6.6.6, for=2.2.2.2", "for=2.2.2.2"),
+            (
+                "for=2.2.2.2:80;by=_p;x=\"a, b\"",
+                "for=2.2.2.2:80;by=_p;x=\"a, b\"",
+            ),
+            ("for=2.2.2.2;proto=gopher;by=_p", "for=2.2.2.2"),
+            ("for=2.2.2.2;host=\"evil.example/x\"", "for=2.2.2.2"),
+            (
+                "for=2.2.2.2, for=10.0.0.3;proto=gopher;host=\"a\", for=10.0.0.2;proto=http",
+                "for=2.2.2.2, for=10.0.0.3;host=a, for=10.0.0.2;proto=http",
+            ),
+            ("for=2.2.2.02", "for=unknown"),
+            ("for=_x;by=_p", "for=_x;by=_p"),
+            ("junk, for=10.0.0.2", "for=unknown, for=10.0.0.2"),
+        ] {
+            let fields = described(&[("Forwarded", forwarded)], false, true);
+            let found = fields.get(FieldId::Forwarded).unwrap();
+            let expected = format!("{expected}, {OWN}");
+            assert_eq!(String::from_utf8_lossy(found), expected, "{forwarded}");
+        }
+        let claims = [
+            ("Forwarded", "for=2.2.2.2;proto=http;by=_p"),
+            ("X-Forwarded-Proto", "https"),
+            ("X-Forwarded-Host", "a:8443"),
+        ];
+        let fields = described(&claims, true, true);
+        let expected = format!("for=2.2.2.2;host=\"a:8443\";proto=https, {OWN}");
+        assert_eq!(fields.get(FieldId::Forwarded), Some(expected.as_bytes()));
+    }
+
+    /// Each of a client's empty hops became `for=unknown`, and a head of the size that is allowed ten times as large.
+    #[test]
+    fn a_long_list_of_nobodies_does_not_grow() {
+        let list = "a,".repeat(10_000);
+        let fields = described(&[("X-Forwarded-For", &list)], true, true);
+        let expected = format!("for=unknown, {OWN}");
+        assert_eq!(fields.get(FieldId::Forwarded), Some(expected.as_bytes()));
+        let list = "a,".repeat(10_000) + "for=2.2.2.2";
+        let fields = described(&[("Forwarded", &list)], true, true);
+        let expected = format!("for=2.2.2.2, {OWN}");
+        assert_eq!(fields.get(FieldId::Forwarded), Some(expected.as_bytes()));
+        assert_eq!(
+            fields.get(FieldId::XForwardedFor),
+            Some(&b"2.2.2.2, 10.0.0.1"[..])
         );
     }
 
@@ -395,29 +450,72 @@ mod tests {
         out
     }
 
+    /// The elements of a list as somebody reads them who begins at its front: their pairs, without quotes.
+    fn read_from_the_front(list: &[u8]) -> Vec<Vec<(String, String)>> {
+        let mut elements = vec![vec![String::new()]];
+        let mut is_quoted = false;
+        for c in std::str::from_utf8(list).unwrap().chars() {
+            match c {
+                '"' => is_quoted = !is_quoted,
+                ',' if !is_quoted => elements.push(vec![String::new()]),
+                ';' if !is_quoted => elements.last_mut().unwrap().push(String::new()),
+                c => elements.last_mut().unwrap().last_mut().unwrap().push(c),
+            }
+        }
+        assert!(!is_quoted);
+        let pair = |text: String| {
+            let (name, value) = text.trim().split_once('=').unwrap_or_default();
+            (name.trim().to_ascii_lowercase(), value.trim().to_owned())
+        };
+        let pairs = |element: Vec<String>| element.into_iter().map(pair).collect();
+        elements.into_iter().map(pairs).collect()
+    }
+
     proptest! {
-        /// Whoever reads one form takes the same client and scheme from it as whoever reads the other.
+        /// Whoever reads one form, from whichever end, takes the same client, scheme and host from it as whoever reads
+        /// the other, and nothing of `Forwarded` was made up by somebody who is not believed.
         #[test]
         fn both_forms_say_the_same(
             x in proptest::option::of("([0-9.:, ]|1\\.1\\.1\\.1|10\\.0\\.0\\.2|unknown|, ){0,6}"),
             forwarded in proptest::option::of(
-                "(for=1\\.1\\.1\\.1|for=10\\.0\\.0\\.2|for=_x|;proto=https|;host=a|, |[;\",=\\\\x]){0,6}"
+                "(for=1\\.1\\.1\\.1|for=10\\.0\\.0\\.2|for=_x|;proto=https|;proto=gopher|;host=a|;host=\"b/c\"|, |\
+                 [;\",=\\\\x]){0,8}"
             ),
-            proto in proptest::option::of("https?|"),
+            proto in proptest::option::of("https?|gopher|"),
+            host in proptest::option::of("a|b/c|"),
         ) {
-            let mut claims = Vec::new();
-            claims.extend(x.as_ref().map(|value| ("X-Forwarded-For", value.trim())));
-            claims.extend(forwarded.as_ref().map(|value| ("Forwarded", value.trim())));
-            claims.extend(proto.as_ref().map(|value| ("X-Forwarded-Proto", value.as_str())));
-            let described = described(&claims, true, true);
+            let mut said = Vec::new();
+            said.extend(x.as_ref().map(|value| ("X-Forwarded-For", value.trim())));
+            said.extend(forwarded.as_ref().map(|value| ("Forwarded", value.trim())));
+            said.extend(proto.as_ref().map(|value| ("X-Forwarded-Proto", value.as_str())));
+            said.extend(host.as_ref().map(|value| ("X-Forwarded-Host", value.as_str())));
+            let described = described(&said, true, true);
             let (x, standard) = (only(&described, X), only(&described, FieldSet::of(&[FieldId::Forwarded])));
-            let client = claimed_client(&x, trusted);
-            prop_assert_eq!(claimed_client(&described, trusted), client);
-            prop_assert_eq!(claimed_client(&standard, trusted), client);
-            prop_assert!(chain::forwarded(&standard).iter().all(|hop| hop.is_sound));
-            if let Some(scheme) = claimed_scheme(&standard, trusted) {
-                let told = claimed_scheme(&x, trusted).unwrap_or_default();
-                prop_assert!(told.eq_ignore_ascii_case(scheme), "{:?} {:?}", claims, described);
+            let believed = claims(&described, trusted);
+            prop_assert_eq!(claims(&x, trusted), believed);
+            prop_assert_eq!(claims(&standard, trusted).client, believed.client);
+
+            let hops = Chain::of(&described, trusted).hops.len();
+            let elements = read_from_the_front(described.get(FieldId::Forwarded).unwrap());
+            // Of whom it is only told how they came, Forwarded has an element.
+            prop_assert!(elements.len() == hops || (hops, elements.len()) == (1, 2), "{described:?}");
+            let is_x = said.iter().any(|(id, it)| *id == "X-Forwarded-For" && it.contains(|c| !", ".contains(c)));
+            for (at, element) in elements[..elements.len() - 1].iter().enumerate() {
+                let all = |name: &str| -> Vec<&str> {
+                    element.iter().filter(|pair| pair.0 == name).map(|pair| pair.1.as_str()).collect()
+                };
+                let told = |id| std::str::from_utf8(described.get(id).unwrap()).unwrap();
+                prop_assert!(at == 0 || all("for").len() == 1);
+                for (name, told) in [("proto", told(FieldId::XForwardedProto)), ("host", told(FieldId::XForwardedHost))] {
+                    match all(name)[..] {
+                        [] => {}
+                        [it] if at == 0 => prop_assert_eq!(it, told),
+                        [it] => prop_assert!(!is_x && ["https", "a"].contains(&it)),
+                        _ => prop_assert!(false, "{described:?}"),
+                    }
+                }
+                let is_said = |pair: &(String, String)| ["for", "proto", "host"].contains(&pair.0.as_str());
+                prop_assert!(!is_x || element.iter().all(is_said));
             }
         }
     }

@@ -11,7 +11,6 @@ impl Road<'_> {
     pub(super) fn tls_note(&self, route: &RoutePlan, path: &[u8]) -> TlsNote {
         let tls = &route.tls;
         let is_https = self.request.scheme == Scheme::Https;
-        let is_cleartext = self.is_cleartext();
         let redirect = tls
             .redirect
             .and_then(|redirect| self.https_location(redirect, path));
@@ -28,7 +27,7 @@ impl Road<'_> {
                 false => "optional",
             }),
             https_redirect: redirect
-                .filter(|_| is_cleartext)
+                .filter(|_| self.scheme == Scheme::Http)
                 .map(|location| text(&location)),
             hsts: tls
                 .hsts
@@ -44,7 +43,7 @@ impl Road<'_> {
             return None;
         }
         let location = (route.tls.redirect)
-            .filter(|_| self.inquiry.certified && self.is_cleartext())
+            .filter(|_| self.inquiry.certified && self.scheme == Scheme::Http)
             .and_then(|redirect| self.https_location(redirect, path));
         if let Some(location) = location {
             return Some(Outcome::Redirected {
@@ -56,13 +55,6 @@ impl Road<'_> {
         client
             .is_some_and(|client| client.required)
             .then(|| refused(Reason::MisdirectedRequest))
-    }
-
-    /// Whether the client came in cleartext, as far as trusted proxies say.
-    fn is_cleartext(&self) -> bool {
-        let fields = &self.request.head.fields;
-        let proxies = &self.snapshot.trusted;
-        https_redirect::is_cleartext(self.request.scheme, self.is_trusted, fields, proxies)
     }
 
     fn https_location(&self, redirect: HttpsRedirect, path: &[u8]) -> Option<Vec<u8>> {
