@@ -395,7 +395,7 @@ impl Road<'_> {
             client: client.as_bytes(),
             host: &self.request.host,
             request_id: request_id.as_bytes(),
-            scheme: self.request.scheme,
+            scheme: self.scheme,
             path,
             query: self.request.query.as_deref(),
         };

@@ -32,7 +32,7 @@ impl Road<'_> {
             hsts: tls
                 .hsts
                 .as_ref()
-                .filter(|_| is_https)
+                .filter(|_| self.scheme == Scheme::Https)
                 .map(|hsts| hsts.value.to_string()),
         }
     }

@@ -254,3 +254,30 @@ fn a_trusted_proxy_that_ended_tls_is_believed_in_explanations_too() {
     assert_eq!(status("for=203.0.113.9;proto=https"), 203);
     assert_eq!(status("for=10.1.1.1;proto=http"), 308);
 }
+
+#[test]
+fn what_is_said_of_the_scheme_is_what_a_trusted_proxy_said() {
+    let text = "[forwarding]\ntrusted_proxies = [\"192.0.2.1\"]\n\
+        [sites.\"a.test\"]\nhsts = { max_age = \"1h\" }\n\
+        [[sites.\"a.test\".routes]]\nredirect = { to = \"{scheme}://www.a.test{path}\" }\n";
+    let snapshot = snapshot(text);
+    let told = |client: &str, scheme: &str| {
+        let inquiry = Inquiry {
+            headers: vec![("X-Forwarded-Proto".into(), scheme.into())],
+            client: client.parse().unwrap(),
+            certified: false,
+            ..inquiry("http://a.test/x")
+        };
+        let explanation = explain(&snapshot, &inquiry, &|_, _| None).unwrap();
+        let hsts = explanation.tls.unwrap().hsts;
+        match explanation.outcome {
+            Outcome::Redirected { location, .. } => (location, hsts.is_some()),
+            other => panic!("{other:?}"),
+        }
+    };
+    let https = ("https://www.a.test/x".to_owned(), true);
+    let http = ("http://www.a.test/x".to_owned(), false);
+    assert_eq!(told("192.0.2.1", "https"), https);
+    assert_eq!(told("192.0.2.1", "http"), http);
+    assert_eq!(told("192.0.2.2", "https"), http);
+}
