@@ -108,21 +108,17 @@ fn finish(loaded: Loaded, files: &dyn Files, mut report: Report) -> Outcome {
         .iter()
         .any(|diagnostic| leaves_out(diagnostic.code));
     let (settings, faulty) = sections::read(&tree, &directories, &mut report);
+    if let Some(log) = &settings.access_log {
+        sections::check_log_folder(log, files, &mut report);
+    }
     if broken {
         keep_certain(&mut report, syntax_errors, &sources);
-        report
-            .diagnostics
-            .iter_mut()
-            .for_each(secrets::hide_in_words);
     } else {
         check::check(&settings, &faulty, &mut report);
     }
     if !is_whole {
         let is_unused = |code| matches!(code, Code::UnusedUpstream | Code::UnusedListener);
         report.diagnostics.retain(|one| !is_unused(one.code));
-    }
-    if let Some(log) = &settings.access_log {
-        sections::check_log_folder(log, files, &mut report);
     }
     let place = |diagnostic: &Diagnostic| (diagnostic.origin.file, diagnostic.origin.start);
     report.diagnostics.sort_by_key(place);

@@ -150,14 +150,19 @@ impl<'l> Loader<'l> {
         let mut tree = tree::parse(text, file, format, &mut syntax);
         // Of keys that are written twice the first is read, and everything else with it.
         let is_twice = |diagnostic: &Diagnostic| diagnostic.code == Code::DuplicateKey;
-        self.broken |= syntax.omitted > 0 || !syntax.diagnostics.iter().all(is_twice);
+        let is_broken = syntax.omitted > 0 || !syntax.diagnostics.iter().all(is_twice);
         (0..syntax.omitted).for_each(|_| self.report.omit_error());
         for diagnostic in syntax.diagnostics {
             self.report.push(diagnostic);
         }
-        let directory = path.parent().unwrap_or(Path::new(""));
         // A reference shows in the text, unless an escape hides it.
-        if text.contains("${") || text.contains('\\') {
+        let may_refer = text.contains("${") || text.contains('\\');
+        if is_broken {
+            self.broken = true;
+            self.sources.note_broken(file);
+        }
+        let directory = path.parent().unwrap_or(Path::new(""));
+        if may_refer {
             self.substitution.apply(
                 &mut tree,
                 directory,

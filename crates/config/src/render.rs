@@ -5,6 +5,7 @@ use crate::secrets::{self, Hidden};
 use crate::source::{Place, Source, Sources};
 use crate::{Origin, Outcome};
 use serde::Serialize;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Write;
 
@@ -15,32 +16,48 @@ const LINE_CHARS_MAX: usize = 160;
 /// there is none. `colour` adds ANSI colours. Of what is a secret, or may be meant for one, nothing is shown: the text may
 /// go to a log, or to whoever is allowed to have a configuration read again.
 pub fn render(outcome: &Outcome, colour: bool) -> String {
-    let mut known: HashMap<u32, Hidden> = HashMap::new();
-    let mut covered = |source: &Source, origin: Origin, place: Place| {
-        let hidden = known
-            .entry(origin.file)
-            .or_insert_with(|| secrets::hidden(source.name(), source.text()));
-        Excerpt::of(source, origin, place, hidden)
-    };
-    render_with(outcome, colour, &mut covered)
+    render_for(outcome, colour, &mut Reader::Anybody(HashMap::new()))
 }
 
 /// The same for the terminal of whoever can read the files anyhow, with lines as they are.
 pub fn render_in_full(outcome: &Outcome, colour: bool) -> String {
-    let nothing = Hidden::default();
-    render_with(outcome, colour, &mut |source, origin, place| {
-        Excerpt::of(source, origin, place, &nothing)
-    })
+    render_for(outcome, colour, &mut Reader::Operator)
 }
 
-/// How a place is shown.
-type Show<'s> = &'s mut dyn FnMut(&Source, Origin, Place) -> Excerpt;
+/// Who reads what is shown.
+enum Reader {
+    /// Somebody who can read the files.
+    Operator,
+    /// Anybody, with what is hidden in each text that was shown so far.
+    Anybody(HashMap<u32, Hidden>),
+}
 
-fn render_with(outcome: &Outcome, colour: bool, show: Show<'_>) -> String {
+impl Reader {
+    fn words<'d>(&self, diagnostic: &'d Diagnostic, sources: &Sources) -> Cow<'d, Diagnostic> {
+        match self {
+            Self::Operator => Cow::Borrowed(diagnostic),
+            Self::Anybody(_) => secrets::in_words(diagnostic, sources),
+        }
+    }
+
+    fn excerpt(&mut self, source: &Source, origin: Origin, place: Place) -> Excerpt {
+        match self {
+            Self::Operator => Excerpt::of(source, origin, place, &Hidden::default()),
+            Self::Anybody(known) => {
+                let hidden = known
+                    .entry(origin.file)
+                    .or_insert_with(|| secrets::hidden(source.name(), source.text()));
+                Excerpt::of(source, origin, place, hidden)
+            }
+        }
+    }
+}
+
+fn render_for(outcome: &Outcome, colour: bool, reader: &mut Reader) -> String {
     let paint = Paint { colour };
     let mut out = String::new();
     for diagnostic in &outcome.diagnostics {
-        render_one(diagnostic, &outcome.sources, paint, show, &mut out);
+        render_one(diagnostic, &outcome.sources, paint, reader, &mut out);
         out.push('\n');
     }
     let count = |severity| {
@@ -110,9 +127,10 @@ fn render_one(
     diagnostic: &Diagnostic,
     sources: &Sources,
     paint: Paint,
-    show: Show<'_>,
+    reader: &mut Reader,
     out: &mut String,
 ) {
+    let diagnostic = &*reader.words(diagnostic, sources);
     let severity = diagnostic.severity();
     let title = paint.severity(severity, &format!("{severity}[{}]", diagnostic.code));
     let _ = writeln!(out, "{title}: {}", paint.bold(&diagnostic.message));
@@ -146,7 +164,7 @@ fn render_one(
             place.line,
             place.column
         );
-        let excerpt = show(source, origin, place);
+        let excerpt = reader.excerpt(source, origin, place);
         // The very beginning stands for the whole file.
         let is_whole = origin.start == origin.end && origin.start == 0;
         if label.is_empty() && (is_whole || excerpt.line.is_empty()) {
@@ -291,12 +309,16 @@ struct JsonPlace<'d> {
 
 /// Every diagnostic as a JSON array, for editors: `file`, `line`, `column`, `end_line`, `end_column` (all from 1, columns
 /// in Unicode scalar values), `severity` (`error` or `warning`), `code`, `message`, `label`, `cause` and `help` (or null),
-/// and `related` places.
+/// and `related` places. Whoever reads them is shown as much of secrets as by [`render`].
 pub fn to_json(outcome: &Outcome) -> String {
     let sources = &outcome.sources;
     let file = |origin: Origin| sources.get(origin.file).map_or("", |source| source.name());
-    let diagnostics: Vec<JsonDiagnostic<'_>> = outcome
+    let said: Vec<Cow<'_, Diagnostic>> = outcome
         .diagnostics
+        .iter()
+        .map(|diagnostic| secrets::in_words(diagnostic, sources))
+        .collect();
+    let diagnostics: Vec<JsonDiagnostic<'_>> = said
         .iter()
         .map(|diagnostic| {
             let place = sources.place(diagnostic.origin);

@@ -2,11 +2,12 @@
 
 mod broken;
 
-use crate::Origin;
-use crate::diagnostic::{Diagnostic, Report};
+use crate::diagnostic::{Code, Diagnostic, Report};
 use crate::keys::{self, Kind, Section};
 use crate::sections::ROOT;
 use crate::tree::{self, Format, Node, Value};
+use crate::{Origin, Sources};
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// What stands for a secret.
@@ -107,14 +108,22 @@ impl Hidden {
     }
 }
 
-/// Makes what is said of a text that cannot be read say nothing of its secrets.
-pub(crate) fn hide_in_words(diagnostic: &mut Diagnostic) {
-    let labels = diagnostic.related.iter_mut().map(|(_, label)| label);
-    let words = [&mut diagnostic.message, &mut diagnostic.label];
-    let more = diagnostic.cause.iter_mut().chain(&mut diagnostic.help);
+/// What is said of a text that cannot be read, saying nothing of its secrets: what was one may stand as a key now. Nothing
+/// else needs that, and names of files that cannot be read are not from such a text.
+pub(crate) fn in_words<'d>(diagnostic: &'d Diagnostic, sources: &Sources) -> Cow<'d, Diagnostic> {
+    let mut places = std::iter::once(&diagnostic.origin)
+        .chain(diagnostic.related.iter().map(|(origin, _)| origin));
+    if diagnostic.code == Code::UnreadableFile || !places.any(|at| sources.is_broken(at.file)) {
+        return Cow::Borrowed(diagnostic);
+    }
+    let mut said = diagnostic.clone();
+    let labels = said.related.iter_mut().map(|(_, label)| label);
+    let words = [&mut said.message, &mut said.label];
+    let more = said.cause.iter_mut().chain(&mut said.help);
     for text in words.into_iter().chain(labels).chain(more) {
         broken::without_tokens(text);
     }
+    Cow::Owned(said)
 }
 
 /// Whether a text says nothing but where a secret is, at most with the name of a scheme before it.

@@ -13,6 +13,8 @@ pub struct Sources {
 pub struct Source {
     name: String,
     text: String,
+    /// The text cannot be read as what it is to be, so that nobody knows what in it is a secret.
+    is_broken: bool,
     line_starts: Vec<u32>,
     /// Characters before every multiple of [`MARK_BYTES`], so that columns in very long lines cost little.
     marks: Vec<u32>,
@@ -55,10 +57,26 @@ impl Sources {
         self.files.push(Source {
             name,
             text,
+            is_broken: false,
             line_starts,
             marks,
         });
         u32::try_from(self.files.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    /// Notes that a text cannot be read as what it is to be.
+    pub(crate) fn note_broken(&mut self, file: u32) {
+        if let Some(source) = usize::try_from(file)
+            .ok()
+            .and_then(|at| self.files.get_mut(at))
+        {
+            source.is_broken = true;
+        }
+    }
+
+    /// Whether a text cannot be read as what it is to be.
+    pub(crate) fn is_broken(&self, file: u32) -> bool {
+        self.get(file).is_some_and(|source| source.is_broken)
     }
 
     /// The text number `file`.

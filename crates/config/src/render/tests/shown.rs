@@ -162,3 +162,34 @@ fn secrets_are_shown_on_nobodys_terminal_but_the_operators() {
         assert!(render_in_full(&outcome, false).contains(secret), "{text}");
     }
 }
+
+/// With one file missing or broken, what was said of all the others was masked as if it were of secrets.
+#[test]
+fn names_that_look_like_secrets_are_only_hidden_where_the_text_cannot_be_read() {
+    let name = "customer-portal-number-2";
+    let missing = format!("import = ['sites/{name}.toml']\n{APP}");
+    let unknown = format!("{name} = 1\n");
+    let files = MemoryFiles::default()
+        .file("sound.toml", &missing)
+        .file("both.toml", "import = ['unknown.toml', 'broken.toml']")
+        .file("unknown.toml", &unknown)
+        .file("broken.toml", "[x\n");
+    for (path, said) in [
+        (
+            "sound.toml",
+            format!("cannot read `sites/{name}.toml`: no such file"),
+        ),
+        ("both.toml", format!("there is no key `{name}`")),
+    ] {
+        let outcome = crate::load(std::path::Path::new(path), &files);
+        let rendered = render(&outcome, false);
+        assert!(rendered.contains(&said), "{rendered}");
+        let json = to_json(&outcome);
+        assert!(json.contains(&said), "{json}");
+    }
+    let outcome = load(&format!("{unknown}[x\n"));
+    let said = format!("there is no key `{name}`");
+    assert!(render_in_full(&outcome, false).contains(&said));
+    assert!(!render(&outcome, false).contains(&said));
+    assert!(!to_json(&outcome).contains(&said));
+}
