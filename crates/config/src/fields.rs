@@ -324,10 +324,14 @@ impl<'t> Fields<'t> {
     }
 }
 
-/// How a text is written where a table belongs, if the table needs nothing else.
+/// Longer texts are not repeated to show how they are written.
+const REPEATED_BYTES_MAX: usize = 80;
+
+/// How a text is written where a table belongs, if the table needs nothing else. What a `${...}` stands for is not told.
 fn as_table(section: &Section, node: &Node) -> Option<String> {
-    let Value::Text(text) = &node.value else {
-        return None;
+    let text = match &node.value {
+        Value::Text(text) if !text.substituted && text.text.len() <= REPEATED_BYTES_MAX => text,
+        _ => return None,
     };
     let is_required = |key: &&Key| matches!(key.default, Default::Required);
     let mut required = section.keys.iter().filter(is_required);

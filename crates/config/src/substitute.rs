@@ -41,6 +41,7 @@ impl Substitution {
                                 node.origin,
                                 "the configuration is too large",
                             ));
+                            text.is_missing = true;
                             return;
                         }
                     }
@@ -198,6 +199,7 @@ mod tests {
             Err(code) => {
                 let codes: Vec<_> = report.diagnostics.iter().map(|d| d.code.name()).collect();
                 assert_eq!(codes, [code], "{text}");
+                assert!(found.is_missing, "{text}");
             }
         }
     }

@@ -193,3 +193,28 @@ fn names_that_look_like_secrets_are_only_hidden_where_the_text_cannot_be_read() 
     assert!(!render(&outcome, false).contains(&said));
     assert!(!to_json(&outcome).contains(&said));
 }
+
+#[test]
+fn what_a_reference_stands_for_is_not_told() {
+    let text = format!(
+        "[[sites.x.routes]]\nredirect = '${{FILE:key}}'\n[[sites.x.routes]]\npath = '/a'\nredirect = '/{}'\n{APP}",
+        "a".repeat(100)
+    );
+    let files = MemoryFiles::default().file("key", "hunter two");
+    let outcome = parse_str("foregate.toml", &text, Format::Toml, &files);
+    assert_eq!(codes(&outcome), ["wrong-type", "wrong-type"]);
+    for rendered in [render_in_full(&outcome, false), to_json(&outcome)] {
+        assert!(!rendered.contains("hunter"), "{rendered}");
+        assert!(!rendered.contains("{ to = "), "{rendered}");
+    }
+}
+
+/// The value was read as it stands, and every reader complained of the `${`.
+#[test]
+fn of_a_value_that_is_too_large_nothing_more_is_said() {
+    let megabyte = "x".repeat(1 << 20);
+    let files = MemoryFiles::default().file("key", megabyte);
+    let text = format!("workers = '{}'\n{APP}", "${FILE:key}".repeat(20));
+    let outcome = parse_str("foregate.toml", &text, Format::Toml, &files);
+    assert_eq!(codes(&outcome), ["too-large"]);
+}
