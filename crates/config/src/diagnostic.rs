@@ -201,7 +201,7 @@ pub(crate) struct Report {
 }
 
 /// Diagnostics that are kept.
-const DIAGNOSTICS_MAX: usize = 1000;
+pub(crate) const DIAGNOSTICS_MAX: usize = 1000;
 
 /// Searches for a similar word: each compares with every candidate, so they are rationed.
 const SUGGESTIONS_MAX: usize = 100;

@@ -52,7 +52,7 @@ pub use tree::Format;
 pub use values::{ValueInForce, WrittenPlace};
 pub use written::{Written, WrittenFile};
 
-use diagnostic::Report;
+use diagnostic::{DIAGNOSTICS_MAX, Report};
 use load::Loaded;
 use std::collections::HashSet;
 use std::path::Path;
@@ -74,6 +74,20 @@ impl Outcome {
     /// True if the configuration cannot be used.
     pub fn has_errors(&self) -> bool {
         self.settings.is_none()
+    }
+
+    /// Adds what was found beyond the text, each at its place. What is too much is counted and not even made.
+    pub fn add(&mut self, found: impl Iterator<Item = Diagnostic>) {
+        let mut found = found;
+        let room = DIAGNOSTICS_MAX.saturating_sub(self.diagnostics.len());
+        self.diagnostics.extend(found.by_ref().take(room));
+        self.omitted += found.count();
+        self.sort();
+    }
+
+    fn sort(&mut self) {
+        self.diagnostics
+            .sort_by_key(|diagnostic| (diagnostic.origin.file, diagnostic.origin.start));
     }
 }
 
@@ -120,14 +134,14 @@ fn finish(loaded: Loaded, files: &dyn Files, mut report: Report) -> Outcome {
         let is_unused = |code| matches!(code, Code::UnusedUpstream | Code::UnusedListener);
         report.diagnostics.retain(|one| !is_unused(one.code));
     }
-    let place = |diagnostic: &Diagnostic| (diagnostic.origin.file, diagnostic.origin.start);
-    report.diagnostics.sort_by_key(place);
-    Outcome {
+    let mut outcome = Outcome {
         settings: (!report.has_errors()).then_some(settings),
         diagnostics: report.diagnostics,
         omitted: report.omitted,
         sources,
-    }
+    };
+    outcome.sort();
+    outcome
 }
 
 /// After errors of syntax, or with a file missing, only what is wrong for certain is told: values, not what seems to be

@@ -87,6 +87,16 @@ fn the_number_of_diagnostics_is_limited() {
     assert_eq!((outcome.diagnostics.len(), outcome.omitted), (1000, 4000));
     assert!(outcome.settings.is_none());
     assert!(render(&outcome, false).ends_with("1000 errors, 0 warnings, and 4000 more\n"));
+
+    let mut outcome = load(APP);
+    let found = |at| {
+        let origin = crate::Origin::new(0, at, at);
+        crate::Diagnostic::new(crate::Code::UnusedCertificate, origin, "found")
+    };
+    outcome.add((0..10).rev().map(found));
+    assert_eq!(outcome.diagnostics[0].origin.start, 0);
+    outcome.add(std::iter::repeat_with(|| found(1)).take(2000));
+    assert_eq!((outcome.diagnostics.len(), outcome.omitted), (1000, 1010));
 }
 
 /// Routes of one site that differ by `condition`.
