@@ -34,6 +34,9 @@ const SECURE_PORTS: RangeInclusive<u16> = 8443..=8542;
 /// Ports that are tried for the admin listener.
 const ADMIN_PORTS: RangeInclusive<u16> = 9180..=9279;
 
+/// Ports of backends in a configuration that is only printed.
+const WISHED_BACKENDS: [u16; backends::COUNT] = [9001, 9002, 9003];
+
 /// Start three sample backends and a gateway in front of them
 ///
 /// Everything is embedded and on loopback. Prints the addresses to open, then a line per
@@ -54,13 +57,18 @@ pub(crate) struct Demo {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: Option<u64>,
 
-    /// Print the configuration that the demo runs with, and end
-    #[arg(long)]
+    /// Print the configuration that the demo runs with where every port is free, and end; put
+    /// your own backends in
+    #[arg(long, verbatim_doc_comment)]
     print_config: bool,
 }
 
 impl Demo {
     pub(crate) fn execute(self) -> Result<ExitCode, Failure> {
+        if self.print_config {
+            terminal::print(&self.wished().text())?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let listen = match self.port {
             Some(port) => address(port),
             None => first_free(PORTS)?,
@@ -80,10 +88,6 @@ impl Demo {
             admin: first_free(ADMIN_PORTS)?,
             backends,
         };
-        if self.print_config {
-            terminal::print(&source.text())?;
-            return Ok(ExitCode::SUCCESS);
-        }
         let server = run::start(Box::new(source))?;
         let at = |name: &str| {
             let mut listeners = server.listeners().iter();
@@ -102,6 +106,18 @@ impl Demo {
         let exit = server.run();
         live.end();
         Ok(ExitCode::from(exit.code()))
+    }
+
+    /// What the demo would run with if no port were taken. Its backends are where the system puts them; these stand for
+    /// one's own.
+    fn wished(self) -> DemoSource {
+        DemoSource {
+            listen: address(self.port.unwrap_or(*PORTS.start())),
+            secure: address(*SECURE_PORTS.start()),
+            state_dir: self.state_dir.unwrap_or_else(state::folder),
+            admin: address(*ADMIN_PORTS.start()),
+            backends: WISHED_BACKENDS.map(address),
+        }
     }
 }
 

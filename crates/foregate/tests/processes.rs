@@ -208,13 +208,20 @@ fn the_demo_refuses_a_taken_port() {
 
 #[test]
 fn the_demo_shows_its_configuration() {
+    // Whoever runs the demo looks at what it runs with.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
     let output = Command::new(env!("CARGO_BIN_EXE_foregate"))
-        .args(["demo", "--print-config"])
+        .args(["demo", "--print-config", "--port", &port])
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(0));
     let printed = String::from_utf8_lossy(&output.stdout);
     assert!(printed.contains("[upstreams.app]"), "{printed}");
+    for address in [&*port, "8443", "9180", "9001", "9002", "9003"] {
+        let address = format!("\"127.0.0.1:{address}\"");
+        assert!(printed.contains(&address), "{printed}");
+    }
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
         .join(format!("demo-{}.toml", std::process::id()));
     std::fs::write(&path, &output.stdout).unwrap();
