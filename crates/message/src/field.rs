@@ -182,6 +182,9 @@ impl FieldId {
     /// How many names are known; each number below it has a bit in a field list's presence mask.
     pub const KNOWN: usize = NAMES.len();
 
+    /// Every one that is known.
+    pub const ALL: &'static [FieldId] = IDS;
+
     /// The number of `name`, whatever its case.
     #[inline]
     pub fn of(name: &[u8]) -> FieldId {

@@ -52,7 +52,8 @@ impl Redirect {
         Ok(redirect)
     }
 
-    /// Whether the target has a form that it may have, and its scheme and host stay whatever path and query come.
+    /// Whether the target has a form that it may have, and its scheme and host stay whatever path and query come. `config`
+    /// tells the same with its place; a test of `snapshot` holds the two together.
     fn has_own_authority(&self) -> bool {
         let probe = |path: &'static [u8], query: Option<&'static [u8]>| {
             let facts = Facts {

@@ -1,5 +1,6 @@
 //! From configuration text to decisions.
 
+mod agreement;
 mod explained;
 mod order;
 
