@@ -13,7 +13,14 @@ pub(crate) fn path(text: &str, origin: Origin, report: &mut Report) -> Option<St
 /// A path that is sent to a backend, or cut off before, in normalised form.
 pub(crate) fn rewritten(text: &str, origin: Origin, report: &mut Report) -> Option<String> {
     if let Some(at) = text.find('\\') {
-        report.push(words::odd_character('\\', "the path", origin, text, at));
+        report.push(words::odd_character(
+            Code::BadPath,
+            '\\',
+            "the path",
+            origin,
+            text,
+            at,
+        ));
         return None;
     }
     read(text, QUERY_STAYS, origin, report)
@@ -27,7 +34,7 @@ pub(crate) fn replacement(text: &str, origin: Origin, report: &mut Report) {
     };
     report.push(match odd {
         '?' | '#' => no_part(text, at, QUERY_STAYS, origin),
-        odd => words::odd_character(odd, "the new path", origin, text, at),
+        odd => words::odd_character(Code::BadPath, odd, "the new path", origin, text, at),
     });
 }
 

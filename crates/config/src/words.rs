@@ -287,8 +287,7 @@ pub(crate) fn writable_field_name(
 
 /// The name of a header field for something that the gateway tells backends. Whatever clients send under it is removed.
 pub(crate) fn told_field_name(text: &str, origin: Origin, report: &mut Report) -> Option<String> {
-    let name = writable_field_name(text, origin, report)?;
-    if name.eq_ignore_ascii_case("host") {
+    if text.eq_ignore_ascii_case("host") {
         report.push(
             Diagnostic::new(Code::BadHeader, origin, "`Host` cannot tell anything else")
                 .cause("requests would lose the host that they are for")
@@ -296,7 +295,7 @@ pub(crate) fn told_field_name(text: &str, origin: Origin, report: &mut Report) -
         );
         return None;
     }
-    Some(name)
+    writable_field_name(text, origin, report)
 }
 
 /// The value of a header field (RFC 9110 section 5.5). It is not repeated in words: it may be a secret.
@@ -329,25 +328,22 @@ pub(crate) fn template<P: Placeholder>(
         Err(faults) => faults,
     };
     let place = |fault: &TemplateFault| within(origin, text, fault.place.start, fault.place.end);
-    let mut strays = faults
-        .iter()
-        .filter(|fault| fault.kind == TemplateFaultKind::Stray);
-    let first_stray = strays.next();
-    for fault in &faults {
-        if fault.kind == TemplateFaultKind::Stray && Some(fault) != first_stray {
-            continue;
-        }
+    let is_stray = |fault: &&TemplateFault| fault.kind == TemplateFaultKind::Stray;
+    let (strays, others): (Vec<&TemplateFault>, Vec<_>) = faults.iter().partition(is_stray);
+    for fault in others {
         if report.is_full() {
             report.omit_error();
             continue;
         }
-        let mut diagnostic = template_problem::<P>(&fault.kind, place(fault), report);
-        if Some(fault) == first_stray {
-            for more in strays.by_ref().take(STRAYS_SHOWN_MAX) {
-                diagnostic = diagnostic.related(place(more), "this one, too");
-            }
-        }
-        report.push(diagnostic);
+        let problem = template_problem::<P>(&fault.kind, place(fault), report);
+        report.push(problem);
+    }
+    if let Some((first, more)) = strays.split_first() {
+        let problem = template_problem::<P>(&first.kind, place(first), report);
+        let more = more.iter().take(STRAYS_SHOWN_MAX);
+        report.push(more.fold(problem, |problem, stray| {
+            problem.related(place(stray), "this one, too")
+        }));
     }
     None
 }
@@ -398,6 +394,7 @@ fn template_problem<P: Placeholder>(
 
 /// A character that what is written here may not have, as it is.
 pub(crate) fn odd_character(
+    code: Code,
     odd: char,
     what: &str,
     origin: Origin,
@@ -414,7 +411,7 @@ pub(crate) fn odd_character(
         ' ' => "a space".to_owned(),
         odd => quoted(odd.encode_utf8(&mut [0; 4])),
     };
-    Diagnostic::new(Code::BadPath, place, format!("{what} has {shown}"))
+    Diagnostic::new(code, place, format!("{what} has {shown}"))
         .label("cannot be sent as it is")
         .cause("a URL consists of visible characters of ASCII, and not of all of them (RFC 3986 section 2)")
         .help(format!("percent-encoded: {encoded}"))

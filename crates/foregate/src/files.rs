@@ -64,7 +64,7 @@ impl Files for SystemFiles {
         };
         match fs::metadata(folder) {
             Ok(found) if found.is_dir() => None,
-            Ok(_) => Some("its folder is none".into()),
+            Ok(_) => Some("its folder is a file".into()),
             Err(error) => match error.kind() {
                 ErrorKind::NotFound => Some("its folder does not exist".into()),
                 ErrorKind::NotADirectory => Some("its folder is below a file".into()),
@@ -121,7 +121,7 @@ mod tests {
             Some("its folder does not exist")
         );
         let file = format!("{OWN}/Cargo.toml");
-        assert_eq!(lacks(&file).as_deref(), Some("its folder is none"));
+        assert_eq!(lacks(&file).as_deref(), Some("its folder is a file"));
         assert_eq!(
             lacks(&format!("{file}/a")).as_deref(),
             Some("its folder is below a file")

@@ -1,4 +1,5 @@
-//! `to` of a redirect: a place that a client can be sent to, whose host no client chooses.
+//! `to` of a redirect: a place that a client can be sent to, whose host no path and no query chooses. The rule is that of
+//! `policy`, told with its place; a test of `snapshot` holds the two together.
 
 use crate::Origin;
 use crate::diagnostic::{Code, Diagnostic, Report, quoted};
@@ -24,7 +25,14 @@ pub(super) fn read(
     // RFC 9110 section 10.2.2: Location is a URI reference.
     let is_odd = |c: char| !c.is_ascii_graphic() || matches!(c, '"' | '<' | '>');
     if let Some((at, odd)) = text.char_indices().find(|(_, c)| is_odd(*c)) {
-        report.push(words::odd_character(odd, "a URL", origin, text, at));
+        report.push(words::odd_character(
+            Code::BadValue,
+            odd,
+            "a URL",
+            origin,
+            text,
+            at,
+        ));
     }
     let template = words::template(text, origin, report)?;
     if report.errors() > errors {

@@ -270,14 +270,8 @@ fn action(
         _ => {}
     }
     let [upstream, split, redirect, respond] = actions;
-    let rewrite_entries = (fields.entry("strip_prefix"), fields.entry("replace_path"));
-    let rewrite = proxying::rewrite(
-        rewrite_entries.0,
-        rewrite_entries.1,
-        path,
-        path_origin,
-        report,
-    );
+    let (strip_prefix, replace_path) = (fields.entry("strip_prefix"), fields.entry("replace_path"));
+    let rewrite = proxying::rewrite(strip_prefix, replace_path, path, path_origin, report);
     if upstream.or(split).is_none() {
         only_with_upstream(fields, redirect.or(respond), report);
     }
@@ -299,9 +293,8 @@ fn action(
         split_by,
         mirror,
         rewrite,
-        rewrite_origin: rewrite_entries
-            .0
-            .or(rewrite_entries.1)
+        rewrite_origin: strip_prefix
+            .or(replace_path)
             .map_or(fields.origin, |entry| entry.node.origin),
     })
 }

@@ -33,7 +33,7 @@ APP
 balance = 'least_conn'";
 
 const UNSENDABLE_TOLD: &str = "
-error[bad-path]: a URL has `é`
+error[bad-value]: a URL has `é`
   --> foregate.toml:2:36
 2 | redirect = { to = 'https://x:99999/é' }
   |                                    ^ cannot be sent as it is
@@ -171,4 +171,18 @@ probe = { path = '/', body = '${ENV:NONE}' }
     let mut expected = ["unset-variable"; 15];
     expected[10] = "unreadable-file";
     assert_eq!(codes(&outcome), expected, "{}", render(&outcome, false));
+}
+
+#[test]
+fn what_is_told_to_backends_has_a_name_of_its_own() {
+    check(
+        &format!("[forwarding]\nrequest_id_header = 'Host'\n{APP}"),
+        "
+error[bad-header]: `Host` cannot tell anything else
+  --> foregate.toml:2:21
+2 | request_id_header = 'Host'
+  |                     ^^^^^^
+  = cause: requests would lose the host that they are for
+  = help: use a field of your own, such as \"X-Client-Subject\"",
+    );
 }
