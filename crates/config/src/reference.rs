@@ -80,7 +80,7 @@ request that no route takes is answered with 404.
 **Of several values the first counts**: the first line of a header that comes in several lines (values between commas are one
 value), and of a query parameter that comes several times the first, its name and value compared after percent-decoding. That
 holds for exact values and for regular expressions, so a request with `?v=1&v=2` is one with `v=1` and nothing else, and no
-request can meet two different exact values at once. `foregate explain` tells when it mattered.
+request can meet two different exact values at once. `foregate explain` tells of it.
 
 Literal characters of a `regex` are those outside of groups' syntax, classes, repetitions and anchors; of a `glob`, all but
 `*` and `?`.

@@ -52,7 +52,7 @@ pub enum InquiryError {
     Url(String),
     /// The method is not a token.
     Method(String),
-    /// A field that would be more than one line.
+    /// A field that would be more than one line, or whose name has a colon.
     Header(String),
     /// There is no listener of this name.
     Listener(String),

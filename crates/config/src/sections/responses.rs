@@ -22,8 +22,8 @@ pub(super) static REDIRECT: Section = Section {
             Kind::Text(&URL_TEMPLATE),
             Default::Required,
             "Where to: a URL, or a path on the same host. Placeholders: `{scheme}`, `{host}` (without port), `{path}`, `{query}` \
-             (with its `?`; empty if there is none); a brace itself is written twice. Whatever a client asks for, it is \
-             never sent to another host than the one written here.",
+             (with its `?`; empty if there is none); a brace itself is written twice. No path and no query that a client asks \
+             for chooses the host that it is sent to: that is the one written here, or with `{host}` the one it asked for.",
         ),
         key(
             "status",
