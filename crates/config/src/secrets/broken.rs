@@ -38,6 +38,8 @@ struct Scan {
     has_secrets: bool,
     /// The table is unknown.
     in_odd_table: bool,
+    /// The table that the last header names, if its keys are known.
+    table: Option<&'static Section>,
     /// The last key is doubtful, and with it the lines that have none.
     after_odd_key: bool,
     /// What ends the hidden text of several lines that the reader is in.
@@ -51,6 +53,7 @@ impl Scan {
             secret: HashSet::new(),
             has_secrets: false,
             in_odd_table: false,
+            table: None,
             after_odd_key: false,
             text_end: None,
         };
@@ -118,7 +121,8 @@ impl Scan {
         let after_brackets = after.trim_start_matches(']').trim_start();
         let is_whole = after.starts_with(']')
             && (after_brackets.is_empty() || after_brackets.starts_with('#'));
-        let is_known = is_table(path.trim());
+        let table = table_at(path.trim());
+        let is_known = table.is_some();
         let begins_with_name = path.starts_with(|c: char| c.is_ascii_alphabetic());
         let is_odd = !(is_whole && begins_with_name) || self.after_odd_key;
         let has_more = !is_whole && !after.is_empty();
@@ -126,19 +130,39 @@ impl Scan {
             return None;
         }
         self.in_odd_table = !is_known;
+        self.table = match table {
+            Some(Kind::Table(section)) => Some(section),
+            _ => None,
+        };
         self.after_odd_key = false;
         Some(line.len() - after_brackets.len())
     }
 
     fn shown_of_values(&mut self, line: &str) -> usize {
+        // Lines without separators are of other programs, or go on with what was before.
+        let has_keys = self.has_secrets && separators(line).next().is_some();
+        let lost = lost_key(line).filter(|_| has_keys);
+        let shown = self.shown_up_to_doubts(line);
+        match lost {
+            Some(at) => self.hide_from(at, line).min(shown),
+            None => shown,
+        }
+    }
+
+    fn shown_up_to_doubts(&mut self, line: &str) -> usize {
         let mut first = None;
         for (at, after) in separators(line) {
             if first.is_none() && has_value(&line[..at]) {
                 break;
             }
             let key = last_word(&line[..at]);
-            first.get_or_insert(after);
-            if self.in_odd_table || !self.known.contains(key) || self.speaks_of_secrets(key) {
+            let is_first = first.replace(first.unwrap_or(after)).is_none();
+            let is_known = self.known.contains(key) && !(is_first && self.is_elsewhere(key));
+            if !is_known && is_first && self.after_odd_key && line[..at].contains(is_quote) {
+                // A secret of the list before that has got a separator.
+                return 0;
+            }
+            if self.in_odd_table || !is_known || self.speaks_of_secrets(key) {
                 return self.hide_from(after, line);
             }
         }
@@ -153,6 +177,13 @@ impl Scan {
         line.len()
     }
 
+    /// Whether a known key does not belong to the table that it stands in, in a text with secrets: it may have been another
+    /// one.
+    fn is_elsewhere(&self, key: &str) -> bool {
+        let is = |section: &Section| section.keys.iter().any(|one| one.name == key);
+        self.has_secrets && self.table.is_some_and(|table| !is(table))
+    }
+
     fn hide_from(&mut self, after: usize, line: &str) -> usize {
         self.after_odd_key = true;
         let rest = &line[after..];
@@ -163,8 +194,8 @@ impl Scan {
     }
 }
 
-/// Whether a path of keys leads to a table.
-fn is_table(path: &str) -> bool {
+/// The table or map that a path of keys leads to.
+fn table_at(path: &str) -> Option<Kind> {
     let mut kind = Kind::Table(&ROOT);
     for key in keys(path) {
         let next = match table_of(kind) {
@@ -177,10 +208,10 @@ fn is_table(path: &str) -> bool {
         };
         match next {
             Some(next) => kind = next,
-            None => return false,
+            None => return None,
         }
     }
-    table_of(kind).is_some()
+    table_of(kind)
 }
 
 /// The table or map that a value may be, or a list of.
@@ -215,7 +246,6 @@ fn keys(path: &str) -> Vec<&str> {
 
 /// Where keys end in a line and values begin: `=`, and `:` as JSON and YAML have it.
 fn separators(line: &str) -> impl Iterator<Item = (usize, usize)> {
-    let is_quote = |c: char| matches!(c, '"' | '\'');
     line.match_indices(['=', ':'])
         .filter_map(move |(at, found)| {
             let after = at + 1;
@@ -239,6 +269,39 @@ fn has_value(text: &str) -> bool {
         None => text,
     };
     before.contains(is_quote)
+}
+
+/// Where a line has a value that nothing leads to, or goes on behind a text in quotes as if that had not ended: something
+/// is gone there, and with it perhaps what told that it is a secret.
+fn lost_key(line: &str) -> Option<usize> {
+    let mut open = None;
+    let mut before = None;
+    for (at, c) in line.char_indices().filter(|(_, c)| !c.is_whitespace()) {
+        match (open, c) {
+            (Some(quote), c) if c == quote => open = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'' | '[' | '{') if before.is_some_and(|c| !leads_to_value(c)) => {
+                return Some(at);
+            }
+            (None, '"' | '\'') => open = Some(c),
+            (None, c) if before.is_some_and(is_quote) && !ends_value(c) => return Some(at),
+            _ => {}
+        }
+        before = Some(c);
+    }
+    None
+}
+
+fn leads_to_value(c: char) -> bool {
+    matches!(c, '=' | ':' | ',' | '[' | '{' | '.')
+}
+
+fn ends_value(c: char) -> bool {
+    matches!(c, '=' | ':' | ',' | ']' | '}' | '.' | '#')
+}
+
+fn is_quote(c: char) -> bool {
+    matches!(c, '"' | '\'')
 }
 
 /// The last name in a text that ends with a key.
@@ -361,6 +424,24 @@ mod tests {
             "basic_auth {\n    bob abc\n}\nreverse_proxy a\n",
             "basic_auth …\n    bob …\n}\nreverse_proxy …\n",
         );
+    }
+
+    #[test]
+    fn what_lost_its_key_within_a_line_is_hidden() {
+        let check = |text: &str, expected: &str| {
+            let between = |text: &str, token| format!("[admin]\n{text}token = {token}\n");
+            check(&between(text, "abc"), &between(expected, "…"));
+        };
+        check(
+            "address = { a \"hunter two\", x = 1 }\n",
+            "address = { a …\n",
+        );
+        check("address = \"a\"hunter two=\n", "address = \"a\"…\n");
+        check("address = \"a\" \"hunter two\"\n", "address = \"a\" …\n");
+        check("address = [\"a\", \"b\"]\n", "address = [\"a\", \"b\"]\n");
+        // A key of a redirect, and what is left of `token`.
+        check("to = \"hunter two\"\n", "to = …\n");
+        check("tokens = [\n\"hunter two\":,\n]\n", "tokens = [\n…\n]\n");
     }
 
     #[test]
