@@ -75,7 +75,7 @@ impl Authority {
     }
 
     fn from_root(root: &Issued) -> Result<Authority, Failure> {
-        let key = KeyPair::from_pem(&root.key_pem).map_err(failed)?;
+        let key = certificate::key_pair(&root.key_pem).map_err(failed)?;
         let issuer = Issuer::from_ca_cert_pem(&root.chain_pem, key).map_err(failed)?;
         Ok(Authority {
             issuer,

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use foregate_telemetry::clock::UnixTime;
 use instant_acme::CertificateIdentifier;
+use rcgen::KeyPair;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,9 @@ use crate::schedule::Span;
 
 /// Certificates of one chain.
 const CHAIN_MAX: usize = 16;
+
+/// What is told of a private key that can't be read at all.
+const KEY_NOT_PEM: &str = "the private key is not PEM";
 
 /// Who issues a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -71,8 +75,7 @@ impl Issued {
     ) -> Result<Issued, String> {
         let chain = chain(chain_pem.as_bytes())?;
         let leaf = parse(&chain[0])?;
-        let key = rcgen::KeyPair::from_pem(&key_pem)
-            .map_err(|error| format!("the private key can't be read: {error}"))?;
+        let key = key_pair(&key_pem)?;
         let spki = rcgen::PublicKeyData::subject_public_key_info(&key);
         if leaf.public_key().raw != spki.as_slice() {
             return Err("the certificate is not for this private key".to_owned());
@@ -102,7 +105,7 @@ impl Issued {
     /// When the texts are not PEM.
     pub fn der(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), String> {
         let key = PrivateKeyDer::from_pem_slice(self.key_pem.as_bytes())
-            .map_err(|error| format!("the private key can't be read: {error}"))?;
+            .map_err(|_| KEY_NOT_PEM.to_owned())?;
         Ok((chain(self.chain_pem.as_bytes())?, key))
     }
 
@@ -122,6 +125,14 @@ impl Issued {
     }
 }
 
+/// The private key of a PEM text. What stands there is told to nobody, as the library's words do.
+pub(crate) fn key_pair(pem: &str) -> Result<KeyPair, String> {
+    KeyPair::from_pem(pem).map_err(|error| match error {
+        rcgen::Error::PemError(_) => KEY_NOT_PEM.to_owned(),
+        error => format!("the private key can't be read: {error}"),
+    })
+}
+
 /// The certificates of a PEM text; at least one.
 pub(crate) fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let mut chain = Vec::new();
@@ -129,7 +140,8 @@ pub(crate) fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> 
         if chain.len() == CHAIN_MAX {
             return Err(format!("more than {CHAIN_MAX} certificates"));
         }
-        chain.push(certificate.map_err(|error| format!("the certificate is not PEM: {error}"))?);
+        // The library's words show what stands there, and a key may stand in the same file.
+        chain.push(certificate.map_err(|_| "the certificate is not PEM".to_owned())?);
     }
     match chain.is_empty() {
         true => Err("there is no certificate".to_owned()),
@@ -275,6 +287,29 @@ mod tests {
         assert!(one.starts_with("acme-a.example-"), "{one}");
         assert_ne!(one, key(&["a.example", "b.example"], "y"));
         assert_ne!(one, key(&["a.example"], "x"));
+    }
+
+    #[test]
+    fn nothing_of_a_damaged_key_is_told() {
+        let made = rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();
+        let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        let read = |text: &str| Issued::from_pem(text.as_bytes(), Source::Acme);
+        assert!(read(&format!("{key}{chain}")).is_ok());
+        let begin = "-----BEGIN PRIVATE KEY-----\n";
+        let secret = key.strip_prefix(begin).unwrap();
+        let (first, rest) = secret.split_at(20);
+        let cut = format!("{begin}{first}\n\n{rest}");
+        let line = key.replace('\n', " ");
+        for text in [
+            format!("{cut}{chain}"),
+            format!("{key}{chain}{line}"),
+            format!("{key}{chain}{begin}{first}"),
+        ] {
+            let Err(told) = read(&text) else {
+                panic!("{text}");
+            };
+            assert!(told.ends_with("is not PEM"), "{told}");
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ use instant_acme::{Account, Identifier, NewOrder, Order, OrderStatus, RenewalInf
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use tokio::time::{sleep, timeout};
 
-use crate::certificate::{Issued, Key, Source};
+use crate::certificate::{Issued, Key, Source, key_pair};
 use crate::challenges::Challenges;
 use crate::choice::Kind;
 use crate::dns::Leftovers;
@@ -306,7 +306,7 @@ impl Desk {
             .order(pending.order.clone())
             .await
             .map_err(|error| failure(&error, Step::Resume, web))?;
-        let key = KeyPair::from_pem(&pending.key_pem).map_err(unusable)?;
+        let key = key_pair(&pending.key_pem).map_err(unusable)?;
         let status = order.state().status;
         match status {
             OrderStatus::Ready => self.finish(task, web, &mut order, &key).await.map(Some),

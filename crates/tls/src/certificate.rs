@@ -2,12 +2,14 @@
 
 mod finding;
 mod name;
+mod pem_text;
 mod roots;
 mod statement;
 mod subject;
 
 pub use finding::{Finding, Severity};
 pub use name::CertificateName;
+pub(crate) use pem_text::pem_fault;
 pub use roots::Roots;
 pub use statement::{Statement, read_statement};
 pub(crate) use subject::distinguished_name;
@@ -153,27 +155,6 @@ pub fn read_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, Finding> {
         pem::Error::NoItemsFound => Finding::NoKey,
         error => Finding::MalformedKey(pem_fault(&error)),
     })
-}
-
-/// What is wrong with a PEM text, for people: the library shows texts as lists of bytes.
-pub(crate) fn pem_fault(error: &pem::Error) -> String {
-    /// So much of a line is shown.
-    const LINE_BYTES_MAX: usize = 64;
-    let shown = |text: &[u8]| {
-        let text = &text[..text.len().min(LINE_BYTES_MAX)];
-        String::from_utf8_lossy(text).trim().to_owned()
-    };
-    match error {
-        pem::Error::MissingSectionEnd { end_marker } => format!(
-            "the PEM block `{}` has no end; is the file cut off?",
-            shown(end_marker)
-        ),
-        pem::Error::IllegalSectionStart { line } => {
-            format!("the line `{}` begins no PEM block", shown(line))
-        }
-        pem::Error::Base64Decode(why) => format!("a PEM block is no base64: {why}"),
-        error => error.to_string(),
-    }
 }
 
 /// Puts a chain and a key together.

@@ -67,6 +67,57 @@ fn what_is_not_there_or_not_readable_is_named() {
     assert_eq!(fault(many.as_bytes(), key), "malformed-certificate");
 }
 
+/// What is told of a chain and a key; none of the key's own text is.
+#[track_caller]
+fn told_without_key(chain: &str, key: &str, secret: &str) -> String {
+    /// So many characters of a key in a row are no accident.
+    const SHOWN_MAX: usize = 5;
+    let told = load(chain.as_bytes(), key.as_bytes())
+        .unwrap_err()
+        .to_string();
+    let body: String = secret
+        .lines()
+        .filter(|line| !line.starts_with("-----"))
+        .collect();
+    for shown in body.as_bytes().windows(SHOWN_MAX + 1) {
+        let shown = std::str::from_utf8(shown).unwrap();
+        assert!(!told.contains(shown), "{shown} in: {told}");
+    }
+    told
+}
+
+#[test]
+fn nothing_of_a_key_that_lost_its_line_breaks_is_told() {
+    let root = Authority::new("Root");
+    let issued = root.issue(&["example.com"]);
+    let (chain, pkcs8) = (&issued.chain_pem, &issued.key_pem);
+    let ec = pkcs8.replace("PRIVATE KEY", "EC PRIVATE KEY");
+    for (key, label) in [(pkcs8, "PRIVATE KEY"), (&ec, "EC PRIVATE KEY")] {
+        for between in [" ", "\\n", ""] {
+            let line = key.replace('\n', between);
+            let both = format!("{chain}{line}");
+            for (chain, key) in [(chain, &line), (&both, &both), (&line, key)] {
+                let told = told_without_key(chain, key, pkcs8);
+                let expected = format!("the PEM block `{label}` has lost its line breaks");
+                assert!(told.contains(&expected), "{told}");
+            }
+        }
+        // A line too few, or too many dashes.
+        let joined = key.replacen('\n', "", 1);
+        told_without_key(chain, &joined, pkcs8);
+        let bare = key.replacen("-----\n", " ", 1);
+        told_without_key(chain, &bare, pkcs8);
+        let dashes = key.replacen("-----\n", "------\n", 1);
+        let told = told_without_key(chain, &dashes, pkcs8);
+        assert!(told.ends_with("does not end in `-----`"), "{told}");
+        let cut = &key[..key.len() - 20];
+        let told = told_without_key(chain, cut, pkcs8);
+        assert!(told.ends_with("has no end; is the file cut off?"), "{told}");
+        let told = told_without_key(chain, &key.replacen("\nM", "\n!", 1), pkcs8);
+        assert!(told.ends_with("a PEM block is no base64"), "{told}");
+    }
+}
+
 #[test]
 fn times_are_judged() {
     let root = Authority::new("Root");
