@@ -27,6 +27,18 @@ pub(super) struct Need {
     pub(super) name: CertificateName,
     /// Its host's place.
     host: usize,
+    claim: Claim,
+}
+
+/// How a site has come to a name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Claim {
+    /// It is its own, or its own wildcard.
+    Named,
+    /// It is somewhere below its wildcard.
+    Below,
+    /// No site names it; it is one of all others.
+    Unnamed,
 }
 
 /// What certificates there are once some have been replaced.
@@ -64,68 +76,78 @@ impl Hosts {
     }
 
     /// The names that a certificate is shown for.
-    pub(super) fn needs(&self, served: &Served) -> Vec<Need> {
+    fn needs(&self, served: &Served) -> Vec<Need> {
         let mut needs = Vec::new();
-        let mut need = |name: CertificateName, hosts: &[usize]| {
+        let mut need = |name: CertificateName, (hosts, claim): (&[usize], Claim)| {
             for &host in hosts {
                 if may_be_shown(self.shown[host].as_deref(), served) {
                     let name = name.clone();
-                    needs.push(Need { name, host });
+                    needs.push(Need { name, host, claim });
                 }
             }
         };
         for name in &served.certificate.names {
-            match name {
-                CertificateName::Host(host) => match self.exact.get(&**host) {
-                    Some(hosts) => need(name.clone(), hosts),
-                    None => need(name.clone(), self.above(host)),
-                },
-                CertificateName::Wildcard(above) => {
-                    for host in self.below.get(&**above).into_iter().flatten() {
-                        let hosts = self.exact.get(host).map_or(&[][..], Vec::as_slice);
-                        need(CertificateName::Host(host.as_str().into()), hosts);
-                    }
-                    need(name.clone(), self.above(&format!("*.{above}")));
-                }
-                CertificateName::Address(address) => {
-                    let hosts = self.exact.get(&address.to_string());
-                    need(name.clone(), hosts.unwrap_or(&self.others));
+            if let CertificateName::Wildcard(above) = name {
+                for host in self.below.get(&**above).into_iter().flatten() {
+                    let host = CertificateName::Host(host.as_str().into());
+                    let found = self.find(&host);
+                    need(host, found);
                 }
             }
+            need(name.clone(), self.find(name));
         }
         needs
     }
 
-    /// Those that have no name of their own and are found for one: the longest wildcard, then all others.
-    fn above(&self, host: &str) -> &[usize] {
-        let mut rest = host;
+    /// Those that a name is found for as sites are found by the road: the very name, the longest wildcard, all others.
+    fn find(&self, name: &CertificateName) -> (&[usize], Claim) {
+        let name = name.to_string();
+        let own = match name.strip_prefix("*.") {
+            Some(above) => self.wildcards.get(above),
+            None => self.exact.get(&name),
+        };
+        if let Some(hosts) = own {
+            return (hosts, Claim::Named);
+        }
+        let mut rest = &*name;
         while let Some((_, above)) = rest.split_once('.') {
             if let Some(hosts) = self.wildcards.get(above) {
-                return hosts;
+                return (hosts, Claim::Below);
             }
             rest = above;
         }
-        &self.others
+        (&self.others, Claim::Unnamed)
     }
 
-    /// The first name that a certificate is shown for and that none is left for.
+    /// The first name that keeps the next certificate from taking the place of this one, as none is left for it. Names that
+    /// no site has for its own may be dropped: below a wildcard while the next one is valid for another of them, others
+    /// while it is valid for any name that this one is shown for. One that has nothing in common is a file put in the wrong place.
     pub(super) fn lost(&self, served: &Served, after: &After<'_>) -> Option<Need> {
         let next = after.puts.get(&served.id);
-        let mut needs = self.needs(served).into_iter();
+        let needs = self.needs(served);
+        let keeps = |need: &Need| next.is_some_and(|next| self.meets(next, need));
+        let may_go = |lost: &Need| match lost.claim {
+            Claim::Named => false,
+            Claim::Below => (needs.iter()).any(|need| need.host == lost.host && keeps(need)),
+            Claim::Unnamed => needs.iter().any(keeps),
+        };
         // Nearly always the next one is valid for what the one before was.
-        needs.find(|need| {
-            !next.is_some_and(|next| self.meets(next, need)) && !self.is_met(need, after)
-        })
+        let is_lost = |need: &&Need| !keeps(need) && !self.is_met(need, after) && !may_go(need);
+        needs.iter().find(is_lost).cloned()
     }
 
-    /// All names that these are shown for and that none is left for.
-    pub(super) fn all_lost(&self, before: &[Arc<Served>], after: &After<'_>) -> Vec<String> {
-        let needs = before.iter().flat_map(|served| self.needs(served));
+    /// All names that this one is shown for and that none is left for. Those that no site names are among them only
+    /// where they are asked for.
+    pub(super) fn all_lost(
+        &self,
+        before: &Served,
+        with_unnamed: bool,
+        after: &After<'_>,
+    ) -> Vec<String> {
+        let needs = self.needs(before).into_iter();
+        let needs = needs.filter(|need| with_unnamed || need.claim != Claim::Unnamed);
         let lost = needs.filter(|need| !self.is_met(need, after));
-        let mut names: Vec<String> = lost.map(|need| need.name.to_string()).collect();
-        names.sort_unstable();
-        names.dedup();
-        names
+        lost.map(|need| need.name.to_string()).collect()
     }
 
     fn is_met(&self, need: &Need, after: &After<'_>) -> bool {

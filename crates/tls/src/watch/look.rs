@@ -8,7 +8,7 @@ use crate::watch::hosts::{After, Hosts, wrong_name};
 use crate::watch::known::{KnownCertificates, Seen, Stamp, stamp, stamp_of};
 use crate::watch::{FilesPlan, FolderPlan, WatchPlan};
 use foregate_telemetry::clock::unix_now;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -198,7 +198,7 @@ impl Look {
             self.store.note(&one.state.id, Some(&one.state));
             changed.push(one.state);
         }
-        self.put(puts);
+        self.put(puts, is_first);
         changed
     }
 
@@ -235,10 +235,14 @@ impl Look {
         }
     }
 
-    /// Serves certificates, and notes which names have none any more.
-    fn put(&mut self, puts: Vec<Arc<Served>>) {
-        let mut gone = std::mem::take(&mut self.gone);
-        gone.extend(puts.iter().filter_map(|put| self.store.get(&put.id)));
+    /// Serves certificates, and notes which names have none any more. One that a site does not name counts if its file has
+    /// gone, not if whoever renewed the certificate or `replanned` has left it out.
+    fn put(&mut self, puts: Vec<Arc<Served>>, replanned: bool) {
+        let gone = std::mem::take(&mut self.gone);
+        let replaced: Vec<_> = puts
+            .iter()
+            .filter_map(|put| self.store.get(&put.id))
+            .collect();
         if !puts.is_empty() {
             self.store
                 .apply(puts.into_iter().map(Change::Put).collect());
@@ -247,7 +251,11 @@ impl Look {
             store: &self.store,
             puts: HashMap::new(),
         };
-        self.lost = self.hosts.all_lost(&gone, &after);
+        let gone = gone.iter().map(|served| (served, !replanned));
+        let before = gone.chain(replaced.iter().map(|served| (served, false)));
+        let lost = before
+            .flat_map(|(served, with_unnamed)| self.hosts.all_lost(served, with_unnamed, &after));
+        self.lost = lost.collect::<BTreeSet<String>>().into_iter().collect();
     }
 
     /// The names for which there was a certificate before the last look, and none any more.

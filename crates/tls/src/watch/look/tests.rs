@@ -274,6 +274,18 @@ fn serving(scratch: &Scratch, pairs: &[&str], hosts: &[&str]) -> WatchPlan {
 /// What becomes of a certificate for `before` that is replaced by one for `after`, where these hosts are served.
 #[track_caller]
 fn check_renewal(hosts: &[&str], before: &[&str], after: &[&str], expected: &str) {
+    check_renewal_and_loss(hosts, before, after, expected, &[]);
+}
+
+/// The same, with the names that are told to have none any more.
+#[track_caller]
+fn check_renewal_and_loss(
+    hosts: &[&str],
+    before: &[&str],
+    after: &[&str],
+    expected: &str,
+    lost: &[&str],
+) {
     let root = Authority::new("Root");
     let scratch = Scratch::new();
     write(&scratch, "shop", &root.issue(before));
@@ -286,7 +298,7 @@ fn check_renewal(hosts: &[&str], before: &[&str], after: &[&str], expected: &str
     let told = look.look_at(NOW);
     assert_eq!(names(&told), [("shop", expected)], "{before:?} {after:?}");
     assert_eq!(fingerprint(&store) != first, expected == "active");
-    assert_eq!(look.take_lost(), [""; 0]);
+    assert_eq!(look.take_lost(), lost);
 }
 
 #[test]
@@ -303,6 +315,55 @@ fn a_new_certificate_takes_no_name_away_that_a_site_is_served_under() {
     check_renewal(&["127.0.0.1"], &["127.0.0.1"], &["127.0.0.2"], held);
     check_renewal(&["b.test"], &["a.test"], &["b.test"], taken);
     check_renewal(&[], &["a.test"], &["b.test"], taken);
+}
+
+#[test]
+fn a_renewal_may_drop_names_that_no_site_has_for_its_own() {
+    let (taken, held) = ("active", "renewed-but-not-active");
+    let (a, old) = ("a.test", "old.test");
+    // Sites of all other names and of a domain make no name one of their own.
+    check_renewal(&[a, "*"], &[a, old], &[a], taken);
+    check_renewal(&["*"], &[a, old], &[a], taken);
+    check_renewal(&["*"], &["*.test", a], &["*.test"], taken);
+    check_renewal(&[a, "*"], &["*.test"], &[a], taken);
+    check_renewal(&[a, "*"], &[a, "127.0.0.1"], &[a], taken);
+    let domain = [a, "*.b.test"];
+    let (x, y) = ("x.b.test", "y.b.test");
+    check_renewal_and_loss(&domain, &[a, x, y], &[a, x], taken, &[y]);
+    // But a site of a domain keeps something of it, and its very wildcard.
+    check_renewal(&domain, &[a, x, y], &[a], held);
+    check_renewal(&domain, &["*.b.test", x], &[x], held);
+    check_renewal(&[a, old, "*"], &[a, old], &[a], held);
+    // What has nothing in common was not meant to be its successor.
+    check_renewal(&[a, "*"], &[old], &[a], held);
+}
+
+#[test]
+fn a_name_that_no_site_names_is_told_only_if_its_file_goes_from_a_folder() {
+    let root = Authority::new("Root");
+    let scratch = Scratch::new();
+    write(&scratch, "pair", &root.issue(&["pair.test"]));
+    write(&scratch, "certs/tenant", &root.issue(&["tenant.test"]));
+    let folders = vec![FolderPlan {
+        id: "certs".to_owned(),
+        folder: scratch.join("certs"),
+    }];
+    let plan = |pairs: &[&str], hosts: &[&str]| WatchPlan {
+        folders: folders.clone(),
+        ..serving(&scratch, pairs, hosts)
+    };
+    let (_, mut look) = over(plan(&["pair"], &["pair.test", "*"]));
+    look.find();
+    look.look_at(NOW);
+    // A site is given up together with its certificate.
+    look.replan(plan(&[], &["*"]), KnownCertificates::default());
+    look.find();
+    look.look_at(NOW);
+    assert_eq!(look.take_lost(), [""; 0]);
+    std::fs::remove_file(scratch.join("certs/tenant.pem")).unwrap();
+    look.find();
+    look.look_at(NOW);
+    assert_eq!(look.take_lost(), ["tenant.test"]);
 }
 
 #[test]
