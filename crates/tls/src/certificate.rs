@@ -359,6 +359,13 @@ impl LoadedCertificate {
         findings
     }
 
+    /// Whether clients accept it.
+    pub(crate) fn is_accepted(&self, now_unix: i64) -> bool {
+        let findings = self.judge(now_unix, None);
+        let is_bad = |finding: &Finding| finding.severity() == Severity::Error;
+        !findings.iter().any(is_bad)
+    }
+
     fn judge_chain(&self, now_unix: i64, roots: Option<&Roots>) -> Option<Finding> {
         let shape = &self.shape;
         if let Some(at) = shape.broken_at {

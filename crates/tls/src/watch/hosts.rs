@@ -46,6 +46,8 @@ pub(super) struct After<'a> {
     pub(super) store: &'a CertificateStore,
     /// Those that come, by name: the ones of before with these names go.
     pub(super) puts: HashMap<Arc<str>, Arc<Served>>,
+    /// The time, in seconds since 1970.
+    pub(super) now: i64,
 }
 
 impl Hosts {
@@ -132,11 +134,13 @@ impl Hosts {
             Claim::Unnamed => needs.iter().any(keeps),
         };
         // Nearly always the next one is valid for what the one before was.
-        let is_lost = |need: &&Need| !keeps(need) && !self.is_met(need, after) && !may_go(need);
+        let is_accepted = |other: &Served| other.certificate.is_accepted(after.now);
+        let is_lost =
+            |need: &&Need| !keeps(need) && !self.is_met(need, after, is_accepted) && !may_go(need);
         needs.iter().find(is_lost).cloned()
     }
 
-    /// All names that this one is shown for and that none is left for. Those that no site names are among them only
+    /// All names that this one is shown for and that none is left for whose time it is, if it is its own. Those that no site names are among them only
     /// where they are asked for.
     pub(super) fn all_lost(
         &self,
@@ -146,14 +150,19 @@ impl Hosts {
     ) -> Vec<String> {
         let needs = self.needs(before).into_iter();
         let needs = needs.filter(|need| with_unnamed || need.claim != Claim::Unnamed);
-        let lost = needs.filter(|need| !self.is_met(need, after));
+        let is_left = |other: &Served| other.is_in_time(after.now) || !before.is_in_time(after.now);
+        let lost = needs.filter(|need| !self.is_met(need, after, is_left));
         lost.map(|need| need.name.to_string()).collect()
     }
 
-    fn is_met(&self, need: &Need, after: &After<'_>) -> bool {
-        let mut kept = after.store.covering(&need.name).into_iter();
-        kept.any(|served| !after.puts.contains_key(&served.id) && self.meets(&served, need))
-            || after.puts.values().any(|put| self.meets(put, need))
+    /// Whether there is one for a name that counts.
+    fn is_met(&self, need: &Need, after: &After<'_>, counts: impl Fn(&Served) -> bool) -> bool {
+        let covering = after.store.covering(&need.name);
+        let kept = covering
+            .iter()
+            .filter(|one| !after.puts.contains_key(&one.id));
+        let mut all = kept.chain(after.puts.values());
+        all.any(|one| self.meets(one, need) && counts(one))
     }
 
     fn meets(&self, served: &Served, need: &Need) -> bool {

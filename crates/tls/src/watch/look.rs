@@ -198,7 +198,7 @@ impl Look {
             self.store.note(&one.state.id, Some(&one.state));
             changed.push(one.state);
         }
-        self.put(puts, is_first);
+        self.put(puts, is_first, now);
         changed
     }
 
@@ -212,12 +212,14 @@ impl Look {
                 puts: puts
                     .map(|put| (Arc::clone(&put.id), Arc::clone(put)))
                     .collect(),
+                now,
             };
             let mut held = false;
             for one in judged.iter_mut().filter(|one| !one.is_of_plan) {
                 let Some(put) = &one.put else { continue };
                 let before = self.store.get(&put.id);
-                let Some(before) = before.filter(|before| is_good(before, now)) else {
+                let Some(before) = before.filter(|before| before.certificate.is_accepted(now))
+                else {
                     continue;
                 };
                 if let Some(need) = self.hosts.lost(&before, &after) {
@@ -237,7 +239,7 @@ impl Look {
 
     /// Serves certificates, and notes which names have none any more. One that a site does not name counts if its file has
     /// gone, not if whoever renewed the certificate or `replanned` has left it out.
-    fn put(&mut self, puts: Vec<Arc<Served>>, replanned: bool) {
+    fn put(&mut self, puts: Vec<Arc<Served>>, replanned: bool, now: i64) {
         let gone = std::mem::take(&mut self.gone);
         let replaced: Vec<_> = puts
             .iter()
@@ -250,6 +252,7 @@ impl Look {
         let after = After {
             store: &self.store,
             puts: HashMap::new(),
+            now,
         };
         let gone = gone.iter().map(|served| (served, !replanned));
         let before = gone.chain(replaced.iter().map(|served| (served, false)));
@@ -396,7 +399,7 @@ impl Entry {
         has_come
             || store
                 .get(&self.files.id)
-                .is_some_and(|served| !is_good(&served, now))
+                .is_some_and(|served| !served.certificate.is_accepted(now))
     }
 }
 
@@ -461,15 +464,7 @@ fn setback(findings: &[Finding], served: Option<&Served>, now: i64) -> Option<Fi
     let fault = findings
         .iter()
         .find(|finding| finding.severity() == Severity::Error)?;
-    is_good(served?, now).then(|| fault.clone())
-}
-
-/// Whether clients accept it.
-fn is_good(served: &Served, now: i64) -> bool {
-    let findings = served.certificate.judge(now, None);
-    findings
-        .iter()
-        .all(|finding| finding.severity() != Severity::Error)
+    served?.certificate.is_accepted(now).then(|| fault.clone())
 }
 
 /// What the files hold. What the issuer says about revocation is shown if it is there: a certificate is of more use

@@ -482,6 +482,40 @@ fn a_name_whose_file_goes_from_a_folder_is_told_unless_another_has_it() {
 }
 
 #[test]
+fn one_that_has_ended_is_no_other_for_its_names() {
+    let root = Authority::new("Root");
+    let scratch = Scratch::new();
+    let ended = root.request(&["a.test"]).valid(2000, 2020).issue();
+    write(&scratch, "certs/ended", &ended);
+    write(&scratch, "certs/shop", &root.issue(&["a.test"]));
+    let plan = WatchPlan {
+        folders: vec![FolderPlan {
+            id: "certs".to_owned(),
+            folder: scratch.join("certs"),
+        }],
+        ..serving(&scratch, &[], &["a.test"])
+    };
+    let (_, mut look) = over(plan);
+    look.find();
+    look.look_at(NOW);
+    write(&scratch, "certs/shop", &root.issue(&["b.test"]));
+    let told = look.look_at(NOW);
+    assert_eq!(names(&told), [("certs/shop", "renewed-but-not-active")]);
+    std::fs::remove_file(scratch.join("certs/shop.pem")).unwrap();
+    look.find();
+    look.look_at(NOW);
+    assert_eq!(look.take_lost(), ["a.test"]);
+    // Nothing is lost with one that has ended itself.
+    write(&scratch, "certs/over", &ended);
+    look.find();
+    look.look_at(NOW);
+    std::fs::remove_file(scratch.join("certs/over.pem")).unwrap();
+    look.find();
+    look.look_at(NOW);
+    assert_eq!(look.take_lost(), [""; 0]);
+}
+
+#[test]
 fn a_certificate_that_ends_in_service_is_told_once() {
     let root = Authority::new("Root");
     let scratch = Scratch::new();
