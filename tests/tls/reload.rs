@@ -77,6 +77,42 @@ fn a_certificate_that_does_not_fit_refuses_the_reload() {
 }
 
 #[test]
+fn a_certificate_that_is_left_out_is_gone_also_when_ticket_keys_have_changed() {
+    let certificates = Certificates::new();
+    let backend = Backend::answering(|_| Answer::ok(""));
+    certificates.issue("old", &["old.example"]);
+    certificates.put("tickets", &"00".repeat(32));
+    let with_old = CONFIG.replace(
+        "[certificates.one]",
+        "[certificates.old]
+certificate = \"{certificates}/old.pem\"
+key = \"{certificates}/old.key\"
+[certificates.one]",
+    );
+    let tickets = "\n[tls]\nticket_keys_file = \"{certificates}/tickets\"\n";
+    certificates.issue("first", &["one.example"]);
+    let mut gateway = Gateway::new(&format!("{with_old}{tickets}"))
+        .fill("certificates", certificates.directory())
+        .fill("backend", backend.address())
+        .fill("stem", "first")
+        .fill("more", "")
+        .start();
+    let shown = |gateway: &Gateway| {
+        let told = gateway.admin_send("GET", "/certificates", "").json();
+        let all = told["certificates"].as_array().cloned().unwrap_or_default();
+        all.iter()
+            .filter_map(|one| one["certificate"].as_str().map(str::to_owned))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(shown(&gateway), ["old", "one"]);
+    certificates.put("tickets", &"11".repeat(32));
+    gateway.rewrite_config(&format!("{}{tickets}", changed("first", "")), &[]);
+    gateway.signal(Signal::Hup);
+    gateway.wait_stderr("configuration reloaded");
+    assert_eq!(shown(&gateway), ["one"]);
+}
+
+#[test]
 fn a_connection_without_certificate_gets_no_further_once_one_is_required() {
     let certificates = Certificates::new();
     let backend = Backend::answering(|_| Answer::ok(""));

@@ -25,11 +25,11 @@ use foregate_tls::watch::{
     Watcher,
 };
 use foregate_tls::{
-    Acceptor, CertificateStore, Change, Connector, ConnectorPlan, HandshakeGate, Served,
-    ServerConfig, SessionCache, Tickets,
+    Acceptor, CertificateStore, Connector, ConnectorPlan, HandshakeGate, Served, ServerConfig,
+    SessionCache, Tickets,
 };
 use issuing::{Intake, Missing};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -72,7 +72,6 @@ pub(crate) struct Prepared {
     trusted: Trusted,
     files: WatchPlan,
     known: KnownCertificates,
-    from_files: HashSet<Arc<str>>,
     wanted: foregate_acme::Wanted,
     folder: Option<StateFolder>,
     gates: HashMap<Box<str>, Arc<HandshakeGate>>,
@@ -97,10 +96,8 @@ pub(crate) struct Lookup {
 /// What the control thread keeps of TLS.
 pub(crate) struct Keeper {
     lookup: Arc<Lookup>,
-    /// Who looks after files, and after which ticket keys.
-    watcher: Option<(Watcher, Option<Arc<Tickets>>)>,
-    /// Names in the store that came from files.
-    from_files: HashSet<Arc<str>>,
+    /// Who looks after files.
+    watcher: Option<Watcher>,
     gates: HashMap<Box<str>, Arc<HandshakeGate>>,
     tickets: Option<(TicketSource, Arc<Tickets>)>,
     /// Ticket keys of the process before this one.
@@ -138,7 +135,6 @@ impl Keeper {
         Keeper {
             lookup: Arc::new(lookup),
             watcher: None,
-            from_files: HashSet::new(),
             gates: HashMap::new(),
             tickets: None,
             inherited: None,
@@ -161,7 +157,7 @@ impl Keeper {
     /// The certificates that are served as their files say it.
     pub(crate) fn known(&self) -> KnownCertificates {
         let watcher = self.watcher.as_ref();
-        watcher.map_or_else(KnownCertificates::default, |(watcher, _)| watcher.known())
+        watcher.map_or_else(KnownCertificates::default, Watcher::known)
     }
 
     /// Prepares a configuration. `ports` tells the port that a listener listens on.
@@ -199,18 +195,12 @@ impl Keeper {
             true => Some(open_folder(snapshot)?),
             false => None,
         };
-        let from_files: HashSet<Arc<str>> = credentials
-            .served
-            .iter()
-            .map(|served| Arc::clone(&served.id))
-            .collect();
         Ok(Prepared {
             secured,
             connectors: kept,
             trusted,
             files: files(snapshot),
             known: credentials.known.clone(),
-            from_files,
             wanted,
             folder,
             gates,
@@ -333,20 +323,14 @@ impl Keeper {
             trusted,
             files,
             known,
-            from_files,
             wanted,
             folder,
             gates,
             tickets,
             sessions,
         } = prepared;
-        self.watch(
-            files,
-            known,
-            tickets.as_ref().map(|(_, tickets)| tickets),
-            &from_files,
-        );
-        self.from_files = from_files;
+        let keys = tickets.as_ref().map(|(_, tickets)| Arc::clone(tickets));
+        self.watch(files, known, keys);
         self.trust_files.all_good(snapshot);
         self.trust_files.in_force(trusted.list_ends(), unix_s());
         self.trusted = trusted;
@@ -373,32 +357,14 @@ impl Keeper {
     }
 
     /// Has files looked after, from what they hold now on.
-    fn watch(
-        &mut self,
-        files: WatchPlan,
-        known: KnownCertificates,
-        tickets: Option<&Arc<Tickets>>,
-        from_files: &HashSet<Arc<str>>,
-    ) {
-        if files == WatchPlan::default() && self.watcher.is_none() {
+    fn watch(&mut self, files: WatchPlan, known: KnownCertificates, tickets: Option<Arc<Tickets>>) {
+        if let Some(watcher) = &self.watcher {
+            return watcher.replan(files, known, tickets);
+        }
+        if files == WatchPlan::default() {
             return;
         }
-        let same = |one: &Option<Arc<Tickets>>| match (one, tickets) {
-            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
-            (one, other) => one.is_none() && other.is_none(),
-        };
-        if let Some((watcher, keys)) = &self.watcher
-            && same(keys)
-        {
-            return watcher.replan(files, known);
-        }
-        // Another one does not know what this one has put into the store.
-        self.watcher = None;
-        let gone = self.from_files.difference(from_files);
-        let changes: Vec<Change> = gone.map(|id| Change::Remove(Arc::clone(id))).collect();
-        self.lookup.store.apply(changes);
         let store = Arc::clone(&self.lookup.store);
-        let keys = tickets.cloned();
         let (trust_files, controller) = (Arc::clone(&self.trust_files), self.controller.clone());
         let observer = move |news: News<'_>| match news {
             News::Certificate(state) => tell(state),
@@ -409,8 +375,8 @@ impl Keeper {
                 controller.look_at_trust();
             }
         };
-        let watcher = Watcher::start(files, known, store, keys.clone(), Box::new(observer));
-        self.watcher = Some((watcher, keys));
+        let watcher = Watcher::start(files, known, store, tickets, Box::new(observer));
+        self.watcher = Some(watcher);
     }
 
     /// How the admin API's address is served over TLS, if it is; the certificate is in the store by then.

@@ -146,12 +146,12 @@ impl Watcher {
             let _ = changed.try_send(Signal::Changed);
         });
         let mut inner = Inner {
-            look: Look::new(store, tickets),
+            look: Look::new(store),
             observer,
             notify: notify.ok(),
             watched: BTreeSet::new(),
         };
-        inner.replan(plan, known);
+        inner.replan(plan, known, tickets);
         let inner = Arc::new(Mutex::new(inner));
         let looking = Arc::clone(&inner);
         let thread = thread::Builder::new()
@@ -165,9 +165,9 @@ impl Watcher {
         }
     }
 
-    /// Takes a new configuration's files: what is not in it any more leaves the store.
-    pub fn replan(&self, plan: WatchPlan, known: KnownCertificates) {
-        lock(&self.inner).replan(plan, known);
+    /// Takes a new configuration's files and ticket keys: certificates that are not in it any more leave the store.
+    pub fn replan(&self, plan: WatchPlan, known: KnownCertificates, tickets: Option<Arc<Tickets>>) {
+        lock(&self.inner).replan(plan, known, tickets);
     }
 
     /// What is served as its files say it, for whoever reads them next.
@@ -221,8 +221,8 @@ fn watch(signals: &Receiver<Signal>, inner: &Mutex<Inner>) {
 }
 
 impl Inner {
-    fn replan(&mut self, plan: WatchPlan, known: KnownCertificates) {
-        self.look.replan(plan, known);
+    fn replan(&mut self, plan: WatchPlan, known: KnownCertificates, tickets: Option<Arc<Tickets>>) {
+        self.look.replan(plan, known, tickets);
         self.look();
     }
 

@@ -83,10 +83,10 @@ pub(crate) struct Look {
 }
 
 impl Look {
-    pub(crate) fn new(store: Arc<CertificateStore>, tickets: Option<Arc<Tickets>>) -> Look {
+    pub(crate) fn new(store: Arc<CertificateStore>) -> Look {
         Look {
             store,
-            tickets,
+            tickets: None,
             ticket_stamp: Vec::new(),
             other_stamps: BTreeMap::new(),
             plan: WatchPlan::default(),
@@ -101,7 +101,18 @@ impl Look {
     }
 
     /// Goes by another plan from the next look on, which reads nothing that is `known`.
-    pub(crate) fn replan(&mut self, plan: WatchPlan, known: KnownCertificates) {
+    pub(crate) fn replan(
+        &mut self,
+        plan: WatchPlan,
+        known: KnownCertificates,
+        tickets: Option<Arc<Tickets>>,
+    ) {
+        let (before, next) = (self.tickets.as_ref(), tickets.as_ref());
+        if before.map(Arc::as_ptr) != next.map(Arc::as_ptr) {
+            // Others know nothing yet of what the file holds now.
+            self.ticket_stamp.clear();
+        }
+        self.tickets = tickets;
         self.hosts = Hosts::new(&plan.hosts);
         self.plan = plan;
         self.known = known;

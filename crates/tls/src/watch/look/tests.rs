@@ -8,8 +8,8 @@ const LATER: i64 = 1_940_000_000;
 
 fn over(plan: WatchPlan) -> (Arc<CertificateStore>, Look) {
     let store = CertificateStore::new();
-    let mut look = Look::new(Arc::clone(&store), None);
-    look.replan(plan, KnownCertificates::default());
+    let mut look = Look::new(Arc::clone(&store));
+    look.replan(plan, KnownCertificates::default(), None);
     (store, look)
 }
 
@@ -172,8 +172,8 @@ fn what_is_known_is_read_again_only_if_its_files_are_others() {
     let served = Arc::new(Served::new("shop", loaded));
     let look_with = |known: KnownCertificates| {
         let store = CertificateStore::new();
-        let mut look = Look::new(Arc::clone(&store), None);
-        look.replan(plan.clone(), known);
+        let mut look = Look::new(Arc::clone(&store));
+        look.replan(plan.clone(), known, None);
         look.find();
         assert_eq!(names(&look.look_at(NOW)), [("shop", "active")]);
         Arc::ptr_eq(&store.get("shop").unwrap(), &served)
@@ -356,7 +356,7 @@ fn a_name_that_no_site_names_is_told_only_if_its_file_goes_from_a_folder() {
     look.find();
     look.look_at(NOW);
     // A site is given up together with its certificate.
-    look.replan(plan(&[], &["*"]), KnownCertificates::default());
+    look.replan(plan(&[], &["*"]), KnownCertificates::default(), None);
     look.find();
     look.look_at(NOW);
     assert_eq!(look.take_lost(), [""; 0]);
@@ -435,7 +435,7 @@ fn what_a_plan_was_judged_with_is_taken_and_lost_names_are_told() {
         Seen::now(files),
         &Arc::new(Served::new("shop", loaded)),
     );
-    look.replan(plan.clone(), known);
+    look.replan(plan.clone(), known, None);
     look.find();
     assert_eq!(names(&look.look_at(NOW)), [("shop", "active")]);
     assert!(store.get("shop").unwrap().certificate.serves("b.test"));
