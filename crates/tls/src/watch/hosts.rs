@@ -3,7 +3,7 @@
 use crate::certificate::{CertificateName, Finding};
 use crate::store::{CertificateStore, Served, may_be_shown};
 use crate::watch::WatchedHost;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// Hosts by what certificates can call them.
@@ -46,6 +46,8 @@ pub(super) struct After<'a> {
     pub(super) store: &'a CertificateStore,
     /// Those that come, by name: the ones of before with these names go.
     pub(super) puts: HashMap<Arc<str>, Arc<Served>>,
+    /// The names of those that go.
+    pub(super) leaving: &'a HashSet<Arc<str>>,
     /// The time, in seconds since 1970.
     pub(super) now: i64,
 }
@@ -158,9 +160,8 @@ impl Hosts {
     /// Whether there is one for a name that counts.
     fn is_met(&self, need: &Need, after: &After<'_>, counts: impl Fn(&Served) -> bool) -> bool {
         let covering = after.store.covering(&need.name);
-        let kept = covering
-            .iter()
-            .filter(|one| !after.puts.contains_key(&one.id));
+        let goes = |id: &Arc<str>| after.puts.contains_key(id) || after.leaving.contains(id);
+        let kept = covering.iter().filter(|one| !goes(&one.id));
         let mut all = kept.chain(after.puts.values());
         all.any(|one| self.meets(one, need) && counts(one))
     }

@@ -8,7 +8,7 @@ use crate::watch::hosts::{After, Hosts, wrong_name};
 use crate::watch::known::{KnownCertificates, Seen, Stamp, stamp, stamp_of};
 use crate::watch::{FilesPlan, FolderPlan, WatchPlan};
 use foregate_telemetry::clock::unix_now;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -73,8 +73,8 @@ pub(crate) struct Look {
     /// Whether the next look is the first one by this plan: what it finds was judged with the plan.
     is_first: bool,
     hosts: Hosts,
-    /// Certificates that have left the store since the last look.
-    gone: Vec<Arc<Served>>,
+    /// Certificates that leave the store at the next look, with what comes then: a file may have another name by now.
+    leaving: HashSet<Arc<str>>,
     /// Names that have no certificate since the last look.
     lost: Vec<String>,
     entries: BTreeMap<String, Entry>,
@@ -93,7 +93,7 @@ impl Look {
             known: KnownCertificates::default(),
             is_first: true,
             hosts: Hosts::default(),
-            gone: Vec::new(),
+            leaving: HashSet::new(),
             lost: Vec::new(),
             entries: BTreeMap::new(),
             shut: BTreeMap::new(),
@@ -223,6 +223,7 @@ impl Look {
                 puts: puts
                     .map(|put| (Arc::clone(&put.id), Arc::clone(put)))
                     .collect(),
+                leaving: &self.leaving,
                 now,
             };
             let mut held = false;
@@ -248,21 +249,25 @@ impl Look {
         }
     }
 
-    /// Serves certificates, and notes which names have none any more. One that a site does not name counts if its file has
-    /// gone, not if whoever renewed the certificate or `replanned` has left it out.
+    /// Serves certificates in the place of those that leave, and notes which names have none any more. One that a site does
+    /// not name counts if its file has gone, not if whoever renewed the certificate or `replanned` has left it out.
     fn put(&mut self, puts: Vec<Arc<Served>>, replanned: bool, now: i64) {
-        let gone = std::mem::take(&mut self.gone);
-        let replaced: Vec<_> = puts
-            .iter()
-            .filter_map(|put| self.store.get(&put.id))
-            .collect();
-        if !puts.is_empty() {
-            self.store
-                .apply(puts.into_iter().map(Change::Put).collect());
+        let leaving = std::mem::take(&mut self.leaving);
+        let of = |id: &Arc<str>| self.store.get(id);
+        let gone: Vec<_> = leaving.iter().filter_map(of).collect();
+        let replaced: Vec<_> = puts.iter().filter_map(|put| of(&put.id)).collect();
+        let removes = leaving.iter().map(|id| Change::Remove(Arc::clone(id)));
+        let changes: Vec<Change> = removes.chain(puts.into_iter().map(Change::Put)).collect();
+        if !changes.is_empty() {
+            self.store.apply(changes);
+        }
+        for id in &leaving {
+            self.store.note(id, None);
         }
         let after = After {
             store: &self.store,
             puts: HashMap::new(),
+            leaving: &HashSet::new(),
             now,
         };
         let gone = gone.iter().map(|served| (served, !replanned));
@@ -289,8 +294,8 @@ impl Look {
         has_changed
     }
 
-    /// What the plan names, and what its folders hold. What is gone leaves the store; of a folder that can't be looked
-    /// through nobody knows what is gone. Returns which folders have come to be so, or are no longer.
+    /// What the plan names, and what its folders hold. What is gone leaves the store with the next look; of a folder that
+    /// can't be looked through nobody knows what is gone. Returns which folders have come to be so, or are no longer.
     pub(crate) fn find(&mut self) -> Vec<CertificateState> {
         let mut found: BTreeMap<String, FilesPlan> = BTreeMap::new();
         let mut shut = BTreeMap::new();
@@ -312,22 +317,15 @@ impl Look {
         for files in &self.plan.certificates {
             found.insert(files.id.clone(), files.clone());
         }
-        let gone: Vec<String> = self
-            .entries
-            .keys()
-            .filter(|id| !found.contains_key(*id))
-            .cloned()
-            .collect();
-        let mut changes = Vec::new();
-        for id in gone {
-            self.entries.remove(&id);
-            self.store.note(&id, None);
-            self.gone.extend(self.store.get(&id));
-            changes.push(Change::Remove(id.as_str().into()));
-        }
-        if !changes.is_empty() {
-            self.store.apply(changes);
-        }
+        self.leaving.retain(|id| !found.contains_key(&**id));
+        let leaving = &mut self.leaving;
+        self.entries.retain(|id, _| {
+            let is_found = found.contains_key(id);
+            if !is_found {
+                leaving.insert(id.as_str().into());
+            }
+            is_found
+        });
         for (id, files) in found {
             let entry = self.entries.entry(id).or_insert_with(|| Entry {
                 files: files.clone(),

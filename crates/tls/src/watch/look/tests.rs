@@ -482,6 +482,75 @@ fn a_name_whose_file_goes_from_a_folder_is_told_unless_another_has_it() {
 }
 
 #[test]
+fn a_name_has_a_certificate_all_the_time_while_its_file_is_renamed() {
+    let root = Authority::new("Root");
+    let scratch = Scratch::new();
+    write(&scratch, "certs/a", &root.issue(&["a.test"]));
+    let folders = vec![FolderPlan {
+        id: "certs".to_owned(),
+        folder: scratch.join("certs"),
+    }];
+    let plan = WatchPlan {
+        folders,
+        ..serving(&scratch, &["pair"], &["a.test"])
+    };
+    let (store, mut look) = over(plan.clone());
+    look.find();
+    look.look_at(NOW);
+    let held_by = |store: &CertificateStore| -> Vec<Arc<str>> {
+        let found = store.find("a.test").into_iter();
+        found.map(|served| Arc::clone(&served.id)).collect()
+    };
+    for end in ["pem", "key"] {
+        let place = |name: &str| scratch.join(&format!("certs/{name}.{end}"));
+        std::fs::rename(place("a"), place("b")).unwrap();
+    }
+    look.find();
+    assert_eq!(held_by(&store), ["certs/a".into()]);
+    look.look_at(NOW);
+    assert_eq!(held_by(&store), ["certs/b".into()]);
+    // In a configuration, too.
+    write(&scratch, "pair", &root.issue(&["a.test"]));
+    let plan = WatchPlan {
+        folders: Vec::new(),
+        ..plan
+    };
+    look.replan(plan, KnownCertificates::default(), None);
+    look.find();
+    assert_eq!(held_by(&store), ["certs/b".into()]);
+    look.look_at(NOW);
+    assert_eq!(held_by(&store), ["pair".into()]);
+    assert!(store.files().iter().all(|state| state.id == "pair"));
+    // What comes back before it was given up is there all the time.
+    let plan = |names: &[&str]| serving(&scratch, names, &["a.test"]);
+    look.replan(plan(&[]), KnownCertificates::default(), None);
+    look.find();
+    look.replan(plan(&["pair"]), KnownCertificates::default(), None);
+    look.find();
+    look.look_at(NOW);
+    assert_eq!(held_by(&store), ["pair".into()]);
+    assert_eq!(look.take_lost(), [""; 0]);
+}
+
+#[test]
+fn what_leaves_keeps_no_name_for_another() {
+    let root = Authority::new("Root");
+    let scratch = Scratch::new();
+    let pairs = ["one", "two"];
+    write(&scratch, "one", &root.issue(&["a.test"]));
+    write(&scratch, "two", &root.issue(&["a.test"]));
+    let (_, mut look) = over(serving(&scratch, &pairs, &["a.test"]));
+    look.find();
+    look.look_at(NOW);
+    write(&scratch, "two", &root.issue(&["b.test"]));
+    let plan = serving(&scratch, &["two"], &["a.test"]);
+    look.replan(plan, KnownCertificates::default(), None);
+    look.find();
+    let told = look.look_at(NOW);
+    assert_eq!(names(&told), [("two", "renewed-but-not-active")]);
+}
+
+#[test]
 fn one_that_has_ended_is_no_other_for_its_names() {
     let root = Authority::new("Root");
     let scratch = Scratch::new();
