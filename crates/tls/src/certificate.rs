@@ -359,6 +359,11 @@ impl LoadedCertificate {
         findings
     }
 
+    /// Whether another one is the same, with the same chain and the same said about its revocation. Its key is, then.
+    pub(crate) fn is_same(&self, other: &LoadedCertificate) -> bool {
+        self.chain() == other.chain() && self.staple == other.staple
+    }
+
     /// Whether clients accept it.
     pub(crate) fn is_accepted(&self, now_unix: i64) -> bool {
         let findings = self.judge(now_unix, None);

@@ -186,6 +186,16 @@ pub(super) enum Staple {
     Timed(Statement, Arc<CertifiedKey>),
 }
 
+impl PartialEq for Staple {
+    fn eq(&self, other: &Staple) -> bool {
+        match (self, other) {
+            (Staple::Useless(why), Staple::Useless(other)) => why == other,
+            (Staple::Timed(_, with), Staple::Timed(_, other)) => with.ocsp == other.ocsp,
+            _ => false,
+        }
+    }
+}
+
 impl Staple {
     pub(super) fn new(response: Vec<u8>, serial: &[u8], certified: &CertifiedKey) -> Staple {
         match read_statement(&response, serial) {

@@ -2,11 +2,15 @@
 
 use crate::store::Served;
 use crate::watch::FilesPlan;
+use crate::watch::look::now;
 use std::collections::HashMap;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+/// After which time a file's next version is sure to have another time than this one.
+const SETTLED_AFTER_S: i64 = 1;
 
 /// What tells one version of some files from another.
 pub(super) type Stamp = Vec<Option<Version>>;
@@ -19,7 +23,7 @@ pub(super) struct Version {
     bytes: u64,
     modified: (i64, i64),
     /// Its rights may have changed, too.
-    pub(super) changed: (i64, i64),
+    changed: (i64, i64),
 }
 
 /// Certificates that were read by somebody else, who looked at their files before: for as long as the files are the same,
@@ -27,21 +31,45 @@ pub(super) struct Version {
 #[derive(Clone, Debug, Default)]
 pub struct KnownCertificates(HashMap<String, Known>);
 
+/// What is known of a pair.
 #[derive(Clone, Debug)]
-struct Known {
+pub(super) struct Known {
     files: FilesPlan,
-    stamp: Stamp,
-    served: Arc<Served>,
+    pub(super) seen: Seen,
+    pub(super) served: Arc<Served>,
 }
 
 /// How files were before they were read.
-#[derive(Debug)]
-pub struct Seen(pub(super) Stamp);
+#[derive(Clone, Default, Debug)]
+pub struct Seen {
+    stamp: Stamp,
+    /// When that was, in seconds since 1970.
+    at: i64,
+}
 
 impl Seen {
     /// How the files are now.
     pub fn now(files: &FilesPlan) -> Seen {
-        Seen(stamp_of(files))
+        Seen::at(files, now())
+    }
+
+    /// The same, at a time that is not later than now.
+    pub(super) fn at(files: &FilesPlan, now_unix: i64) -> Seen {
+        Seen {
+            stamp: stamp_of(files),
+            at: now_unix,
+        }
+    }
+
+    /// Whether the files looked the same.
+    pub(super) fn is_like(&self, other: &Seen) -> bool {
+        self.stamp == other.stamp
+    }
+
+    /// Whether no other version can have come since that looks the same: times of files are coarse.
+    pub(super) fn is_settled(&self) -> bool {
+        let mut versions = self.stamp.iter().flatten();
+        versions.all(|version| version.changed.0 < self.at - SETTLED_AFTER_S)
     }
 }
 
@@ -54,7 +82,7 @@ impl KnownCertificates {
         }
         let known = Known {
             files: files.clone(),
-            stamp: seen.0,
+            seen,
             served: Arc::clone(served),
         };
         self.0.insert(files.id.clone(), known);
@@ -67,17 +95,17 @@ impl KnownCertificates {
 
     /// What these files hold, if they are as they were when it was read.
     pub fn get(&self, files: &FilesPlan, seen: &Seen) -> Option<&Arc<Served>> {
-        self.of(files, &seen.0)
+        self.of(files, seen).map(|known| &known.served)
     }
 
-    pub(super) fn of(&self, files: &FilesPlan, stamp: &Stamp) -> Option<&Arc<Served>> {
+    pub(super) fn of(&self, files: &FilesPlan, seen: &Seen) -> Option<&Known> {
         let known = self.0.get(&files.id)?;
-        (known.files == *files && known.stamp == *stamp).then_some(&known.served)
+        (known.files == *files && known.seen.is_like(seen)).then_some(known)
     }
 }
 
 /// How a certificate's files are now.
-pub(super) fn stamp_of(files: &FilesPlan) -> Stamp {
+fn stamp_of(files: &FilesPlan) -> Stamp {
     let pair = [&files.certificate, &files.key].into_iter();
     stamp(pair.chain(&files.ocsp))
 }

@@ -5,7 +5,7 @@ use crate::store::{CertificateStore, Change, Served};
 use crate::tickets::Tickets;
 use crate::watch::folder::{pairs, subfolders};
 use crate::watch::hosts::{After, Hosts, wrong_name};
-use crate::watch::known::{KnownCertificates, Seen, Stamp, stamp, stamp_of};
+use crate::watch::known::{KnownCertificates, Seen, Stamp, stamp};
 use crate::watch::{FilesPlan, FolderPlan, WatchPlan};
 use foregate_telemetry::clock::unix_now;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -15,9 +15,6 @@ use std::sync::Arc;
 
 /// How large a file may be: no chain or key comes near.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
-
-/// After which time a file's next version is sure to have another time than this one.
-const SETTLED_AFTER_S: i64 = 1;
 
 /// How a certificate's files are.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -58,7 +55,8 @@ pub struct CertificateState {
 
 struct Entry {
     files: FilesPlan,
-    stamp: Stamp,
+    /// How they were before they were read the last time.
+    seen: Seen,
     state: Option<CertificateState>,
 }
 
@@ -126,19 +124,16 @@ impl Look {
     }
 
     /// What is served as its files say it, for whoever reads them next. Files that were read right after they were written
-    /// are not among them: another version may have come since that looks the same, as times of files are coarse.
+    /// are not among them until they have been read again.
     pub(crate) fn known(&self) -> KnownCertificates {
         let mut known = KnownCertificates::default();
         for (id, entry) in &self.entries {
-            let is_settled = |state: &CertificateState| {
-                let mut versions = entry.stamp.iter().flatten();
-                state.status == CertificateStatus::Active
-                    && versions.all(|version| version.changed.0 < state.since - SETTLED_AFTER_S)
-            };
-            if entry.state.as_ref().is_some_and(is_settled)
+            let is_active = |state: &CertificateState| state.status == CertificateStatus::Active;
+            if entry.state.as_ref().is_some_and(is_active)
+                && entry.seen.is_settled()
                 && let Some(served) = self.store.get(id)
             {
-                known.note(&entry.files, Seen(entry.stamp.clone()), &served);
+                known.note(&entry.files, entry.seen.clone(), &served);
             }
         }
         known
@@ -174,26 +169,9 @@ impl Look {
     fn look_at(&mut self, now: i64) -> Vec<CertificateState> {
         let known = std::mem::take(&mut self.known);
         let is_first = std::mem::replace(&mut self.is_first, false);
-        let mut judged = Vec::new();
-        for entry in self.entries.values_mut() {
-            let files = &entry.files;
-            let stamp = stamp_of(files);
-            let is_same = entry.state.is_some() && stamp == entry.stamp;
-            // Time passes also for files that nobody touches.
-            if is_same && !entry.is_waiting(&self.store, now) {
-                continue;
-            }
-            let known = known.of(files, &stamp).cloned();
-            // Nothing is known of files that come with what their issuer says about revocation.
-            let is_of_plan = known.is_some() || (is_first && files.ocsp.is_some());
-            entry.stamp = stamp;
-            let (state, put) = judge(files, known, &self.store, now);
-            judged.push(Judged {
-                state,
-                put,
-                is_of_plan,
-            });
-        }
+        let entries = self.entries.values_mut();
+        let looked = entries.filter_map(|entry| entry.look(&known, is_first, &self.store, now));
+        let mut judged: Vec<Judged> = looked.collect();
         self.hold_back(&mut judged, now);
         let mut changed = Vec::new();
         let mut puts = Vec::new();
@@ -329,12 +307,12 @@ impl Look {
         for (id, files) in found {
             let entry = self.entries.entry(id).or_insert_with(|| Entry {
                 files: files.clone(),
-                stamp: Vec::new(),
+                seen: Seen::default(),
                 state: None,
             });
             if entry.files != files {
                 entry.files = files;
-                entry.stamp = Vec::new();
+                entry.seen = Seen::default();
             }
         }
         told
@@ -380,6 +358,57 @@ impl Look {
 }
 
 impl Entry {
+    /// Looks at the files: what has become of them, if that is news.
+    fn look(
+        &mut self,
+        known: &KnownCertificates,
+        is_first: bool,
+        store: &CertificateStore,
+        now: i64,
+    ) -> Option<Judged> {
+        let files = &self.files;
+        let seen = Seen::at(files, now);
+        let is_same = self.state.is_some() && seen.is_like(&self.seen);
+        // Time passes also for files that nobody touches.
+        let is_waiting = is_same && self.is_waiting(store, now);
+        // They may have been written once more right after they were read.
+        let is_doubtful = is_same && seen.is_settled() && !self.seen.is_settled();
+        if is_same && !is_waiting && !is_doubtful {
+            return None;
+        }
+        let known = known.of(files, &seen);
+        let known = known.filter(|known| !is_doubtful || known.seen.is_settled());
+        // Nothing is known of files that come with what their issuer says about revocation.
+        let is_of_plan = known.is_some() || (is_first && files.ocsp.is_some());
+        self.seen = known.map_or(seen, |known| known.seen.clone());
+        let known = known.map(|known| Arc::clone(&known.served));
+        let (state, put) = judge(files, known, store, now);
+        if is_doubtful && !is_waiting && self.is_as_before(&state, put.as_deref(), store) {
+            return None;
+        }
+        Some(Judged {
+            state,
+            put,
+            is_of_plan,
+        })
+    }
+
+    /// Whether the files hold what they did when they were read the last time.
+    fn is_as_before(
+        &self,
+        next: &CertificateState,
+        put: Option<&Served>,
+        store: &CertificateStore,
+    ) -> bool {
+        let is_same =
+            |old: &CertificateState| old.status == next.status && old.findings == next.findings;
+        let is_served = |put: &Served| {
+            let served = store.get(&self.files.id);
+            served.is_some_and(|served| served.certificate.is_same(&put.certificate))
+        };
+        self.state.as_ref().is_some_and(is_same) && put.is_none_or(is_served)
+    }
+
     /// Whether time alone has changed what was decided: the time of a certificate that was not valid yet has come, or that
     /// of the one that is served in its place is over; or the time of what is served has come or is over, or that of what its
     /// issuer says about revocation.
@@ -537,7 +566,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Finding> {
     std::fs::read(path).map_err(|error| unreadable(error.to_string()))
 }
 
-fn now() -> i64 {
+pub(super) fn now() -> i64 {
     i64::try_from(unix_now().micros() / 1_000_000).unwrap_or(i64::MAX)
 }
 

@@ -221,6 +221,66 @@ fn what_is_served_is_known_while_its_files_are_the_same() {
 }
 
 #[test]
+fn files_that_were_read_right_after_they_were_written_are_read_once_more() {
+    let root = Authority::new("Root");
+    let scratch = Scratch::new();
+    let issued = root.issue(&["a.test"]);
+    write(&scratch, "shop", &issued);
+    scratch.write("shop.ocsp", issued.statement(0, i64::MAX >> 30));
+    for with_statement in [false, true] {
+        let plan = shop(&scratch, with_statement);
+        let files = plan.certificates[0].clone();
+        let (store, mut look) = over(plan);
+        look.find();
+        write(&scratch, "shop", &issued);
+        assert_eq!(look.look_at(now()).len(), 1);
+        let served = || store.get("shop").unwrap();
+        let first = served();
+        assert!(look.look_at(now()).is_empty());
+        let known = |look: &Look| look.known().get(&files, &Seen::now(&files)).cloned();
+        assert!(known(&look).is_none());
+        // The same stands there: nobody is told, and who reads next need not.
+        assert!(look.look_at(now() + 60).is_empty());
+        assert!(Arc::ptr_eq(&served(), &first));
+        assert_eq!(known(&look).is_some(), !with_statement);
+        // As if the next version had come within the same tick of the file system's clock.
+        write(&scratch, "shop", &issued);
+        look.look_at(now());
+        write(&scratch, "shop", &root.issue(&["a.test", "b.test"]));
+        let entry = look.entries.get_mut("shop").unwrap();
+        entry.seen = Seen::now(&files);
+        assert!(look.look_at(now()).is_empty());
+        assert!(!served().certificate.serves("b.test"));
+        let told = look.look_at(now() + 60);
+        assert_eq!(names(&told), [("shop", "active")]);
+        assert!(served().certificate.serves("b.test"));
+        assert!(look.look_at(now() + 61).is_empty());
+    }
+}
+
+#[test]
+fn what_was_known_right_after_it_was_written_is_read_once_more() {
+    let root = Authority::new("Root");
+    let scratch = Scratch::new();
+    let (first, second) = (root.issue(&["a.test"]), root.issue(&["a.test", "b.test"]));
+    write(&scratch, "shop", &second);
+    let plan = shop(&scratch, false);
+    let files = &plan.certificates[0];
+    let loaded = load(first.chain_pem.as_bytes(), first.key_pem.as_bytes()).unwrap();
+    let served = Arc::new(Served::new("shop", loaded));
+    let mut known = KnownCertificates::default();
+    known.note(files, Seen::now(files), &served);
+    let (store, mut look) = over(plan);
+    look.known = known;
+    look.find();
+    // However long it took until they came to be watched.
+    assert_eq!(look.look_at(now() + 60).len(), 1);
+    assert!(Arc::ptr_eq(&store.get("shop").unwrap(), &served));
+    assert_eq!(names(&look.look_at(now() + 61)), [("shop", "active")]);
+    assert!(store.get("shop").unwrap().certificate.serves("b.test"));
+}
+
+#[test]
 fn what_an_issuer_says_is_shown_only_while_it_counts_and_about_its_own_certificate() {
     let root = Authority::new("Root");
     let scratch = Scratch::new();
