@@ -208,6 +208,34 @@ fn a_missing_statement_about_revocation_is_told_and_keeps_nothing_out() {
 }
 
 #[test]
+fn check_tells_of_a_certificate_that_another_of_its_name_keeps_from_being_served() {
+    let certificates = Certificates::new();
+    certificates.issue("all/one/tls", &["other.example"]);
+    let place = |name: &str| certificates.path(&format!("all/one/tls.{name}"));
+    std::fs::rename(place("pem"), place("crt")).expect("a file can be renamed");
+    certificates.issue("all/one", &["one.example"]);
+    let pair = "certificate = \"{certificates}/{folder}/one.pem\"
+key = \"{certificates}/{folder}/one.key\"";
+    let check = |site: &str| {
+        let config = CONFIG
+            .replace(pair, "folder = \"{certificates}/all\"")
+            .replace("[sites.\"one.example\"]", site);
+        let gateway = Gateway::new(&config)
+            .fill("certificates", certificates.directory())
+            .fill("backend", "127.0.0.1:1");
+        let run = gateway.command(&["check"]);
+        (run.code, format!("{}{}", run.stdout, run.stderr))
+    };
+    let (code, told) = check("[sites.\"one.example\"]");
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("one/tls.crt` is not served"), "{told}");
+    let (code, told) = check("[sites.\"other.example\"]");
+    assert_eq!(code, Some(2), "{told}");
+    let problem = "no certificate from files is valid for `other.example`";
+    assert!(told.contains(problem), "{told}");
+}
+
+#[test]
 fn check_tells_of_a_host_that_neither_files_nor_an_authority_can_give_a_certificate() {
     let certificates = Certificates::new();
     certificates.issue("one", &["one.example", "x.covered.example"]);

@@ -10,7 +10,7 @@ use foregate_snapshot::{
 };
 use foregate_telemetry::clock::unix_now;
 use foregate_tls::certificate::{self, CertificateName, Finding, Roots, Severity};
-use foregate_tls::watch::{FilesPlan, FolderPlan, KnownCertificates, Seen};
+use foregate_tls::watch::{FilesPlan, FolderPlan, KnownCertificates, PassedOver, Seen};
 use foregate_tls::{ClientAuthPlan, ConnectorPlan, RevocationList, RootsPlan, Served, Tickets};
 use std::collections::HashSet;
 use std::fs::File;
@@ -241,7 +241,11 @@ impl Credentials {
                     folder: folder.clone(),
                 };
                 match plan.pairs() {
-                    Ok(found) => pairs.extend(found),
+                    Ok(found) => {
+                        pairs.extend(found.pairs);
+                        self.findings
+                            .extend(found.passed_over.iter().map(passed_over));
+                    }
                     Err(error) => {
                         let problem = in_few_words(&error);
                         self.findings.push(CredentialFinding {
@@ -484,6 +488,19 @@ impl Credentials {
             }
         }
         self.findings.append(&mut findings);
+    }
+}
+
+/// A certificate of a folder that another one of the same name keeps from being served.
+fn passed_over(one: &PassedOver) -> CredentialFinding {
+    CredentialFinding {
+        about: About::File(Role::Certificate, one.certificate.clone()),
+        problem: format!(
+            "`{}` is not served: `{}` has the same name in this folder, and goes before it",
+            one.certificate.display(),
+            one.served.display()
+        ),
+        is_error: false,
     }
 }
 

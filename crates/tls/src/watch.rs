@@ -6,6 +6,7 @@ mod hosts;
 mod known;
 mod look;
 
+pub use folder::{FolderPairs, PassedOver};
 pub use known::{KnownCertificates, Seen};
 pub use look::{CertificateState, CertificateStatus};
 
@@ -71,7 +72,8 @@ pub struct FilesPlan {
 }
 
 /// A folder of pairs: `NAME.pem` or `NAME.crt` with `NAME.key`, and subfolders with `fullchain.pem` and `privkey.pem` or
-/// `tls.crt` and `tls.key`. Each is known in the store as the folder's name, `/`, and its own.
+/// `tls.crt` and `tls.key`. Each is known in the store as the folder's name, `/`, and its own. Of several called the same
+/// `NAME.pem` goes first, then `NAME.crt`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FolderPlan {
     /// The folder's name.
@@ -85,7 +87,7 @@ impl FolderPlan {
     ///
     /// # Errors
     /// It can't be looked through whole.
-    pub fn pairs(&self) -> io::Result<Vec<FilesPlan>> {
+    pub fn pairs(&self) -> io::Result<FolderPairs> {
         folder::pairs(self)
     }
 }

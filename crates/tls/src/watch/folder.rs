@@ -1,34 +1,91 @@
 //! Folders of certificates: which pairs are in them.
 
 use crate::watch::{FilesPlan, FolderPlan};
+use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 /// How many certificates a folder may hold.
 const FOLDER_CERTIFICATES_MAX: usize = 100_000;
 
-/// The pairs in a folder. An error where that can't be told for sure.
-pub(super) fn pairs(folder: &FolderPlan) -> io::Result<Vec<FilesPlan>> {
-    let mut pairs = Vec::new();
-    for (path, is_file) in list(&folder.folder)? {
-        if pairs.len() == FOLDER_CERTIFICATES_MAX {
-            break;
-        }
-        let Some(pair) = pair(&path, is_file)? else {
-            continue;
-        };
-        let (name, certificate, key) = pair;
-        pairs.push(FilesPlan {
-            id: format!("{}/{name}", folder.id),
-            certificate,
-            key,
-            ocsp: None,
-        });
-    }
-    Ok(pairs)
+/// What a folder holds.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct FolderPairs {
+    /// The pairs, by name.
+    pub pairs: Vec<FilesPlan>,
+    /// What is not served, as another one of the same name is.
+    pub passed_over: Vec<PassedOver>,
 }
 
-fn pair(path: &Path, is_file: bool) -> io::Result<Option<(String, PathBuf, PathBuf)>> {
+/// A certificate in a folder that is not served.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PassedOver {
+    /// Its chain.
+    pub certificate: PathBuf,
+    /// The chain that is served under its name.
+    pub served: PathBuf,
+}
+
+/// A pair and its place among those of the same name.
+struct Found {
+    form: Form,
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+/// How a pair stands in a folder. Of several with one name the first counts.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Form {
+    /// `NAME.pem`.
+    Pem,
+    /// `NAME.crt`.
+    Crt,
+    /// A folder of its own.
+    Subfolder,
+}
+
+/// The pairs in a folder. An error where that can't be told for sure.
+pub(super) fn pairs(folder: &FolderPlan) -> io::Result<FolderPairs> {
+    let mut by_name: BTreeMap<String, Found> = BTreeMap::new();
+    let mut passed_over = Vec::new();
+    for (path, is_file) in list(&folder.folder)? {
+        if by_name.len() == FOLDER_CERTIFICATES_MAX {
+            break;
+        }
+        let Some((name, mut found)) = pair(&path, is_file)? else {
+            continue;
+        };
+        if let Some(other) = by_name.get_mut(&name) {
+            if found.form < other.form {
+                std::mem::swap(other, &mut found);
+            }
+            passed_over.push((name, found.certificate));
+        } else {
+            by_name.insert(name, found);
+        }
+    }
+    let served = |name: &String| by_name.get(name).map(|found| found.certificate.clone());
+    let passed_over = passed_over.into_iter().filter_map(|(name, certificate)| {
+        let served = served(&name)?;
+        Some(PassedOver {
+            certificate,
+            served,
+        })
+    });
+    let passed_over = passed_over.collect();
+    let pairs = by_name.into_iter().map(|(name, found)| FilesPlan {
+        id: format!("{}/{name}", folder.id),
+        certificate: found.certificate,
+        key: found.key,
+        ocsp: None,
+    });
+    Ok(FolderPairs {
+        pairs: pairs.collect(),
+        passed_over,
+    })
+}
+
+fn pair(path: &Path, is_file: bool) -> io::Result<Option<(String, Found)>> {
     let Some(file_name) = path.file_name().and_then(|name| name.to_str()) else {
         return Ok(None);
     };
@@ -53,13 +110,18 @@ fn pair(path: &Path, is_file: bool) -> io::Result<Option<(String, PathBuf, PathB
         for (certificate, key) in [("fullchain.pem", "privkey.pem"), ("tls.crt", "tls.key")] {
             let certificate = path.join(certificate);
             if certificate.try_exists()? {
-                return Ok(Some((file_name.to_owned(), certificate, path.join(key))));
+                let found = Found {
+                    form: Form::Subfolder,
+                    certificate,
+                    key: path.join(key),
+                };
+                return Ok(Some((file_name.to_owned(), found)));
             }
         }
         return Ok(None);
     }
-    let name = file_name.strip_suffix(".pem");
-    let Some(name) = name.or(file_name.strip_suffix(".crt")) else {
+    let of = |ending: &str, form: Form| Some((file_name.strip_suffix(ending)?, form));
+    let Some((name, form)) = of(".pem", Form::Pem).or_else(|| of(".crt", Form::Crt)) else {
         return Ok(None);
     };
     let key = path.with_extension("key");
@@ -68,7 +130,12 @@ fn pair(path: &Path, is_file: bool) -> io::Result<Option<(String, PathBuf, PathB
         true => key,
         false => path.to_owned(),
     };
-    Ok(Some((name.to_owned(), path.to_owned(), key)))
+    let found = Found {
+        form,
+        certificate: path.to_owned(),
+        key,
+    };
+    Ok(Some((name.to_owned(), found)))
 }
 
 /// What is a directory in a folder, or leads to one: a listing tells that of most entries without a look at each.
@@ -94,4 +161,58 @@ fn list(folder: &Path) -> io::Result<Vec<(PathBuf, bool)>> {
     let mut entries = entries.collect::<io::Result<Vec<_>>>()?;
     entries.sort_unstable_by(|(a, _), (b, _)| a.as_os_str().cmp(b.as_os_str()));
     Ok(entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use foregate_testkit::Scratch;
+
+    #[test]
+    fn of_several_of_one_name_one_is_taken() {
+        let scratch = Scratch::new();
+        for file in [
+            "a/fullchain.pem",
+            "a-b.pem",
+            "a.crt",
+            "a.key",
+            "a.pem",
+            "b.crt",
+            "b/tls.crt",
+            "c/tls.crt",
+            "c/fullchain.pem",
+        ] {
+            scratch.write(file, "");
+        }
+        let plan = FolderPlan {
+            id: "certs".to_owned(),
+            folder: scratch.path().to_owned(),
+        };
+        let found = plan.pairs().unwrap();
+        let place = |file: &str| scratch.join(file);
+        let pairs = found.pairs.iter();
+        let pairs: Vec<_> = pairs
+            .map(|pair| (&*pair.id, pair.certificate.clone()))
+            .collect();
+        let expected = [
+            ("certs/a", place("a.pem")),
+            ("certs/a-b", place("a-b.pem")),
+            ("certs/b", place("b.crt")),
+            ("certs/c", place("c/fullchain.pem")),
+        ];
+        assert_eq!(pairs, expected);
+        assert_eq!(found.pairs[0].key, place("a.key"));
+        let passed_over = |certificate: &str, served: &str| PassedOver {
+            certificate: place(certificate),
+            served: place(served),
+        };
+        let expected = [
+            passed_over("a/fullchain.pem", "a.pem"),
+            passed_over("a.crt", "a.pem"),
+            passed_over("b/tls.crt", "b.crt"),
+        ];
+        let mut told = found.passed_over;
+        told.sort_by_key(|one| expected.iter().position(|other| other == one));
+        assert_eq!(told, expected);
+    }
 }

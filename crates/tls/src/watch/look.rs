@@ -279,8 +279,12 @@ impl Look {
         let mut shut = BTreeMap::new();
         for folder in &self.plan.folders {
             match pairs(folder) {
-                Ok(pairs) => {
-                    found.extend(pairs.into_iter().map(|files| (files.id.clone(), files)));
+                Ok(held) => {
+                    found.extend(
+                        held.pairs
+                            .into_iter()
+                            .map(|files| (files.id.clone(), files)),
+                    );
                 }
                 Err(error) => {
                     let kept = kept(&self.entries, &folder.id);
