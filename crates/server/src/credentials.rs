@@ -10,23 +10,17 @@ use foregate_snapshot::{
 };
 use foregate_telemetry::clock::unix_now;
 use foregate_tls::certificate::{self, CertificateName, Finding, Roots, Severity};
+use foregate_tls::files::{in_few_words, read};
 use foregate_tls::watch::{FilesPlan, FolderPlan, KnownCertificates, PassedOver, Seen};
 use foregate_tls::{ClientAuthPlan, ConnectorPlan, RevocationList, RootsPlan, Served, Tickets};
 use std::collections::HashSet;
-use std::fs::File;
-use std::io::Read;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, ScopedJoinHandle};
 
-/// Bytes that a file may have; certificates with their chains have a few thousand.
-const FILE_BYTES_MAX: u64 = 4 << 20;
 /// Backends whose TLS sessions an upstream remembers.
 const BACKEND_SESSIONS_MAX: usize = 256;
-
-/// So many bytes are read at once; few chains and fewer keys have more.
-const FILE_BYTES_USUAL: usize = 16 * 1024;
 
 /// Fewer pairs are not worth a thread.
 const PAIRS_OF_THREAD_MIN: usize = 64;
@@ -568,33 +562,6 @@ pub(crate) fn covers(served: &Served, host: &HostPattern) -> bool {
             CertificateName::Address(_) => false,
         }),
         HostPattern::Default => true,
-    }
-}
-
-/// Reads a file whole.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "files are read by the control thread, which may wait"
-)]
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let file = File::open(path).map_err(|error| in_few_words(&error))?;
-    let mut bytes = Vec::with_capacity(FILE_BYTES_USUAL);
-    file.take(FILE_BYTES_MAX + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| in_few_words(&error))?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(format!("it is larger than {FILE_BYTES_MAX} bytes"));
-    }
-    Ok(bytes)
-}
-
-fn in_few_words(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::NotFound => "no such file".to_owned(),
-        std::io::ErrorKind::PermissionDenied => {
-            "permission denied; it must be readable by the user that Foregate runs as".to_owned()
-        }
-        _ => error.to_string(),
     }
 }
 

@@ -9,6 +9,7 @@ mod by_name;
 pub mod certificate;
 mod connector;
 mod fault;
+pub mod files;
 mod gate;
 mod handshake;
 mod lone;

@@ -1,6 +1,7 @@
 //! One look at all files: what has changed since the last one, and what becomes of it.
 
 use crate::certificate::{Finding, LoadedCertificate, Severity, load};
+use crate::files;
 use crate::store::{CertificateStore, Change, Served};
 use crate::tickets::Tickets;
 use crate::watch::folder::{pairs, subfolders};
@@ -12,9 +13,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// How large a file may be: no chain or key comes near.
-const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// How a certificate's files are.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -538,7 +536,7 @@ fn kept<'e>(
 fn state_of_shut(folder: &FolderPlan, error: &io::Error, keeps_any: bool) -> CertificateState {
     let finding = Finding::Unreadable {
         file: folder.folder.display().to_string(),
-        error: error.to_string(),
+        error: files::in_few_words(error),
     };
     CertificateState {
         id: folder.id.clone(),
@@ -552,22 +550,11 @@ fn state_of_shut(folder: &FolderPlan, error: &io::Error, keeps_any: bool) -> Cer
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "runs on the control plane, where nobody waits for it"
-)]
 fn read(path: &Path) -> Result<Vec<u8>, Finding> {
-    let unreadable = |error: String| Finding::Unreadable {
+    files::read(path).map_err(|error| Finding::Unreadable {
         file: path.display().to_string(),
         error,
-    };
-    let metadata = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;
-    if metadata.len() > FILE_BYTES_MAX {
-        return Err(unreadable(format!(
-            "it is larger than {FILE_BYTES_MAX} bytes"
-        )));
-    }
-    std::fs::read(path).map_err(|error| unreadable(error.to_string()))
+    })
 }
 
 pub(super) fn now() -> i64 {
