@@ -176,11 +176,6 @@ impl Watcher {
     pub fn known(&self) -> KnownCertificates {
         lock(&self.inner).look.known()
     }
-
-    /// How each certificate is, by name.
-    pub fn states(&self) -> Vec<CertificateState> {
-        lock(&self.inner).look.states()
-    }
 }
 
 impl Drop for Watcher {

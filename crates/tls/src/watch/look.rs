@@ -115,12 +115,6 @@ impl Look {
         self.is_first = true;
     }
 
-    pub(crate) fn states(&self) -> Vec<CertificateState> {
-        let entries = self.entries.values();
-        let entries = entries.filter_map(|entry| entry.state.as_ref());
-        self.shut.values().chain(entries).cloned().collect()
-    }
-
     /// What is served as its files say it, for whoever reads them next. Files that were read right after they were written
     /// are not among them until they have been read again.
     pub(crate) fn known(&self) -> KnownCertificates {

@@ -46,7 +46,7 @@ impl Watched {
     #[track_caller]
     fn comes_to(&self, id: &str, status: &str) -> CertificateStatus {
         eventually(status, || {
-            let states = self.watcher.states();
+            let states = self.store.files();
             let state = states.into_iter().find(|state| state.id == id)?;
             (state.status.name() == status).then_some(state.status)
         })
@@ -228,7 +228,7 @@ fn a_folder_is_read_with_what_comes_and_goes() {
     watched
         .watcher
         .replan(WatchPlan::default(), KnownCertificates::default(), None);
-    assert!(watched.store.is_empty() && watched.watcher.states().is_empty());
+    assert!(watched.store.is_empty() && watched.store.files().is_empty());
 }
 
 #[test]

@@ -89,7 +89,7 @@ fn a_folder_that_cannot_be_listed_loses_nothing() {
     look.look_at(NOW);
     assert!(look.find().is_empty(), "told once");
     assert_eq!(store.len(), 2);
-    assert!(names(&look.states()).contains(&("all", "renewed-but-not-active")));
+    assert!(names(&store.files()).contains(&("all", "renewed-but-not-active")));
     // It is back, and what is missing now is gone.
     std::fs::remove_file(scratch.join("certs")).unwrap();
     std::fs::rename(scratch.join("away"), scratch.join("certs")).unwrap();
@@ -431,7 +431,7 @@ fn what_is_not_valid_for_a_name_is_told_with_the_name() {
     let root = Authority::new("Root");
     let scratch = Scratch::new();
     write(&scratch, "shop", &root.issue(&["a.test"]));
-    let (_, mut look) = over(serving(&scratch, &["shop"], &["a.test"]));
+    let (store, mut look) = over(serving(&scratch, &["shop"], &["a.test"]));
     look.find();
     look.look_at(NOW);
     write(&scratch, "shop", &root.issue(&["b.test"]));
@@ -445,7 +445,7 @@ fn what_is_not_valid_for_a_name_is_told_with_the_name() {
     );
     // Once, and known since then.
     assert!(look.look_at(NOW + 9).is_empty());
-    assert_eq!(look.states()[0].since, NOW);
+    assert_eq!(store.files()[0].since, NOW);
 }
 
 #[test]
