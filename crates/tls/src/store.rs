@@ -255,7 +255,6 @@ impl CertificateStore {
 impl Gauges for CertificateStore {
     fn collect(&self, out: &mut Exposition) {
         let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        let files = files.clone();
         let ends = out.family(
             "foregate_certificate_file_not_after_seconds",
             Kind::Gauge,
