@@ -9,14 +9,14 @@ use foregate_snapshot::{
     Snapshot, UpstreamTlsPlan,
 };
 use foregate_telemetry::clock::unix_now;
-use foregate_tls::certificate::{self, CertificateName, Finding, Roots, Severity};
+use foregate_tls::certificate::{self, CertificateName, Finding, PlatformRoots, Roots, Severity};
 use foregate_tls::files::{in_few_words, read};
 use foregate_tls::watch::{FilesPlan, FolderPlan, KnownCertificates, PassedOver, Seen};
 use foregate_tls::{ClientAuthPlan, ConnectorPlan, RevocationList, RootsPlan, Served, Tickets};
 use std::collections::HashSet;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::thread::{self, ScopedJoinHandle};
 
 /// Backends whose TLS sessions an upstream remembers.
@@ -43,18 +43,6 @@ pub struct Credentials {
     /// What the ACME server is trusted by.
     pub(crate) acme_ca: Option<String>,
     findings: Vec<CredentialFinding>,
-}
-
-/// The system's roots, which are read once a certificate is met that needs them.
-#[derive(Default)]
-struct Platform(OnceLock<Roots>);
-
-impl Platform {
-    /// `None` where there are none: nothing can be said then about where a chain ends.
-    fn roots(&self) -> Option<&Roots> {
-        let roots = self.0.get_or_init(Roots::platform);
-        (!roots.is_empty()).then_some(roots)
-    }
 }
 
 /// Something that is wrong with a file, or with what stands in it.
@@ -123,7 +111,7 @@ impl Credentials {
         for plan in &snapshot.certificates {
             credentials.list_certificates(plan, &mut pairs);
         }
-        credentials.read_pairs(&pairs, known, &Platform::default());
+        credentials.read_pairs(&pairs, known, &PlatformRoots::default());
         for site in &snapshot.sites {
             let plan = site.tls.client.as_ref();
             let client = plan.and_then(|plan| credentials.read_client(plan));
@@ -254,7 +242,12 @@ impl Credentials {
     }
 
     /// Reads pairs, many of them on all cores: to judge one takes about a tenth of a millisecond.
-    fn read_pairs(&mut self, pairs: &[FilesPlan], known: &KnownCertificates, platform: &Platform) {
+    fn read_pairs(
+        &mut self,
+        pairs: &[FilesPlan],
+        known: &KnownCertificates,
+        platform: &PlatformRoots,
+    ) {
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
         let share = pairs.len().div_ceil(cores).max(PAIRS_OF_THREAD_MIN);
         thread::scope(|scope| {
@@ -284,7 +277,7 @@ impl Credentials {
     fn of_pairs(
         pairs: &[FilesPlan],
         known: &KnownCertificates,
-        platform: &Platform,
+        platform: &PlatformRoots,
     ) -> Credentials {
         let mut read = Credentials::default();
         for pair in pairs {
@@ -304,7 +297,7 @@ impl Credentials {
         self.findings.extend(read.findings);
     }
 
-    fn read_pair(&mut self, pair: &FilesPlan, seen: Seen, platform: &Platform) {
+    fn read_pair(&mut self, pair: &FilesPlan, seen: Seen, platform: &PlatformRoots) {
         let (certificate, key) = (&*pair.certificate, &*pair.key);
         let chain = self.read_file(Role::Certificate, certificate);
         let secret = match key == certificate {
@@ -340,12 +333,10 @@ impl Credentials {
         pair: &FilesPlan,
         seen: Seen,
         served: Arc<Served>,
-        platform: &Platform,
+        platform: &PlatformRoots,
     ) {
         let loaded = &served.certificate;
-        // Longer chains may end below the root of a private authority, which need not be told.
-        let roots = loaded.is_alone().then(|| platform.roots()).flatten();
-        for finding in loaded.judge(unix_s(), roots) {
+        for finding in loaded.judge(unix_s(), platform.for_judging(loaded)) {
             match &pair.ocsp {
                 Some(path) if finding.is_about_statement() => {
                     self.find(Role::Statement, path, &finding);
@@ -571,23 +562,19 @@ mod tests {
     use foregate_testkit::{Authority, Scratch};
 
     /// A system without roots.
-    fn nobody() -> Platform {
-        Platform(OnceLock::from(Roots::none()))
+    fn nobody() -> PlatformRoots {
+        PlatformRoots::of(Roots::none())
     }
 
     #[test]
     fn a_certificate_without_that_of_its_issuer_is_told_unless_the_issuer_is_known() {
         let root = Authority::new("Root");
-        let roots = || {
-            Platform(OnceLock::from(
-                Roots::from_pem(root.pem().as_bytes()).unwrap(),
-            ))
-        };
+        let roots = || PlatformRoots::of(Roots::from_pem(root.pem().as_bytes()).unwrap());
         let scratch = Scratch::new();
         let below = root.below("Below").issue(&["a.test"]);
         let private = Authority::new("Private");
         let own = private.issue(&["a.test"]);
-        let told = |chain: &str, key: &str, platform: &Platform| {
+        let told = |chain: &str, key: &str, platform: &PlatformRoots| {
             let pair = FilesPlan {
                 id: "a".to_owned(),
                 certificate: scratch.write("a.pem", chain),

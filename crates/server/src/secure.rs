@@ -475,7 +475,7 @@ fn tell_lost(names: &[String]) {
     let shown = names.iter().take(LOST_NAMES_SHOWN_MAX).map(String::as_str);
     let shown = shown.collect::<Vec<_>>().join(", ");
     process::error(
-        "names have lost their certificate, and are not served over TLS until there is another",
+        "names have lost their last good certificate, and are not reached over TLS until there is another",
         &[("names", &shown), ("count", &names.len())],
     );
 }

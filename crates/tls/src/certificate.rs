@@ -10,7 +10,7 @@ mod subject;
 pub use finding::{Finding, Severity};
 pub use name::CertificateName;
 pub(crate) use pem_text::pem_fault;
-pub use roots::Roots;
+pub use roots::{PlatformRoots, Roots};
 pub use statement::{Statement, read_statement};
 pub(crate) use subject::distinguished_name;
 
@@ -330,7 +330,7 @@ impl LoadedCertificate {
     }
 
     /// Whether it comes alone, without the certificate of who issued it.
-    pub fn is_alone(&self) -> bool {
+    pub(crate) fn is_alone(&self) -> bool {
         self.chain().len() == 1 && !self.shape.ends_at_itself
     }
 
@@ -357,6 +357,13 @@ impl LoadedCertificate {
         findings.extend(self.judge_chain(now_unix, roots));
         findings.extend(self.judge_staple(now_unix));
         findings
+    }
+
+    /// What is to be told of one that comes alone and that none of the system's roots has issued.
+    pub(crate) fn without_issuer(&self, platform: &PlatformRoots) -> Option<Finding> {
+        let roots = platform.for_judging(self)?;
+        // Any time does: nothing stands above it that could be over.
+        self.judge_chain(self.not_before, Some(roots))
     }
 
     /// Whether another one is the same, with the same chain and the same said about its revocation. Its key is, then.

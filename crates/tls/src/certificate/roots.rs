@@ -1,10 +1,10 @@
 //! The roots that chains end at.
 
-use crate::certificate::{Finding, pem_fault, read_chain};
+use crate::certificate::{Finding, LoadedCertificate, pem_fault, read_chain};
 use rustls::RootCertStore;
 use rustls_pki_types::CertificateDer;
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Certificates that are trusted.
 #[derive(Clone, Debug)]
@@ -67,6 +67,27 @@ impl Roots {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.anchors.is_empty()
+    }
+}
+
+/// The system's roots, which are read once a certificate is met that needs them.
+#[derive(Debug, Default)]
+pub struct PlatformRoots(OnceLock<Roots>);
+
+impl PlatformRoots {
+    /// A system with these.
+    pub fn of(roots: Roots) -> PlatformRoots {
+        PlatformRoots(OnceLock::from(roots))
+    }
+
+    /// What a certificate's chain is to be judged by: nothing where the chain is longer, as it may end below the root of a
+    /// private authority, which need not be told, or where there are no roots.
+    pub fn for_judging(&self, certificate: &LoadedCertificate) -> Option<&Roots> {
+        if !certificate.is_alone() {
+            return None;
+        }
+        let roots = self.0.get_or_init(Roots::platform);
+        (!roots.is_empty()).then_some(roots)
     }
 }
 

@@ -1,6 +1,6 @@
 //! One look at all files: what has changed since the last one, and what becomes of it.
 
-use crate::certificate::{Finding, LoadedCertificate, Severity, load};
+use crate::certificate::{Finding, LoadedCertificate, PlatformRoots, Severity, load};
 use crate::files;
 use crate::store::{CertificateStore, Change, Served};
 use crate::tickets::Tickets;
@@ -66,6 +66,7 @@ pub(crate) struct Look {
     other_stamps: BTreeMap<PathBuf, Stamp>,
     plan: WatchPlan,
     known: KnownCertificates,
+    platform: PlatformRoots,
     /// Whether the next look is the first one by this plan: what it finds was judged with the plan.
     is_first: bool,
     hosts: Hosts,
@@ -87,6 +88,7 @@ impl Look {
             other_stamps: BTreeMap::new(),
             plan: WatchPlan::default(),
             known: KnownCertificates::default(),
+            platform: PlatformRoots::default(),
             is_first: true,
             hosts: Hosts::default(),
             leaving: HashSet::new(),
@@ -162,7 +164,8 @@ impl Look {
         let known = std::mem::take(&mut self.known);
         let is_first = std::mem::replace(&mut self.is_first, false);
         let entries = self.entries.values_mut();
-        let looked = entries.filter_map(|entry| entry.look(&known, is_first, &self.store, now));
+        let (store, platform) = (&self.store, &self.platform);
+        let looked = entries.filter_map(|entry| entry.look(&known, is_first, store, platform, now));
         let mut judged: Vec<Judged> = looked.collect();
         self.hold_back(&mut judged, now);
         let mut changed = Vec::new();
@@ -360,6 +363,7 @@ impl Entry {
         known: &KnownCertificates,
         is_first: bool,
         store: &CertificateStore,
+        platform: &PlatformRoots,
         now: i64,
     ) -> Option<Judged> {
         let files = &self.files;
@@ -378,7 +382,13 @@ impl Entry {
         let is_of_plan = known.is_some() || (is_first && files.ocsp.is_some());
         self.seen = known.map_or(seen, |known| known.seen.clone());
         let known = known.map(|known| Arc::clone(&known.served));
-        let (state, put) = judge(files, known, store, now);
+        let (mut state, put) = judge(files, known, store, now);
+        if let Some(put) = &put {
+            let platform = (!is_of_plan).then_some(platform);
+            state
+                .findings
+                .extend(self.without_issuer(put, platform, store));
+        }
         if is_doubtful && !is_waiting && self.is_as_before(&state, put.as_deref(), store) {
             return None;
         }
@@ -398,11 +408,28 @@ impl Entry {
     ) -> bool {
         let is_same =
             |old: &CertificateState| old.status == next.status && old.findings == next.findings;
-        let is_served = |put: &Served| {
-            let served = store.get(&self.files.id);
-            served.is_some_and(|served| served.certificate.is_same(&put.certificate))
-        };
+        let is_served = |put: &Served| self.is_served(put, store);
         self.state.as_ref().is_some_and(is_same) && put.is_none_or(is_served)
+    }
+
+    fn is_served(&self, read: &Served, store: &CertificateStore) -> bool {
+        let served = store.get(&self.files.id);
+        served.is_some_and(|served| served.certificate.is_same(&read.certificate))
+    }
+
+    /// What is to be told of a certificate that comes alone, without that of its issuer: what was, while it is served; else
+    /// what the system's roots say, unless it was judged with the plan.
+    fn without_issuer(
+        &self,
+        put: &Served,
+        platform: Option<&PlatformRoots>,
+        store: &CertificateStore,
+    ) -> Option<Finding> {
+        if let Some(state) = self.state.as_ref().filter(|_| self.is_served(put, store)) {
+            let is_it = |finding: &&Finding| matches!(finding, Finding::MissingIntermediate { .. });
+            return state.findings.iter().find(is_it).cloned();
+        }
+        put.certificate.without_issuer(platform?)
     }
 
     /// Whether time alone has changed what was decided: the time of a certificate that was not valid yet has come, or that

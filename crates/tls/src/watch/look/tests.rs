@@ -1,4 +1,5 @@
 use super::*;
+use crate::certificate::Roots;
 use crate::watch::{Seen, WatchedHost};
 use foregate_testkit::{Authority, Issued, Scratch};
 
@@ -9,6 +10,7 @@ const LATER: i64 = 1_940_000_000;
 fn over(plan: WatchPlan) -> (Arc<CertificateStore>, Look) {
     let store = CertificateStore::new();
     let mut look = Look::new(Arc::clone(&store));
+    look.platform = PlatformRoots::of(Roots::none());
     look.replan(plan, KnownCertificates::default(), None);
     (store, look)
 }
@@ -642,6 +644,54 @@ fn one_that_has_ended_is_no_other_for_its_names() {
     look.find();
     look.look_at(NOW);
     assert_eq!(look.take_lost(), [""; 0]);
+}
+
+#[test]
+fn a_certificate_without_that_of_its_issuer_is_told_once_when_it_is_picked_up() {
+    let root = Authority::new("Root");
+    let scratch = Scratch::new();
+    let alone = |from: i32| {
+        let below = root.below("Below");
+        let mut issued = below.request(&["a.test"]).valid(2000 + from, 2030).issue();
+        issued.chain_pem = issued.certificate_pem.clone();
+        issued
+    };
+    write(&scratch, "shop", &alone(0));
+    let plan = shop(&scratch, false);
+    let (store, mut look) = over(plan.clone());
+    look.platform = PlatformRoots::of(Roots::from_pem(root.pem().as_bytes()).unwrap());
+    // One that was judged with the plan was told with it.
+    let issued = alone(1);
+    write(&scratch, "shop", &issued);
+    let loaded = load(issued.chain_pem.as_bytes(), issued.key_pem.as_bytes()).unwrap();
+    let mut known = KnownCertificates::default();
+    let files = &plan.certificates[0];
+    known.note(
+        files,
+        Seen::now(files),
+        &Arc::new(Served::new("shop", loaded)),
+    );
+    look.replan(plan.clone(), known, None);
+    look.find();
+    let told = |states: Vec<CertificateState>| -> Vec<&'static str> {
+        let findings = states.iter().flat_map(|state| &state.findings);
+        findings.map(Finding::name).collect()
+    };
+    assert_eq!(told(look.look_at(now())), [""; 0]);
+    // Read once more, it is the same.
+    assert!(look.look_at(now() + 60).is_empty());
+    write(&scratch, "shop", &alone(2));
+    assert_eq!(told(look.look_at(now())), ["missing-intermediate"]);
+    assert!(look.look_at(now() + 60).is_empty());
+    assert_eq!(store.files()[0].findings[0].name(), "missing-intermediate");
+    // With the issuer's, or right below a root of the system, nothing is missing.
+    for issued in [
+        root.below("Below").issue(&["a.test"]),
+        root.issue(&["a.test"]),
+    ] {
+        write(&scratch, "shop", &issued);
+        assert_eq!(told(look.look_at(now())), [""; 0]);
+    }
 }
 
 #[test]
