@@ -10,7 +10,7 @@ use foregate_snapshot::{HostPattern, Snapshot};
 use foregate_telemetry::clock::unix_now;
 use foregate_tls::certificate::{CertificateName, Finding};
 use foregate_tls::watch::{CertificateState as FileState, CertificateStatus as FileStatus};
-use foregate_tls::{CertificateStore, Served};
+use foregate_tls::{CertificateStore, Served, unix_s};
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -137,7 +137,7 @@ fn file_view(
 ) -> CertificateView {
     let certificate = &served.certificate;
     let names: Vec<String> = certificate.names.iter().map(ToString::to_string).collect();
-    let has_ended = certificate.not_after <= i64::try_from(unix_now().seconds()).unwrap_or(0);
+    let has_ended = served.has_ended(unix_s());
     let fault = file.and_then(fault_of);
     let state = match (&fault, has_ended) {
         (_, true) => CertificateState::Expired,

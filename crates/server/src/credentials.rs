@@ -8,11 +8,12 @@ use foregate_snapshot::{
     CertificateFiles, CertificatePlan, ClientCertificatePlan, HostPattern, Issuer, SiteCertificate,
     Snapshot, UpstreamTlsPlan,
 };
-use foregate_telemetry::clock::unix_now;
 use foregate_tls::certificate::{self, CertificateName, Finding, PlatformRoots, Roots, Severity};
 use foregate_tls::files::{in_few_words, read};
 use foregate_tls::watch::{FilesPlan, FolderPlan, KnownCertificates, PassedOver, Seen};
-use foregate_tls::{ClientAuthPlan, ConnectorPlan, RevocationList, RootsPlan, Served, Tickets};
+use foregate_tls::{
+    ClientAuthPlan, ConnectorPlan, RevocationList, RootsPlan, Served, Tickets, unix_s,
+};
 use std::collections::HashSet;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -498,11 +499,6 @@ fn is_of_key(finding: &Finding) -> bool {
             | Finding::UnsupportedKey(_)
             | Finding::KeyMismatch
     )
-}
-
-/// The calendar, in seconds since 1970 as certificates count them.
-pub(crate) fn unix_s() -> i64 {
-    i64::try_from(unix_now().seconds()).unwrap_or(i64::MAX)
 }
 
 /// A revocation list from a file.

@@ -13,7 +13,7 @@ mod serving;
 mod trusted;
 
 use crate::control::Controller;
-use crate::credentials::{Credentials, unix_s};
+use crate::credentials::Credentials;
 use foregate_acme::{Agent, Challenges, StateFolder};
 use foregate_exchange::{Certificates, SecurePart};
 use foregate_snapshot::{CertificateFiles, SiteTlsPlan, Snapshot};
@@ -25,8 +25,8 @@ use foregate_tls::watch::{
     Watcher,
 };
 use foregate_tls::{
-    Acceptor, CertificateStore, Connector, ConnectorPlan, HandshakeGate, Served, ServerConfig,
-    SessionCache, Tickets,
+    Acceptor, CertificateStore, Connector, ConnectorPlan, HandshakeGate, ServerConfig,
+    SessionCache, Tickets, unix_s,
 };
 use issuing::{Intake, Missing};
 use std::collections::HashMap;
@@ -535,7 +535,7 @@ impl Certificates for Lookup {
         // everybody, and lay open what is sent.
         found
             .iter()
-            .any(|served| serving::is_of(site, served) && has_begun(served))
+            .any(|served| serving::is_of(site, served) && served.has_begun(unix_s()))
     }
 
     fn challenge(&self, path: &[u8]) -> Option<Arc<str>> {
@@ -547,19 +547,4 @@ impl foregate_tls::ChallengeSource for Lookup {
     fn certificate_for(&self, name: &str) -> Option<Arc<foregate_tls::CertifiedKey>> {
         self.challenges.alpn_certificate(name)
     }
-}
-
-/// Whether a certificate's time has come.
-fn has_begun(served: &Served) -> bool {
-    served.certificate.not_before <= unix_now()
-}
-
-/// Whether a certificate is one that clients accept at this time.
-pub(crate) fn is_in_time(served: &Served) -> bool {
-    has_begun(served) && unix_now() < served.certificate.not_after
-}
-
-/// The time in seconds since 1970, as certificates have it.
-fn unix_now() -> i64 {
-    i64::try_from(foregate_telemetry::clock::unix_now().seconds()).unwrap_or(i64::MAX)
 }

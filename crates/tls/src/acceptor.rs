@@ -2,6 +2,7 @@
 
 mod resolver;
 
+use crate::calendar::unix_s;
 use crate::certificate::Finding;
 use crate::fault::HandshakeFault;
 use crate::gate::{HandshakeGate, turn};
@@ -18,7 +19,6 @@ use crate::tls_stream::{State, TlsStream};
 use crate::trust;
 use foldhash::HashMap;
 use foregate_message::{Chunk, TlsFacts, TlsVersion};
-use foregate_telemetry::clock::unix_now;
 use resolver::{ChallengeResolver, StoreResolver, with_local_address};
 use rustls::server::{NoServerSessionStorage, UnbufferedServerConnection, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
@@ -387,11 +387,6 @@ impl fmt::Debug for Acceptor {
             .field("shared", &self.shared)
             .finish_non_exhaustive()
     }
-}
-
-/// The calendar, in seconds since 1970 as certificates count them.
-pub(crate) fn unix_s() -> i64 {
-    i64::try_from(unix_now().seconds()).unwrap_or(i64::MAX)
 }
 
 /// The address that the client connected to, if its certificate depends on it.

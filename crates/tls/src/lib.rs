@@ -6,6 +6,7 @@
 
 mod acceptor;
 mod by_name;
+mod calendar;
 pub mod certificate;
 mod connector;
 mod fault;
@@ -30,6 +31,7 @@ pub mod watch;
 
 pub use acceptor::{Acceptor, ChallengeSource, MissingNames, PlanFault, RefusedHandshake, Shared};
 pub use by_name::NameIssuer;
+pub use calendar::unix_s;
 pub use connector::Connector;
 pub use fault::{BackendTlsFault, HandshakeFault};
 pub use gate::{HandshakeGate, Pass};

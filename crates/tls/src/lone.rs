@@ -1,6 +1,6 @@
 //! One certificate of the store for whoever comes, for a listener that holds its handshakes by itself.
 
-use crate::acceptor::unix_s;
+use crate::calendar::unix_s;
 use crate::plan::Profile;
 use crate::profile::{provider, versions};
 use crate::store::CertificateStore;

@@ -74,9 +74,19 @@ impl Served {
         scheme.is_some() && (!ecdsa || offer.ecdsa_suites)
     }
 
+    /// Whether its time has come, be it over or not.
+    pub fn has_begun(&self, now_unix: i64) -> bool {
+        self.certificate.not_before <= now_unix
+    }
+
+    /// Whether its time is over.
+    pub fn has_ended(&self, now_unix: i64) -> bool {
+        self.certificate.not_after <= now_unix
+    }
+
     /// Whether its time has come and is not over.
-    pub(crate) fn is_in_time(&self, now_unix: i64) -> bool {
-        (self.certificate.not_before..self.certificate.not_after).contains(&now_unix)
+    pub fn is_in_time(&self, now_unix: i64) -> bool {
+        self.has_begun(now_unix) && !self.has_ended(now_unix)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::issuing::Missing;
 use super::trusted::Trusted;
-use super::{Connectors, Lookup, Made, is_in_time};
+use super::{Connectors, Lookup, Made};
 use crate::credentials::entry_of;
 use foregate_exchange::SecurePart;
 use foregate_snapshot::{
@@ -12,7 +12,7 @@ use foregate_snapshot::{
 use foregate_tls::watch::WatchedHost;
 use foregate_tls::{
     Acceptor, AcceptorPlan, Connector, HandshakeGate, NamePlan, Profile, Served, SessionCache,
-    Shared as TlsShared, Tickets,
+    Shared as TlsShared, Tickets, unix_s,
 };
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -150,7 +150,7 @@ pub(super) fn plain(host: &HostPattern) -> String {
 
 /// Whether a certificate is one that a site may show, and in time.
 pub(super) fn may_show(site: &SiteTlsPlan, served: &Served) -> bool {
-    is_of(site, served) && is_in_time(served)
+    is_of(site, served) && served.is_in_time(unix_s())
 }
 
 /// Whether a certificate comes from where the site's are to come from.

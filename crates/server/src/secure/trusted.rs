@@ -1,13 +1,13 @@
 //! Trusted: whom clients and backends are believed by. From files, which are read again when one of them changes; one
 //! that turns bad leaves what was read before in force, and says so.
 
-use crate::credentials::{Credentials, backend_plan, entry_of, revocation_list, unix_s};
+use crate::credentials::{Credentials, backend_plan, entry_of, revocation_list};
 use foregate_snapshot::{ClientCertificatePlan, Snapshot, UpstreamTlsPlan};
 use foregate_telemetry::log::process;
 use foregate_telemetry::metrics::{Exposition, Gauges, Kind};
 use foregate_tls::certificate::{Finding, Roots, load};
 use foregate_tls::files::read;
-use foregate_tls::{ClientAuthPlan, Connector, ConnectorPlan, RootsPlan};
+use foregate_tls::{ClientAuthPlan, Connector, ConnectorPlan, RootsPlan, unix_s};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};

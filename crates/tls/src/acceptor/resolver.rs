@@ -1,6 +1,7 @@
 //! Which certificate a handshake shows.
 
-use crate::acceptor::{ChallengeSource, unix_s};
+use crate::acceptor::ChallengeSource;
+use crate::calendar::unix_s;
 use crate::names::{NameTable, plain};
 use crate::store::{CertificateStore, Offer};
 use rustls::CipherSuite;

@@ -1,8 +1,8 @@
 //! What is known of files: how they were when they were read, and what stood in them.
 
+use crate::calendar::unix_s;
 use crate::store::Served;
 use crate::watch::FilesPlan;
-use crate::watch::look::now;
 use std::collections::HashMap;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
@@ -50,7 +50,7 @@ pub struct Seen {
 impl Seen {
     /// How the files are now.
     pub fn now(files: &FilesPlan) -> Seen {
-        Seen::at(files, now())
+        Seen::at(files, unix_s())
     }
 
     /// The same, at a time that is not later than now.

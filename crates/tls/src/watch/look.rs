@@ -1,5 +1,6 @@
 //! One look at all files: what has changed since the last one, and what becomes of it.
 
+use crate::calendar::unix_s;
 use crate::certificate::{Finding, LoadedCertificate, PlatformRoots, Severity, load};
 use crate::files;
 use crate::store::{CertificateStore, Change, Served};
@@ -8,7 +9,6 @@ use crate::watch::folder::{pairs, subfolders};
 use crate::watch::hosts::{After, Hosts, wrong_name};
 use crate::watch::known::{KnownCertificates, Seen, Stamp, stamp};
 use crate::watch::{FilesPlan, FolderPlan, WatchPlan};
-use foregate_telemetry::clock::unix_now;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -157,7 +157,7 @@ impl Look {
 
     /// Looks at all files that were found; returns what has changed.
     pub(crate) fn look(&mut self) -> Vec<CertificateState> {
-        self.look_at(now())
+        self.look_at(unix_s())
     }
 
     fn look_at(&mut self, now: i64) -> Vec<CertificateState> {
@@ -334,7 +334,7 @@ impl Look {
             self.store.note(&id, None);
             if self.plan.folders.iter().any(|folder| folder.id == id) {
                 state.status = CertificateStatus::Active;
-                state.since = now();
+                state.since = unix_s();
                 told.push(state);
             }
         }
@@ -567,7 +567,7 @@ fn state_of_shut(folder: &FolderPlan, error: &io::Error, keeps_any: bool) -> Cer
             false => CertificateStatus::Broken(finding),
         },
         findings: Vec::new(),
-        since: now(),
+        since: unix_s(),
     }
 }
 
@@ -576,10 +576,6 @@ fn read(path: &Path) -> Result<Vec<u8>, Finding> {
         file: path.display().to_string(),
         error,
     })
-}
-
-pub(super) fn now() -> i64 {
-    i64::try_from(unix_now().micros() / 1_000_000).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -200,24 +200,24 @@ fn what_is_served_is_known_while_its_files_are_the_same() {
     let known = |look: &Look| look.known().get(&files, &Seen::now(&files)).cloned();
     assert!(known(&look).is_none());
     // A minute after they were written, and right after it.
-    look.look_at(now() + 60);
+    look.look_at(unix_s() + 60);
     let first = known(&look).expect("it is served");
     assert!(Arc::ptr_eq(&first, &store.get("shop").unwrap()));
     write(&scratch, "shop", &root.issue(&["a.test"]));
     assert!(known(&look).is_none());
-    look.look_at(now());
+    look.look_at(unix_s());
     assert!(known(&look).is_none());
     // Who may read them is a part of what they are.
     let (store, mut look) = over(shop(&scratch, false));
     look.find();
-    look.look_at(now() + 60);
+    look.look_at(unix_s() + 60);
     assert!(known(&look).is_some() && store.get("shop").is_some());
     let rights = std::os::unix::fs::PermissionsExt::from_mode(0o400);
     std::fs::set_permissions(&files.key, rights).unwrap();
     assert!(known(&look).is_none());
     // What is served in the place of broken files is not what they say.
     scratch.write("shop.key", "no key at all");
-    look.look_at(now() + 60);
+    look.look_at(unix_s() + 60);
     assert!(store.get("shop").is_some());
     assert!(known(&look).is_none());
 }
@@ -235,28 +235,28 @@ fn files_that_were_read_right_after_they_were_written_are_read_once_more() {
         let (store, mut look) = over(plan);
         look.find();
         write(&scratch, "shop", &issued);
-        assert_eq!(look.look_at(now()).len(), 1);
+        assert_eq!(look.look_at(unix_s()).len(), 1);
         let served = || store.get("shop").unwrap();
         let first = served();
-        assert!(look.look_at(now()).is_empty());
+        assert!(look.look_at(unix_s()).is_empty());
         let known = |look: &Look| look.known().get(&files, &Seen::now(&files)).cloned();
         assert!(known(&look).is_none());
         // The same stands there: nobody is told, and who reads next need not.
-        assert!(look.look_at(now() + 60).is_empty());
+        assert!(look.look_at(unix_s() + 60).is_empty());
         assert!(Arc::ptr_eq(&served(), &first));
         assert_eq!(known(&look).is_some(), !with_statement);
         // As if the next version had come within the same tick of the file system's clock.
         write(&scratch, "shop", &issued);
-        look.look_at(now());
+        look.look_at(unix_s());
         write(&scratch, "shop", &root.issue(&["a.test", "b.test"]));
         let entry = look.entries.get_mut("shop").unwrap();
         entry.seen = Seen::now(&files);
-        assert!(look.look_at(now()).is_empty());
+        assert!(look.look_at(unix_s()).is_empty());
         assert!(!served().certificate.serves("b.test"));
-        let told = look.look_at(now() + 60);
+        let told = look.look_at(unix_s() + 60);
         assert_eq!(names(&told), [("shop", "active")]);
         assert!(served().certificate.serves("b.test"));
-        assert!(look.look_at(now() + 61).is_empty());
+        assert!(look.look_at(unix_s() + 61).is_empty());
     }
 }
 
@@ -276,9 +276,9 @@ fn what_was_known_right_after_it_was_written_is_read_once_more() {
     look.known = known;
     look.find();
     // However long it took until they came to be watched.
-    assert_eq!(look.look_at(now() + 60).len(), 1);
+    assert_eq!(look.look_at(unix_s() + 60).len(), 1);
     assert!(Arc::ptr_eq(&store.get("shop").unwrap(), &served));
-    assert_eq!(names(&look.look_at(now() + 61)), [("shop", "active")]);
+    assert_eq!(names(&look.look_at(unix_s() + 61)), [("shop", "active")]);
     assert!(store.get("shop").unwrap().certificate.serves("b.test"));
 }
 
@@ -677,12 +677,12 @@ fn a_certificate_without_that_of_its_issuer_is_told_once_when_it_is_picked_up() 
         let findings = states.iter().flat_map(|state| &state.findings);
         findings.map(Finding::name).collect()
     };
-    assert_eq!(told(look.look_at(now())), [""; 0]);
+    assert_eq!(told(look.look_at(unix_s())), [""; 0]);
     // Read once more, it is the same.
-    assert!(look.look_at(now() + 60).is_empty());
+    assert!(look.look_at(unix_s() + 60).is_empty());
     write(&scratch, "shop", &alone(2));
-    assert_eq!(told(look.look_at(now())), ["missing-intermediate"]);
-    assert!(look.look_at(now() + 60).is_empty());
+    assert_eq!(told(look.look_at(unix_s())), ["missing-intermediate"]);
+    assert!(look.look_at(unix_s() + 60).is_empty());
     assert_eq!(store.files()[0].findings[0].name(), "missing-intermediate");
     // With the issuer's, or right below a root of the system, nothing is missing.
     for issued in [
@@ -690,7 +690,7 @@ fn a_certificate_without_that_of_its_issuer_is_told_once_when_it_is_picked_up() 
         root.issue(&["a.test"]),
     ] {
         write(&scratch, "shop", &issued);
-        assert_eq!(told(look.look_at(now())), [""; 0]);
+        assert_eq!(told(look.look_at(unix_s())), [""; 0]);
     }
 }
 
