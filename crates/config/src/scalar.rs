@@ -217,7 +217,7 @@ pub(crate) fn size(node: &Node, max: u64, off: bool, report: &mut Report) -> Opt
     let or_off = if off { ", or \"off\"" } else { "" };
     let problem = match parse_size(written) {
         _ if is_beyond_u64(written, &SIZE_UNITS) => format!("at most {}", size_text(max)),
-        Some(0) if off => "write \"off\" for no limit".to_owned(),
+        Some(0) if off => "the least is \"1B\", and \"off\" is no limit at all".to_owned(),
         Some(0) => "at least 1B".to_owned(),
         Some(bytes) if bytes > max => format!("at most {}", size_text(max)),
         Some(bytes) => return Some(Some(bytes)),

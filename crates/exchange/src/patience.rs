@@ -143,7 +143,6 @@ impl Patience {
     }
 
     /// Until the answer begins: whether the backend is to take more of the request, or to answer.
-    #[inline]
     fn follow(&mut self, call: &Call) {
         if !matches!(self.wait, Wait::FirstByte | Wait::Sending) {
             return;
@@ -211,7 +210,10 @@ impl Patience {
         call: &Call,
         upload: &Upload,
     ) -> Poll<Reason> {
-        self.follow(call);
+        // A head alone leaves at once.
+        if upload.moved > 0 {
+            self.follow(call);
+        }
         loop {
             if self.poll_expired(cx).is_pending() {
                 return Poll::Pending;

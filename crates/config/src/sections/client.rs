@@ -82,7 +82,7 @@ pub(super) static SECTION: Section = Section {
         duration(
             "write_timeout",
             "60s",
-            "How long writing an answer may make no progress.",
+            "How long writing an answer may make no progress: the system takes nothing more, as what it holds for the client already has not shrunk by a third.",
         ),
         key(
             "half_close_timeout",

@@ -11,11 +11,11 @@ use crate::tree::{Entry, Value};
 use crate::{hosts, words};
 
 const CONNECT: &str = "Until a connection to the backend stands.";
-const FIRST_BYTE: &str = "From the end of the request to the first byte of the answer.";
+const FIRST_BYTE: &str = "From the end of the request to the answer's complete head. Interim answers (1xx) do not end it.";
 const BETWEEN_BYTES: &str =
     "Between two reads of the answer; also without progress in sending the request.";
 const TRY: &str = "One try, up to the first byte of its answer: when it is over, the request is tried elsewhere if it can be \
-                   repeated. A try ends at `first_byte`, too.";
+                   repeated. A try ends at `first_byte`, too, and does not run while the client is still sending its body.";
 const REQUEST: &str = "The whole exchange, retries included.";
 
 const SOME: Kind = Kind::Duration {
