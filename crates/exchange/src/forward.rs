@@ -418,9 +418,10 @@ pub(crate) fn need<'t>(road: &Road, tried: &'t Tried) -> Need<'t> {
 /// What an endpoint is to blame for when an attempt or its answer ended with `reason`, if it is.
 pub(crate) fn failure(reason: Reason) -> Option<EndpointFailure> {
     Some(match reason {
-        Reason::UpstreamClosed | Reason::UpstreamTruncated | Reason::UpstreamReset => {
-            EndpointFailure::Closed
-        }
+        Reason::UpstreamClosed
+        | Reason::UpstreamTruncated
+        | Reason::UpstreamReset
+        | Reason::UpstreamTlsFailed => EndpointFailure::Closed,
         Reason::FirstByteTimeout
         | Reason::TryTimeout
         | Reason::UpstreamWriteTimeout

@@ -170,6 +170,26 @@ fn certificate_fault(error: &CertificateError) -> HandshakeFault {
     }
 }
 
+/// A fatal alert of the peer on a connection whose handshake is done, by its number: what a read fails with. In TLS 1.3 a
+/// server that wants another certificate of ours says so only then.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PeerAlert(pub u8);
+
+impl PeerAlert {
+    /// The alert that a read failed with, if it was one.
+    pub fn of(error: &std::io::Error) -> Option<PeerAlert> {
+        error.get_ref()?.downcast_ref().copied()
+    }
+}
+
+impl std::fmt::Display for PeerAlert {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "the peer sent the TLS alert {}", self.0)
+    }
+}
+
+impl std::error::Error for PeerAlert {}
+
 /// Why a backend's handshake came to nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum BackendTlsFault {

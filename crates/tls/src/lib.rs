@@ -33,7 +33,7 @@ pub use acceptor::{Acceptor, ChallengeSource, MissingNames, PlanFault, RefusedHa
 pub use by_name::NameIssuer;
 pub use calendar::unix_s;
 pub use connector::Connector;
-pub use fault::{BackendTlsFault, HandshakeFault};
+pub use fault::{BackendTlsFault, HandshakeFault, PeerAlert};
 pub use gate::{HandshakeGate, Pass};
 pub use lone::lone;
 pub use plan::{

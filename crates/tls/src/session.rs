@@ -1,6 +1,7 @@
 //! A connection whose handshake is done, without its socket: what came is opened, what goes is sealed, and what the
 //! peer says about the connection itself is answered.
 
+use crate::fault::PeerAlert;
 use crate::records::{
     Content, Gather, HEADER_BYTES, PLAIN_BYTES_MAX, RecordFault, RecordKey, record_length,
 };
@@ -280,8 +281,8 @@ impl Session {
                 self.count_data(0).map(|_| ())
             }
             _ => {
-                let what = format!("the peer sent the TLS alert {description}");
-                Err(io::Error::new(io::ErrorKind::ConnectionReset, what))
+                let alert = PeerAlert(description);
+                Err(io::Error::new(io::ErrorKind::ConnectionReset, alert))
             }
         }
     }

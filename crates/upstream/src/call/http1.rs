@@ -5,7 +5,7 @@ use crate::pool::{Pool, Ticket};
 use foregate_message::{
     BodyLength, Chunk, Fields, Frame, Method, Piped, Reason, RequestHead, ResponseHead, Status,
 };
-use foregate_tls::Stream;
+use foregate_tls::{PeerAlert, Stream};
 use foregate_wire::h1::{
     self, BodyDecoder, BodyEncoder, BodyReader, ClientConnection, HeadProgress, Outbox, RequestOut,
 };
@@ -208,7 +208,8 @@ impl Http1 {
     /// The next head of the answer, interim ones included; behind a final one the body can be read.
     ///
     /// # Errors
-    /// [`Reason::UpstreamClosed`] when the backend closed or reset instead, or what is wrong with the head.
+    /// [`Reason::UpstreamClosed`] when the backend closed or reset instead, [`Reason::UpstreamTlsFailed`] when it refused what
+    /// we are, or what is wrong with the head.
     pub(crate) fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
@@ -228,6 +229,9 @@ impl Http1 {
             match ready!(self.poll_fill(cx)) {
                 Ok(0) | Err(_) if self.has_received() => {
                     return Poll::Ready(Err(Reason::UpstreamTruncated));
+                }
+                Err(error) if PeerAlert::of(&error).is_some() => {
+                    return Poll::Ready(Err(Reason::UpstreamTlsFailed));
                 }
                 Ok(0) | Err(_) => return Poll::Ready(Err(Reason::UpstreamClosed)),
                 Ok(_) => {}
