@@ -1,6 +1,7 @@
 //! `foregate explain`: what would happen to a request, from the code that serves.
 
-use foregate_testkit::{Gateway, Run};
+use foregate_testkit::{Gateway, RawClient, Run};
+use foregate_tests::secure::curl;
 
 const SITES: &str = r#"
 [sites."a.example"]
@@ -125,10 +126,61 @@ fn certificate_redirect_and_hsts_are_explained() {
     let plain = explain("http://a.example/x?y");
     for expected in [
         "listener    plain",
-        "308 to https://a.example/x?y, once there is a certificate",
+        "308 to https://a.example/x?y, once there is a certificate; served in cleartext until then",
     ] {
         assert!(plain.contains(expected), "{expected} is missing:\n{plain}");
     }
+    let json = Gateway::new(SECURE).command(&["explain", "--json", "GET", "http://a.example/x?y"]);
+    assert!(
+        json.stdout.contains("\"awaits_certificate\": true"),
+        "{json:?}"
+    );
+}
+
+/// Nobody issues a certificate for these hosts: clients in cleartext are served, and those by TLS are not, which was explained
+/// the other way round.
+const UNCERTIFIED: &str = r#"
+[listeners.public]
+address = "127.0.0.1:0"
+[listeners.secure]
+address = "127.0.0.1:0"
+tls = true
+[[sites."*.b.example".routes]]
+respond = { status = 203 }
+"#;
+
+#[test]
+fn what_has_no_certificate_is_explained_as_it_is_served() {
+    let configuration = Gateway::new(UNCERTIFIED);
+    let gateway = Gateway::new(UNCERTIFIED).start();
+    let explain = |listener: &str, url: &str| -> serde_json::Value {
+        let run = configuration.command(&["explain", "--json", "--listener", listener, "GET", url]);
+        let whole: serde_json::Value =
+            serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("{run:?}"));
+        whole["outcome"].clone()
+    };
+    let host = "q.b.example";
+    let served = gateway.get(host, "/x").status;
+    let explained = explain("public", "http://q.b.example/x");
+    assert_eq!((served, &explained["status"]), (203, &203.into()));
+    let explained = explain("secure", "https://q.b.example/x");
+    assert_eq!(
+        (&explained["outcome"], &explained["fault"]),
+        (&"handshake-failed".into(), &"unknown-name".into())
+    );
+    let secure = gateway.listener("secure");
+    let resolve = format!("{host}:{}:{}", secure.port(), secure.ip());
+    let url = format!("https://{host}:{}/x", secure.port());
+    let refused = curl(&["--insecure", "--resolve", &resolve, &url]);
+    assert_eq!(refused.status(), 0, "{}", refused.text());
+    let counted = [("listener", "secure"), ("result", "unknown-name")];
+    gateway.wait_metric("foregate_tls_handshakes_total", &counted, 1.0);
+    let explained = explain("secure", "http://q.b.example/x");
+    let request = format!("GET /x HTTP/1.1\r\nHost: {host}\r\n\r\n");
+    let served = RawClient::connect(secure).exchange(request).status;
+    assert_eq!((served, &explained["status"]), (400, &400.into()));
+    let explained = explain("public", "https://q.b.example/x");
+    assert_eq!(explained["fault"], "not-tls");
 }
 
 /// What limits, framing, and rules for targets and hosts refuse was explained as if it were served.

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use foregate_snapshot::Inquiry;
+use foregate_snapshot::{Inquiry, Known};
 
 use crate::failure::Failure;
 use crate::source;
@@ -67,10 +67,13 @@ impl Explain {
             client: self.from,
             listener: self.listener,
             now_ms: 0,
-            certified: true,
             random: RandomState::new().hash_one(()),
         };
-        let explanation = foregate_snapshot::explain(&loaded.snapshot, &inquiry, &|_, _| None)
+        let known = Known {
+            certificates: &|site, host| loaded.credentials.has(site, host),
+            ..Known::NOTHING
+        };
+        let explanation = foregate_snapshot::explain(&loaded.snapshot, &inquiry, known)
             .map_err(|error| Failure::Usage(error.to_string()))?;
         let text = if self.json {
             let json = serde_json::to_string_pretty(&explanation);

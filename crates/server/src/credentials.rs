@@ -2,11 +2,12 @@
 
 mod coverage;
 
+use crate::secure::is_of;
 use crate::start::Before;
 use coverage::Coverage;
 use foregate_snapshot::{
     CertificateFiles, CertificatePlan, ClientCertificatePlan, HostPattern, Issuer, SiteCertificate,
-    Snapshot, UpstreamTlsPlan,
+    SiteTlsPlan, Snapshot, UpstreamTlsPlan,
 };
 use foregate_tls::certificate::{self, CertificateName, Finding, PlatformRoots, Roots, Severity};
 use foregate_tls::files::{in_few_words, read};
@@ -145,6 +146,19 @@ impl Credentials {
     /// Everything that is wrong.
     pub fn findings(&self) -> &[CredentialFinding] {
         &self.findings
+    }
+
+    /// Whether one of the certificates is valid for a host in lower case, and a site may show it: any, without a site.
+    pub fn has(&self, site: Option<&SiteTlsPlan>, host: &str) -> bool {
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let may_be_shown = |served: &Served| match site {
+            Some(site) => is_of(site, served),
+            None => true,
+        };
+        let mut served = self.served.iter();
+        served.any(|served| {
+            served.has_begun(unix_s()) && may_be_shown(served) && served.certificate.serves(bare)
+        })
     }
 
     /// Whether anything keeps the configuration from being used.

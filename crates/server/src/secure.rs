@@ -29,6 +29,7 @@ use foregate_tls::{
     SessionCache, Tickets, unix_s,
 };
 use issuing::{Intake, Missing};
+pub(crate) use serving::is_of;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;

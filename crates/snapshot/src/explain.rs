@@ -5,8 +5,9 @@ mod request;
 mod tls;
 
 pub use balancing::{CandidateNote, MirrorNote, ProxyNote, SplitNote};
+pub use tls::CertificateStanding;
 
-use crate::plan::{Action, ListenerPlan, ProxyPlan, RoutePlan, Snapshot};
+use crate::plan::{Action, ListenerPlan, ProxyPlan, RoutePlan, SiteTlsPlan, Snapshot};
 use foregate_balance::{Endpoint, Need, Picker, Roster, Spill, Tried};
 use foregate_message::path::{Normal, normalize};
 use foregate_message::{BodyLength, Fault, FieldId, Method, Reason, Scheme};
@@ -41,8 +42,6 @@ pub struct Inquiry {
     pub now_ms: u64,
     /// A random number, for algorithms that draw.
     pub random: u64,
-    /// Whether the host has a certificate now, on which redirects to HTTPS depend.
-    pub certified: bool,
 }
 
 /// Why there is nothing to explain.
@@ -113,13 +112,17 @@ pub struct Explanation {
 pub struct TlsNote {
     /// Where the host's certificate comes from.
     pub certificate: String,
+    /// Whether it is there.
+    pub standing: CertificateStanding,
+    /// The certificate that is shown while there is none for the host.
+    pub default_certificate: Option<String>,
     /// Whether the URL asks for TLS.
     pub encrypted: bool,
     /// The listener does not speak TLS though the URL asks for it.
     pub listener_in_cleartext: bool,
     /// What is asked of clients' certificates: `required` or `optional`.
     pub client_certificate: Option<&'static str>,
-    /// Where clients in cleartext are sent, once there is a certificate.
+    /// Where clients in cleartext are sent, once there is a certificate; `None` where there is no way to one, too.
     pub https_redirect: Option<String>,
     /// Strict-Transport-Security on the answer.
     pub hsts: Option<String>,
@@ -177,6 +180,16 @@ pub enum Outcome {
         status: u16,
         /// Where to.
         location: String,
+        /// The host's certificate is still to be issued: until it is there, the request is not sent elsewhere.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        awaits_certificate: bool,
+    },
+    /// The TLS handshake comes to nothing, so that there is no request.
+    HandshakeFailed {
+        /// The stable name of the fault.
+        fault: &'static str,
+        /// What is wrong, in words.
+        detail: String,
     },
     /// It is answered with a fixed answer.
     Responded {
@@ -192,14 +205,38 @@ pub enum Outcome {
 /// Endpoints by the name of their upstream and their `host:port`.
 type Endpoints<'a> = &'a dyn Fn(&str, &str) -> Option<Arc<Endpoint>>;
 
-/// Explains a request. `endpoints` knows the states of endpoints; those it does not know are taken for healthy.
+/// What an explanation depends on and a snapshot does not know.
+#[derive(Clone, Copy)]
+pub struct Known<'a> {
+    /// The states of endpoints by the name of their upstream and their `host:port`; those that are not known are taken for
+    /// healthy.
+    pub endpoints: Endpoints<'a>,
+    /// Whether a certificate from files is valid for a host in lower case: one that the site may show, or any.
+    pub certificates: &'a dyn Fn(Option<&SiteTlsPlan>, &str) -> bool,
+}
+
+impl Known<'static> {
+    /// Endpoints are healthy, and no certificate comes from files.
+    pub const NOTHING: Known<'static> = Known {
+        endpoints: &|_, _| None,
+        certificates: &|_, _| false,
+    };
+}
+
+impl fmt::Debug for Known<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Known")
+    }
+}
+
+/// Explains a request.
 ///
 /// # Errors
 /// There is nothing that would be one request. One that is malformed or over a limit is explained.
 pub fn explain(
     snapshot: &Snapshot,
     inquiry: &Inquiry,
-    endpoints: Endpoints<'_>,
+    known: Known<'_>,
 ) -> Result<Explanation, InquiryError> {
     let request = Request::read(inquiry, &snapshot.client)?;
     let (listener, listener_assumed) = request.listener(snapshot, inquiry)?;
@@ -238,7 +275,7 @@ pub fn explain(
         scheme,
         is_trusted,
         inquiry,
-        endpoints,
+        known,
     };
     explanation.outcome = road.travel(&mut explanation);
     Ok(explanation)
@@ -277,11 +314,14 @@ struct Road<'a> {
     scheme: Scheme,
     is_trusted: bool,
     inquiry: &'a Inquiry,
-    endpoints: Endpoints<'a>,
+    known: Known<'a>,
 }
 
 impl Road<'_> {
     fn travel(&self, explanation: &mut Explanation) -> Outcome {
+        if let Some(outcome) = self.spoken_in_cleartext() {
+            return outcome;
+        }
         let length = match self.request.framing {
             Ok(framing) => framing.length,
             Err(fault) => return self.refused_by_limits(fault),
@@ -311,7 +351,14 @@ impl Road<'_> {
                     None => self.act(path, changed, length, route, explanation),
                 }
             }
-            Err(miss) => refused(miss.reason()),
+            Err(miss) => {
+                let site = match miss {
+                    Miss::NoRoute { site } => Some(&*self.snapshot.sites[site as usize].tls),
+                    Miss::NoSite => None,
+                };
+                let handshake = self.handshake(site);
+                handshake.unwrap_or_else(|| refused(miss.reason()))
+            }
         }
     }
 
@@ -417,6 +464,7 @@ impl Road<'_> {
                 _ => Outcome::Redirected {
                     status: redirect.status().code(),
                     location: text(&redirect.location(&facts)),
+                    awaits_certificate: false,
                 },
             },
             Action::Respond(respond) => Outcome::Responded {

@@ -29,8 +29,8 @@ mod tests;
 pub use compile::{compile, compile_after};
 pub use diff::{Change, EndpointKey, ListenerChange, diff};
 pub use explain::{
-    CandidateNote, Explanation, Inquiry, InquiryError, MirrorNote, Outcome, PathNote, ProxyNote,
-    RepeatedNote, SkippedNote, SplitNote, TlsNote, explain,
+    CandidateNote, CertificateStanding, Explanation, Inquiry, InquiryError, Known, MirrorNote,
+    Outcome, PathNote, ProxyNote, RepeatedNote, SkippedNote, SplitNote, TlsNote, explain,
 };
 pub use listing::{RouteNote, TargetNote};
 pub use overload::{MemoryLimit, OverloadPlan};

@@ -1,6 +1,8 @@
 //! Explanations for people.
 
-use crate::explain::{CandidateNote, Explanation, Outcome, ProxyNote, TlsNote};
+use crate::explain::{
+    CandidateNote, CertificateStanding, Explanation, Outcome, ProxyNote, TlsNote,
+};
 use foregate_config::is_credential;
 use foregate_route::{HostMatch, PathMatch, RouteSpec, SiteSpec, ValueMatch};
 use std::fmt;
@@ -163,8 +165,19 @@ impl Explanation {
                     .map_or_else(String::new, |detail| format!(" ({detail})"));
                 return line(f, "refused", &format!("{status}, {reason}{detail}"));
             }
-            Outcome::Redirected { status, location } => {
-                line(f, "redirect", &format!("{status} to {location}"))?
+            Outcome::HandshakeFailed { fault, detail } => {
+                return line(f, "refused", &format!("the handshake, {fault} ({detail})"));
+            }
+            Outcome::Redirected {
+                status,
+                location,
+                awaits_certificate,
+            } => {
+                let once = match awaits_certificate {
+                    true => ", once there is a certificate",
+                    false => "",
+                };
+                line(f, "redirect", &format!("{status} to {location}{once}"))?
             }
             Outcome::Responded { status, body_bytes } => {
                 line(
@@ -192,13 +205,29 @@ fn fmt_tls(tls: &TlsNote, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if tls.listener_in_cleartext {
         line(f, "tls", "this listener does not speak TLS")?;
     } else if tls.encrypted || tls.https_redirect.is_some() {
-        line(f, "certificate", &tls.certificate)?;
+        let until = match (&tls.default_certificate, tls.standing) {
+            _ if !tls.encrypted => String::new(),
+            (Some(name), CertificateStanding::None) => format!(" (clients are shown `{name}`)"),
+            (Some(name), CertificateStanding::Awaited) => {
+                format!(" (until it is issued, clients are shown `{name}`)")
+            }
+            (None, CertificateStanding::Awaited) => {
+                " (until it is issued, handshakes are refused)".to_owned()
+            }
+            (_, _) => String::new(),
+        };
+        line(f, "certificate", &format!("{}{until}", tls.certificate))?;
     }
     if let Some(mode) = tls.client_certificate {
         line(f, "client cert", mode)?;
     }
     if let Some(location) = &tls.https_redirect {
-        let said = format!("308 to {location}, once there is a certificate");
+        let until = match (tls.standing, tls.client_certificate) {
+            (CertificateStanding::Had, _) => "",
+            (_, Some("required")) => ", once there is a certificate; refused until then",
+            (_, _) => ", once there is a certificate; served in cleartext until then",
+        };
+        let said = format!("308 to {location}{until}");
         line(f, "https", &said)?;
     }
     if let Some(hsts) = &tls.hsts {

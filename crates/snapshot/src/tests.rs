@@ -86,7 +86,6 @@ pub(crate) fn inquiry(url: &str) -> Inquiry {
         listener: None,
         now_ms: 0,
         random: 1,
-        certified: true,
     }
 }
 

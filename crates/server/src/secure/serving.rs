@@ -154,7 +154,7 @@ pub(super) fn may_show(site: &SiteTlsPlan, served: &Served) -> bool {
 }
 
 /// Whether a certificate comes from where the site's are to come from.
-pub(super) fn is_of(site: &SiteTlsPlan, served: &Served) -> bool {
+pub(crate) fn is_of(site: &SiteTlsPlan, served: &Served) -> bool {
     let is_internal = served.id.starts_with(INTERNAL);
     let is_acme = served.id.starts_with(ACME);
     let is_issued = is_internal || is_acme;

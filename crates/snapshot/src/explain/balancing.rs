@@ -147,7 +147,7 @@ impl Road<'_> {
     /// An upstream's endpoints with their states.
     pub(super) fn members(&self, upstream: &UpstreamPlan) -> Vec<Member> {
         let member = |plan: &EndpointPlan| Member {
-            endpoint: (self.endpoints)(&upstream.name, &plan.authority)
+            endpoint: (self.known.endpoints)(&upstream.name, &plan.authority)
                 .unwrap_or_else(|| Arc::new(Endpoint::new(&*plan.authority, plan.weight))),
             id: hash(plan.authority.as_bytes()),
             attributes: Arc::clone(&plan.attributes),

@@ -70,8 +70,14 @@ impl Request {
         };
         let carries_requests =
             |listener: &&ListenerPlan| matches!(listener.mode, ModePlan::Http { .. });
+        // Addresses may share a port; of those that could be meant, one that speaks what the URL asks for.
+        let is_spoken =
+            |listener: &&ListenerPlan| listener.is_tls() == (self.scheme == Scheme::Https);
         let listeners = || snapshot.listeners.iter().filter(carries_requests);
-        match (listeners().find(listens), listeners().next()) {
+        let at_port = || listeners().filter(listens);
+        let found = at_port().find(is_spoken).or_else(|| at_port().next());
+        let first = listeners().find(is_spoken).or_else(|| listeners().next());
+        match (found, first) {
             (Some(listener), _) => Ok((listener, false)),
             (None, Some(first)) => Ok((first, true)),
             (None, None) => Err(InquiryError::Listener(format!("port {port}"))),

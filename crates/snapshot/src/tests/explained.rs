@@ -3,7 +3,7 @@
 use super::*;
 
 fn check(inquiry: &Inquiry, expected: &str) {
-    let explained = explain(&snapshot(CONFIG), inquiry, &|_, _| None).unwrap();
+    let explained = explain(&snapshot(CONFIG), inquiry, Known::NOTHING).unwrap();
     let shown: Vec<String> = explained
         .to_string()
         .lines()
@@ -82,7 +82,7 @@ fn other_outcomes_are_explained() {
     );
     let mut beta = inquiry("http://example.com:8080/api/users");
     beta.headers = vec![("x-beta".into(), "1".into())];
-    let explained = explain(&snapshot(CONFIG), &beta, &|_, _| None).unwrap();
+    let explained = explain(&snapshot(CONFIG), &beta, Known::NOTHING).unwrap();
     assert_eq!(
         explained.outcome,
         Outcome::Responded {
@@ -91,7 +91,7 @@ fn other_outcomes_are_explained() {
         }
     );
     beta.method = "TRACE".into();
-    let explained = explain(&snapshot(CONFIG), &beta, &|_, _| None).unwrap();
+    let explained = explain(&snapshot(CONFIG), &beta, Known::NOTHING).unwrap();
     assert_eq!(
         explained.outcome,
         Outcome::Refused {
@@ -109,7 +109,7 @@ fn what_comes_several_times_is_told() {
     let explained = explain(
         &snapshot(text),
         &inquiry("http://a:8080/?v=2&v=1"),
-        &|_, _| None,
+        Known::NOTHING,
     );
     let told = explained.unwrap().to_string();
     for expected in [
@@ -131,7 +131,10 @@ fn known_endpoints_are_asked_for_their_state() {
     let explained = explain(
         &snapshot(CONFIG),
         &inquiry("http://example.com:8080/"),
-        &states,
+        Known {
+            endpoints: &states,
+            ..Known::NOTHING
+        },
     )
     .unwrap();
     let Outcome::Proxied(proxy) = explained.outcome else {
@@ -144,7 +147,7 @@ fn known_endpoints_are_asked_for_their_state() {
 #[test]
 fn what_is_not_one_request_is_not_explained() {
     let snapshot = snapshot(CONFIG);
-    let error = |inquiry: &Inquiry| explain(&snapshot, inquiry, &|_, _| None).unwrap_err();
+    let error = |inquiry: &Inquiry| explain(&snapshot, inquiry, Known::NOTHING).unwrap_err();
     for url in [
         "",
         "/a",
@@ -192,7 +195,10 @@ fn what_is_malformed_or_over_a_limit_is_explained() {
             headers,
             ..inquiry(url)
         };
-        match explain(&snapshot, &inquiry, &|_, _| None).unwrap().outcome {
+        match explain(&snapshot, &inquiry, Known::NOTHING)
+            .unwrap()
+            .outcome
+        {
             Outcome::Refused {
                 reason,
                 status,
@@ -245,7 +251,10 @@ fn a_trusted_proxy_that_ended_tls_is_believed_in_explanations_too() {
             headers: vec![("Forwarded".into(), forwarded.into())],
             ..inquiry("http://a.test/")
         };
-        match explain(&snapshot, &inquiry, &|_, _| None).unwrap().outcome {
+        match explain(&snapshot, &inquiry, Known::NOTHING)
+            .unwrap()
+            .outcome
+        {
             Outcome::Responded { status, .. } | Outcome::Redirected { status, .. } => status,
             other => panic!("{other:?}"),
         }
@@ -258,17 +267,16 @@ fn a_trusted_proxy_that_ended_tls_is_believed_in_explanations_too() {
 #[test]
 fn what_is_said_of_the_scheme_is_what_a_trusted_proxy_said() {
     let text = "[forwarding]\ntrusted_proxies = [\"192.0.2.1\"]\n\
-        [sites.\"a.test\"]\nhsts = { max_age = \"1h\" }\n\
+        [sites.\"a.test\"]\nhttps_redirect = \"off\"\nhsts = { max_age = \"1h\" }\n\
         [[sites.\"a.test\".routes]]\nredirect = { to = \"{scheme}://www.a.test{path}\" }\n";
     let snapshot = snapshot(text);
     let told = |client: &str, scheme: &str| {
         let inquiry = Inquiry {
             headers: vec![("X-Forwarded-Proto".into(), scheme.into())],
             client: client.parse().unwrap(),
-            certified: false,
             ..inquiry("http://a.test/x")
         };
-        let explanation = explain(&snapshot, &inquiry, &|_, _| None).unwrap();
+        let explanation = explain(&snapshot, &inquiry, Known::NOTHING).unwrap();
         let hsts = explanation.tls.unwrap().hsts;
         match explanation.outcome {
             Outcome::Redirected { location, .. } => (location, hsts.is_some()),

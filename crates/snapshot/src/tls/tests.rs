@@ -2,8 +2,8 @@
 
 use crate::tests::{inquiry, settings, snapshot};
 use crate::{
-    CertificateFiles, HttpsRedirect, Issuer, ModePlan, Outcome, Protocol, compile_after, diff,
-    explain,
+    CertificateFiles, HttpsRedirect, Issuer, Known, ModePlan, Outcome, Protocol, compile_after,
+    diff, explain,
 };
 
 const CONFIG: &str = r#"
@@ -188,25 +188,20 @@ fn a_reload_names_what_changes_of_tls() {
     );
 }
 
+/// `covered` are the hosts that certificates from files are valid for.
 #[track_caller]
-fn explained(url: &str, expected: &[&str]) -> Outcome {
-    let text = CONFIG.replace("[upstreams.other.tls]\nserver_name = \"b\"\n", "");
-    let explained = explain(&snapshot(&text), &inquiry(url), &|_, _| None).unwrap();
+fn explained_of(text: &str, covered: &[&str], url: &str, expected: &[&str]) -> Outcome {
+    let known = Known {
+        certificates: &|_, host| covered.contains(&host),
+        ..Known::NOTHING
+    };
+    let explained = explain(&snapshot(text), &inquiry(url), known).unwrap();
     let shown = explained.to_string();
+    let names = "tls|certificate|client cert|https|hsts|redirect|refused|forwards";
     let interesting: Vec<&str> = shown
         .lines()
         .filter(|line| {
-            [
-                "tls",
-                "certificate",
-                "client cert",
-                "https",
-                "hsts",
-                "redirect",
-                "refused",
-            ]
-            .iter()
-            .any(|name| {
+            names.split('|').any(|name| {
                 line.split("  ").next() == Some(name) || line.starts_with(&format!("{name} "))
             })
         })
@@ -217,31 +212,118 @@ fn explained(url: &str, expected: &[&str]) -> Outcome {
 
 #[test]
 fn tls_is_explained() {
+    let text = CONFIG.replace("[upstreams.other.tls]\nserver_name = \"b\"\n", "");
+    let covered = ["www.example.com", "inside.example"];
+    let explained = |url, expected| explained_of(&text, &covered, url, expected);
     explained(
         "https://www.example.com/",
-        &["certificate files that cover it"],
+        &["certificate files that cover it", "forwards    /"],
     );
-    explained(
-        "https://public.example/",
-        &["certificate files of shop, else ACME"],
-    );
-    explained(
-        "http://public.example/a?b",
+    let refused = explained(
+        "https://deep.www.example.com/",
         &[
-            "certificate files of shop, else ACME",
-            "https       308 to https://public.example:4443/a?b, once there is a certificate",
-            "redirect    308 to https://public.example:4443/a?b",
+            "certificate none",
+            "refused     the handshake, unknown-name (there is no certificate for deep.www.example.com)",
         ],
     );
+    assert!(matches!(refused, Outcome::HandshakeFailed { .. }));
+    explained(
+        "https://public.example/",
+        &[
+            "certificate ACME (until it is issued, handshakes are refused)",
+            "forwards    /",
+        ],
+    );
+    let awaited = explained(
+        "http://public.example/a?b",
+        &[
+            "certificate ACME",
+            "https       308 to https://public.example:4443/a?b, once there is a certificate; served in cleartext until then",
+            "redirect    308 to https://public.example:4443/a?b, once there is a certificate",
+        ],
+    );
+    let awaits = |outcome: &Outcome| match outcome {
+        Outcome::Redirected {
+            awaits_certificate, ..
+        } => *awaits_certificate,
+        other => panic!("{other:?}"),
+    };
+    assert!(awaits(&awaited));
+    let there = explained(
+        "http://www.example.com/a",
+        &[
+            "certificate files that cover it",
+            "https       308 to https://www.example.com/a",
+            "redirect    308 to https://www.example.com/a",
+        ],
+    );
+    assert!(!awaits(&there));
     explained(
         "https://inside.example:8443/",
         &[
-            "certificate files that cover it, else ACME",
+            "certificate files that cover it",
             "client cert required",
             "hsts        max-age=3600; includeSubDomains",
+            "forwards    /",
         ],
     );
-    let outcome = explained("http://plain.example/", &[]);
-    assert!(matches!(outcome, Outcome::Proxied(_)));
-    explained("https://plain.example/", &["refused     404, no-site"]);
+    explained("http://plain.example/", &["forwards    /"]);
+    let unknown = "refused     the handshake, unknown-name (there is no certificate for";
+    for host in ["plain.example", "none.example"] {
+        let (url, refused) = (format!("https://{host}/"), format!("{unknown} {host})"));
+        explained_of(&text, &covered, &url, &[&refused]);
+    }
+}
+
+#[test]
+fn what_is_no_request_is_explained() {
+    let sites = "[listeners.plain]\naddress = \"127.0.0.1:80\"\n\
+        [sites.\"*.b.example\"]\nupstream = \"app\"\n[sites.\"*\"]\nupstream = \"app\"\n\
+        [upstreams.app]\nservers = [\"10.1.0.1:80\"]\n";
+    let secure = "[listeners.secure]\naddress = \"127.0.0.1:443\"\ntls = true\n";
+    let both = format!("{secure}{sites}");
+    // Nobody issues a wildcard without a way to prove it, and none for every host that there is.
+    for host in ["q.b.example", "c.example"] {
+        let forwards = ["forwards    /x"];
+        explained_of(&both, &[], &format!("http://{host}/x"), &forwards);
+        let detail = format!("(there is no certificate for {host})");
+        let refused = format!("refused     the handshake, unknown-name {detail}");
+        let refused = ["certificate none", &refused];
+        explained_of(&both, &[], &format!("https://{host}/x"), &refused);
+    }
+    let certificate = "[certificates.usual]\ncertificate = \"/a.pem\"\nkey = \"/a.key\"\n";
+    let usual = format!("{certificate}[tls]\ndefault_certificate = \"usual\"\n{both}");
+    let shown = "certificate none (clients are shown `usual`)";
+    explained_of(
+        &usual,
+        &[],
+        "https://c.example/x",
+        &[shown, "hsts        max-age=31536000", "forwards    /x"],
+    );
+    let demand = "[acme.on_demand]\nallow = [\"*.b.example\"]\n";
+    let once = "once there is a certificate";
+    explained_of(
+        &format!("{demand}{both}"),
+        &[],
+        "http://q.b.example/x",
+        &[
+            "certificate ACME",
+            &format!(
+                "https       308 to https://q.b.example/x, {once}; served in cleartext until then"
+            ),
+            &format!("redirect    308 to https://q.b.example/x, {once}"),
+        ],
+    );
+    let spoken = "refused     400, cleartext-http (this listener speaks HTTPS)";
+    explained_of(&both, &[], "http://c.example:443/x", &[spoken]);
+    let not_tls = "refused     the handshake, not-tls (this listener does not speak TLS)";
+    let tls = "tls         this listener does not speak TLS";
+    explained_of(sites, &[], "https://c.example/x", &[tls, not_tls]);
+    // No listener is on the port: the one that speaks TLS is meant.
+    let explained = explain(
+        &snapshot(&both),
+        &inquiry("https://c.example:9/"),
+        Known::NOTHING,
+    );
+    assert_eq!(explained.unwrap().listener, "secure");
 }
