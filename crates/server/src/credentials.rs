@@ -364,15 +364,21 @@ impl Credentials {
     }
 
     fn read_client(&mut self, plan: &ClientCertificatePlan) -> Option<ClientAuthPlan> {
-        let ca_pem = self.read_roots(Role::ClientAuthorities, &plan.ca_file)?;
+        let ca_pem = self.read_roots(Role::ClientAuthorities, &plan.ca_file);
+        let lists = plan.crl_files.iter().map(|path| {
+            let bytes = self.read_file(Role::RevocationList, path)?;
+            Some(revocation_list(path, bytes))
+        });
+        let lists: Vec<Option<RevocationList>> = lists.collect();
+        let ca_pem = ca_pem?;
         let mut client = ClientAuthPlan {
             required: plan.required,
             ca_pem,
             crls: Vec::new(),
         };
         let is_good = client.check().is_ok();
-        for path in &plan.crl_files {
-            let list = revocation_list(path, self.read_file(Role::RevocationList, path)?);
+        for (path, list) in plan.crl_files.iter().zip(lists) {
+            let list = list?;
             let alone = ClientAuthPlan {
                 crls: vec![list.clone()],
                 ..client.clone()
@@ -397,14 +403,19 @@ impl Credentials {
 
     fn read_connector(&mut self, plan: &UpstreamTlsPlan) -> Option<ConnectorPlan> {
         let roots = match &plan.ca_file {
-            None => RootsPlan::Platform,
-            Some(path) => RootsPlan::Pem(self.read_roots(Role::BackendAuthorities, path)?),
+            None => Some(RootsPlan::Platform),
+            Some(path) => {
+                let pem = self.read_roots(Role::BackendAuthorities, path);
+                pem.map(RootsPlan::Pem)
+            }
         };
+        // Whatever is missing is told, not only the first of it.
         let client = match &plan.client_certificate {
             None => None,
             Some((certificate, key)) => {
-                let chain = self.read_file(Role::BackendCertificate, certificate)?;
-                let secret = self.read_file(Role::BackendKey, key)?;
+                let chain = self.read_file(Role::BackendCertificate, certificate);
+                let secret = self.read_file(Role::BackendKey, key);
+                let (chain, secret) = chain.zip(secret)?;
                 match certificate::load(&chain, &secret) {
                     Err(finding) if is_of_key(&finding) => {
                         self.find(Role::BackendKey, key, &finding);
@@ -415,7 +426,7 @@ impl Credentials {
                 Some((chain, secret))
             }
         };
-        Some(backend_plan(plan, roots, client))
+        Some(backend_plan(plan, roots?, client))
     }
 
     /// Looks whether what was read fits the sites.
@@ -643,5 +654,39 @@ mod tests {
         let mut third = Credentials::default();
         third.read_pairs(&pairs[..1], &second.known, &nobody());
         assert!(Arc::ptr_eq(&first.served[0], &third.served[0]));
+    }
+
+    #[test]
+    fn every_file_that_is_missing_is_told() {
+        let scratch = Scratch::new();
+        let missing = |name: &str| scratch.join(name);
+        let about = |read: &Credentials| {
+            let of_file = |finding: &CredentialFinding| match &finding.about {
+                About::File(_, path) => path.clone(),
+                other => panic!("{other:?}"),
+            };
+            read.findings.iter().map(of_file).collect::<Vec<_>>()
+        };
+        let backend = UpstreamTlsPlan {
+            server_name: None,
+            ca_file: Some(missing("ca.pem")),
+            client_certificate: Some((missing("a.pem"), missing("a.key"))),
+            verify: true,
+            http1: true,
+            http2: true,
+        };
+        let mut read = Credentials::default();
+        assert!(read.read_connector(&backend).is_none());
+        assert_eq!(about(&read), ["ca.pem", "a.pem", "a.key"].map(missing));
+        let client = ClientCertificatePlan {
+            required: true,
+            subject_field: None,
+            fingerprint_field: None,
+            ca_file: missing("ca.pem"),
+            crl_files: ["one.crl", "two.crl"].map(missing).into(),
+        };
+        let mut read = Credentials::default();
+        assert!(read.read_client(&client).is_none());
+        assert_eq!(about(&read), ["ca.pem", "one.crl", "two.crl"].map(missing));
     }
 }
