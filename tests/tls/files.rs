@@ -341,3 +341,17 @@ fn check_tells_of_an_ocsp_response_that_is_not_shown() {
     assert!(told.contains("the OCSP response is not shown"), "{told}");
     assert!(told.contains("ocsp = "), "{told}");
 }
+
+/// It was told as if something were wrong with the text, and the process ended with the code of that.
+#[test]
+fn a_state_folder_that_cannot_be_used_ends_a_start_like_a_port_that_is_taken() {
+    let text = "state_dir = \"{dir}/state\"\n[listeners.secure]\naddress = \"127.0.0.1:0\"\ntls = true\n\
+        [[sites.\"a.internal\".routes]]\nrespond = { status = 200 }\n";
+    let run = Gateway::new(text).file("state", "A file.").run_to_end();
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(
+        run.stderr.contains("error: the state folder `"),
+        "{}",
+        run.stderr
+    );
+}

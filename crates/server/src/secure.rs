@@ -28,6 +28,7 @@ use foregate_tls::{
     Acceptor, CertificateStore, Connector, ConnectorPlan, HandshakeGate, ServerConfig,
     SessionCache, Tickets, unix_s,
 };
+pub(crate) use issuing::Unprepared;
 use issuing::{Intake, Missing};
 pub(crate) use serving::is_of;
 use std::collections::HashMap;
@@ -170,7 +171,7 @@ impl Keeper {
         snapshot: &Snapshot,
         credentials: &Credentials,
         ports: &HashMap<u32, SocketAddr>,
-    ) -> Result<Prepared, String> {
+    ) -> Result<Prepared, Unprepared> {
         let gates = self.gates_of(snapshot);
         let tickets = self.tickets_of(snapshot, credentials)?;
         let sessions = match snapshot.tls.session_cache_max {
@@ -193,7 +194,7 @@ impl Keeper {
                 .as_ref()
                 .is_some_and(|acme| acme.on_demand.is_some());
         let folder = match needs_folder && self.agent.is_none() {
-            true => Some(open_folder(snapshot)?),
+            true => Some(issuing::open_folder(snapshot).map_err(Unprepared::Folder)?),
             false => None,
         };
         Ok(Prepared {
@@ -511,18 +512,6 @@ fn files(snapshot: &Snapshot) -> WatchPlan {
         plan.hosts = serving::hosts_of_files(snapshot);
     }
     plan
-}
-
-fn open_folder(snapshot: &Snapshot) -> Result<StateFolder, String> {
-    let path = &snapshot.state_dir;
-    StateFolder::open(path).map_err(|failure| {
-        format!(
-            "the state folder `{}` cannot be used: {}\n  certificates that are issued are kept there: set `state_dir` to a \
-             folder that may be written, or `tls = \"off\"` for the sites",
-            path.display(),
-            failure.detail
-        )
-    })
 }
 
 impl Certificates for Lookup {

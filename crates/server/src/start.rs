@@ -14,7 +14,7 @@ use crate::notify;
 use crate::overload::Overload;
 use crate::probing;
 use crate::reasons;
-use crate::secure::{Keeper, Secured};
+use crate::secure::{Keeper, Secured, Unprepared};
 use crate::sockets::{self, BindError, Listening};
 use crate::state_file::StateFile;
 use crate::upgrade::Program;
@@ -424,7 +424,10 @@ fn secure(
 ) -> Result<(Keeper, Secured), StartError> {
     let prepared = keeper
         .prepare(snapshot, credentials, &sockets::ports(listening))
-        .map_err(StartError::Config)?;
+        .map_err(|unprepared| match unprepared {
+            Unprepared::Config(problem) => StartError::Config(problem),
+            Unprepared::Folder(problem) => StartError::Secure(problem),
+        })?;
     let secured = keeper
         .take_up(snapshot, prepared)
         .map_err(StartError::Secure)?;

@@ -6,6 +6,7 @@ use crate::history::{Cause, Version};
 use crate::inherit::Inherited;
 use crate::ledger::{About, Taken, Unconfirmed};
 use crate::notify;
+use crate::secure::Unprepared;
 use crate::sockets::{self, Listening};
 use crate::start::{Before, LoadError, Loaded, NewText, Source, open_log, share_out};
 use crate::worker::{Opened, Order, Update};
@@ -333,10 +334,10 @@ impl Control {
         let snapshot = Arc::new(snapshot);
         let (listening, opened) = self.open(&snapshot)?;
         let inner = &mut self.inner;
-        let prepared =
-            inner
-                .keeper
-                .prepare(&snapshot, &credentials, &sockets::ports(&listening))?;
+        let prepared = inner
+            .keeper
+            .prepare(&snapshot, &credentials, &sockets::ports(&listening))
+            .map_err(Unprepared::into_text)?;
         let change = diff(&inner.snapshot, &snapshot);
         let changes = change.lines(&inner.snapshot, &snapshot, CHANGES_MAX);
         let log = match change.access_log {

@@ -108,6 +108,43 @@ fn dns(plan: &DnsPlan) -> Result<DnsOptions, String> {
     })
 }
 
+/// Why a configuration can't be prepared, ready to be shown to people.
+#[derive(Debug)]
+pub(crate) enum Unprepared {
+    /// Something in it can't be used.
+    Config(String),
+    /// The state folder can't be used: nothing is wrong with what is written.
+    Folder(String),
+}
+
+impl Unprepared {
+    /// What is said of it.
+    pub(crate) fn into_text(self) -> String {
+        match self {
+            Unprepared::Config(problem) | Unprepared::Folder(problem) => problem,
+        }
+    }
+}
+
+impl From<String> for Unprepared {
+    fn from(problem: String) -> Unprepared {
+        Unprepared::Config(problem)
+    }
+}
+
+/// Opens the folder that issued certificates are kept in.
+pub(super) fn open_folder(snapshot: &Snapshot) -> Result<StateFolder, String> {
+    let path = &snapshot.state_dir;
+    StateFolder::open(path).map_err(|failure| {
+        format!(
+            "the state folder `{}` cannot be used: {}\n  certificates that are issued are kept there: set `state_dir` to a \
+             folder that may be written, or `tls = \"off\"` for the sites",
+            path.display(),
+            failure.detail
+        )
+    })
+}
+
 /// Takes issued certificates into the store.
 #[derive(Clone, Debug)]
 pub(super) struct Intake {
