@@ -4,7 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use foregate_testkit::{
-    Answer, Backend, Gateway, Run, Scratch, Signal, Successor, eventually, foregate,
+    Answer, Backend, Gateway, Process, Run, Scratch, Signal, Successor, eventually, foregate,
+    free_port,
 };
 use serde_json::Value;
 
@@ -562,4 +563,27 @@ fn a_successor_goes_on_with_what_was_applied() {
     eventually("the old one is back", || {
         (said(&gateway) == "one").then_some(())
     });
+}
+
+/// The gateway took its paths from where it was started, and every command took them from `/`: the same text looked like another.
+#[test]
+fn the_same_text_changes_nothing_wherever_the_gateway_was_started() {
+    let folder = Scratch::new();
+    let admin = free_port();
+    let text = SAYS.replace("{word}", "one")
+        + &format!(
+            "[listeners.public]\naddress = \"127.0.0.1:0\"\n[access_log]\nto = \"g.log\"\n\
+             [admin]\naddress = \"127.0.0.1:{admin}\"\nhistory_file = \"history.json\"\n"
+        );
+    folder.write("g.toml", &text);
+    let applied = folder.write("h.toml", format!("{text}# The same.\n"));
+    let mut gateway = Process::spawn(&["run", "-c", "g.toml"], Some(folder.path()));
+    gateway.wait_stdout("ready\n");
+    let run = foregate(&["apply", "-c", &applied.to_string_lossy()]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let told = format!("{}{}", run.stdout, run.stderr);
+    for word in ["access log", "history_file", "next start"] {
+        assert!(!told.contains(word), "{told}");
+    }
+    assert!(folder.join("g.log").exists() && folder.join("history.json").exists());
 }

@@ -17,6 +17,11 @@ pub trait Files {
 
     /// Why no file can be made in a folder, in a few words: it is missing, or no folder. Nothing where that cannot be told.
     fn lacks_folder(&self, folder: &Path) -> Option<String>;
+
+    /// A folder by a path that means the same wherever it is read; unchanged where paths begin nowhere else.
+    fn absolute(&self, folder: &Path) -> PathBuf {
+        folder.to_path_buf()
+    }
 }
 
 /// Files and variables in memory: for tests, and for texts that may reach nothing outside.

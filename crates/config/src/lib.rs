@@ -55,7 +55,7 @@ pub use written::{Written, WrittenFile};
 use diagnostic::{DIAGNOSTICS_MAX, Report};
 use load::Loaded;
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What became of a configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -112,10 +112,13 @@ fn finish(loaded: Loaded, files: &dyn Files, mut report: Report) -> Outcome {
         sources,
         broken,
     } = loaded;
-    let directories: Vec<&Path> = sources
+    // The same text means the same whatever its file was called: settings are compared.
+    let directories: Vec<PathBuf> = sources
         .iter()
         .map(|source| Path::new(source.name()).parent().unwrap_or(Path::new("")))
+        .map(|directory| files.absolute(directory))
         .collect();
+    let directories: Vec<&Path> = directories.iter().map(PathBuf::as_path).collect();
     let syntax_errors = report.diagnostics.len();
     let is_whole = !report
         .diagnostics

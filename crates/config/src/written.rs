@@ -9,7 +9,7 @@ use crate::tree::Node;
 use crate::values::ValueInForce;
 use crate::{Format, Outcome};
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The texts of a configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -184,6 +184,10 @@ impl Files for Then<'_> {
 
     fn lacks_folder(&self, folder: &Path) -> Option<String> {
         self.now.lacks_folder(folder)
+    }
+
+    fn absolute(&self, folder: &Path) -> PathBuf {
+        self.now.absolute(folder)
     }
 }
 

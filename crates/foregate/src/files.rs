@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use foregate_config::Files;
 
@@ -72,6 +72,15 @@ impl Files for SystemFiles {
                 _ => None,
             },
         }
+    }
+
+    fn absolute(&self, folder: &Path) -> PathBuf {
+        let folder = if folder.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            folder
+        };
+        std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf())
     }
 }
 
