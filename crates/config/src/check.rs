@@ -6,19 +6,12 @@ mod overlap;
 mod routes;
 mod tls;
 
-use crate::diagnostic::{Code, Diagnostic, Report};
+use crate::diagnostic::Report;
 use crate::sections::Faulty;
 use crate::settings::Settings;
 
 /// Reports everything that is wrong between the parts of a configuration.
 pub(crate) fn check(settings: &Settings, faulty: &Faulty, report: &mut Report) {
-    if settings.sites.is_empty() {
-        report.push(
-            Diagnostic::new(Code::NoSites, crate::Origin::NOWHERE, "there is no site")
-                .cause("every request would be answered with 404")
-                .help("for example: [sites.\"example.com\"] with upstream = \"app\""),
-        );
-    }
     addresses::check(settings, report);
     hosts::check(settings, report);
     tls::check(settings, report);

@@ -8,6 +8,9 @@ use crate::tree::{Entry, Node, Text, Value};
 use std::cell::Cell;
 use std::time::Duration;
 
+/// A longer text is not shown as a list.
+const LISTED_BYTES_MAX: usize = 80;
+
 /// A written table, to be read by the keys of its section.
 pub(crate) struct Fields<'t> {
     section: &'static Section,
@@ -282,8 +285,11 @@ impl<'t> Fields<'t> {
     pub(crate) fn items(&self, node: &'t Node, report: &mut Report) -> &'t [Node] {
         match &node.value {
             Value::List(items) => items,
+            _ if node.is_missing() => &[],
             _ => {
-                wrong_type(node, "a list", report);
+                // Lists of secrets are lists, too: what stands there is shown for servers alone.
+                let help = as_list(node).filter(|_| self.section.heading == "[upstreams.<name>]");
+                report.push(of_wrong_type(node, "a list").maybe_help(help));
                 &[]
             }
         }
@@ -362,6 +368,17 @@ pub(crate) fn wrong_type(node: &Node, wanted: &str, report: &mut Report) {
     if !node.is_missing() {
         report.push(of_wrong_type(node, wanted));
     }
+}
+
+/// A text as a list of one, as far as it can be shown.
+fn as_list(node: &Node) -> Option<String> {
+    let Value::Text(text) = &node.value else {
+        return None;
+    };
+    let is_plain = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\\');
+    let is_shown =
+        !text.substituted && text.text.len() <= LISTED_BYTES_MAX && text.text.chars().all(is_plain);
+    is_shown.then(|| format!("a list of one: [\"{}\"]", text.text))
 }
 
 fn of_wrong_type(node: &Node, wanted: &str) -> Diagnostic {

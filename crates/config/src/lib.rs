@@ -120,11 +120,11 @@ fn finish(loaded: Loaded, files: &dyn Files, mut report: Report) -> Outcome {
         .collect();
     let directories: Vec<&Path> = directories.iter().map(PathBuf::as_path).collect();
     let syntax_errors = report.diagnostics.len();
+    let (settings, faulty) = sections::read(&tree, &directories, &mut report);
     let is_whole = !report
         .diagnostics
         .iter()
         .any(|diagnostic| leaves_out(diagnostic.code));
-    let (settings, faulty) = sections::read(&tree, &directories, &mut report);
     if let Some(log) = &settings.access_log {
         sections::check_log_folder(log, files, &mut report);
     }
@@ -174,7 +174,11 @@ fn keep_certain(report: &mut Report, syntax_errors: usize, sources: &Sources) {
 fn leaves_out(code: Code) -> bool {
     matches!(
         code,
-        Code::DuplicateKey | Code::UnsetVariable | Code::UnreadableFile | Code::BadSubstitution
+        Code::DuplicateKey
+            | Code::UnknownKey
+            | Code::UnsetVariable
+            | Code::UnreadableFile
+            | Code::BadSubstitution
     )
 }
 
@@ -182,6 +186,7 @@ fn is_about_the_whole(code: Code) -> bool {
     matches!(
         code,
         Code::MissingKey
+            | Code::NoSites
             | Code::NoAction
             | Code::EmptySite
             | Code::EmptyUpstream

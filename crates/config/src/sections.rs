@@ -42,12 +42,12 @@ pub(crate) use matching::literal_prefix;
 pub(crate) use sites::{Faulty, plain_route, plain_site, proxy_to};
 pub(crate) use upstreams::{absent as absent_upstream, read_one as read_upstream};
 
-use crate::diagnostic::Report;
+use crate::diagnostic::{Code, Diagnostic, Report};
 use crate::fields::Fields;
 use crate::keys::{self, Default, Key, Kind, Section, key};
 use crate::names::Names;
 use crate::settings::{Settings, Workers};
-use crate::tree::Node;
+use crate::tree::{Node, Value};
 use std::num::NonZeroU16;
 use std::path::Path;
 
@@ -237,9 +237,27 @@ pub(crate) fn read(tree: &Node, directories: &[&Path], report: &mut Report) -> (
         sites,
         upstreams,
     };
+    report_no_sites(&fields, &settings, report);
     fields.finish();
     listeners::drop_useless(&mut settings);
     (settings, faulty)
+}
+
+/// Reports that there is no site, unless what was written for them was told as wrong.
+fn report_no_sites(fields: &Fields<'_>, settings: &Settings, report: &mut Report) {
+    let written = fields.entry("sites").map(|entry| &entry.node.value);
+    let is_empty = match written {
+        None => !fields.has_unknown,
+        Some(Value::Table(_)) => settings.sites.is_empty(),
+        Some(_) => false,
+    };
+    if is_empty {
+        report.push(
+            Diagnostic::new(Code::NoSites, crate::Origin::NOWHERE, "there is no site")
+                .cause("every request would be answered with 404")
+                .help("for example: [sites.\"example.com\"] with upstream = \"app\""),
+        );
+    }
 }
 
 fn workers(fields: &Fields<'_>, report: &mut Report) -> Workers {

@@ -425,6 +425,22 @@ fn conflicts_between_sections() {
     let ejection = format!("{APP}[upstreams.app.ejection]\nbase_time = '10m'");
     assert_eq!(codes(&load(&ejection)), ["conflicting-keys"]);
     assert_eq!(codes(&load("")), ["no-sites"]);
+    // One mistake is told once, and what follows from it is not.
+    let misspelt = "[site.'x.example']\nupstream = 'app'\n[upstreams.app]\nservers = ['a:1']";
+    assert_eq!(codes(&load(misspelt)), ["unknown-key"]);
+    assert_eq!(codes(&load("[[sites]]\nupstream = 'app'")), ["wrong-type"]);
+    let one = load(&APP.replace("['127.0.0.1:1']", "'127.0.0.1:1'"));
+    let helps: Vec<&str> = (one.diagnostics.iter())
+        .map(|one| one.help.as_deref().unwrap_or_default())
+        .collect();
+    assert_eq!(codes(&one), ["wrong-type"]);
+    assert_eq!(helps, ["a list of one: [\"127.0.0.1:1\"]"]);
+    for misspelt in [
+        "[[sites.'b.example'.routes]]\npath = { prefx = '/x' }\nupstream = 'app'",
+        "[upstreams.b]\nservers = ['b:1']\ntls = { client_key = 'a.key', client_certificat = 'a.pem' }",
+    ] {
+        assert_eq!(codes(&load(&format!("{APP}{misspelt}"))), ["unknown-key"]);
+    }
     let restricted = "
         [listeners.a]\naddress = '127.0.0.1:1'\n[listeners.b]\naddress = '127.0.0.1:2'
         [sites.'x.example']\nlisteners = ['a']\nupstream = 'app'\n[upstreams.app]\nservers = ['a:1']";

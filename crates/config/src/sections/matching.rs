@@ -59,6 +59,7 @@ pub(super) fn path(entry: &Entry, report: &mut Report) -> Option<PathMatch> {
                 one(&fields, "glob", report, paths::glob, PathMatch::Glob),
                 one(&fields, "regex", report, words::regex, PathMatch::Regex),
             ];
+            let has_unknown = fields.has_unknown;
             fields.finish();
             let mut written = found.into_iter().flatten();
             match (written.next(), written.next()) {
@@ -76,6 +77,7 @@ pub(super) fn path(entry: &Entry, report: &mut Report) -> Option<PathMatch> {
                     );
                     None
                 }
+                _ if has_unknown => None,
                 _ => {
                     report.push(
                         Diagnostic::new(

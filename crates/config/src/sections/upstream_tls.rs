@@ -217,7 +217,9 @@ fn table(
         fields.entry("client_certificate"),
         fields.entry("client_key"),
     );
-    if let (Some(one), None) | (None, Some(one)) = written {
+    if let (Some(one), None) | (None, Some(one)) = written
+        && !fields.has_unknown
+    {
         let missing = if one.key == "client_key" {
             "client_certificate"
         } else {

@@ -9,7 +9,7 @@ use crate::diagnostic::{Code, Diagnostic, Report};
 use crate::fields::Fields;
 use crate::keys::{self, Default, Kind, SIZE_32, Section, key};
 use crate::settings::{ProxyProtocolVersion, ResponseLimits, Upstream};
-use crate::tree::{Entry, Node};
+use crate::tree::{Entry, Node, Value};
 use crate::words;
 
 const COUNT: Kind = Kind::Count {
@@ -262,7 +262,10 @@ fn listed<'t>(name: &str, fields: &Fields<'t>, report: &mut Report) -> &'t [Node
                 .help("for example: servers = [\"10.0.0.1:8080\", \"10.0.0.2:8080\"]"),
         );
     }
-    if let (Some(entry), true, None) = (list, items.is_empty(), sought) {
+    // What is no list has been told as such.
+    let empty =
+        list.filter(|entry| matches!(&entry.node.value, Value::List(items) if items.is_empty()));
+    if let (Some(entry), None) = (empty, sought) {
         report.push(
             Diagnostic::new(
                 Code::EmptyUpstream,
