@@ -84,3 +84,19 @@ fn it_speaks_tls_with_a_certificate_of_its_own_making() {
     process.signal(Signal::Term);
     assert_eq!(process.wait_exit().code(), Some(0));
 }
+
+#[test]
+fn where_to_listen_is_told_as_in_a_file() {
+    for (written, expected) in [
+        ("8080", "\"0.0.0.0:8080\" and \"[::]:8080\""),
+        (":8080", "\"0.0.0.0:8080\" and \"[::]:8080\""),
+        (
+            "localhost:8080",
+            "names are not resolved here: \"127.0.0.1:8080\"",
+        ),
+    ] {
+        let run = foregate(&["proxy", "--listen", written, "--to", "127.0.0.1:1"]);
+        assert_eq!(run.code, Some(2), "{run:?}");
+        assert!(run.stderr.contains(expected), "{}", run.stderr);
+    }
+}

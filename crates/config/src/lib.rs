@@ -50,6 +50,7 @@ pub use settings::Settings;
 pub use source::{Place, Source, Sources};
 pub use tree::Format;
 pub use values::{ValueInForce, WrittenPlace};
+pub use words::listen_address;
 pub use written::{Written, WrittenFile};
 
 use diagnostic::{DIAGNOSTICS_MAX, Report};

@@ -45,10 +45,30 @@ pub(crate) fn socket_address(
     origin: Origin,
     report: &mut Report,
 ) -> Option<SocketAddr> {
+    let help = match listen_address(text) {
+        Ok(address) => return Some(address),
+        Err(help) => help,
+    };
+    report.push(
+        Diagnostic::new(
+            Code::BadAddress,
+            origin,
+            format!("{} is not an address to listen on", quoted(text)),
+        )
+        .help(help),
+    );
+    None
+}
+
+/// Reads `ip:port`, to listen on.
+///
+/// # Errors
+/// It is none: what could be written instead.
+pub fn listen_address(text: &str) -> Result<SocketAddr, String> {
     if let Ok(address) = text.parse() {
-        return Some(address);
+        return Ok(address);
     }
-    let help = match text.rsplit_once(':') {
+    Err(match text.rsplit_once(':') {
         Some(("" | "*", port)) if port.parse::<u16>().is_ok() => {
             format!("for every address: \"0.0.0.0:{port}\" and \"[::]:{port}\"")
         }
@@ -62,16 +82,7 @@ pub(crate) fn socket_address(
             Ok(ip) => format!("with a port: \"{}\"", SocketAddr::new(ip, 80)),
             Err(_) => "`ip:port` such as \"0.0.0.0:80\", or \"[::1]:80\" for IPv6".to_owned(),
         },
-    };
-    report.push(
-        Diagnostic::new(
-            Code::BadAddress,
-            origin,
-            format!("{} is not an address to listen on", quoted(text)),
-        )
-        .help(help),
-    );
-    None
+    })
 }
 
 /// `host:port` of a backend.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use foregate_config::settings::{Admin, History, ServerAddress};
-use foregate_config::{Origin, Settings};
+use foregate_config::{Origin, Settings, listen_address};
 
 use crate::failure::Failure;
 use crate::run;
@@ -21,7 +21,7 @@ use crate::state;
 #[command(verbatim_doc_comment)]
 pub(crate) struct Proxy {
     /// Where clients connect, such as 127.0.0.1:8080; may be repeated
-    #[arg(long, value_name = "IP:PORT", required = true, num_args = 1..)]
+    #[arg(long, value_name = "IP:PORT", required = true, num_args = 1.., value_parser = listen_address)]
     listen: Vec<SocketAddr>,
 
     /// A server that requests go to, such as 127.0.0.1:3000 or backend.internal:80; may be repeated
@@ -29,7 +29,7 @@ pub(crate) struct Proxy {
     to: Vec<ServerAddress>,
 
     /// Serve metrics, health and status here; without it there is no admin listener
-    #[arg(long, value_name = "IP:PORT")]
+    #[arg(long, value_name = "IP:PORT", value_parser = listen_address)]
     admin: Option<SocketAddr>,
 
     /// Speak TLS with clients: `localhost` and the addresses get certificates of an authority
