@@ -105,34 +105,36 @@ impl Written {
     pub fn diff(&self, older: &Written) -> String {
         let (new_shown, old_shown) = (self.without_secrets(), older.without_secrets());
         let mut out = String::new();
-        let mut tell = |name: &str, old: Option<(&str, &str)>, new: Option<(&str, &str)>| {
-            let (text, shown) = old.unwrap_or_default();
-            let (new_text, new_shown) = new.unwrap_or_default();
-            let new_side = Side {
-                text: new_text,
-                shown: new_shown,
+        let mut tell =
+            |(was, is): (&str, &str), old: Option<(&str, &str)>, new: Option<(&str, &str)>| {
+                let (text, shown) = old.unwrap_or_default();
+                let (new_text, new_shown) = new.unwrap_or_default();
+                let new_side = Side {
+                    text: new_text,
+                    shown: new_shown,
+                };
+                let hunks = line_diff::hunks(Side { text, shown }, new_side);
+                if !hunks.is_empty() {
+                    let from = old.map_or("/dev/null", |_| was);
+                    let to = new.map_or("/dev/null", |_| is);
+                    let _ = write!(out, "--- {from}\n+++ {to}\n{hunks}");
+                }
             };
-            let hunks = line_diff::hunks(Side { text, shown }, new_side);
-            if !hunks.is_empty() {
-                let name_of = |is_there: bool| if is_there { name } else { "/dev/null" };
-                let (from, to) = (name_of(old.is_some()), name_of(new.is_some()));
-                let _ = write!(out, "--- {from}\n+++ {to}\n{hunks}");
-            }
-        };
         for (at, file) in self.files.iter().enumerate() {
             let before = match at {
                 // The configuration file is compared whatever it is called.
                 0 => (!older.files.is_empty()).then_some(0),
                 _ => older.position(&file.name),
             };
+            let was = before.map_or("", |at| &*older.files[at].name);
             let before = before.map(|at| (&*older.files[at].text, &*old_shown.files[at].text));
             let after = Some((&*file.text, &*new_shown.files[at].text));
-            tell(&file.name, before, after);
+            tell((was, &file.name), before, after);
         }
         for (at, file) in older.files.iter().enumerate().skip(1) {
             if self.position(&file.name).is_none() {
                 let before = Some((&*file.text, &*old_shown.files[at].text));
-                tell(&file.name, before, None);
+                tell((&file.name, ""), before, None);
             }
         }
         out
@@ -256,5 +258,16 @@ mod tests {
             "{told}"
         );
         assert!(!told.contains("elsewhere"), "{told}");
+        let other = Written {
+            files: vec![WrittenFile {
+                name: "new.toml".into(),
+                text: "workers = 1\n".into(),
+            }],
+        };
+        let told = other.diff(&alone);
+        assert!(
+            told.starts_with("--- elsewhere.toml\n+++ new.toml\n"),
+            "{told}"
+        );
     }
 }
