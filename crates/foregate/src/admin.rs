@@ -174,7 +174,7 @@ impl Listener {
         if let Some(place) = named {
             return Ok(Listener::at(place));
         }
-        let path = source::find(config)?;
+        let path = source::find_or_admin(config)?;
         let shown = path.display();
         match configured(&path)? {
             None => Err(Failure::Usage(format!("{shown} has no admin listener"))),

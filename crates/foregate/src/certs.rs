@@ -95,7 +95,7 @@ impl Sources {
                 state_dir: None,
             });
         }
-        let path = source::find(config)?;
+        let path = source::find_or_admin(config)?;
         let configured = admin::configured(&path)?
             .filter(|one| !matches!(one.place, Place::Tcp(at) if at.port() == 0));
         Ok(Sources {

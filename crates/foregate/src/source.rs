@@ -32,6 +32,19 @@ pub(crate) fn find(named: Option<PathBuf>) -> Result<PathBuf, Failure> {
     })
 }
 
+/// The same for a command that asks a gateway, which may be named instead.
+///
+/// # Errors
+/// None was named and none of the defaults is there.
+pub(crate) fn find_or_admin(named: Option<PathBuf>) -> Result<PathBuf, Failure> {
+    find(named).map_err(|failure| match failure {
+        Failure::Usage(text) => Failure::Usage(format!(
+            "{text}, or a gateway's admin listener with --admin"
+        )),
+        other => other,
+    })
+}
+
 /// A configuration as far as it came: what was found in it, and the snapshot if nothing speaks against it.
 #[derive(Debug)]
 pub(crate) struct Compiled {
@@ -160,7 +173,8 @@ fn warnings(outcome: &Outcome) -> Vec<String> {
             );
             for more in [&diagnostic.cause, &diagnostic.help].into_iter().flatten() {
                 line.push_str("; ");
-                line.push_str(more);
+                // A log escapes quotation marks; a text in these is the same to TOML.
+                line.push_str(&more.replace('"', "'"));
             }
             line
         })

@@ -83,9 +83,10 @@ fn wait(time: Duration) {
 /// Looks at a gateway.
 fn look(listener: &Listener) -> Result<Look, Failure> {
     let stranger = || Failure::Failed("this is not the admin listener of a gateway".into());
-    let metrics = listener
-        .ask("GET /metrics")
-        .map_err(|error| Failure::Failed(format!("cannot ask the gateway: {error}")))?;
+    let metrics = listener.ask("GET /metrics").map_err(|error| {
+        let place = &listener.place;
+        Failure::Failed(format!("cannot ask the gateway at {place}: {error}"))
+    })?;
     let (head, body) = metrics.split_once("\r\n\r\n").ok_or_else(stranger)?;
     if !head.starts_with("HTTP/1.1 200") {
         let detail = serde_json::from_str::<Value>(body).ok();

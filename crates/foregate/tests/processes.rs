@@ -314,3 +314,32 @@ fn a_proxy_needs_no_file() {
     proxy.signal(Signal::INT);
     assert_eq!(proxy.end(), (Some(0), String::new()));
 }
+
+#[test]
+fn who_asks_a_gateway_without_a_file_is_told_of_every_way() {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    // Taken, and given back: nobody listens there.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    drop(taken);
+    let run = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_foregate"))
+            .args(arguments)
+            .current_dir(&folder)
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    for command in ["reload", "certs"] {
+        let told = run(&[command]);
+        assert!(
+            told.contains("-c FILE, or") && told.contains("--admin"),
+            "{told}"
+        );
+    }
+    let told = run(&["top", "--once", "--admin", &address]);
+    assert!(
+        told.contains(&format!("the gateway at {address}: ")),
+        "{told}"
+    );
+}
