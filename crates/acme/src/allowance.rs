@@ -85,6 +85,8 @@ struct Failed {
     /// In a row.
     failures: u32,
     held_until: Moment,
+    /// How much of that the server itself asked for.
+    asked_until: Moment,
 }
 
 impl Allowance {
@@ -138,8 +140,16 @@ impl Allowance {
         Verdict::Order
     }
 
-    /// An order failed, `failures` in a row have: the name is declined until then, and costs the hour nothing.
-    pub fn failed(&mut self, now: Moment, name: &str, failures: u32, held_until: Moment) {
+    /// An order failed, `failures` in a row have: the name is declined until then, and costs the hour nothing. The server
+    /// itself wants no order before `asked_until`.
+    pub fn failed(
+        &mut self,
+        now: Moment,
+        name: &str,
+        failures: u32,
+        held_until: Moment,
+        asked_until: Moment,
+    ) {
         if self.failed.len() >= FAILED_MAX && !self.failed.contains_key(name) {
             self.failed.retain(|_, failed| failed.held_until > now);
         }
@@ -152,8 +162,17 @@ impl Allowance {
         let failed = Failed {
             failures,
             held_until,
+            asked_until,
         };
         self.failed.insert(name.to_owned(), failed);
+    }
+
+    /// Orders are made in another way now: names that are declined for their failures alone may be asked for again.
+    pub fn reconsider(&mut self) {
+        for failed in self.failed.values_mut() {
+            failed.failures = 1;
+            failed.held_until = failed.held_until.min(failed.asked_until);
+        }
     }
 
     /// A certificate has come: what failed before is forgotten.
@@ -253,7 +272,7 @@ mod tests {
         };
         assert_eq!(judge(&mut allowance, now, broken), Verdict::Order);
         let until = now.plus(Duration::from_secs(120));
-        allowance.failed(now, broken, 1, until);
+        allowance.failed(now, broken, 1, until, now);
         for _ in 0..100 {
             assert_eq!(judge(&mut allowance, now, broken), Verdict::Decline);
         }
@@ -266,12 +285,26 @@ mod tests {
     }
 
     #[test]
+    fn names_that_failed_may_be_asked_for_again_once_orders_are_made_in_another_way() {
+        let mut allowance = Allowance::default();
+        let at = |seconds: u64| Moment::from_millis(seconds * 1_000);
+        let list = ["*.shops.example".to_owned()];
+        allowance.failed(at(0), "a.shops.example", 5, at(9_000), at(0));
+        allowance.failed(at(0), "b.shops.example", 5, at(9_000), at(600));
+        allowance.reconsider();
+        let mut judge = |now, name| allowance.judge(now, name, &list, false, 10);
+        assert_eq!(judge(at(1), "a.shops.example"), Verdict::Order);
+        assert_eq!(judge(at(1), "b.shops.example"), Verdict::Decline);
+        assert_eq!(judge(at(600), "b.shops.example"), Verdict::Order);
+    }
+
+    #[test]
     fn failures_take_bounded_memory_and_the_longest_holds_stay() {
         let mut allowance = Allowance::default();
         let hold = |number: u64| Moment::from_millis(number * 1_000);
         for number in 1..FAILED_MAX as u64 * 2 {
             let name = format!("{number}.example");
-            allowance.failed(Moment::START, &name, 1, hold(number));
+            allowance.failed(Moment::START, &name, 1, hold(number), Moment::START);
         }
         assert_eq!(allowance.failed.len(), FAILED_MAX);
         assert_eq!(allowance.failures("1.example"), 0);
@@ -281,7 +314,7 @@ mod tests {
         );
         // Those that are over make room first.
         let over = hold(FAILED_MAX as u64 * 2 - 2);
-        allowance.failed(over, "late.example", 1, hold(FAILED_MAX as u64 * 3));
+        allowance.failed(over, "late.example", 1, hold(FAILED_MAX as u64 * 3), over);
         assert_eq!(allowance.failed.len(), 2);
     }
 

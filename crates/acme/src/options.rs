@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use crate::certificate::Source;
+use crate::certificate::{Source, digest_hex};
 use crate::choice::ChallengeChoice;
-use crate::dns::DnsOptions;
+use crate::dns::{DnsMeans, DnsOptions};
 
 /// The directories of Let's Encrypt.
 pub const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
@@ -62,6 +62,34 @@ impl AcmeOptions {
             on_demand: None,
         }
     }
+
+    /// What tells settings by which an order may fail from others: a digest, which gives no secret away. For which names
+    /// clients may ask is no part of it.
+    pub(crate) fn fingerprint(&self) -> String {
+        let eab = self
+            .eab
+            .as_ref()
+            .map(|eab| (&eab.key_id, digest_hex(&eab.hmac_key)));
+        let dns = self.dns.as_ref().map(|dns| {
+            let secret = match &dns.means {
+                DnsMeans::Update { key: Some(key), .. } => key.secret.as_slice(),
+                _ => &[],
+            };
+            (dns, digest_hex(&format!("{secret:?}")))
+        });
+        // Debug escapes texts, so that no two settings are told alike.
+        digest_hex(&format!(
+            "{:?}",
+            (
+                &self.directory,
+                &self.email,
+                &self.ca_pem,
+                self.challenge,
+                dns,
+                eab
+            )
+        ))
+    }
 }
 
 /// An account that the CA knows already.
@@ -118,7 +146,10 @@ pub struct OnDemand {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::dns::SharedKey;
 
     #[test]
     fn keys_are_taken_in_both_alphabets() {
@@ -131,5 +162,53 @@ mod tests {
         };
         assert_eq!(bytes("-_8").unwrap(), bytes("+/8=").unwrap());
         assert!(bytes("not a key").unwrap_err().contains("kid"));
+    }
+
+    #[test]
+    fn every_setting_of_orders_tells_one_fingerprint_from_another() {
+        let full = || AcmeOptions {
+            email: Some("ops@example.com".into()),
+            eab: Some(ExternalAccount {
+                key_id: "kid".into(),
+                hmac_key: "c2VjcmV0".into(),
+            }),
+            dns: Some(DnsOptions {
+                means: DnsMeans::Update {
+                    server: "ns.example:53".into(),
+                    key: Some(SharedKey::parse("update", "hmac-sha256", "c2VjcmV0").unwrap()),
+                },
+                propagation_timeout: Duration::from_secs(60),
+                resolvers: Vec::new(),
+            }),
+            ..AcmeOptions::new("https://ca.example/")
+        };
+        let changed = |change: fn(&mut AcmeOptions)| {
+            let mut options = full();
+            change(&mut options);
+            options.fingerprint() != full().fingerprint()
+        };
+        assert!(!changed(|_| {}));
+        assert!(changed(|o| o.directory.push('x')));
+        assert!(changed(|o| o.email = None));
+        assert!(changed(|o| o.ca_pem = Some("PEM".into())));
+        assert!(changed(|o| o.challenge = ChallengeChoice::Dns01));
+        assert!(changed(|o| o.eab = None));
+        assert!(changed(|o| o.eab.as_mut().unwrap().hmac_key.push('A')));
+        assert!(changed(|o| o.eab.as_mut().unwrap().key_id.push('A')));
+        assert!(changed(|o| o.dns = None));
+        assert!(changed(|o| {
+            let means = &mut o.dns.as_mut().unwrap().means;
+            let DnsMeans::Update { key: Some(key), .. } = means else {
+                panic!("it has a key");
+            };
+            key.secret.push(1);
+        }));
+        assert!(!changed(|o| {
+            o.on_demand = Some(OnDemand {
+                allow: Vec::new(),
+                ask: None,
+                issues_per_hour_max: 1,
+            });
+        }));
     }
 }

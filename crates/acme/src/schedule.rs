@@ -111,6 +111,17 @@ pub struct Setback {
     pub retry_after: Option<Duration>,
 }
 
+/// What failures of an earlier process left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hold {
+    /// Failures in a row.
+    pub failures: u32,
+    /// How long it would still have held.
+    pub held: Duration,
+    /// How much of that the server itself asked for.
+    pub asked: Duration,
+}
+
 /// The hold after `failures` failures in a row; `random` is a fresh random number.
 #[must_use]
 pub fn hold_after(timing: &Timing, failures: u32, setback: Setback, random: u64) -> Duration {
@@ -151,6 +162,8 @@ pub struct Schedule {
     seed: u64,
     failures: u32,
     held_until: Moment,
+    /// How much of that the server itself asked for.
+    asked_until: Moment,
     /// When an order of this process brought what is there.
     issued_at: Option<Moment>,
     /// Whether that was over by the calendar from its beginning on, so that the calendar is not to be believed.
@@ -171,6 +184,7 @@ impl Schedule {
             seed: 0,
             failures: 0,
             held_until: Moment::START,
+            asked_until: Moment::START,
             issued_at: None,
             over_at_once: false,
             is_free: false,
@@ -187,11 +201,21 @@ impl Schedule {
         }
     }
 
-    /// Takes over what an earlier process left: failures in a row, and how long it would still have held.
-    pub fn resume(&mut self, now: Moment, failures: u32, held: Duration, timing: &Timing) {
-        self.failures = failures;
+    /// Takes over what an earlier process left.
+    pub fn resume(&mut self, now: Moment, left: Hold, timing: &Timing) {
+        self.failures = left.failures;
         let longest = timing.retry_after_max.max(timing.backoff_max * 2);
-        self.held_until = now.plus(held.min(longest));
+        self.held_until = now.plus(left.held.min(longest));
+        self.asked_until = now.plus(left.asked.min(timing.retry_after_max));
+    }
+
+    /// What failed was told to be done in another way: what is held back for its failures alone may go now. They are not
+    /// quite forgotten, so that a change that mends nothing is not tried as often as the first failure.
+    pub fn reconsider(&mut self) {
+        if self.failures > 0 {
+            self.failures = 1;
+            self.held_until = self.held_until.min(self.asked_until);
+        }
     }
 
     /// A certificate is there that was found and not ordered now.
@@ -216,6 +240,7 @@ impl Schedule {
         self.failures = 0;
         self.issued_at = Some(now);
         self.over_at_once = unix >= life.end;
+        self.asked_until = Moment::START;
         self.held_until = now.plus(timing.floor);
     }
 
@@ -251,6 +276,8 @@ impl Schedule {
     pub fn failed(&mut self, now: Moment, setback: Setback, random: u64, timing: &Timing) {
         self.failures = self.failures.saturating_add(1);
         self.held_until = now.plus(hold_after(timing, self.failures, setback, random));
+        let asked = setback.retry_after.unwrap_or_default();
+        self.asked_until = now.plus(asked.min(timing.retry_after_max));
     }
 
     /// Renewal information came, or did not; `after` is when the server wants to be asked again.
@@ -332,6 +359,11 @@ impl Schedule {
     #[must_use]
     pub fn held(&self, now: Moment, unix: UnixTime) -> Duration {
         self.hold(unix).since(now)
+    }
+
+    /// How much of that the server itself asked for.
+    pub(crate) fn asked(&self, now: Moment) -> Duration {
+        self.asked_until.since(now)
     }
 
     /// The window that the CA suggested.
@@ -425,7 +457,12 @@ mod tests {
     fn what_an_earlier_process_held_is_held_on() {
         let timing = Timing::default();
         let mut schedule = Schedule::new();
-        schedule.resume(Moment::START, 3, Duration::from_secs(50), &timing);
+        let left = Hold {
+            failures: 3,
+            held: Duration::from_secs(50),
+            asked: Duration::ZERO,
+        };
+        schedule.resume(Moment::START, left, &timing);
         let unix = UnixTime::from_seconds(1);
         assert_eq!(
             schedule.due(Moment::START, unix),
@@ -518,6 +555,28 @@ mod tests {
         assert_eq!(schedule.due(Moment::from_millis(60_000), unix), Due::Window);
         schedule.no_window();
         assert_eq!(schedule.next(Moment::START, unix).seconds(), 60 * DAY);
+    }
+
+    #[test]
+    fn what_failed_by_other_settings_waits_only_for_what_the_server_asked() {
+        let timing = Timing::default();
+        let unix = UnixTime::from_seconds(1_000);
+        let fail = |retry_after| {
+            let mut schedule = Schedule::new();
+            for _ in 0..9 {
+                schedule.failed(Moment::START, reached(retry_after), 0, &timing);
+            }
+            schedule.reconsider();
+            schedule
+        };
+        let now = Moment::from_millis(1_000);
+        assert_eq!(fail(None).due(now, unix), Due::Order);
+        let held = fail(Some(Duration::from_secs(600)));
+        assert_eq!(held.held(now, unix), Duration::from_secs(599));
+        // What goes on failing is not tried as if it never had.
+        let mut again = fail(None);
+        again.failed(now, reached(None), 0, &timing);
+        assert_eq!(again.failures(), 2);
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Certificates that clients ask for by shaking hands.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use foregate_telemetry::clock::now;
 use foregate_telemetry::log::process;
@@ -14,6 +13,7 @@ use super::work::{About, Done, Work};
 use crate::allowance::{Verdict, admits};
 use crate::certificate::{Key, Source};
 use crate::options::OnDemand;
+use crate::schedule::Hold;
 use crate::web::{self, Web};
 
 /// Certificates on demand that are kept.
@@ -131,9 +131,11 @@ impl Work {
         ));
         if failures > 0 && entry.issued.is_none() {
             // It was held for as long as it had to be; the next hold is longer.
-            entry
-                .schedule
-                .resume(now(), failures, Duration::ZERO, &timing);
+            let left = Hold {
+                failures,
+                ..Hold::default()
+            };
+            entry.schedule.resume(now(), left, &timing);
         }
         let is_there = entry.issued.is_some() && entry.active;
         self.entries.insert(key.clone(), entry);

@@ -22,6 +22,8 @@ pub(super) struct Entry {
     pub(super) stamp: Option<Stamp>,
     /// Whether an order runs.
     pub(super) ordering: bool,
+    /// Whether it does so by settings that are not in force any more.
+    is_outdated: bool,
     /// Whether the CA is being asked for its renewal information.
     pub(super) asking: bool,
     /// Whether the gateway has taken up what there is.
@@ -49,6 +51,7 @@ impl Entry {
             issued: None,
             stamp: None,
             ordering: false,
+            is_outdated: false,
             asking: false,
             active: false,
         }
@@ -56,8 +59,7 @@ impl Entry {
 
     /// Takes over what the folder has.
     pub(super) fn load(&mut self, stored: Stored, now: Moment, unix: UnixTime, timing: &Timing) {
-        let held = stored.record.held(unix);
-        let (failures, window) = (stored.record.failures, stored.record.window());
+        let (hold, window) = (stored.record.hold(unix), stored.record.window());
         self.record = Record {
             names: self.names.clone(),
             on_demand: self.on_demand,
@@ -70,8 +72,22 @@ impl Entry {
                 .found(now, issued.facts.life(), window, seed, ari);
             self.issued = Some(issued);
         }
-        if failures > 0 {
-            self.schedule.resume(now, failures, held, timing);
+        if hold.failures > 0 {
+            self.schedule.resume(now, hold, timing);
+        }
+    }
+
+    /// These settings are in force: what failed, or is about to fail, by others is tried again by them.
+    pub(super) fn reconsider(&mut self, settings: &str) {
+        let has_changed = self
+            .record
+            .settings
+            .as_deref()
+            .is_some_and(|old| old != settings);
+        if has_changed {
+            self.schedule.reconsider();
+            self.record.settings = None;
+            self.is_outdated = self.ordering;
         }
     }
 
@@ -82,6 +98,8 @@ impl Entry {
         self.schedule.issued(now, unix, life, seed, ari, timing);
         self.record.certificate = Some(issued.facts.clone());
         self.record.last_error = None;
+        self.record.settings = None;
+        self.is_outdated = false;
         self.issued = Some(issued);
         self.active = false;
         self.record.follow(&self.schedule, now, unix);
@@ -101,6 +119,9 @@ impl Entry {
             retry_after: failure.retry_after,
         };
         self.schedule.failed(now, setback, random, timing);
+        if std::mem::take(&mut self.is_outdated) {
+            self.schedule.reconsider();
+        }
         self.record.last_error = Some(LastError::new(failure, unix));
         self.record.follow(&self.schedule, now, unix);
     }

@@ -58,6 +58,8 @@ pub(super) struct Work {
     pub(super) timing: Timing,
     shared: Arc<Shared>,
     pub(super) acme: Option<AcmeOptions>,
+    /// What tells those from the ones before.
+    settings: Option<String>,
     pub(super) entries: BTreeMap<Key, Entry>,
     pub(super) authority: Option<Authority>,
     pub(super) allowance: Allowance,
@@ -89,6 +91,7 @@ impl Work {
             timing,
             shared,
             acme: None,
+            settings: None,
             entries: BTreeMap::new(),
             authority: None,
             allowance: Allowance::default(),
@@ -176,6 +179,11 @@ impl Work {
     pub(super) fn want(&mut self, wanted: Wanted) {
         let directory = wanted.acme.as_ref().map(|acme| acme.directory.clone());
         let has_changed = directory != self.acme.as_ref().map(|acme| acme.directory.clone());
+        let settings = wanted.acme.as_ref().map(AcmeOptions::fingerprint);
+        if settings != self.settings {
+            self.allowance.reconsider();
+        }
+        self.settings = settings;
         self.acme = wanted.acme;
         let on_demand = self.acme.as_ref().and_then(|acme| acme.on_demand.clone());
         self.shared.on_demand.store(on_demand.map(Arc::new));
@@ -202,6 +210,11 @@ impl Work {
             self.entries.insert(key, entry);
         }
         self.keep_on_demand(old);
+        if let Some(settings) = &self.settings {
+            for entry in self.entries.values_mut() {
+                entry.reconsider(settings);
+            }
+        }
         self.dismiss();
         self.issue_internal();
         self.publish();
@@ -313,6 +326,7 @@ impl Work {
             return;
         };
         entry.ordering = true;
+        entry.record.settings.clone_from(&self.settings);
         let task = entry.task();
         process::info(
             "ordering a certificate",
@@ -407,9 +421,12 @@ impl Work {
             // A stranger's name that no certificate comes for is not tried for ever; and not at once when it is asked for
             // again.
             let _ = self.folder.remove_certificate(key);
-            let (failures, held) = (entry.schedule.failures(), entry.schedule.held(at, unix));
+            let (schedule, failures) = (&entry.schedule, entry.schedule.failures());
+            let held_until = at.plus(schedule.held(at, unix));
+            let asked_until = at.plus(schedule.asked(at));
             for name in &entry.names {
-                self.allowance.failed(at, name, failures, at.plus(held));
+                self.allowance
+                    .failed(at, name, failures, held_until, asked_until);
             }
         } else {
             for name in entry.names.iter().filter(|_| entry.on_demand) {

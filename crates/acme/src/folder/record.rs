@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::certificate::{Issued, Source};
 use crate::reason::{Failure, Reason};
-use crate::schedule::{Schedule, Span};
+use crate::schedule::{Hold, Schedule, Span};
 
 /// The version this code writes. A newer one is not touched; older ones are read.
 pub(crate) const VERSION: u32 = 1;
@@ -44,6 +44,12 @@ pub struct Record {
     /// Until when no attempt is made, Unix seconds.
     #[serde(default)]
     pub held_until: u64,
+    /// Until when the authority itself wants no attempt, Unix seconds.
+    #[serde(default)]
+    pub asked_until: u64,
+    /// What tells the settings of the last attempt, which failed, from others; absent after a success.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<String>,
     /// The last failure; absent after a success.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<LastError>,
@@ -129,6 +135,8 @@ impl Record {
             renewal_window: None,
             failures: 0,
             held_until: 0,
+            asked_until: 0,
+            settings: None,
             last_error: None,
         }
     }
@@ -149,9 +157,12 @@ impl Record {
     ) {
         self.next_renewal = schedule.next(now, unix).seconds();
         self.failures = schedule.failures();
-        self.held_until = match schedule.failures() {
-            0 => 0,
-            _ => unix.seconds() + schedule.held(now, unix).as_secs(),
+        (self.held_until, self.asked_until) = match schedule.failures() {
+            0 => (0, 0),
+            _ => (
+                unix.seconds() + schedule.held(now, unix).as_secs(),
+                unix.seconds() + schedule.asked(now).as_secs(),
+            ),
         };
         self.renewal_window = schedule
             .window()
@@ -159,8 +170,13 @@ impl Record {
     }
 
     /// How long the record still holds.
-    pub(crate) fn held(&self, unix: UnixTime) -> Duration {
-        Duration::from_secs(self.held_until.saturating_sub(unix.seconds()))
+    pub(crate) fn hold(&self, unix: UnixTime) -> Hold {
+        let left = |until: u64| Duration::from_secs(until.saturating_sub(unix.seconds()));
+        Hold {
+            failures: self.failures,
+            held: left(self.held_until),
+            asked: left(self.asked_until),
+        }
     }
 
     pub(crate) fn parse(bytes: &[u8], shown: &str) -> Result<Record, Failure> {

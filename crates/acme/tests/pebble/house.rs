@@ -70,12 +70,20 @@ pub(crate) struct House {
 
 impl House {
     pub(crate) fn start(state: &Scratch, responder: &Responder, wanted: Wanted) -> House {
+        House::start_with(state, responder, wanted, timing())
+    }
+
+    pub(crate) fn start_with(
+        state: &Scratch,
+        responder: &Responder,
+        wanted: Wanted,
+        timing: Timing,
+    ) -> House {
         let folder = StateFolder::open(&state.join("state")).unwrap();
         let (sender, issued) = sync_channel(1_000);
         let sink = move |issued| sender.try_send(issued).map_err(|error| error.to_string());
         let challenges = responder.challenges.clone();
-        let (agent, thread) =
-            Agent::start_with(folder, wanted, challenges, sink, timing()).unwrap();
+        let (agent, thread) = Agent::start_with(folder, wanted, challenges, sink, timing).unwrap();
         House {
             agent,
             issued,

@@ -1,6 +1,6 @@
 //! What goes wrong, and how it is told and mended.
 
-use foregate_acme::{CertificateState, ChallengeChoice};
+use foregate_acme::{CertificateState, ChallengeChoice, ExternalAccount, Timing};
 use foregate_testkit::{Pebble, PebbleConfig, Scratch, eventually, free_port};
 
 use crate::house::{House, acme, options, pebble, wanted};
@@ -91,6 +91,46 @@ fn a_server_that_is_not_there_or_not_trusted_is_named() {
     let config = crate::house::pebble(&responder);
     pebble.restart(config);
     house.next();
+}
+
+#[test]
+fn corrected_settings_do_not_wait_for_what_failed_by_the_wrong_ones() {
+    let (state, responder) = (Scratch::new(), Responder::start());
+    let key = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W";
+    let pebble = Pebble::start(PebbleConfig {
+        external_accounts: vec![("kid-1".into(), key.into())],
+        ..pebble(&responder)
+    });
+    let bound_by = |hmac_key: &str| {
+        let mut options = options(&pebble);
+        options.eab = Some(ExternalAccount {
+            key_id: "kid-1".into(),
+            hmac_key: hmac_key.into(),
+        });
+        wanted(options, &[acme(&["shop.example"])])
+    };
+    let wrong = bound_by(&key.replace('z', "A"));
+    // The operator's holds: the next attempt is minutes away.
+    let start = |want| House::start_with(&state, &responder, want, Timing::default());
+    let house = start(wrong.clone());
+    house.failure("account-refused");
+    house.agent.want(wrong.clone());
+    drop(house);
+    // Nothing was mended, and nothing is tried: the failure is the one before.
+    let house = start(wrong.clone());
+    let status = house.agent.status()[0].clone();
+    assert_eq!(status.state, CertificateState::Failed);
+    assert_eq!(status.failures, 1);
+    // Mended while it runs, or before it starts.
+    house.agent.want(bound_by(key));
+    house.next();
+    drop(house);
+    let state = Scratch::new();
+    let start = |want| House::start_with(&state, &responder, want, Timing::default());
+    let house = start(wrong);
+    house.failure("account-refused");
+    drop(house);
+    start(bound_by(key)).next();
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What a crowd of strangers can bring about, and what it can't.
 
+use std::time::Duration;
+
 use super::*;
 use crate::agent::Shared;
 use crate::agent::counts::Counts;
@@ -169,7 +171,7 @@ fn a_name_that_failed_is_ordered_again_after_its_back_off() {
     }
     assert!(work.entries.is_empty());
     // It was held for as long as the server wanted; what failed counts on.
-    work.allowance.failed(now(), NAME, 3, now());
+    work.allowance.failed(now(), NAME, 3, now(), now());
     oneshot_demand(&mut work);
     let schedule = &work.entries.get(&key).unwrap().schedule;
     assert_eq!(schedule.failures(), 3);
