@@ -16,6 +16,7 @@
 use std::path::{Path, PathBuf};
 
 use foregate_telemetry::clock::{UnixTime, unix_now};
+use foregate_telemetry::log::process;
 use serde::{Deserialize, Serialize};
 
 use crate::certificate::{self, Issued, Key};
@@ -127,6 +128,36 @@ impl StateFolder {
         &self.path
     }
 
+    /// Makes the folders again where a file is to be, if they were removed since they were opened.
+    fn furnish(&self, path: &Path) -> Result<(), Failure> {
+        if path.parent().is_some_and(disk::is_there) {
+            return Ok(());
+        }
+        StateFolder::open(&self.path)?;
+        process::warn(
+            "the state folder was removed while it was in use; it is made again",
+            &[("path", &self.path.display())],
+        );
+        Ok(())
+    }
+
+    fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+        self.furnish(path)?;
+        disk::write(path, bytes)
+    }
+
+    fn write_json(&self, path: &Path, value: &impl Serialize) -> Result<(), Failure> {
+        refuse_newer(path)?;
+        let mut bytes = serde_json::to_vec_pretty(value).map_err(|error| {
+            Failure::new(
+                Reason::StateUnusable,
+                format!("cannot write {}: {error}", path.display()),
+            )
+        })?;
+        bytes.push(b'\n');
+        self.write(path, &bytes)
+    }
+
     fn file(&self, folder: &str, name: &str, ending: &str) -> PathBuf {
         self.path.join(folder).join(format!("{name}{ending}"))
     }
@@ -156,7 +187,18 @@ impl StateFolder {
             email: email.map(str::to_owned),
             credentials,
         };
-        write_json(&self.account_file(directory, email), &account)
+        self.write_json(&self.account_file(directory, email), &account)
+    }
+
+    /// Puts an account aside that can't be read, so that it is no obstacle to the next one; returns where it was.
+    pub(crate) fn put_account_aside(
+        &self,
+        directory: &str,
+        email: Option<&str>,
+    ) -> Result<PathBuf, Failure> {
+        let path = self.account_file(directory, email);
+        put_aside(&path)?;
+        Ok(path)
     }
 
     /// Puts an account aside that its server does not know any more.
@@ -175,7 +217,7 @@ impl StateFolder {
 
     pub(crate) fn store_pending(&self, key: &Key, pending: &Pending) -> Result<(), Failure> {
         let path = self.file("certificates", key.as_str(), ".pending");
-        write_json(&path, pending)
+        self.write_json(&path, pending)
     }
 
     pub(crate) fn drop_pending(&self, key: &Key) -> Result<(), Failure> {
@@ -227,9 +269,7 @@ impl StateFolder {
                 Err(failure) => return Err(failure),
             };
             if is_damaged {
-                let mut bad = path.clone().into_os_string();
-                bad.push(".bad");
-                disk::rename(&path, Path::new(&bad))?;
+                put_aside(&path)?;
                 aside.push(path);
             }
         }
@@ -251,7 +291,7 @@ impl StateFolder {
             self.store_record(key, record)?;
         }
         let pem = format!("{}{}", issued.key_pem, issued.chain_pem);
-        disk::write(
+        self.write(
             &self.file("certificates", key.as_str(), ".pem"),
             pem.as_bytes(),
         )?;
@@ -260,7 +300,7 @@ impl StateFolder {
     }
 
     pub(crate) fn store_record(&self, key: &Key, record: &Record) -> Result<(), Failure> {
-        write_json(&self.file("certificates", key.as_str(), ".json"), record)
+        self.write_json(&self.file("certificates", key.as_str(), ".json"), record)
     }
 
     /// Removes a certificate that is not wanted any more.
@@ -293,7 +333,7 @@ impl StateFolder {
 
     /// Has the other processes answer a challenge.
     pub(crate) fn publish_challenge(&self, id: &str, challenge: &Published) -> Result<(), Failure> {
-        write_json(&self.file("challenges", id, ".json"), challenge)
+        self.write_json(&self.file("challenges", id, ".json"), challenge)
     }
 
     pub(crate) fn withdraw_challenge(&self, id: &str) -> Result<(), Failure> {
@@ -319,6 +359,12 @@ impl StateFolder {
         let _alone = self.lock_briefly("processes")?;
         let path = self.file("locks", &format!("{PROCESS}{random:016x}"), ".lock");
         disk::lock(&path)
+    }
+
+    /// Whether what [`StateFolder::announce`] has said is gone, as with a folder that was removed and is made again.
+    pub(crate) fn has_lost(&self, random: u64) -> bool {
+        let path = self.file("locks", &format!("{PROCESS}{random:016x}"), ".lock");
+        path.parent().is_some_and(disk::is_there) && !disk::is_there(&path)
     }
 
     /// Whether several processes use the folder. What those have left that ended is removed.
@@ -354,23 +400,36 @@ impl StateFolder {
     }
 
     pub(crate) fn store_root(&self, pem: &str) -> Result<(), Failure> {
-        disk::write(&self.file("internal", "root", ".pem"), pem.as_bytes())
+        self.write(&self.file("internal", "root", ".pem"), pem.as_bytes())
     }
 
     /// Takes the lock of a certificate, or `None` when another process has it.
     pub(crate) fn try_lock(&self, key: &Key) -> Result<Option<Lock>, Failure> {
-        disk::try_lock(&self.file("locks", key.as_str(), ".lock"))
+        let path = self.file("locks", key.as_str(), ".lock");
+        self.furnish(&path)?;
+        disk::try_lock(&path)
     }
 
     /// Takes a lock that is held for milliseconds only.
     pub(crate) fn lock_briefly(&self, name: &str) -> Result<Lock, Failure> {
-        disk::lock(&self.file("locks", name, ".lock"))
+        let path = self.file("locks", name, ".lock");
+        self.furnish(&path)?;
+        disk::lock(&path)
     }
 
     /// Takes the lock of the accounts, or `None` when another process has it.
     pub(crate) fn try_lock_accounts(&self) -> Result<Option<Lock>, Failure> {
-        disk::try_lock(&self.file("locks", "accounts", ".lock"))
+        let path = self.file("locks", "accounts", ".lock");
+        self.furnish(&path)?;
+        disk::try_lock(&path)
     }
+}
+
+/// Gives a damaged file a name that nothing looks for.
+fn put_aside(path: &Path) -> Result<(), Failure> {
+    let mut bad = path.as_os_str().to_owned();
+    bad.push(".bad");
+    disk::rename(path, Path::new(&bad))
 }
 
 fn check_version(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
@@ -381,8 +440,12 @@ fn check_version(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
         )
     })?;
     match told["version"].as_u64() {
-        Some(version) if version <= u64::from(record::VERSION) => Ok(()),
-        _ => Err(newer(path)),
+        _ if is_newer(&told) => Err(newer(path)),
+        Some(_) => Ok(()),
+        None => Err(Failure::new(
+            Reason::StateUnreadable,
+            format!("{} is damaged: it says no version", path.display()),
+        )),
     }
 }
 
@@ -431,16 +494,4 @@ fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>, F
             format!("{} is damaged: {error}", path.display()),
         )
     })
-}
-
-fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Failure> {
-    refuse_newer(path)?;
-    let mut bytes = serde_json::to_vec_pretty(value).map_err(|error| {
-        Failure::new(
-            Reason::StateUnusable,
-            format!("cannot write {}: {error}", path.display()),
-        )
-    })?;
-    bytes.push(b'\n');
-    disk::write(path, &bytes)
 }

@@ -20,7 +20,7 @@ use crate::certificate::{Key, Source};
 use crate::challenges::Challenges;
 use crate::challenges::shared::{LOOK_EVERY, Neighbours};
 use crate::dns::Leftovers;
-use crate::folder::{Stamp, StateFolder};
+use crate::folder::{Lock, Stamp, StateFolder};
 use crate::options::{AcmeOptions, Wanted};
 use crate::order::{Desk, Outcome};
 use crate::random::random;
@@ -109,13 +109,8 @@ impl Work {
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         let shared = Arc::clone(&self.shared);
         let mut stopped = std::pin::pin!(shared.stop.notified());
-        let announced = self.folder.announce(random());
-        if let Err(failure) = &announced {
-            process::warn(
-                "other processes that share the state folder will not know of this one",
-                &[("detail", &failure.detail)],
-            );
-        }
+        let number = random();
+        let mut _announced = self.announce(number);
         let mut neighbours = Neighbours::default();
         let mut looks = tokio::time::interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -138,6 +133,9 @@ impl Work {
                     Some(done) = self.running.join_next_with_id() => self.done(done),
                     () = &mut rest => drop(self.take_up_renewed()),
                     _ = looks.tick(), if uses_acme => {
+                        if self.folder.has_lost(number) {
+                            _announced = self.announce(number);
+                        }
                         neighbours.look(&self.folder, &self.challenges);
                         if !self.take_up_renewed() {
                             continue;
@@ -150,6 +148,18 @@ impl Work {
         self.running.shutdown().await;
         // Orders were cut off; whoever waits for the end of the process does not wait for a name server for long.
         let _ = tokio::time::timeout(CLEAN_TIMEOUT, self.leftovers.clean()).await;
+    }
+
+    /// Tells those who share the folder of this process, for as long as what it returns lives.
+    fn announce(&self, number: u64) -> Option<Lock> {
+        let announced = self.folder.announce(number);
+        if let Err(failure) = &announced {
+            process::warn(
+                "other processes that share the state folder will not know of this one",
+                &[("detail", &failure.detail)],
+            );
+        }
+        announced.ok()
     }
 
     /// Whether any certificate comes from an authority that looks for proofs.

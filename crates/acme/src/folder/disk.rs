@@ -193,6 +193,11 @@ pub(super) fn sweep(path: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Whether a file or folder is there.
+pub(super) fn is_there(path: &Path) -> bool {
+    path.exists()
+}
+
 /// What tells a file from the one that was in its place before: its number, its size, when it was written.
 pub(crate) type Stamp = (u64, u64, i64, i64);
 
@@ -223,9 +228,12 @@ pub(super) fn rename(from: &Path, to: &Path) -> Result<(), Failure> {
     }
 }
 
-/// The names of a folder's files with this ending, without it.
+/// The names of a folder's files with this ending, without it; none of a folder that is not there.
 pub(super) fn list(path: &Path, ending: &str) -> Result<Vec<String>, Failure> {
-    let entries = fs::read_dir(path).map_err(|error| unusable(path, "list", &error))?;
+    let entries = match fs::read_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(|error| unusable(path, "list", &error))?,
+    };
     let mut names = Vec::new();
     for entry in entries {
         let entry = entry.map_err(|error| unusable(path, "list", &error))?;

@@ -12,8 +12,10 @@ impl Desk {
     /// The stored account, or a new one.
     pub(super) async fn account(&self, web: &Web) -> Result<Account, Failure> {
         let (directory, email) = (&self.options.directory, self.options.email.as_deref());
-        if let Some(account) = self.stored_account(web).await? {
-            return Ok(account);
+        match self.stored_account(web).await {
+            Ok(Some(account)) => return Ok(account),
+            Err(failure) if failure.reason != Reason::StateUnreadable => return Err(failure),
+            Ok(None) | Err(_) => {}
         }
         // Orders run side by side, also in other processes: the first one makes the account.
         let _lock = loop {
@@ -22,8 +24,17 @@ impl Desk {
                 None => sleep(LOCK_POLL).await,
             }
         };
-        if let Some(account) = self.stored_account(web).await? {
-            return Ok(account);
+        match self.stored_account(web).await {
+            Ok(Some(account)) => return Ok(account),
+            Ok(None) => {}
+            Err(failure) if failure.reason == Reason::StateUnreadable => {
+                let path = self.folder.put_account_aside(directory, email)?;
+                foregate_telemetry::log::process::warn(
+                    "a damaged ACME account is put aside; a new one is made",
+                    &[("path", &path.display()), ("detail", &failure.detail)],
+                );
+            }
+            Err(failure) => return Err(failure),
         }
         let contact = email.map(|email| format!("mailto:{email}"));
         let contacts: Vec<_> = contact.as_deref().into_iter().collect();
@@ -63,10 +74,7 @@ impl Desk {
             serde_json::from_value(stored.credentials).map_err(|error| {
                 Failure::new(
                     Reason::StateUnreadable,
-                    format!(
-                        "the account of {} is damaged: {error}; remove it from accounts/ to have a new one",
-                        stored.directory
-                    ),
+                    format!("the account of {} is damaged: {error}", stored.directory),
                 )
             })?;
         Account::builder_with_http(Box::new(web.clone()))

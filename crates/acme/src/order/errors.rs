@@ -56,7 +56,7 @@ fn judge(error: &Error, step: Step, refusal: Option<Refusal>) -> Failure {
         }
         Error::Crypto | Error::KeyRejected => with(
             Reason::StateUnreadable,
-            "the account's key can't be used; remove it from accounts/ to have a new one".into(),
+            "the account's key can't be used".into(),
         ),
         other => with(
             Reason::DirectoryFailed,

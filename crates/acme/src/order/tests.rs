@@ -1,4 +1,7 @@
 //! What only the inside of an order can bring about.
+#![expect(clippy::disallowed_methods, reason = "tests may block")]
+
+use std::os::unix::fs::PermissionsExt;
 
 use foregate_testkit::{Pebble, PebbleConfig, Scratch};
 
@@ -68,4 +71,78 @@ async fn what_is_damaged_on_the_disk_stands_in_no_successors_way() {
     assert_ne!(second.facts.fingerprint, first.facts.fingerprint);
     let stored = desk.folder.certificate(&task.key).unwrap().unwrap();
     assert_eq!(stored.issued, Some(second));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_damaged_account_is_put_aside_and_followed_by_a_new_one() {
+    let scratch = Scratch::new();
+    let (_pebble, desk) = desk(&scratch);
+    let web = desk.web().unwrap();
+    let mut last = desk.account(&web).await.unwrap().id().to_owned();
+    let folder = scratch.join("state/accounts");
+    let file = |ending: &str| {
+        let files = std::fs::read_dir(&folder).unwrap();
+        let mut paths = files.map(|file| file.unwrap().path());
+        paths.find(|path| path.extension().is_some_and(|it| it == ending))
+    };
+    let good = std::fs::read_to_string(file("json").unwrap()).unwrap();
+    let key = good.split("\"key_pkcs8\": \"").nth(1).unwrap();
+    let no_key = good.replace(&key[..20], "AAAAAAAAAAAAAAAAAAAA");
+    for damaged in [
+        "",
+        "{}",
+        "{\"version\":1}",
+        &good[..good.len() / 2],
+        &no_key,
+    ] {
+        std::fs::write(file("json").unwrap(), damaged).unwrap();
+        let account = desk.account(&web).await.unwrap();
+        assert_ne!(account.id(), last, "{damaged}");
+        last = account.id().to_owned();
+        assert_eq!(
+            std::fs::read_to_string(file("bad").unwrap()).unwrap(),
+            damaged
+        );
+        assert_eq!(desk.account(&web).await.unwrap().id(), last, "it is kept");
+    }
+    // A newer version's is not ours to judge.
+    std::fs::write(file("json").unwrap(), "{\"version\":99}").unwrap();
+    let failure = desk.account(&web).await.err().unwrap();
+    assert_eq!(failure.reason, Reason::StateNewer);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_folder_that_was_removed_is_made_again_where_it_is_needed() {
+    let scratch = Scratch::new();
+    let (pebble, desk) = desk(&scratch);
+    let names = vec!["shop.example".to_owned()];
+    let mut task = Task {
+        key: Key::of(&names, Source::Acme, Some(&pebble.directory())),
+        names,
+        on_demand: false,
+        current: None,
+    };
+    let Ok(Outcome::Ordered(first)) = desk.obtain(&task).await else {
+        panic!("it is ordered");
+    };
+    let announced = desk.folder.announce(7).unwrap();
+    assert!(!desk.folder.has_lost(7));
+    std::fs::remove_dir_all(scratch.join("state")).unwrap();
+    assert!(!desk.folder.has_lost(7), "nobody is there to be told");
+    assert!(desk.folder.keys().unwrap().is_empty());
+    task.current = Some(first);
+    let Ok(Outcome::Ordered(second)) = desk.obtain(&task).await else {
+        panic!("it is ordered again");
+    };
+    let stored = desk.folder.certificate(&task.key).unwrap().unwrap();
+    assert_eq!(stored.issued, Some(second));
+    for path in ["state", "state/accounts", "state/certificates"] {
+        let metadata = std::fs::metadata(scratch.join(path)).unwrap();
+        assert_eq!(metadata.permissions().mode() & 0o777, 0o700, "{path}");
+    }
+    assert!(scratch.join("state/foregate.json").exists());
+    assert!(desk.folder.has_lost(7));
+    drop(announced);
+    let _announced = desk.folder.announce(7).unwrap();
+    assert!(!desk.folder.has_lost(7));
 }
