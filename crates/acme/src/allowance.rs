@@ -48,12 +48,27 @@ pub fn is_orderable(name: &str) -> bool {
             .is_some_and(|last| !last.bytes().all(|b| b.is_ascii_digit()))
 }
 
+/// Domains of the machine and the local network, for which no public authority issues (RFC 6761, RFC 6762, RFC 8375).
+const LOCAL: [&str; 5] = ["localhost", "local", "internal", "test", "home.arpa"];
+
+/// Whether a host name is one of the local network.
+#[must_use]
+pub fn is_local(name: &str) -> bool {
+    LOCAL.iter().any(|domain| {
+        let Some(at) = name.len().checked_sub(domain.len()) else {
+            return false;
+        };
+        let (head, tail) = name.as_bytes().split_at(at);
+        tail.eq_ignore_ascii_case(domain.as_bytes()) && (head.is_empty() || head.ends_with(b"."))
+    })
+}
+
 /// Whether a name may have a certificate, as far as that can be told without asking: where there are a list and a URL,
-/// both must agree.
+/// both must agree. Local names have to be on the list, which an authority of one's own may issue for.
 #[must_use]
 pub fn admits(allow: &[String], ask: bool, name: &str) -> bool {
     match allow {
-        [] => ask,
+        [] => ask && !is_local(name),
         allow => allow.iter().any(|pattern| covers(pattern, name)),
     }
 }
@@ -256,6 +271,21 @@ mod tests {
         assert_eq!(judge("a.other.example", &[], true), Verdict::Ask);
         assert_eq!(judge("a.other.example", &[], false), Verdict::Decline);
         assert_eq!(judge("nonsense", &[], true), Verdict::Decline);
+        // No public authority issues for these; one's own does for those that are written.
+        for local in [
+            "a.localhost",
+            "db.internal",
+            "a.b.test",
+            "nas.home.arpa",
+            "NAS.Local",
+        ] {
+            assert_eq!(judge(local, &[], true), Verdict::Decline, "{local}");
+        }
+        for public in ["a.mylocal", "internal.example", "b.home.example"] {
+            assert_eq!(judge(public, &[], true), Verdict::Ask, "{public}");
+        }
+        let own = ["*.corp.internal".to_owned()];
+        assert_eq!(judge("a.corp.internal", &own, true), Verdict::Ask);
         // What the URL has refused is not ordered because the list has it.
         allowance.answered(now, "b.shops.example", false, 10);
         let again = allowance.judge(now, "b.shops.example", &list, true, 10);

@@ -129,7 +129,8 @@ pub(super) static ON_DEMAND: Section = Section {
             "ask",
             Kind::Text(&ASK),
             Default::Absent("nobody is asked"),
-            "A URL that is asked, with `?domain=<name>`, before a certificate is ordered: status 200 means yes.",
+            "A URL that is asked, with `?domain=<name>`, before a certificate is ordered: status 200 means yes. \
+             It is not asked about names of the local network, such as those under `.internal`, that `allow` does not have.",
         ),
         key(
             "issues_per_hour_max",

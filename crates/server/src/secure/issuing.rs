@@ -258,3 +258,26 @@ impl MissingNames for Missing {
         agent.demand(name);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use foregate_acme::allowance::is_local;
+    use foregate_config::settings::is_local_name;
+
+    #[test]
+    fn what_is_local_for_sites_is_so_for_names_that_clients_ask_for() {
+        for name in [
+            "localhost",
+            "app.localhost",
+            "nas.local",
+            "db.internal",
+            "a.b.test",
+            "nas.home.arpa",
+            "local.example",
+            "mylocal.example",
+            "home.example",
+        ] {
+            assert_eq!(is_local(name), is_local_name(name), "{name}");
+        }
+    }
+}
