@@ -140,6 +140,8 @@ impl From<&Error> for HandshakeFault {
             Error::NoApplicationProtocol => HandshakeFault::NoSharedProtocol,
             Error::NoCertificatesPresented => HandshakeFault::ClientCertificateMissing,
             Error::InvalidCertificate(error) => certificate_fault(error),
+            // A list that its authority did not sign, or that makes no sense, speaks for nobody.
+            Error::InvalidCertRevocationList(_) => HandshakeFault::ClientCertificateUnlisted,
             Error::AlertReceived(
                 AlertDescription::CloseNotify | AlertDescription::UserCanceled,
             ) => HandshakeFault::ClientClosed,
@@ -259,6 +261,16 @@ impl From<&Error> for BackendTlsFault {
 mod tests {
     use super::*;
     use foregate_telemetry::metrics::{CIPHERS, HANDSHAKES};
+
+    #[test]
+    fn a_list_that_cannot_be_believed_is_not_the_clients_fault() {
+        use rustls::CertRevocationListError::BadSignature;
+        let error = Error::InvalidCertRevocationList(BadSignature);
+        assert_eq!(
+            HandshakeFault::from(&error),
+            HandshakeFault::ClientCertificateUnlisted
+        );
+    }
 
     #[test]
     fn metrics_know_every_fault_and_every_cipher() {
