@@ -13,6 +13,10 @@ use std::sync::Arc;
 use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::CertificateRevocationList;
 
+mod namesakes;
+
+use namesakes::{Authority, Namesakes};
+
 /// How long a subject is that is passed on; the rest is left out.
 const SUBJECT_BYTES_MAX: usize = 1024;
 
@@ -45,17 +49,37 @@ pub(crate) fn verifier(plan: &ClientAuthPlan) -> Result<Arc<dyn ClientCertVerifi
     for list in &plan.crls {
         lists.extend(read_revocations(&list.bytes)?);
     }
-    let mut builder =
-        WebPkiClientVerifier::builder_with_provider(roots.anchors, provider()).with_crls(lists);
-    // RFC 5280 §6.3.3: past its time a list does not tell whether a certificate is revoked.
-    builder = builder.enforce_revocation_expiration();
-    if !plan.required {
-        builder = builder.allow_unauthenticated();
+    let authorities = match lists.is_empty() {
+        true => Vec::new(),
+        false => Authority::read(&plan.ca_pem),
+    };
+    let build = |anchors, lists| {
+        let mut builder =
+            WebPkiClientVerifier::builder_with_provider(anchors, provider()).with_crls(lists);
+        // RFC 5280 §6.3.3: past its time a list does not tell whether a certificate is revoked.
+        builder = builder.enforce_revocation_expiration();
+        if !plan.required {
+            builder = builder.allow_unauthenticated();
+        }
+        // The roots are good by now.
+        let built = builder.build();
+        built.map_err(|error| Finding::MalformedList(error.to_string()))
+    };
+    let parts = namesakes::part(&authorities);
+    if parts.len() < 2 {
+        return build(roots.anchors, lists);
     }
-    // The roots are good by now.
-    builder
-        .build()
-        .map_err(|error| Finding::MalformedList(error.to_string()))
+    let mut verifiers = Vec::new();
+    for part in parts {
+        let certificates = part.iter().map(|one| one.certificate.clone()).collect();
+        let anchors = Roots::new(certificates).anchors;
+        verifiers.push(build(anchors, namesakes::own_first(&part, &lists))?);
+    }
+    let first = verifiers.remove(0);
+    Ok(Arc::new(Namesakes {
+        first,
+        others: verifiers,
+    }))
 }
 
 /// Revocation lists as PEM or DER.
@@ -85,37 +109,41 @@ pub(crate) fn next_update(list: &RevocationList) -> Option<i64> {
 }
 
 /// Authorities without a revocation list, where there are lists of others, and lists of others than the authorities; of
-/// each list also its place. What can't be read is left to those who build on it.
+/// each list also its place. Of authorities of one name, each has to have signed a list. What can't be read is left to those
+/// who build on it.
 pub(crate) fn judge_lists(plan: &ClientAuthPlan) -> Vec<(Option<usize>, Finding)> {
-    let mut authorities = Vec::new();
-    for certificate in CertificateDer::pem_slice_iter(&plan.ca_pem).flatten() {
-        if let Ok(parsed) = parse(&certificate) {
-            let subject = parsed.subject();
-            authorities.push((subject.as_raw().to_vec(), distinguished_name(subject)));
-        }
-    }
-    let mut issuers = Vec::new();
-    for (place, list) in plan.crls.iter().enumerate() {
-        for der in read_revocations(&list.bytes).unwrap_or_default() {
-            if let Ok((_, list)) = CertificateRevocationList::from_der(&der) {
-                let issuer = list.issuer();
-                issuers.push((place, issuer.as_raw().to_vec(), distinguished_name(issuer)));
+    let authorities = Authority::read(&plan.ca_pem);
+    let read = |list: &RevocationList| read_revocations(&list.bytes).unwrap_or_default();
+    let lists: Vec<_> = plan.crls.iter().map(read).collect();
+    let mut parsed = Vec::new();
+    for (place, lists) in lists.iter().enumerate() {
+        for der in lists {
+            if let Ok((_, list)) = CertificateRevocationList::from_der(der) {
+                parsed.push((place, list));
             }
         }
     }
-    if issuers.is_empty() {
+    if parsed.is_empty() {
         return Vec::new();
     }
-    let has_list = |subject: &Vec<u8>| issuers.iter().any(|(_, issuer, _)| issuer == subject);
-    let bare = authorities.iter().filter(|(subject, _)| !has_list(subject));
-    let bare = bare.map(|(_, name)| {
-        let authority = name.clone();
+    let has_list = |authority: &&Authority| {
+        let is_shared = namesakes::are_namesakes(&authorities, &authority.subject);
+        parsed.iter().any(|(_, list)| match is_shared {
+            true => authority.has_signed(list),
+            false => list.issuer().as_raw() == authority.subject,
+        })
+    };
+    let bare = authorities.iter().filter(|authority| !has_list(authority));
+    let bare = bare.map(|authority| {
+        let authority = authority.name.clone();
         (None, Finding::AuthorityWithoutList { authority })
     });
-    let is_known = |issuer: &Vec<u8>| authorities.iter().any(|(subject, _)| subject == issuer);
-    let strange = issuers.iter().filter(|(_, issuer, _)| !is_known(issuer));
-    let strange = strange.map(|(place, _, name)| {
-        let authority = name.clone();
+    let is_known = |issuer: &[u8]| authorities.iter().any(|one| one.subject == issuer);
+    let strange = parsed
+        .iter()
+        .filter(|(_, list)| !is_known(list.issuer().as_raw()));
+    let strange = strange.map(|(place, list)| {
+        let authority = distinguished_name(list.issuer());
         (Some(*place), Finding::ListOfStranger { authority })
     });
     bare.chain(strange).collect()
@@ -134,7 +162,7 @@ pub(crate) fn describe(certificate: &CertificateDer<'_>) -> Option<Box<ClientCer
 #[cfg(test)]
 mod tests {
     use super::*;
-    use foregate_testkit::Authority;
+    use foregate_testkit::{Authority, Issued};
 
     #[track_caller]
     fn check(authorities: &[&Authority], lists: &[&Authority], expected: &[(Option<usize>, &str)]) {
@@ -160,6 +188,58 @@ mod tests {
     }
 
     #[test]
+    fn of_authorities_of_one_name_each_key_has_lists_of_its_own() {
+        let (old, new) = (Authority::new("Clients"), Authority::new("Clients"));
+        let (other, third) = (Authority::new("Other"), Authority::new("Clients"));
+        let gone: Vec<_> = [&old, &new].map(|one| one.issue_client("gone")).into();
+        let lists = [old.revocations(&[&gone[0]]), new.revocations(&[&gone[1]])];
+        let verifier = |authorities: &[&Authority], lists: &[String]| {
+            let list = |bytes: &String| RevocationList {
+                name: "list".to_owned(),
+                bytes: bytes.clone().into_bytes(),
+            };
+            let pem: String = authorities.iter().map(|one| one.pem()).collect();
+            let plan = ClientAuthPlan {
+                required: true,
+                ca_pem: pem.into_bytes(),
+                crls: lists.iter().map(list).collect(),
+            };
+            super::verifier(&plan).unwrap()
+        };
+        let judge = |verifier: &dyn ClientCertVerifier, client: &Issued| {
+            let chain = crate::certificate::read_chain(client.chain_pem.as_bytes()).unwrap();
+            let now = rustls_pki_types::UnixTime::since_unix_epoch(std::time::Duration::from_secs(
+                1_800_000_000,
+            ));
+            let judged = verifier.verify_client_cert(&chain[0], &chain[1..], now);
+            judged
+                .map(drop)
+                .map_err(|error| crate::HandshakeFault::from(&error).name())
+        };
+        let orders = [lists.to_vec(), lists.iter().rev().cloned().collect()];
+        for lists in orders {
+            for authorities in [[&old, &other, &new], [&new, &old, &other]] {
+                let verifier = verifier(&authorities, &lists);
+                assert_eq!(verifier.root_hint_subjects().len(), 2);
+                for (good, gone) in [&old, &new].into_iter().zip(&gone) {
+                    let client = good.issue_client("good");
+                    assert_eq!(judge(&*verifier, &client), Ok(()));
+                    let revoked = Err("client-certificate-revoked");
+                    assert_eq!(judge(&*verifier, gone), revoked);
+                    let unlisted = Err("client-certificate-unlisted");
+                    assert_eq!(judge(&*verifier, &other.issue_client("x")), unlisted);
+                }
+                assert!(judge(&*verifier, &third.issue_client("x")).is_err());
+            }
+        }
+        // A key without a list of its own lets nobody in, as any authority without one.
+        let bare = verifier(&[&old, &new], &lists[..1]);
+        assert_eq!(judge(&*bare, &old.issue_client("good")), Ok(()));
+        let unlisted = Err("client-certificate-unlisted");
+        assert_eq!(judge(&*bare, &new.issue_client("good")), unlisted);
+    }
+
+    #[test]
     fn each_authority_has_a_list_and_each_list_an_authority() {
         let (one, other) = (Authority::new("One"), Authority::new("Other"));
         let (bare, strange) = ("authority-without-list", "list-of-stranger");
@@ -168,5 +248,8 @@ mod tests {
         check(&[&one, &other], &[&one], &[(None, bare)]);
         check(&[&one], &[&one, &other], &[(Some(1), strange)]);
         check(&[&one], &[&other], &[(None, bare), (Some(0), strange)]);
+        let renewed = Authority::new("One");
+        check(&[&one, &renewed], &[&renewed, &one], &[]);
+        check(&[&one, &renewed], &[&one], &[(None, bare)]);
     }
 }

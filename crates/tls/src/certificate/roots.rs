@@ -38,7 +38,8 @@ impl Roots {
         Ok(Roots::new(certificates))
     }
 
-    fn new(certificates: Vec<CertificateDer<'static>>) -> Roots {
+    /// Of these, as far as they can be read.
+    pub(crate) fn new(certificates: Vec<CertificateDer<'static>>) -> Roots {
         let mut anchors = RootCertStore::empty();
         let mut subjects = HashSet::new();
         for certificate in certificates {
