@@ -9,7 +9,7 @@ mod subject;
 
 pub use finding::{Finding, Severity};
 pub use name::CertificateName;
-pub(crate) use pem_text::pem_fault;
+pub(crate) use pem_text::{pem_fault, without_marks};
 pub use roots::{PlatformRoots, Roots};
 pub use statement::{Statement, read_statement};
 pub(crate) use subject::distinguished_name;
@@ -78,6 +78,10 @@ pub struct LoadedCertificate {
     /// What its issuer says about revocation.
     staple: Option<Staple>,
     weakness: Option<&'static str>,
+    /// A name of it that no host has.
+    partial_wildcard: Option<Box<str>>,
+    /// Whether servers may show it.
+    is_for_servers: bool,
     shape: ChainShape,
 }
 
@@ -120,7 +124,7 @@ pub fn load(chain_pem: &[u8], key_pem: &[u8]) -> Result<LoadedCertificate, Findi
 /// There is none, there are too many, or one is malformed.
 pub fn read_chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Finding> {
     let mut chain = Vec::new();
-    for certificate in CertificateDer::pem_slice_iter(pem) {
+    for certificate in CertificateDer::pem_slice_iter(&without_marks(pem)) {
         let certificate =
             certificate.map_err(|error| Finding::MalformedCertificate(pem_fault(&error)))?;
         if chain.len() == CHAIN_CERTIFICATES_MAX {
@@ -151,7 +155,7 @@ pub fn read_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, Finding> {
                 .to_owned(),
         ));
     }
-    PrivateKeyDer::from_pem_slice(pem).map_err(|error| match error {
+    PrivateKeyDer::from_pem_slice(&without_marks(pem)).map_err(|error| match error {
         pem::Error::NoItemsFound => Finding::NoKey,
         error => Finding::MalformedKey(pem_fault(&error)),
     })
@@ -191,6 +195,8 @@ pub fn assemble(
         fingerprint: fingerprint(leaf_der),
         key_kind,
         weakness,
+        partial_wildcard: partial_wildcard(leaf),
+        is_for_servers: is_for_servers(leaf),
         shape,
         staple: None,
         certified: Arc::new(CertifiedKey::new(chain, key)),
@@ -296,6 +302,26 @@ fn names(certificate: &X509Certificate<'_>) -> Vec<CertificateName> {
         .collect()
 }
 
+/// A name with a `*` that is not its whole first label. RFC 9525 §6.3: it matches nothing.
+fn partial_wildcard(certificate: &X509Certificate<'_>) -> Option<Box<str>> {
+    let alternatives = certificate.subject_alternative_name().ok()??;
+    let mut names = alternatives.value.general_names.iter();
+    names.find_map(|name| match name {
+        GeneralName::DNSName(name) if name.contains('*') => {
+            CertificateName::dns(name).is_none().then(|| (*name).into())
+        }
+        _ => None,
+    })
+}
+
+/// RFC 5280 §4.2.1.12: what does not say what it is for is for everything.
+fn is_for_servers(certificate: &X509Certificate<'_>) -> bool {
+    match certificate.extended_key_usage() {
+        Ok(Some(usage)) => usage.value.any || usage.value.server_auth,
+        _ => true,
+    }
+}
+
 fn key_kind(certificate: &X509Certificate<'_>) -> Result<(KeyKind, Option<&'static str>), Finding> {
     match certificate.public_key().parsed() {
         Ok(PublicKey::RSA(key)) => {
@@ -353,6 +379,13 @@ impl LoadedCertificate {
         }
         if self.names.is_empty() {
             findings.push(Finding::NoName);
+        }
+        if let Some(name) = &self.partial_wildcard {
+            let name = name.to_string();
+            findings.push(Finding::PartialWildcard { name });
+        }
+        if !self.is_for_servers {
+            findings.push(Finding::WrongPurpose);
         }
         findings.extend(self.judge_chain(now_unix, roots));
         findings.extend(self.judge_staple(now_unix));

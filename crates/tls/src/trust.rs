@@ -1,6 +1,8 @@
 //! Who is let in by certificate.
 
-use crate::certificate::{Finding, Roots, distinguished_name, fingerprint, parse, pem_fault};
+use crate::certificate::{
+    Finding, Roots, distinguished_name, fingerprint, parse, pem_fault, without_marks,
+};
 use crate::plan::{ClientAuthPlan, RevocationList};
 use crate::profile::provider;
 use aws_lc_rs::digest::{Context, SHA256};
@@ -88,7 +90,7 @@ fn read_revocations(bytes: &[u8]) -> Result<Vec<CertificateRevocationListDer<'st
     if bytes.first() == Some(&SEQUENCE) {
         return Ok(vec![bytes.to_vec().into()]);
     }
-    let lists = CertificateRevocationListDer::pem_slice_iter(bytes)
+    let lists = CertificateRevocationListDer::pem_slice_iter(&without_marks(bytes))
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| Finding::MalformedList(pem_fault(&error)))?;
     if lists.is_empty() {

@@ -64,6 +64,13 @@ pub enum Finding {
     WeakKey(&'static str),
     /// It names no host; clients ignore the common name.
     NoName,
+    /// One of its names is a wildcard that is no whole label.
+    PartialWildcard {
+        /// The name.
+        name: String,
+    },
+    /// What it says it is for is not to be shown by a server.
+    WrongPurpose,
     /// A revocation list can't be read.
     MalformedList(String),
     /// Keys of session tickets can't be read.
@@ -119,6 +126,8 @@ impl Finding {
             Finding::WrongName { .. } => "wrong-name",
             Finding::WeakKey(_) => "weak-key",
             Finding::NoName => "no-name",
+            Finding::PartialWildcard { .. } => "partial-wildcard",
+            Finding::WrongPurpose => "wrong-purpose",
             Finding::MalformedList(_) => "malformed-list",
             Finding::MalformedTicketKeys(_) => "malformed-ticket-keys",
             Finding::RevocationsOver { .. } => "revocations-over",
@@ -135,6 +144,7 @@ impl Finding {
         match self {
             Finding::MissingIntermediate { .. }
             | Finding::WeakKey(_)
+            | Finding::PartialWildcard { .. }
             | Finding::RevocationsOver { .. }
             | Finding::AuthorityWithoutList { .. }
             | Finding::ListOfStranger { .. }
@@ -235,6 +245,14 @@ impl fmt::Display for Finding {
             Finding::WeakKey(why) => f.write_str(why),
             Finding::NoName => f.write_str(
                 "it names no host: clients look at subject alternative names and ignore the common name",
+            ),
+            Finding::PartialWildcard { name } => write!(
+                f,
+                "its name `{name}` is valid for no host: the `*` of a wildcard is the whole first label"
+            ),
+            Finding::WrongPurpose => f.write_str(
+                "its extended key usage does not have `serverAuth`, as with certificates of clients: \
+                 clients refuse it from a site",
             ),
             Finding::MalformedTicketKeys(why) => write!(f, "the ticket keys can't be read: {why}"),
             Finding::Unreadable { file, error } => write!(f, "`{file}` can't be read: {error}"),

@@ -1,6 +1,8 @@
-//! What is wrong with a PEM text, for people. Nothing of what stands in its blocks is told: it may be a private key.
+//! PEM texts as editors write them, and what is wrong with one, for people. Nothing of what stands in its blocks is told: it
+//! may be a private key.
 
 use rustls_pki_types::pem;
+use std::borrow::Cow;
 
 /// Longer labels are none.
 const LABEL_BYTES_MAX: usize = 32;
@@ -46,6 +48,28 @@ impl Opening<'_> {
             self.block()
         )
     }
+}
+
+/// A PEM text without the byte order marks that some editors write before a text in UTF-8: a block behind one, also in the
+/// middle of texts that were put together, would be overlooked.
+pub(crate) fn without_marks(pem: &[u8]) -> Cow<'_, [u8]> {
+    const MARK: &[u8] = "\u{feff}".as_bytes();
+    // Most texts have nothing but ASCII in them.
+    if !pem.contains(&MARK[0]) {
+        return Cow::Borrowed(pem);
+    }
+    let mut text = Vec::with_capacity(pem.len());
+    let mut rest = pem;
+    while let Some((&byte, behind)) = rest.split_first() {
+        match rest.strip_prefix(MARK) {
+            Some(behind) => rest = behind,
+            None => {
+                text.push(byte);
+                rest = behind;
+            }
+        }
+    }
+    Cow::Owned(text)
 }
 
 /// What is wrong with a PEM text. The library's own words show what stands in it.

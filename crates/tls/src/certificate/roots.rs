@@ -1,6 +1,6 @@
 //! The roots that chains end at.
 
-use crate::certificate::{Finding, LoadedCertificate, pem_fault, read_chain};
+use crate::certificate::{Finding, LoadedCertificate, pem_fault, read_chain, without_marks};
 use rustls::RootCertStore;
 use rustls_pki_types::CertificateDer;
 use std::collections::HashSet;
@@ -95,7 +95,7 @@ impl PlatformRoots {
 /// As [`read_chain`], without its bound: bundles of roots are long.
 fn read_bundle(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Finding> {
     use rustls_pki_types::pem::PemObject;
-    let certificates = CertificateDer::pem_slice_iter(pem)
+    let certificates = CertificateDer::pem_slice_iter(&without_marks(pem))
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| Finding::MalformedCertificate(pem_fault(&error)))?;
     if certificates.is_empty() {

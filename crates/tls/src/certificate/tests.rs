@@ -180,7 +180,51 @@ fn a_site_that_is_not_covered_is_told_what_is() {
 #[test]
 fn a_certificate_without_names_is_found() {
     let root = Authority::new("Root");
-    let certificate = loaded(&root.issue_client("somebody"));
+    let certificate = loaded(&root.issue(&[]));
     let roots = Roots::from_pem(root.pem().as_bytes()).unwrap();
     assert_eq!(names(&certificate.judge(Y2026, Some(&roots))), ["no-name"]);
+}
+
+#[test]
+fn a_certificate_that_is_for_clients_alone_is_told() {
+    let root = Authority::new("Root");
+    let certificate = loaded(&root.issue_client("alice"));
+    let findings = certificate.judge(Y2026, None);
+    assert!(names(&findings).contains(&"wrong-purpose"), "{findings:?}");
+    let certificate = loaded(&root.issue(&["example.com"]));
+    assert!(!names(&certificate.judge(Y2026, None)).contains(&"wrong-purpose"));
+}
+
+#[test]
+fn a_wildcard_that_is_no_whole_label_is_told() {
+    let root = Authority::new("Root");
+    let certificate = loaded(&root.issue(&["s*.example.com"]));
+    let findings = certificate.judge(Y2026, None);
+    assert!(
+        names(&findings).contains(&"partial-wildcard"),
+        "{findings:?}"
+    );
+    let told = findings.last().unwrap().to_string();
+    assert!(
+        told.contains("`s*.example.com` is valid for no host"),
+        "{told}"
+    );
+    let certificate = loaded(&root.issue(&["*.example.com", "example.com"]));
+    assert!(!names(&certificate.judge(Y2026, None)).contains(&"partial-wildcard"));
+}
+
+#[test]
+fn byte_order_marks_hide_no_certificate() {
+    let below = Authority::new("Root").below("Below");
+    let issued = below.issue(&["example.com"]);
+    let mark = |pem: &str| pem.replace("-----BEGIN", "\u{feff}-----BEGIN");
+    let (chain, key) = (mark(&issued.chain_pem), mark(&issued.key_pem));
+    let certificate = load(chain.as_bytes(), key.as_bytes()).unwrap();
+    assert_eq!(certificate.chain().len(), 2);
+    assert_eq!(certificate.subject, "CN=example.com");
+    let roots = Roots::from_pem(mark(&below.pem()).as_bytes()).unwrap();
+    assert_eq!(roots.len(), 1);
+    // What is no mark stays as it is.
+    let comment = "caf\u{e9} \u{feef}\n";
+    assert_eq!(&*without_marks(comment.as_bytes()), comment.as_bytes());
 }

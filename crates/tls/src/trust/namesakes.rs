@@ -2,7 +2,7 @@
 //! found by its issuer's name alone, and a list of the other key speaks for nobody; so each of the keys has a verifier of its
 //! own, which finds that key's lists first.
 
-use crate::certificate::{distinguished_name, parse};
+use crate::certificate::{distinguished_name, parse, without_marks};
 use crate::profile::provider;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
@@ -29,7 +29,8 @@ pub(super) struct Authority {
 impl Authority {
     /// Those of a PEM text that can be read.
     pub(super) fn read(pem: &[u8]) -> Vec<Authority> {
-        let certificates = CertificateDer::pem_slice_iter(pem).flatten();
+        let pem = without_marks(pem);
+        let certificates = CertificateDer::pem_slice_iter(&pem).flatten();
         certificates
             .filter_map(|certificate| {
                 let parsed = parse(&certificate).ok()?;
