@@ -158,8 +158,8 @@ pub struct CertificateView {
     pub source: String,
     /// How it is called in the configuration; null for one that is issued.
     pub certificate: Option<String>,
-    /// How it stands: `waiting`, `ordering`, `active`, `renewing`, `renewal-failed`, `renewed-not-active`, `failed` or
-    /// `expired`.
+    /// How it stands: `waiting`, `ordering`, `active`, `renewing`, `renewal-failed`, `renewed-not-active`, `failed`,
+    /// `not-yet-valid` or `expired`.
     pub state: String,
     /// Whether a client asked for it first; null for one from files.
     pub on_demand: Option<bool>,

@@ -137,12 +137,13 @@ fn file_view(
 ) -> CertificateView {
     let certificate = &served.certificate;
     let names: Vec<String> = certificate.names.iter().map(ToString::to_string).collect();
-    let has_ended = served.has_ended(unix_s());
+    let now = unix_s();
     let fault = file.and_then(fault_of);
-    let state = match (&fault, has_ended) {
-        (_, true) => CertificateState::Expired,
-        (Some(_), false) => CertificateState::RenewedNotActive,
-        (None, false) => CertificateState::Active,
+    let state = match &fault {
+        _ if served.has_ended(now) => CertificateState::Expired,
+        _ if !served.is_in_time(now) => CertificateState::NotYetValid,
+        Some(_) => CertificateState::RenewedNotActive,
+        None => CertificateState::Active,
     };
     CertificateView {
         listeners: match is_default {

@@ -25,13 +25,15 @@ pub enum CertificateState {
     RenewedNotActive,
     /// It is not there, since orders failed.
     Failed,
+    /// It is served and its time has not come.
+    NotYetValid,
     /// It is served and has ended.
     Expired,
 }
 
 impl CertificateState {
     /// Every state.
-    pub const ALL: [CertificateState; 8] = [
+    pub const ALL: [CertificateState; 9] = [
         CertificateState::Waiting,
         CertificateState::Ordering,
         CertificateState::Active,
@@ -39,8 +41,17 @@ impl CertificateState {
         CertificateState::RenewalFailed,
         CertificateState::RenewedNotActive,
         CertificateState::Failed,
+        CertificateState::NotYetValid,
         CertificateState::Expired,
     ];
+
+    /// The state of one that is served before or after its life, all of it in seconds since 1970.
+    fn out_of_time(not_before: u64, not_after: u64, now: u64) -> Option<CertificateState> {
+        if not_after <= now {
+            return Some(CertificateState::Expired);
+        }
+        (now < not_before).then_some(CertificateState::NotYetValid)
+    }
 
     /// Its stable name.
     #[must_use]
@@ -53,6 +64,7 @@ impl CertificateState {
             CertificateState::RenewalFailed => "renewal-failed",
             CertificateState::RenewedNotActive => "renewed-not-active",
             CertificateState::Failed => "failed",
+            CertificateState::NotYetValid => "not-yet-valid",
             CertificateState::Expired => "expired",
         }
     }
@@ -91,18 +103,19 @@ pub struct CertificateStatus {
 
 pub(super) fn status_of(entry: &Entry, now: Moment, unix: UnixTime) -> CertificateStatus {
     let facts = entry.issued.as_ref().map(|issued| issued.facts.clone());
-    let has_ended = facts
-        .as_ref()
-        .is_some_and(|facts| facts.not_after <= unix.seconds());
-    let state = match (&facts, entry.ordering) {
-        (Some(_), _) if !entry.active => CertificateState::RenewedNotActive,
-        (Some(_), _) if has_ended => CertificateState::Expired,
-        (Some(_), true) => CertificateState::Renewing,
-        (Some(_), false) if entry.record.last_error.is_some() => CertificateState::RenewalFailed,
-        (Some(_), false) => CertificateState::Active,
-        (None, true) => CertificateState::Ordering,
-        (None, false) if entry.record.last_error.is_some() => CertificateState::Failed,
-        (None, false) => CertificateState::Waiting,
+    let out_of_time = facts.as_ref().and_then(|facts| {
+        CertificateState::out_of_time(facts.not_before, facts.not_after, unix.seconds())
+    });
+    let has_failed = entry.record.last_error.is_some();
+    let state = match (&facts, out_of_time, entry.ordering) {
+        (Some(_), _, _) if !entry.active => CertificateState::RenewedNotActive,
+        (Some(_), Some(out_of_time), _) => out_of_time,
+        (Some(_), None, true) => CertificateState::Renewing,
+        (Some(_), None, false) if has_failed => CertificateState::RenewalFailed,
+        (Some(_), None, false) => CertificateState::Active,
+        (None, _, true) => CertificateState::Ordering,
+        (None, _, false) if has_failed => CertificateState::Failed,
+        (None, _, false) => CertificateState::Waiting,
     };
     CertificateStatus {
         names: entry.names.clone(),
@@ -118,5 +131,18 @@ pub(super) fn status_of(entry: &Entry, now: Moment, unix: UnixTime) -> Certifica
         next_renewal: entry.schedule.next(now, unix).seconds(),
         failures: entry.schedule.failures(),
         last_error: entry.record.last_error.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_life_has_a_time_before_it_and_one_after() {
+        let state = |now| CertificateState::out_of_time(100, 200, now).map(CertificateState::name);
+        assert_eq!(state(99), Some("not-yet-valid"));
+        assert_eq!((state(100), state(199)), (None, None));
+        assert_eq!(state(200), Some("expired"));
     }
 }
