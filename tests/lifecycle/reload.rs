@@ -223,7 +223,7 @@ fn what_outlives_the_drain_of_a_listener_is_cut_off() {
     let (silent, echo) = (Backend::start(BlackHole), Backend::start(UpgradeEcho));
     let config = |listeners: &str| {
         format!(
-            "drain_timeout = \"1s\"\n{listeners}[sites.\"*\"]\n[[sites.\"*\".routes]]\npath = \"/echo\"\n\
+            "drain_timeout = \"2s\"\n{listeners}[sites.\"*\"]\n[[sites.\"*\".routes]]\npath = \"/echo\"\n\
              upstream = \"echo\"\n[[sites.\"*\".routes]]\nupstream = \"silent\"\n\
              [upstreams.silent]\nservers = [\"{}\"]\n[upstreams.echo]\nservers = [\"{}\"]\n",
             silent.address(),
