@@ -26,22 +26,27 @@ fn desk(scratch: &Scratch) -> (Pebble, Desk) {
     (pebble, desk)
 }
 
+/// The first order of a certificate.
+fn first_of(pebble: &Pebble) -> Task {
+    let names = vec!["shop.example".to_owned()];
+    Task {
+        key: Key::of(&names, Source::Acme, Some(&pebble.directory())),
+        names,
+        on_demand: false,
+        current: None,
+    }
+}
+
 #[tokio::test(flavor = "current_thread")]
 async fn a_deactivated_account_is_followed_by_a_new_one() {
     let scratch = Scratch::new();
     let (pebble, desk) = desk(&scratch);
-    let names = vec!["shop.example".to_owned()];
     let web = desk.web().unwrap();
     let account = desk.account(&web).await.unwrap();
     let old = account.id().to_owned();
     assert_eq!(desk.account(&web).await.unwrap().id(), old, "it is kept");
     account.deactivate().await.unwrap();
-    let task = Task {
-        key: Key::of(&names, Source::Acme, Some(&pebble.directory())),
-        names,
-        on_demand: false,
-        current: None,
-    };
+    let task = first_of(&pebble);
     assert!(matches!(desk.obtain(&task).await, Ok(Outcome::Ordered(_))));
     assert_ne!(desk.account(&web).await.unwrap().id(), old);
 }
@@ -50,13 +55,7 @@ async fn a_deactivated_account_is_followed_by_a_new_one() {
 async fn what_is_damaged_on_the_disk_stands_in_no_successors_way() {
     let scratch = Scratch::new();
     let (pebble, desk) = desk(&scratch);
-    let names = vec!["shop.example".to_owned()];
-    let mut task = Task {
-        key: Key::of(&names, Source::Acme, Some(&pebble.directory())),
-        names,
-        on_demand: false,
-        current: None,
-    };
+    let mut task = first_of(&pebble);
     let Ok(Outcome::Ordered(first)) = desk.obtain(&task).await else {
         panic!("it is ordered");
     };
@@ -115,13 +114,7 @@ async fn a_damaged_account_is_put_aside_and_followed_by_a_new_one() {
 async fn a_folder_that_was_removed_is_made_again_where_it_is_needed() {
     let scratch = Scratch::new();
     let (pebble, desk) = desk(&scratch);
-    let names = vec!["shop.example".to_owned()];
-    let mut task = Task {
-        key: Key::of(&names, Source::Acme, Some(&pebble.directory())),
-        names,
-        on_demand: false,
-        current: None,
-    };
+    let mut task = first_of(&pebble);
     let Ok(Outcome::Ordered(first)) = desk.obtain(&task).await else {
         panic!("it is ordered");
     };

@@ -17,6 +17,16 @@ fn over(plan: WatchPlan) -> (Arc<CertificateStore>, Look) {
     (store, look)
 }
 
+/// What somebody else has read of a plan's only pair, and what it is.
+fn known(plan: &WatchPlan, issued: &Issued) -> (KnownCertificates, Arc<Served>) {
+    let loaded = load(issued.chain_pem.as_bytes(), issued.key_pem.as_bytes()).unwrap();
+    let files = &plan.certificates[0];
+    let served = Arc::new(Served::new(&files.id, loaded));
+    let mut known = KnownCertificates::default();
+    known.note(files, Seen::now(files), &served);
+    (known, served)
+}
+
 /// The pair of that name, and what its issuer says.
 fn shop(scratch: &Scratch, with_statement: bool) -> WatchPlan {
     WatchPlan {
@@ -269,11 +279,7 @@ fn what_was_known_right_after_it_was_written_is_read_once_more() {
     let (first, second) = (root.issue(&["a.test"]), root.issue(&["a.test", "b.test"]));
     write(&scratch, "shop", &second);
     let plan = shop(&scratch, false);
-    let files = &plan.certificates[0];
-    let loaded = load(first.chain_pem.as_bytes(), first.key_pem.as_bytes()).unwrap();
-    let served = Arc::new(Served::new("shop", loaded));
-    let mut known = KnownCertificates::default();
-    known.note(files, Seen::now(files), &served);
+    let (known, served) = known(&plan, &first);
     let (store, mut look) = over(plan);
     look.known = known;
     look.find();
@@ -333,15 +339,7 @@ fn a_certificate_without_that_of_its_issuer_is_told_once_when_it_is_picked_up() 
     // One that was judged with the plan was told with it.
     let issued = alone(1);
     write(&scratch, "shop", &issued);
-    let loaded = load(issued.chain_pem.as_bytes(), issued.key_pem.as_bytes()).unwrap();
-    let mut known = KnownCertificates::default();
-    let files = &plan.certificates[0];
-    known.note(
-        files,
-        Seen::now(files),
-        &Arc::new(Served::new("shop", loaded)),
-    );
-    look.replan(plan.clone(), known, None);
+    look.replan(plan.clone(), known(&plan, &issued).0, None);
     look.find();
     let told = |states: Vec<CertificateState>| -> Vec<&'static str> {
         let findings = states.iter().flat_map(|state| &state.findings);

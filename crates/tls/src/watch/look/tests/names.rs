@@ -177,15 +177,7 @@ fn what_a_plan_was_judged_with_is_taken_and_lost_names_are_told() {
     write(&scratch, "shop", &next);
     look.look_at(NOW);
     assert!(store.get("shop").unwrap().certificate.serves("a.test"));
-    let mut known = KnownCertificates::default();
-    let loaded = load(next.chain_pem.as_bytes(), next.key_pem.as_bytes()).unwrap();
-    let files = &plan.certificates[0];
-    known.note(
-        files,
-        Seen::now(files),
-        &Arc::new(Served::new("shop", loaded)),
-    );
-    look.replan(plan.clone(), known, None);
+    look.replan(plan.clone(), known(&plan, &next).0, None);
     look.find();
     assert_eq!(names(&look.look_at(NOW)), [("shop", "active")]);
     assert!(store.get("shop").unwrap().certificate.serves("b.test"));
