@@ -180,10 +180,8 @@ fn what_is_known_is_read_again_only_if_its_files_are_others() {
     let (first, second) = (root.issue(&["a.test"]), root.issue(&["a.test"]));
     write(&scratch, "shop", &first);
     let plan = shop(&scratch, false);
-    let files = &plan.certificates[0];
     // Not what stands in the files, so that it shows whether they are read.
-    let loaded = load(second.chain_pem.as_bytes(), second.key_pem.as_bytes()).unwrap();
-    let served = Arc::new(Served::new("shop", loaded));
+    let (known, served) = known(&plan, &second);
     let look_with = |known: KnownCertificates| {
         let store = CertificateStore::new();
         let mut look = Look::new(Arc::clone(&store));
@@ -192,8 +190,6 @@ fn what_is_known_is_read_again_only_if_its_files_are_others() {
         assert_eq!(names(&look.look_at(NOW)), [("shop", "active")]);
         Arc::ptr_eq(&store.get("shop").unwrap(), &served)
     };
-    let mut known = KnownCertificates::default();
-    known.note(files, Seen::now(files), &served);
     assert!(look_with(known.clone()));
     assert!(!look_with(KnownCertificates::default()));
     write(&scratch, "shop", &root.issue(&["a.test", "b.test"]));
