@@ -242,15 +242,12 @@ async fn linger(socket: TcpStream, timeout: Duration) {
     deadline.set(now().plus(timeout));
     let mut unread = [0; 4096];
     let drained = async {
-        loop {
+        // Whoever sends without end does not keep the worker from others: each turn takes one part.
+        while socket.readable().await.is_ok() {
             match socket.try_read(&mut unread) {
                 Ok(0) => return,
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    if socket.readable().await.is_err() {
-                        return;
-                    }
-                }
+                Ok(_) => tokio::task::yield_now().await,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(_) => return,
             }
         }
