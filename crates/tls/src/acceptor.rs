@@ -33,6 +33,9 @@ use tokio::net::TcpStream;
 /// How much is read at once of a handshake.
 const READ_BYTES: usize = 4 * 1024;
 
+/// How much of a hello may come before it takes a place among the handshakes: no more than a connection that rests may hold.
+const FREE_HELLO_BYTES: usize = READ_BYTES;
+
 /// How many tickets a client gets: one for each of two connections that it may open next.
 const TICKETS: usize = 2;
 
@@ -279,10 +282,17 @@ impl Acceptor {
     ) -> Result<(State, Alpn, Box<TlsFacts>), HandshakeFault> {
         let mut incoming = received.as_slice().to_vec();
         drop(received);
-        let hello = read_hello(socket, &mut incoming).await?;
-        // Until then it has cost next to nothing, and whoever says nothing keeps nobody out.
-        let Some(_pass) = self.shared.gate.enter() else {
-            return Err(HandshakeFault::Busy);
+        let mut pass = None;
+        let hello = loop {
+            let hello = peek_hello(socket, &incoming).await?;
+            // Until then it has cost next to nothing, and whoever says nothing keeps nobody out.
+            if pass.is_none() && (hello.is_some() || incoming.len() > FREE_HELLO_BYTES) {
+                pass = Some(self.shared.gate.enter().ok_or(HandshakeFault::Busy)?);
+            }
+            match hello {
+                Some(hello) => break hello,
+                None => read_more(socket, &mut incoming).await?,
+            }
         };
         // Such hellos lack so much else that what is missing first would be named.
         if hello.is_outdated {
@@ -400,25 +410,21 @@ fn local_address(socket: &TcpStream, hello: &ClientHello) -> Option<IpAddr> {
         .map(|address| address.ip().to_canonical())
 }
 
-/// Reads until the ClientHello is whole, or can't be one.
-async fn read_hello(
+/// The ClientHello, once it is whole. Who sends what can't be one is told.
+async fn peek_hello(
     socket: &mut TcpStream,
-    incoming: &mut Vec<u8>,
-) -> Result<ClientHello, HandshakeFault> {
-    loop {
-        match peek(incoming).map_err(HandshakeFault::from) {
-            Ok(Some(hello)) => return Ok(hello),
-            Ok(None) => read_more(socket, incoming).await?,
-            Err(fault) => {
-                match fault {
-                    HandshakeFault::CleartextHttp => last_words(socket, NOT_HTTPS).await,
-                    HandshakeFault::Malformed => last_words(socket, &ALERT_DECODE_ERROR).await,
-                    _ => {}
-                }
-                return Err(fault);
-            }
-        }
+    incoming: &[u8],
+) -> Result<Option<ClientHello>, HandshakeFault> {
+    let fault = match peek(incoming) {
+        Ok(hello) => return Ok(hello),
+        Err(fault) => HandshakeFault::from(fault),
+    };
+    match fault {
+        HandshakeFault::CleartextHttp => last_words(socket, NOT_HTTPS).await,
+        HandshakeFault::Malformed => last_words(socket, &ALERT_DECODE_ERROR).await,
+        _ => {}
     }
+    Err(fault)
 }
 
 /// One read. A connection that waits here has no buffer but for what has come.
