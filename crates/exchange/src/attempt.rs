@@ -268,7 +268,10 @@ impl Unheard {
     fn verdict(self, repeatable: bool, retry: &RetryPlan) -> Failure {
         let broke = matches!(
             self.reason,
-            Reason::UpstreamClosed | Reason::UpstreamReset | Reason::UpstreamSilent
+            Reason::UpstreamClosed
+                | Reason::UpstreamTlsFailed
+                | Reason::UpstreamReset
+                | Reason::UpstreamSilent
         );
         let again = self.unprocessed && retry.refused
             || self.untouched && repeatable && broke && retry.reset
@@ -342,7 +345,8 @@ impl Answer {
         let call = call.as_ref();
         let untouched = call.is_some_and(|call| !call.has_received()) && is_here;
         let is_early = now().since(self.patience.since()) < STALE_WITHIN;
-        let closed = untouched && reason == Reason::UpstreamClosed;
+        let is_end = matches!(reason, Reason::UpstreamClosed | Reason::UpstreamTlsFailed);
+        let closed = untouched && is_end;
         Unheard {
             reason,
             stale: closed && is_early && call.is_some_and(Call::may_be_stale),

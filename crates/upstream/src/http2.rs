@@ -10,9 +10,9 @@
 
 use crate::call::poll_read;
 use crate::pool::{Pool, Ticket};
-use foregate_message::{Chunk, Scheme};
+use foregate_message::{Chunk, Reason, Scheme};
 use foregate_telemetry::clock::{Deadline, Moment, now, recent};
-use foregate_tls::Stream;
+use foregate_tls::{PeerAlert, Stream};
 use foregate_wire::h2::{self, StreamKey};
 use std::cell::{Cell, RefCell, RefMut};
 use std::io;
@@ -422,6 +422,10 @@ impl Driver {
                     self.shared.has_spoken.set(true);
                     self.receive();
                     self.shared.wake_ready();
+                }
+                Err(error) if PeerAlert::of(&error).is_some() => {
+                    self.shared.engine().lost(Reason::UpstreamTlsFailed);
+                    return Poll::Ready(());
                 }
                 Ok(0) | Err(_) => return Poll::Ready(()),
             }

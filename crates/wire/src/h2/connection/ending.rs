@@ -201,11 +201,15 @@ impl Connection {
 
     /// The peer has closed its sending side, or the connection broke. Streams that have not come whole never will.
     pub fn closed_by_peer(&mut self) {
-        let code = ErrorCode::NO_ERROR;
-        let reason = match self.role {
+        self.lost(match self.role {
             Role::Server => Reason::ClientGone,
             Role::Client => Reason::UpstreamClosed,
-        };
+        });
+    }
+
+    /// As [`Connection::closed_by_peer`], for a reason that the caller knows better.
+    pub fn lost(&mut self, reason: Reason) {
+        let code = ErrorCode::NO_ERROR;
         if self.ending.failure.is_none() {
             self.ending.failure = Some(Failure { code, reason });
         }
