@@ -316,11 +316,10 @@ fn what_is_no_request_is_explained() {
     );
     // Whoever is asked is not asked about local names.
     let ask = "[acme.on_demand]\nask = \"http://127.0.0.1:1/\"\n";
-    let local = both.replace("b.example", "b.internal");
     explained_of(
-        &format!("{ask}{local}"),
+        &format!("{ask}{both}"),
         &[],
-        "http://q.b.internal/x",
+        "http://db.internal/x",
         &["forwards    /x"],
     );
     let spoken = "refused     400, cleartext-http (this listener speaks HTTPS)";
