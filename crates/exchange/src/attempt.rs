@@ -55,7 +55,8 @@ pub(crate) fn address(
     let target = exchange.destination(&exchange.plan);
     let (fields, has_host) = (&mut head.fields, exchange.has_host);
     target.host.apply(fields, endpoint.label(), has_host);
-    if let Some(deadline) = patience.deadline() {
+    let deadlines = [patience.deadline(), exchange.client_deadline];
+    if let Some(deadline) = deadlines.into_iter().flatten().min() {
         deadline::pass_on(&mut head.fields, deadline, recent());
     }
 }
