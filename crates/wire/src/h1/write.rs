@@ -6,7 +6,7 @@
 use super::encode::{BodyEncoder, write_decimal};
 use super::framing::decimal;
 use foregate_message::{
-    BodyLength, FieldId, FieldSet, Fields, RequestHead, ResponseHead, Status, Version,
+    BodyLength, FieldId, FieldSet, Fields, Method, RequestHead, ResponseHead, Status, Version,
 };
 
 /// How a request goes out.
@@ -71,6 +71,10 @@ pub fn write_request(
     let (count, encoder) = match framing.length {
         BodyLength::Known(length) => (Count::Exactly(length), BodyEncoder::known(length)),
         BodyLength::Unknown => (Count::Omitted, BodyEncoder::chunked()),
+        // Methods that stand for a body say that there is none (RFC 9110 §8.6).
+        BodyLength::Empty if matches!(head.method, Method::Post | Method::Put | Method::Patch) => {
+            (Count::Exactly(0), BodyEncoder::empty())
+        }
         BodyLength::Empty | BodyLength::Tunnel => (Count::Omitted, BodyEncoder::empty()),
     };
     write_fields(&head.fields, count, out);
@@ -229,11 +233,16 @@ mod tests {
 
     #[track_caller]
     fn check_request(lines: &[&str], out: RequestOut<'_>, expected: &[&str]) {
-        let mut head = RequestHead::with("POST", b"/seen");
+        check_request_by("GET", lines, out, expected);
+    }
+
+    #[track_caller]
+    fn check_request_by(method: &str, lines: &[&str], out: RequestOut<'_>, expected: &[&str]) {
+        let mut head = RequestHead::with(method, b"/seen");
         fields(&mut head.fields, lines);
         let mut bytes = Vec::new();
         write_request(&head, b"/sent?q", out, &mut bytes);
-        let mut text = "POST /sent?q HTTP/1.1\r\n".to_owned();
+        let mut text = format!("{method} /sent?q HTTP/1.1\r\n");
         for line in expected {
             text = text + line + "\r\n";
         }
@@ -257,6 +266,11 @@ mod tests {
             ..OUT
         };
         check_request(&["Host: a"], OUT, &["Host: a"]);
+        for method in ["POST", "PUT", "PATCH"] {
+            let said = ["Host: a", "Content-Length: 0"];
+            check_request_by(method, &["Host: a"], OUT, &said);
+        }
+        check_request_by("DELETE", &["Host: a"], OUT, &["Host: a"]);
         check_request(&["Host: a", "Content-Length: 5"], OUT, &["Host: a"]);
         check_request(
             &["Content-Length: 5", "A: b"],
