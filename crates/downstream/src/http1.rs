@@ -397,6 +397,7 @@ impl Client for Http1<'_> {
     fn respond(&mut self, head: &ResponseHead, length: BodyLength) {
         debug_assert!(!self.responded, "an exchange has one final answer");
         self.responded = true;
+        self.body_watch.end();
         self.tunnel = length == BodyLength::Tunnel;
         let framing = ResponseOut {
             version: self.version,

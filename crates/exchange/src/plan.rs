@@ -117,6 +117,8 @@ pub(crate) struct Upstream {
     /// Whether a request may be sent again since its backend has said that it did not look at it (HTTP/2), which holds for
     /// any method.
     pub(crate) may_refuse_unseen: bool,
+    /// Whether its connections may be shared ones (HTTP/2).
+    pub(crate) may_share: bool,
     pub(crate) budget: RefCell<RetryBudget>,
     /// What it had left when that was told last.
     budget_told: Cell<u64>,
@@ -354,6 +356,7 @@ fn upstream(
         || plan.balancing.bounds.is_guarded()
         || plan.circuit.is_some()
         || plan.retry.retries_max.is_some();
+    let may_share = may_share(limits.protocol, part);
     let upstream = Rc::new(Upstream {
         part: Arc::clone(part),
         name: Arc::clone(&plan.name),
@@ -368,7 +371,8 @@ fn upstream(
         ejection: plan.ejection,
         outliers: plan.outliers,
         retry: plan.retry.clone(),
-        may_refuse_unseen: plan.retry.refused && may_share(limits.protocol, part),
+        may_refuse_unseen: plan.retry.refused && may_share,
+        may_share,
         hedge: plan.hedge,
         state: Arc::clone(&part.state),
         is_guarded: Cell::new(is_guarded),

@@ -146,6 +146,9 @@ pub trait Client {
         let _ = allowed;
     }
 
+    /// Lets the request's body come as slowly as its sender likes, as a stream of messages does that waits for events.
+    fn allow_pauses(&mut self) {}
+
     /// Sets how many bytes of body the request may have, `None` for any number: known once its route is.
     fn limit_body(&mut self, bytes_max: Option<u64>);
 

@@ -72,7 +72,7 @@ pub(super) static SECTION: Section = Section {
                 off: true,
             },
             Default::Text("1KiB"),
-            "Bytes per second that a body must come with, averaged over `body_rate_grace`.",
+            "Bytes per second that a body must come with, averaged over `body_rate_grace`, until its answer begins. Calls of gRPC over HTTP/2 to an upstream that speaks HTTP/2 are left out.",
         ),
         duration(
             "body_rate_grace",
