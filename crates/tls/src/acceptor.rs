@@ -24,10 +24,10 @@ use rustls::server::{NoServerSessionStorage, UnbufferedServerConnection, WebPkiC
 use rustls::sign::CertifiedKey;
 use rustls::{CommonState, HandshakeKind, ProtocolVersion, ServerConfig};
 use std::fmt;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// How much is read at once of a handshake.
@@ -429,15 +429,13 @@ async fn peek_hello(
 
 /// One read. A connection that waits here has no buffer but for what has come.
 async fn read_more(socket: &mut TcpStream, incoming: &mut Vec<u8>) -> Result<(), HandshakeFault> {
-    loop {
-        socket.readable().await.map_err(|error| left(&error))?;
-        incoming.reserve(READ_BYTES);
-        match socket.try_read_buf(incoming) {
-            Ok(0) => return Err(HandshakeFault::ClientClosed),
-            Ok(_) => return Ok(()),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-            Err(error) => return Err(left(&error)),
-        }
+    socket.readable().await.map_err(|error| left(&error))?;
+    incoming.reserve(READ_BYTES);
+    // Unlike `try_read_buf` it remembers that a short read has taken everything, so that nobody asks in vain.
+    match socket.read_buf(incoming).await {
+        Ok(0) => Err(HandshakeFault::ClientClosed),
+        Ok(_) => Ok(()),
+        Err(error) => Err(left(&error)),
     }
 }
 
@@ -453,7 +451,6 @@ async fn drive(
     local: Option<IpAddr>,
     early: bool,
 ) -> Result<Progress, HandshakeFault> {
-    let mut incoming = Vec::new();
     loop {
         match with_local_address(local, || handshake.advance()) {
             Ok(Progress::Done) => return Ok(Progress::Done),
@@ -471,9 +468,7 @@ async fn drive(
         if early && !handshake.flow.early.is_empty() {
             return Ok(Progress::Blocked);
         }
-        read_more(socket, &mut incoming).await?;
-        handshake.received(&incoming);
-        incoming.clear();
+        read_more(socket, handshake.incoming()).await?;
     }
 }
 
