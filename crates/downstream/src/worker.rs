@@ -32,7 +32,7 @@ pub struct ClientLimits {
     pub body_rate_grace: Duration,
     /// How long a client may leave an answer unread.
     pub write_timeout: Duration,
-    /// How long a client that has closed its sending side still waits for an answer to begin.
+    /// How long a client that has closed its sending side still waits for an answer, or for more of it.
     pub half_close_timeout: Duration,
     /// How long a client whose request was not read to its end has to take the answer and close.
     pub linger_timeout: Duration,
