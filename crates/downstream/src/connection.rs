@@ -116,12 +116,7 @@ impl Connection {
         shard.listener(listener).active.up();
         enrolled.set_phase(Phase::Open);
         let edition = enrolled.worker().edition();
-        let requests_max = enrolled
-            .worker()
-            .limits()
-            .requests_per_connection_max
-            .unwrap_or(0);
-        let connection = Box::new(Connection {
+        let mut connection = Box::new(Connection {
             stream,
             peer,
             shard,
@@ -129,7 +124,7 @@ impl Connection {
             enrolled,
             input,
             eof: false,
-            machine: h1::ServerConnection::new(requests_max),
+            machine: h1::ServerConnection::new(0),
             deadline: Deadline::new(),
             edition,
             waits_since: recent(),
@@ -138,7 +133,7 @@ impl Connection {
             protocols,
             admitted,
         });
-        connection.judge(&connection.peer);
+        connection.take_up(edition);
         connection
     }
 
@@ -153,9 +148,12 @@ impl Connection {
         are_others
     }
 
-    #[cold]
+    #[inline(never)]
     fn take_up(&mut self, edition: u32) {
         self.edition = edition;
+        let limits = self.enrolled.worker().limits();
+        let requests_max = limits.requests_per_connection_max.unwrap_or(0);
+        self.machine.limit_requests(requests_max);
         self.judge(&self.peer);
     }
 
