@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Condvar, Mutex};
 
-use foregate_testkit::{Answer, Backend, Echo, Gateway, PATIENCE, Trouble, Visit};
+use foregate_testkit::{Answer, Backend, Echo, Gateway, PATIENCE, Trouble, Visit, eventually};
 
 const GET: &str = "GET /n HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -212,4 +212,38 @@ fn after_the_last_allowed_request_the_connection_closes() {
             .map(|trouble| trouble != Trouble::Late),
         Some(true)
     );
+}
+
+/// A connection lives as long as its client wants; its limit is the one that is in force.
+#[test]
+fn a_reload_limits_the_requests_of_open_connections_too() {
+    let limited = |max: &str, body: &str| {
+        format!(
+            r#"
+            workers = 1
+            [client]
+            requests_per_connection_max = {max}
+            [sites."*"]
+            [[sites."*".routes]]
+            respond = {{ status = 200, body = "{body}" }}
+            "#
+        )
+    };
+    let reload = |gateway: &mut Gateway, max: &str, body: &str| {
+        gateway.rewrite_config(&limited(max, body), &[]);
+        assert_eq!(gateway.admin_send("POST", "/reload", "").status, 200);
+        eventually("the worker has it", || {
+            (gateway.get("a", "/").text() == body).then_some(())
+        });
+    };
+    let mut gateway = Gateway::new(&limited("2", "few")).start();
+    let mut client = gateway.connect();
+    assert!(!client.exchange(GET).says_close());
+    reload(&mut gateway, "\"off\"", "many");
+    for _ in 0..3 {
+        assert!(!client.exchange(GET).says_close());
+    }
+    reload(&mut gateway, "3", "few again");
+    assert!(client.exchange(GET).says_close());
+    client.assert_closed();
 }

@@ -32,6 +32,13 @@ pub(crate) enum After {
     Linger,
 }
 
+/// The wait of a client that has closed its sending side.
+struct HalfClosed {
+    /// Whether the answer had begun, and how much of it had come: more of it begins another wait.
+    sent: (bool, u64),
+    deadline: Deadline,
+}
+
 /// One exchange on a connection.
 pub(crate) struct Http1<'c> {
     connection: &'c mut Connection,
@@ -46,8 +53,8 @@ pub(crate) struct Http1<'c> {
     body_asked: bool,
     body_ended: bool,
     body_watch: BodyWatch,
-    /// By when an answer must begin for a client that has closed its sending side.
-    half_closed: Option<Deadline>,
+    /// By when more of an answer must come for a client that has closed its sending side.
+    half_closed: Option<HalfClosed>,
     out: Outbox,
     encoder: BodyEncoder,
     /// A piece of body that stays in the kernel, behind what `out` holds.
@@ -295,6 +302,28 @@ impl<'c> Http1<'c> {
         Poll::Pending
     }
 
+    /// Pending until a client that has closed its sending side has waited for too long. It may have left, and nothing tells
+    /// while there is nothing to write.
+    #[cold]
+    fn poll_half_closed(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
+        // One side of a tunnel may rest. What has not left yet has a time of its own.
+        if self.tunnel || self.has_queued() {
+            self.half_closed = None;
+            return Poll::Pending;
+        }
+        let sent = (self.responded, self.bytes_out);
+        let timeout = self.limits.half_close_timeout;
+        let wait = match &mut self.half_closed {
+            Some(wait) if wait.sent == sent => wait,
+            wait => wait.insert(HalfClosed {
+                sent,
+                deadline: starting(timeout),
+            }),
+        };
+        ready!(wait.deadline.poll_expired(cx));
+        Poll::Ready(self.broke(Reason::ClientGone))
+    }
+
     /// Pending until the client has taken nothing for too long, or an operator ends the connection.
     fn poll_too_slow(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Reason>> {
         let timeout = self.limits.write_timeout;
@@ -496,14 +525,10 @@ impl Client for Http1<'_> {
                 Err(_) => return Poll::Ready(self.broke(Reason::ClientGone)),
             }
         }
-        // Once an answer has begun, writing it shows whether the client is still there.
-        if !self.connection.eof || self.responded {
+        if !self.connection.eof {
             return Poll::Pending;
         }
-        let timeout = self.limits.half_close_timeout;
-        let deadline = self.half_closed.get_or_insert_with(|| starting(timeout));
-        ready!(deadline.poll_expired(cx));
-        Poll::Ready(self.broke(Reason::ClientGone))
+        self.poll_half_closed(cx)
     }
 
     fn abort(&mut self) {

@@ -25,4 +25,4 @@ pub use roll::{
     Closing, ConnectionNote, ConnectionState, ExchangeNote, Protocol, Survey, TlsNote, Which,
 };
 pub use socket::bind;
-pub use worker::{ClientLimits, Worker};
+pub use worker::{ClientLimits, Trusts, Worker};

@@ -74,7 +74,7 @@ pub(crate) async fn run<C: Client + ?Sized>(
 ) -> Result<(), Failure> {
     let upstream = way.upstream;
     // What can't be sent twice is sent only where the kernel, too, thinks that somebody listens.
-    let repeatable = repeat.is_possible();
+    let repeatable = repeat.stays_possible();
     let purpose = match exchange.upgrade {
         Some(_) => Use::Upgrade,
         None => Use::Requests,
@@ -126,7 +126,8 @@ pub(crate) async fn run<C: Client + ?Sized>(
             // A backend that is going away takes requests on its next connection.
             refused = true;
             let (to, patience) = ((way, purpose), &mut answer.patience);
-            let obtaining = obtain(exchange, client, pool, to, patience, (!repeatable, None));
+            let verify = !repeat.stays_possible();
+            let obtaining = obtain(exchange, client, pool, to, patience, (verify, None));
             connection = Box::pin(obtaining).await?;
         } else {
             return Err(failure.verdict(repeatable, &upstream.retry));
@@ -336,7 +337,7 @@ impl Answer {
     #[cold]
     fn unheard(&mut self, exchange: &Exchange, repeat: &mut Repeat, reason: Reason) -> Unheard {
         let is_begun = self.upload.begun;
-        repeat.kept = self.upload.take_kept();
+        repeat.take_from(&mut self.upload);
         let is_here = !is_begun || repeat.is_kept();
         // A copy of the request waits for the next attempt, if there may be one; what it has of the body is never sent
         // to it again.

@@ -16,10 +16,10 @@ use std::net::IpAddr;
 /// The id that a trusted peer gave the request, else a new one.
 pub(crate) fn request_id(plan: &Plan, road: &Road, peer: &Peer, fields: &Fields) -> RequestId {
     let incoming = match &plan.snapshot.request_id {
-        Some(name) if peer.trusted => fields.all_named(name).next(),
+        Some(name) if peer.is_trusted() => fields.all_named(name).next(),
         _ => None,
     };
-    RequestId::choose(incoming, peer.trusted, road.random.next_wide())
+    RequestId::choose(incoming, peer.is_trusted(), road.random.next_wide())
 }
 
 /// The client and how it came, as far as trusted proxies say.
@@ -29,7 +29,7 @@ pub(crate) fn origin(plan: &Plan, peer: &Peer, fields: &Fields) -> Origin {
     Origin::of(
         peer.address.ip(),
         peer.scheme,
-        peer.trusted,
+        peer.is_trusted(),
         fields,
         proxies,
     )

@@ -278,7 +278,7 @@ fn again(
     if upstream.retry.statuses.is_empty() || !upstream.retry.statuses.contains(status) {
         return None;
     }
-    repeat.kept = answer.upload.take_kept();
+    repeat.take_from(&mut answer.upload);
     let next = match repeat.is_possible() {
         true => retry(exchange, to, road, tried, false),
         false => None,

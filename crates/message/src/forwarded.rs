@@ -60,7 +60,7 @@ pub fn describe(
     received: Version,
     trusted: impl Fn(IpAddr) -> bool,
 ) {
-    if !peer.trusted {
+    if !peer.is_trusted() {
         fields.remove_any(CLAIMS);
         fields.remove_unknown(is_claim);
     }
@@ -75,7 +75,7 @@ pub fn describe(
         told.lines = None;
     }
     if is_new || fields.has_any(TOLD) {
-        if peer.trusted && fields.has_any(SAID) {
+        if peer.is_trusted() && fields.has_any(SAID) {
             passed_on::settle(fields, policy, peer, &told.host, &trusted);
         }
         return tell(fields, policy, peer, &told.host, received);

@@ -528,7 +528,7 @@ pub struct ClientPlan {
     pub body_rate_grace: Duration,
     /// How long an answer may make no progress.
     pub write_timeout: Duration,
-    /// How long an answer may still take for a client that has shut its sending side.
+    /// How long nothing of an answer may come for a client that has shut its sending side.
     pub half_close_timeout: Duration,
     /// How long a tunnel may be silent; `None` for ever.
     pub tunnel_idle_timeout: Option<Duration>,

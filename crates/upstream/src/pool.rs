@@ -216,8 +216,9 @@ impl Pool {
         if before.is_bounded != limits.is_bounded {
             self.share(limits.is_bounded);
         }
-        // Connections of another protocol, or with other limits of their own, are not kept.
-        if (before.protocol, before.http2) != (limits.protocol, limits.http2) {
+        // Connections of another protocol, with other limits of their own, or opened with another header are not kept.
+        let way = |limits: &PoolLimits| (limits.protocol, limits.http2, limits.proxy_protocol);
+        if way(&before) != way(&limits) {
             self.shares.set(None);
             self.go_another_way();
         }
