@@ -38,6 +38,7 @@ impl Connection {
         payload: &[u8],
     ) -> Result<Option<Event>, Breach> {
         let headers = headers::read(header, payload)?;
+        self.ending.peer_spoke();
         let opening = Opening {
             stream: header.stream,
             end_stream: headers.end_stream,

@@ -29,6 +29,8 @@ pub(super) struct Ending {
     settings_ms: Option<u64>,
     /// Since when a PING has not been answered.
     ping_ms: Option<u64>,
+    /// Whether the peer was sent a PING and has sent neither HEADERS nor DATA since.
+    is_asked: bool,
 }
 
 impl Ending {
@@ -40,6 +42,7 @@ impl Ending {
             peer_goes: false,
             settings_ms: Some(now_ms),
             ping_ms: None,
+            is_asked: false,
         }
     }
 
@@ -51,6 +54,12 @@ impl Ending {
     /// Whether the peer may not know of our SETTINGS yet.
     pub(super) fn settings_pending(&self) -> bool {
         self.settings_ms.is_some()
+    }
+
+    /// HEADERS or DATA came.
+    #[inline]
+    pub(super) fn peer_spoke(&mut self) {
+        self.is_asked = false;
     }
 
     pub(super) fn peer_goes(&mut self) {
@@ -113,8 +122,12 @@ impl Connection {
     }
 
     /// Asks the peer whether it is there; [`Connection::tick`] fails the connection if no answer comes in time.
+    ///
+    /// It is asked once until it sends HEADERS or DATA again. Servers of gRPC take more PINGs than two or three without
+    /// either between them for abuse, and close the connection.
     pub fn ping(&mut self, now_ms: u64) {
-        if self.ending.ping_ms.is_none() {
+        if !self.ending.is_asked && self.ending.ping_ms.is_none() {
+            self.ending.is_asked = true;
             self.ending.ping_ms = Some(now_ms);
             ping::write(ALIVE_PING, false, &mut self.out);
         }
