@@ -66,6 +66,7 @@ fn upstream(
         connections_max: upstream.connections_max.map(size),
         requests_pending_max: size(upstream.requests_pending_max),
         idle_timeout: upstream.idle_timeout,
+        keep_alive: upstream.tcp_keepalive,
         requests_per_connection_max: upstream.requests_per_connection_max.map(u64::from),
         proxy_protocol: upstream.proxy_protocol.map(|version| match version {
             ProxyProtocolVersion::V1 => 1,

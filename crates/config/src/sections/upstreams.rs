@@ -95,6 +95,16 @@ pub(super) static SECTION: Section = Section {
             "How long a pooled connection may be idle.",
         ),
         key(
+            "tcp_keepalive",
+            Kind::Duration {
+                min_ms: 1000,
+                off: true,
+            },
+            Default::Text("60s"),
+            "After how long a silence the system asks a backend by an empty packet whether it is still there, as for \
+             clients.",
+        ),
+        key(
             "requests_per_connection_max",
             COUNT_OR_OFF,
             Default::Text("off"),
@@ -227,6 +237,7 @@ pub(crate) fn read_one(
         connections_max: fields.count_or_off("connections_max", report),
         requests_pending_max: fields.count("requests_pending_max", report),
         idle_timeout: fields.duration("idle_timeout", report),
+        tcp_keepalive: fields.duration_or_off("tcp_keepalive", report),
         requests_per_connection_max: fields.count_or_off("requests_per_connection_max", report),
         tries_max: fields.count("tries_max", report),
         retry: retry::read(fields.table("retry", report), timeouts.per_try, report),

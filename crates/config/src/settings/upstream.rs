@@ -45,6 +45,8 @@ pub struct Upstream {
     pub requests_pending_max: u32,
     /// How long a pooled connection may be idle.
     pub idle_timeout: Duration,
+    /// After how long a silence backends are probed by the keep-alive of TCP, if they are.
+    pub tcp_keepalive: Option<Duration>,
     /// Requests on one connection.
     pub requests_per_connection_max: Option<u32>,
     /// Endpoints tried per request: connect failover and safe resends. At least 1.
