@@ -431,7 +431,8 @@ pub(crate) fn pool_limits(snapshot: &Snapshot, plan: &UpstreamPlan) -> PoolLimit
             WantedProtocol::Http2 => Protocol::Http2,
             WantedProtocol::Auto => Protocol::Auto,
         },
-        // What holds for clients holds for backends too; only the heads have limits of their own.
+        // What holds for clients holds for backends too; only their heads, and what they may do in vain, have limits of
+        // their own: their connection is that of many clients.
         http2: Http2Limits {
             head: HeadLimits {
                 head_bytes_max: plan.response_head_bytes_max,
@@ -443,7 +444,7 @@ pub(crate) fn pool_limits(snapshot: &Snapshot, plan: &UpstreamPlan) -> PoolLimit
             streams_max: plan.protocol.streams_per_connection_max,
             stream_window_bytes: http2.stream_window_bytes,
             connection_window_bytes: http2.connection_window_bytes,
-            abuse_points_max: http2.abuse_points_per_minute_max,
+            abuse_points_max: plan.abuse_points_per_minute_max,
             settings_timeout_ms: ack_timeout_ms,
             ping_timeout_ms: ack_timeout_ms,
             window_stall_ms: u64::MAX,

@@ -393,6 +393,8 @@ pub struct UpstreamPlan {
     pub response_head_bytes_max: usize,
     /// Fields of a response's head or trailers.
     pub response_fields_max: usize,
+    /// Points of misbehaviour on one connection of HTTP/2, at once and in a minute.
+    pub abuse_points_per_minute_max: u32,
     /// Until a connection stands, where no route says otherwise.
     pub connect_timeout: Duration,
     /// How endpoints are spoken to by TLS, if they are.

@@ -77,6 +77,7 @@ fn upstream(
         hedge: upstream.hedge.as_ref().map(hedge),
         response_head_bytes_max: size(upstream.response.head_bytes_max),
         response_fields_max: size(upstream.response.fields_max),
+        abuse_points_per_minute_max: upstream.response.abuse_points_per_minute_max,
     }
 }
 

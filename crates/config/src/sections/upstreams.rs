@@ -177,6 +177,17 @@ pub(super) static RESPONSE: Section = Section {
             Default::Integer(200),
             "Fields in an answer's head or trailer section.",
         ),
+        key(
+            "abuse_points_per_minute_max",
+            Kind::Count {
+                min: 100,
+                max: 10_000_000,
+                off: false,
+            },
+            Default::Integer(10_000),
+            "What a backend may ask on one connection of HTTP/2 without getting anything done, in the points of \
+             `[client.http2]`. A connection that has spent them is closed, with the answers of all clients on it.",
+        ),
     ],
 };
 
@@ -294,6 +305,7 @@ fn response(fields: Fields<'_>, report: &mut Report) -> ResponseLimits {
     let limits = ResponseLimits {
         head_bytes_max: fields.size("head_bytes_max", report),
         fields_max: fields.count("fields_max", report),
+        abuse_points_per_minute_max: fields.count("abuse_points_per_minute_max", report),
     };
     fields.finish();
     limits

@@ -219,6 +219,8 @@ pub struct ResponseLimits {
     pub head_bytes_max: u32,
     /// Fields in a response head or trailer section.
     pub fields_max: u32,
+    /// Points of misbehaviour on one connection of HTTP/2, at once and in a minute.
+    pub abuse_points_per_minute_max: u32,
 }
 
 /// When a failing backend is left out.
