@@ -1,6 +1,7 @@
 //! Backends whose connection carries the streams of many clients.
 
 use super::*;
+use foregate_message::{Fault, Reason};
 
 /// Servers of gRPC close the connection at the third PING since they last sent HEADERS or DATA (`too_many_pings`).
 #[test]
@@ -29,4 +30,74 @@ fn a_silence_is_asked_about_once() {
         bench.connection.tick(at_ms + 30_000).unwrap();
         assert_eq!(bench.said(), Vec::<String>::new());
     }
+}
+
+fn reason(bench: &Bench, key: StreamKey) -> Option<Reason> {
+    bench.connection.fate(key).map(|fate| fate.reason)
+}
+
+fn ok() -> Vec<u8> {
+    block(&[(":status", "200")])
+}
+
+/// A block that takes so many bytes, and the line that it puts into the table: `a: b`.
+fn huge(bytes: usize) -> Vec<u8> {
+    let mut huge = ok();
+    huge.extend([0x40, 1, b'a', 1, b'b']);
+    while huge.len() < bytes {
+        huge.extend(block(&[("filler", &"x".repeat(120))]));
+    }
+    huge
+}
+
+/// The block on a stream, in as many frames as it takes.
+fn in_pieces(stream: u32, block: &[u8]) -> Vec<u8> {
+    let mut pieces = block.chunks(16_000).peekable();
+    let first = pieces.next().unwrap();
+    let mut bytes = frame(Kind::HEADERS, flag::END_STREAM, stream, first);
+    while let Some(piece) = pieces.next() {
+        let flags = if pieces.peek().is_none() {
+            flag::END_HEADERS
+        } else {
+            0
+        };
+        bytes.extend(frame(Kind::CONTINUATION, flags, stream, piece));
+    }
+    bytes
+}
+
+#[test]
+fn a_head_beyond_all_limits_ends_its_own_stream_only() {
+    let mut limits = Limits::default();
+    limits.head.fields_max = usize::MAX;
+    for bytes in [100_000, 1_000_000] {
+        let mut bench = Bench::client(limits);
+        let [huge_one, other] = [(); 2].map(|()| bench.open(BodyLength::Empty));
+        bench.feed(&in_pieces(1, &huge(bytes))).unwrap();
+        let too_large = Reason::Response(Fault::HeadTooLarge);
+        assert_eq!(reason(&bench, huge_one), Some(too_large));
+        assert!(bench.said().contains(&"RST_STREAM 1 PROTOCOL_ERROR".into()));
+        // What it has put into the table is there for the others.
+        let answer = [ok(), vec![0x80 | 62]].concat();
+        bench.feed(&headers(3, END, &answer)).unwrap();
+        let (head, _) = bench.connection.take_head(other).unwrap();
+        let lines: Vec<_> = head
+            .fields
+            .iter()
+            .map(|line| (line.name, line.value))
+            .collect();
+        assert_eq!(lines, [(&b"a"[..], &b"b"[..])]);
+    }
+}
+
+#[test]
+fn so_are_trailers() {
+    let mut bench = Bench::client(Limits::default());
+    let key = bench.open(BodyLength::Empty);
+    bench.feed(&headers(1, 0, &ok())).unwrap();
+    bench
+        .feed(&in_pieces(1, &huge(100_000)[ok().len()..]))
+        .unwrap();
+    let too_large = Reason::Response(Fault::TrailersTooLarge);
+    assert_eq!(reason(&bench, key), Some(too_large));
 }
