@@ -253,14 +253,21 @@ impl Connection {
 
     /// Ends a stream because of what the peer did, which costs it points. On a stream that nobody has opened it is
     /// the connection that ends: there is nothing to reset (RFC 9113 §5.1).
+    ///
+    /// A backend's bad answer costs a request of ours, and no points: others' streams must not end for it.
     #[cold]
     pub(super) fn reset_for_breach(&mut self, id: u32, code: ErrorCode) -> Result<(), Breach> {
         if self.is_idle(id) {
             return Err(Breach::Connection(code));
         }
-        self.charge(Offence::ProvokedReset)?;
         let reason = self.reason_of(code);
-        if let Some(slot) = self.streams.find(id) {
+        let slot = self.streams.find(id);
+        let is_answer = self.role == Role::Client
+            && slot.is_some_and(|slot| self.streams.at(slot).state != State::Closed);
+        if !is_answer {
+            self.charge(Offence::ProvokedReset)?;
+        }
+        if let Some(slot) = slot {
             let stream = self.streams.at(slot);
             stream.fate.get_or_insert(Fate {
                 reason,

@@ -101,3 +101,36 @@ fn so_are_trailers() {
     let too_large = Reason::Response(Fault::TrailersTooLarge);
     assert_eq!(reason(&bench, key), Some(too_large));
 }
+
+/// Each costs a request of ours. One client may ask for such answers as often as it likes.
+#[test]
+fn malformed_answers_cost_their_connection_nothing() {
+    let mut bench = Bench::client(Limits::default());
+    bench.open(BodyLength::Empty);
+    for round in 0..2_000 {
+        let key = bench.open(BodyLength::Empty);
+        let bad = block(&[(":status", "200"), ("connection", "close")]);
+        bench.feed(&headers(2 * round + 3, END, &bad)).unwrap();
+        let refused = Reason::Response(Fault::ConnectionField);
+        assert_eq!(reason(&bench, key), Some(refused));
+        bench.connection.release(key);
+        bench.written();
+    }
+}
+
+/// They cost nobody a request.
+#[test]
+fn frames_behind_an_answer_are_a_flood() {
+    let mut bench = Bench::client(Limits::default());
+    let _sending = bench.open(BodyLength::Unknown);
+    bench.feed(&headers(1, END, &ok())).unwrap();
+    let more = frame(Kind::DATA, 0, 1, &[0; 8]);
+    let ended = (0..5_000).find_map(|_| {
+        bench.written();
+        bench.feed(&more).err()
+    });
+    assert_eq!(
+        ended.map(|failure| failure.code),
+        Some(ErrorCode::ENHANCE_YOUR_CALM)
+    );
+}
