@@ -177,7 +177,7 @@ impl Connection {
                 Role::Client => Reason::UpstreamSilent,
             },
         };
-        self.fail(failure);
+        self.fail(failure, 0);
         Err(failure)
     }
 
@@ -202,14 +202,21 @@ impl Connection {
         }
     }
 
-    /// Ends the connection: GOAWAY is queued, and every stream learns its fate.
-    pub(super) fn fail(&mut self, failure: Failure) {
+    /// Ends the connection: GOAWAY is queued, and every stream learns its fate. To those beside the stream that is to
+    /// blame, if it is one of them, a backend's connection is lost: they may be sent again elsewhere.
+    pub(super) fn fail(&mut self, failure: Failure, to_blame: u32) {
         if self.ending.failure.is_some() {
             return;
         }
         self.ending.failure = Some(failure);
         self.go(failure.code, failure.reason.name());
-        self.end_streams(|_, _| failure.reason);
+        // Free slots have the number 0.
+        let one_is =
+            self.role == Role::Client && to_blame != 0 && self.streams.find(to_blame).is_some();
+        self.end_streams(|answered, id| match id == to_blame || !one_is {
+            true => failure.reason,
+            false => lost_reason(answered, Reason::UpstreamClosed),
+        });
     }
 
     /// The peer has closed its sending side, or the connection broke. Streams that have not come whole never will.
@@ -228,8 +235,8 @@ impl Connection {
         }
         let role = self.role;
         self.end_streams(|answered, _| match role {
-            Role::Client if answered => Reason::UpstreamTruncated,
-            _ => reason,
+            Role::Client => lost_reason(answered, reason),
+            Role::Server => reason,
         });
     }
 
@@ -300,5 +307,13 @@ impl Connection {
         stream.drop_outgoing();
         self.mark_ready(slot);
         self.settle(slot);
+    }
+}
+
+/// How a stream to a backend ended whose connection is gone for `reason`.
+fn lost_reason(answered: bool, reason: Reason) -> Reason {
+    match answered {
+        true => Reason::UpstreamTruncated,
+        false => reason,
     }
 }

@@ -102,6 +102,30 @@ fn so_are_trailers() {
     assert_eq!(reason(&bench, key), Some(too_large));
 }
 
+/// Beyond a MiB nobody goes on collecting. Those that did not cause it may be sent again, as when the connection is lost.
+#[test]
+fn a_connection_that_one_answer_has_ended_is_lost_to_the_others() {
+    let mut bench = Bench::client(Limits::default());
+    let [huge_one, silent, begun] = [(); 3].map(|()| bench.open(BodyLength::Empty));
+    bench.feed(&headers(5, 0, &ok())).unwrap();
+    let failure = bench.feed(&in_pieces(1, &huge(1_200_000))).unwrap_err();
+    let too_large = Reason::Response(Fault::HeadTooLarge);
+    assert_eq!(failure.reason, too_large);
+    let reasons = [huge_one, silent, begun].map(|key| reason(&bench, key));
+    let expected = [too_large, Reason::UpstreamClosed, Reason::UpstreamTruncated];
+    assert_eq!(reasons, expected.map(Some));
+}
+
+/// It is the backend's fault, and no answer's more than another's.
+#[test]
+fn a_connection_that_ends_for_no_streams_fault_says_why_to_all() {
+    let mut bench = Bench::client(Limits::default());
+    let [gone, key] = [(); 2].map(|()| bench.open(BodyLength::Empty));
+    bench.connection.release(gone);
+    bench.feed(&frame(Kind::SETTINGS, 0, 0, b"x")).unwrap_err();
+    assert_eq!(reason(&bench, key), Some(Reason::UpstreamProtocol));
+}
+
 /// Each costs a request of ours. One client may ask for such answers as often as it likes.
 #[test]
 fn malformed_answers_cost_their_connection_nothing() {
