@@ -427,6 +427,7 @@ pub(crate) fn pool_limits(snapshot: &Snapshot, plan: &UpstreamPlan) -> PoolLimit
         is_bounded: plan.connections_max.is_some(),
         pending_max: plan.requests_pending_max,
         idle_timeout: plan.idle_timeout,
+        keep_alive: plan.keep_alive,
         requests_max: plan.requests_per_connection_max,
         proxy_protocol: plan.proxy_protocol,
         protocol: match plan.protocol.protocol {
@@ -434,7 +435,8 @@ pub(crate) fn pool_limits(snapshot: &Snapshot, plan: &UpstreamPlan) -> PoolLimit
             WantedProtocol::Http2 => Protocol::Http2,
             WantedProtocol::Auto => Protocol::Auto,
         },
-        // What holds for clients holds for backends too; only the heads have limits of their own.
+        // What holds for clients holds for backends too; only their heads, and what they may do in vain, have limits of
+        // their own: their connection is that of many clients.
         http2: Http2Limits {
             head: HeadLimits {
                 head_bytes_max: plan.response_head_bytes_max,
@@ -446,7 +448,7 @@ pub(crate) fn pool_limits(snapshot: &Snapshot, plan: &UpstreamPlan) -> PoolLimit
             streams_max: plan.protocol.streams_per_connection_max,
             stream_window_bytes: http2.stream_window_bytes,
             connection_window_bytes: http2.connection_window_bytes,
-            abuse_points_max: http2.abuse_points_per_minute_max,
+            abuse_points_max: plan.abuse_points_per_minute_max,
             settings_timeout_ms: ack_timeout_ms,
             ping_timeout_ms: ack_timeout_ms,
             window_stall_ms: u64::MAX,

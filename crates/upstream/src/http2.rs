@@ -22,7 +22,8 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use tokio::io::AsyncWrite;
 
-/// With streams under way and nothing heard for so long, the backend is asked whether it is there.
+/// With streams under way and nothing heard for so long, the backend is asked whether it is there: once in a silence,
+/// since many take more for abuse. What is lost later in it is found out by the keep-alive of TCP.
 const QUIET_MAX: Duration = Duration::from_secs(15);
 
 /// How often a connection that is alone looks at the time.

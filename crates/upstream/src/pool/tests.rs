@@ -15,6 +15,7 @@ pub(super) fn wide() -> PoolLimits {
         is_bounded: false,
         pending_max: 8,
         idle_timeout: Duration::from_secs(60),
+        keep_alive: None,
         requests_max: None,
         proxy_protocol: None,
         protocol: Protocol::Http1,
