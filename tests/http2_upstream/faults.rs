@@ -1,10 +1,11 @@
-//! An answer that is not taken ends its own request, and not those that share its connection.
+//! An answer that is not taken ends its own request, and not those that share its connection; and what is not taken of
+//! an answer does not end it.
 
-use super::before_address;
+use super::{before, before_address};
 use foregate_testkit::http2::{
     END_HEADERS, END_STREAM, Http2Frame, block, frame, greet, kind, take_frame,
 };
-use foregate_testkit::{Backend, Http2Client, Trouble, Visit};
+use foregate_testkit::{Backend, Http2Backend, Http2Client, Http2Reply, Trouble, Visit};
 
 const END: u8 = END_HEADERS | END_STREAM;
 
@@ -75,4 +76,29 @@ fn one_clients_bad_answers_leave_the_others_alone() {
     assert_eq!(lines[1].reason(), "response-connection-field");
     drop(patient);
     gateway.assert_no_leaks();
+}
+
+/// As gateways of gRPC do that send the fields of their head once more.
+#[test]
+fn trailers_that_may_not_be_ones_are_left_out() {
+    let backend = Http2Backend::answering(|_| Http2Reply::Whole {
+        status: 200,
+        hint: None,
+        fields: vec![("content-type", "application/grpc".into())],
+        body: b"\0\0\0\0\x01a".to_vec(),
+        trailers: vec![
+            ("content-type", "application/grpc"),
+            ("grpc-status", "0"),
+            ("cache-control", "no-store"),
+            ("sum", "5"),
+        ],
+    });
+    let gateway = before(&backend, "");
+    let mut client = Http2Client::connect(gateway.address());
+    let grpc = [("content-type", "application/grpc"), ("te", "trailers")];
+    let stream = client.request("POST", "/", &grpc, true);
+    let answer = client.answer(stream);
+    let trailers: Vec<(&str, &str)> = answer.trailers.iter().collect();
+    assert_eq!(trailers, [("grpc-status", "0"), ("sum", "5")]);
+    assert_eq!(gateway.only_log_line().reason(), "proxied");
 }

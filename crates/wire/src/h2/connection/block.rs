@@ -2,7 +2,7 @@
 
 use super::{Connection, Event, Fate, Role};
 use crate::abuse::Offence;
-use crate::h1::HeadLimits;
+use crate::h1::{HeadLimits, TrailersOf};
 use crate::h2::error::{Breach, ErrorCode};
 use crate::h2::frame::{FrameHeader, continuation, headers};
 use crate::h2::heads::{self, Asked, HeadFault};
@@ -252,7 +252,11 @@ impl Connection {
             fields_max: self.limits.trailer_fields_max,
             target_bytes_max: 0,
         };
-        let read = heads::read_trailers(&mut self.decoder, block, &limits, &mut fields);
+        let of = match self.role {
+            Role::Server => TrailersOf::Request,
+            Role::Client => TrailersOf::Answer,
+        };
+        let read = heads::read_trailers(&mut self.decoder, block, &limits, of, &mut fields);
         read.map_err(|fault| self.fault_of_stream(slot, fault))?;
         opening.priority?;
         // A second head in the middle of the stream ends it (RFC 9113 §8.1).
@@ -263,7 +267,7 @@ impl Connection {
         if stream.incoming_left.is_some_and(|left| left > 0) {
             return Err(self.wrong_length(slot));
         }
-        stream.incoming_trailers = Some(fields);
+        stream.incoming_trailers = (!fields.is_empty()).then_some(fields);
         self.peer_ended(slot);
         Ok(())
     }
