@@ -56,6 +56,8 @@ pub(crate) struct Connection {
     deadline_is_for_head: bool,
     /// Whether the deadline has been polled by the task that serves HTTP/1.
     deadline_knows_task: bool,
+    /// The number of the request before which an empty line was passed over: it is passed over once.
+    empty_line_before: u32,
     /// What the client may speak where no handshake says it.
     protocols: Protocols,
     admitted: Admitted,
@@ -130,6 +132,7 @@ impl Connection {
             waits_since: recent(),
             deadline_is_for_head: false,
             deadline_knows_task: false,
+            empty_line_before: 0,
             protocols,
             admitted,
         });
@@ -431,6 +434,13 @@ impl Connection {
                             let framing = h1::request_framing(head).map_err(Reason::Request);
                             return Poll::Ready(Heading::Complete(framing));
                         }
+                        Ok(None) if self.input.as_slice() == b"\r\n" => {
+                            if !self.passes_empty_line() {
+                                let again = Reason::Request(Fault::StartLine);
+                                return self.bad(limits, head, again);
+                            }
+                            progress = h1::HeadProgress::default();
+                        }
                         Ok(None) => incomplete = true,
                         Err(fault) => return self.bad(limits, head, Reason::Request(fault)),
                     }
@@ -456,6 +466,19 @@ impl Connection {
             }
         })
         .await
+    }
+
+    /// Passes over the empty line that is here and nothing else: old clients send one behind a body (RFC 9112 §2.2), and no
+    /// request has begun with it. False when it is the second one.
+    #[cold]
+    fn passes_empty_line(&mut self) -> bool {
+        let next = self.machine.requests().saturating_add(1);
+        let is_first = self.empty_line_before != next;
+        self.empty_line_before = next;
+        if is_first {
+            self.input = Chunk::default();
+        }
+        is_first
     }
 
     /// A head that never became one; what the one before it left there must not be taken for it.

@@ -1,5 +1,8 @@
 //! The client's half of one exchange over HTTP/1.
 
+#[cfg(test)]
+mod tests;
+
 use crate::connection::Connection;
 use crate::pace::BodyWatch;
 use crate::roll::{Closing, Place};
@@ -533,9 +536,12 @@ impl Client for Http1<'_> {
 
     fn abort(&mut self) {
         self.broke(Reason::ClientGone);
+        if self.has_queued() {
+            self.encoder.break_off();
+        }
         self.out.clear();
         self.piped = None;
-        if self.responded && self.encoder.ends_by_closing() {
+        if self.responded && self.encoder.ends_by_closing() && !self.encoder.is_complete() {
             // A reset instead of an orderly end: a body that lasts until close must not look complete.
             let socket = socket2::SockRef::from(self.connection.stream.socket());
             let _ = socket.set_linger(Some(Duration::ZERO));

@@ -14,6 +14,8 @@ mod listener;
 mod pace;
 mod preface;
 mod roll;
+#[cfg(test)]
+mod served;
 mod socket;
 mod worker;
 

@@ -322,7 +322,7 @@ async fn ask<C: Client + ?Sized>(
     }
     answer.call = Some(call);
     answer.patience.answer(recent());
-    match poll_fn(|cx| answer.poll_head(client, cx)).await {
+    match poll_fn(|cx| answer.poll_head(exchange, client, cx)).await {
         Ok(length) => {
             answer.length = length;
             answer.upload.answered();
@@ -361,6 +361,7 @@ impl Answer {
     /// Sends the request on and reads the answer, up to its final head.
     fn poll_head<C: Client + ?Sized>(
         &mut self,
+        exchange: &Exchange,
         client: &mut C,
         cx: &mut Context<'_>,
     ) -> Poll<Result<BodyLength, Reason>> {
@@ -372,7 +373,7 @@ impl Answer {
                 flushed => flushed.is_ready(),
             };
             let before = upload.moved;
-            if let Poll::Ready(Err(reason)) = upload.poll(client, call, cx) {
+            if let Poll::Ready(Err(reason)) = upload.poll(client, call, Some(exchange), cx) {
                 return Poll::Ready(Err(reason));
             }
             if before != upload.moved {

@@ -61,8 +61,7 @@ pub fn describe(
     trusted: impl Fn(IpAddr) -> bool,
 ) {
     if !peer.is_trusted() {
-        fields.remove_any(CLAIMS);
-        fields.remove_unknown(is_claim);
+        remove_claims(fields);
     }
     let mut told = peer.told.borrow_mut();
     let told = told.get_or_insert_default();
@@ -89,6 +88,13 @@ pub fn describe(
     if let Some((_, lines)) = &told.lines {
         fields.append_all(lines);
     }
+}
+
+/// Removes what only a proxy can know, as somebody says it who is not believed.
+#[inline]
+pub fn remove_claims(fields: &mut Fields) {
+    fields.remove_any(CLAIMS);
+    fields.remove_unknown(is_claim);
 }
 
 /// Whether an unknown field claims something that only a proxy can know: the scheme, the path's prefix or the server that a

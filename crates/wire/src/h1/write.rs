@@ -30,7 +30,7 @@ pub struct ResponseOut<'a> {
     /// Whether the client wants the connection kept and the gateway is willing. For HTTP/1.0 that includes that the
     /// client asked for it.
     pub keep_alive: bool,
-    /// What a 101 switches to, as the `Upgrade` field names it.
+    /// What a 101 switches to or a 426 asks for, as the `Upgrade` field names it. An HTTP/1.0 client is told of none.
     pub upgrade: Option<&'a [u8]>,
 }
 
@@ -133,6 +133,13 @@ pub fn write_response(
             write_connection(&[(true, b"upgrade")], Some(protocol), out);
         }
         (BodyLength::Tunnel, None) => {}
+        (_, Some(protocols)) if !old => {
+            write_connection(
+                &[(!keep, b"close"), (true, b"upgrade")],
+                Some(protocols),
+                out,
+            );
+        }
         _ if !keep => out.extend_from_slice(b"Connection: close\r\n"),
         _ if old => out.extend_from_slice(b"Connection: keep-alive\r\n"),
         _ => {}
@@ -352,6 +359,31 @@ mod tests {
         let form = format!("{encoder:?}");
         assert!(form.contains(body.0), "{form} is not {}", body.0);
         assert_eq!(keep, body.1);
+    }
+
+    #[test]
+    fn a_required_upgrade_is_told_to_those_who_know_upgrades() {
+        use BodyLength::Known;
+        let five = "Content-Length: 5";
+        let upgrade = ResponseOut {
+            upgrade: Some(b"websocket"),
+            ..CLIENT
+        };
+        let required = [five, "Connection: upgrade", "Upgrade: websocket"];
+        let lines = [five, "Upgrade: websocket"];
+        check(426, &lines, Known(5), upgrade, &required, ("Known", true));
+        let closing = ResponseOut {
+            keep_alive: false,
+            ..upgrade
+        };
+        let required = [five, "Connection: close, upgrade", "Upgrade: websocket"];
+        check(426, &lines, Known(5), closing, &required, ("Known", false));
+        let older = ResponseOut {
+            version: Version::Http10,
+            ..upgrade
+        };
+        let kept = [five, "Connection: keep-alive"];
+        check(426, &lines, Known(5), older, &kept, ("Known", true));
     }
 
     #[test]
