@@ -42,6 +42,14 @@ fn a_conversation_in_which_each_waits_for_the_other() {
 }
 
 #[test]
+fn who_streams_may_be_silent_for_longer_than_other_bodies_may() {
+    let (server, certificates) = (Server::start(), Certificates::new());
+    let short = "[client]\nbody_rate_grace = \"200ms\"";
+    let gateway = configured(&certificates, &server.address, short).start();
+    play(&gateway, "pauses");
+}
+
+#[test]
 fn statuses_keep_their_code_and_text() {
     both_ways("statuses");
 }

@@ -77,6 +77,19 @@ def both_streaming():
     assert replies == [b"re: %d" % number for number in range(50)], replies
 
 
+def pauses():
+    """Who streams may have nothing to say for longer than the gateway waits for other bodies."""
+
+    def requests():
+        for piece in (b"a", b"b"):
+            yield piece
+            threading.Event().wait(1)
+
+    assert channel.stream_unary("/story.Echo/Join")(requests(), timeout=TIMEOUT) == b"a,b"
+    replies = channel.stream_stream("/story.Echo/Talk")(requests(), timeout=TIMEOUT)
+    assert list(replies) == [b"re: a", b"re: b"]
+
+
 def statuses():
     """Errors without a message ("trailers-only"), and behind messages, keep code and text."""
     for code in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.UNAVAILABLE):

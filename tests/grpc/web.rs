@@ -1,6 +1,7 @@
 //! gRPC-Web, as browsers send it, before a server that only knows gRPC.
 
-use foregate_testkit::{Gateway, Response};
+use foregate_testkit::http2::{END_HEADERS, block, frame, greet, kind, take_frame};
+use foregate_testkit::{Backend, Gateway, Response, Visit};
 use foregate_tests::secure::Certificates;
 
 use crate::{Server, configured};
@@ -126,4 +127,40 @@ fn a_failure_behind_the_head_is_in_the_last_frame() {
     assert!(messages.is_empty());
     // 4 is DEADLINE_EXCEEDED.
     assert!(trailers.contains("grpc-status: 4\r\n"), "{trailers}");
+}
+
+#[test]
+fn a_message_that_breaks_off_is_not_made_whole_by_what_tells_of_the_failure() {
+    let backend = Backend::start(|visit: &mut Visit| {
+        let connection = &mut visit.connection;
+        greet(connection)?;
+        let stream = loop {
+            let asked = take_frame(connection)?;
+            if asked.kind == kind::HEADERS {
+                break asked.stream;
+            }
+        };
+        let head = block(&[(":status", "200"), ("content-type", "application/grpc")]);
+        // Of thirty bytes, ten.
+        let piece = [&[0, 0, 0, 0, 30][..], &[b'a'; 10]].concat();
+        let internal_error = 2_u32.to_be_bytes();
+        for bytes in [
+            frame(kind::HEADERS, END_HEADERS, stream, &head),
+            frame(kind::DATA, 0, stream, &piece),
+            frame(kind::RST_STREAM, 0, stream, &internal_error),
+        ] {
+            connection.send(bytes)?;
+        }
+        visit.drain();
+        Ok(())
+    });
+    let certificates = Certificates::new();
+    let address = backend.address().to_string();
+    let gateway = configured(&certificates, &address, "grpc_web = true").start();
+    let mut client = gateway.connect();
+    client.send(
+        "POST /story.Echo/Unary HTTP/1.1\r\nHost: grpc.example\r\nContent-Type: application/grpc-web\r\n\
+         Content-Length: 5\r\n\r\n\0\0\0\0\0",
+    );
+    assert!(client.try_response(false).is_err());
 }

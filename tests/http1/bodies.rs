@@ -1,7 +1,7 @@
 //! Where bodies end, both ways.
 
 use foregate_testkit::{
-    Answer, Backend, Echo, Framing, Gateway, Random, Raw, SendsTrailers, fingerprint,
+    Answer, Backend, Echo, Framing, Gateway, Random, Raw, SendsTrailers, Visit, fingerprint,
 };
 
 #[test]
@@ -141,6 +141,28 @@ fn response_trailers_reach_a_client_that_wants_them() {
         client.exchange("GET / HTTP/1.1\r\nHost: a\r\n\r\n").text(),
         "with trailers"
     );
+}
+
+/// A body that is whole is not spoilt by what stands behind it.
+#[test]
+fn response_trailers_that_may_not_be_ones_are_left_out() {
+    let backend = Backend::start(|visit: &mut Visit| {
+        let answer = Answer::status(200)
+            .chunks(["whole"])
+            .trailer("Cache-Control", "no-store")
+            .trailer("X-Checksum", "abc123");
+        while let Some(request) = visit.next_request()? {
+            visit.answer(&request, &answer)?;
+        }
+        Ok(())
+    });
+    let gateway = Gateway::before(&[backend.address()]);
+    let mut client = gateway.connect();
+    let response =
+        client.exchange("GET / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nConnection: TE\r\n\r\n");
+    assert_eq!(response.text(), "whole");
+    assert_eq!(response.trailers.get("x-checksum"), Some("abc123"));
+    assert_eq!(response.trailers.get("cache-control"), None);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Backends that answer before they have read the request.
 
-use foregate_testkit::{AnswersEarlyAndCloses, Backend, Gateway, Random, Trouble, Visit};
+use foregate_testkit::{AnswersEarlyAndCloses, Backend, Gateway, Random, Trouble, Visit, strict};
 use foregate_tests::assert_outcome;
+use std::time::Duration;
 
 /// More than the buffers of the connections on its way hold.
 const LONG: usize = 8 << 20;
@@ -24,7 +25,7 @@ fn a_backend_that_answers_early_and_reads_on_keeps_everyone_in_step() {
     let backend = Backend::start(|visit: &mut Visit| {
         while let Some(request) = visit.next_head()? {
             visit.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly")?;
-            foregate_testkit::strict::body(&mut visit.connection, request.framing)?;
+            strict::body(&mut visit.connection, request.framing)?;
         }
         Ok(())
     });
@@ -47,6 +48,34 @@ fn a_backend_that_answers_early_and_reads_on_keeps_everyone_in_step() {
         !troubles.iter().any(malformed),
         "the backend read half a body as a request: {troubles:?}"
     );
+}
+
+#[test]
+fn whoever_has_an_answer_may_take_time_with_the_rest_of_the_request() {
+    let backend = Backend::start(|visit: &mut Visit| {
+        let Some(request) = visit.next_head()? else {
+            return Ok(());
+        };
+        visit.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n")?;
+        strict::body(&mut visit.connection, request.framing)?;
+        visit.send("late")
+    });
+    let grace = Duration::from_millis(100);
+    let gateway = Gateway::new(
+        "[client]\nbody_rate_grace = \"{grace}\"\n[sites.\"*\"]\nupstream = \"app\"\n\
+         [upstreams.app]\nservers = [\"{backend}\"]\n",
+    )
+    .fill("grace", format!("{}ms", grace.as_millis()))
+    .fill("backend", backend.address())
+    .start();
+    let mut client = gateway.connect();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n01234");
+    let head = client.try_head(false).expect("the head comes at once");
+    client.assert_silent_for(5 * grace);
+    client.send("56789");
+    let body = strict::body(client.connection(), head.framing).expect("the answer goes on");
+    assert_eq!(body.bytes, b"late");
+    assert_outcome(&gateway, 200, "proxied");
 }
 
 /// What is echoed must not have to wait for a body that was taken from the client long ago: it is kept, for another try.

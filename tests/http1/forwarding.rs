@@ -1,6 +1,6 @@
 //! What the backend is told about the client, and whom it is believed from.
 
-use foregate_testkit::{Backend, Echo, Gateway, Request};
+use foregate_testkit::{Backend, Echo, Gateway, Request, eventually};
 
 const CLAIMS: &str = concat!(
     "GET /p HTTP/1.1\r\nHost: a.example\r\nX-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: https\r\n",
@@ -228,4 +228,47 @@ fn what_is_off_is_not_passed_on_for_a_trusted_proxy_either() {
 fn another_pseudonym_can_be_chosen() {
     let (seen, _) = seen_from("127.0.0.9", "via = \"edge-7\"");
     assert_eq!(seen.fields.all("via").join(", "), "1.0 front, 1.1 edge-7");
+}
+
+/// The proxy in front had connections open when it was made a trusted one, and again when it was none any more.
+#[test]
+fn who_is_trusted_after_a_reload_is_so_on_open_connections_too() {
+    let claim = "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 203.0.113.9\r\n\r\n";
+    let backend = Backend::start(Echo);
+    let mut gateway = Gateway::new(&trusting("127.0.0.2/32"))
+        .fill("backend", backend.address())
+        .start();
+    let mut client = gateway.connect_from("127.0.0.3");
+    let mut told = || {
+        assert_eq!(client.exchange(claim).status, 200);
+        backend
+            .last_request()
+            .fields
+            .all("x-forwarded-for")
+            .join(", ")
+    };
+    assert_eq!(told(), "127.0.0.3");
+    for (trusted, expected) in [
+        ("127.0.0.3/32", "203.0.113.9, 127.0.0.3"),
+        ("127.0.0.2/32", "127.0.0.3"),
+    ] {
+        gateway.rewrite_config(&trusting(trusted), &[]);
+        assert_eq!(gateway.admin_send("POST", "/reload", "").status, 200);
+        eventually("what the backend is told follows", || {
+            (told() == expected).then_some(())
+        });
+    }
+}
+
+fn trusting(proxies: &str) -> String {
+    format!(
+        r#"
+        [forwarding]
+        trusted_proxies = ["{proxies}"]
+        [sites."*"]
+        upstream = "app"
+        [upstreams.app]
+        servers = ["{{backend}}"]
+        "#
+    )
 }

@@ -1,8 +1,11 @@
 //! One connection, many requests.
 
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
-use foregate_testkit::{Answer, Backend, Echo, Gateway, PATIENCE, Trouble, Visit};
+use foregate_testkit::{
+    Answer, Backend, Echo, Gateway, PATIENCE, Signal, Trouble, Visit, eventually,
+};
 
 const GET: &str = "GET /n HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -164,6 +167,47 @@ fn an_empty_line_before_a_request_is_forgiven() {
     assert_eq!(client.exchange(GET).status, 200);
 }
 
+/// Old clients send an empty line behind a body. It was taken for the beginning of a request, which never came, and the
+/// connection ended with a 408.
+#[test]
+fn an_empty_line_behind_a_body_begins_no_request() {
+    const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi\r\n";
+    let backend = Backend::start(Echo);
+    let mut gateway = Gateway::new(&format!(
+        "drain_timeout = \"1h\"\n[client]\nhead_timeout = \"300ms\"\n[sites.\"*\"]\nupstream = \"app\"\n[upstreams.app]\nservers = [\"{}\"]\n",
+        backend.address()
+    ))
+    .start();
+    let mut client = gateway.connect();
+    for _ in 0..2 {
+        assert_eq!(client.exchange(POST).status, 200);
+        client.assert_silent_for(Duration::from_millis(600));
+    }
+    assert_eq!(client.exchange(GET).status, 200);
+    // The end of the client is none of a request either.
+    let mut leaving = gateway.connect();
+    assert_eq!(leaving.exchange(POST).status, 200);
+    leaving.connection().finish_sending();
+    leaving.assert_closed();
+    // One is forgiven, and not any number of them.
+    let mut silly = gateway.connect();
+    silly.send("\r\n");
+    silly.send("\r\n");
+    assert_eq!(silly.response().status, 400);
+    // Who has sent nothing else is not waited for.
+    let mut waiting = gateway.connect();
+    assert_eq!(waiting.exchange(POST).status, 200);
+    gateway.signal(Signal::Term);
+    waiting.assert_closed();
+    gateway.wait_exit();
+    let statuses: Vec<_> = gateway
+        .log_lines(6)
+        .iter()
+        .map(|line| line.status())
+        .collect();
+    assert_eq!(statuses, [200, 200, 200, 200, 400, 200]);
+}
+
 #[test]
 fn connection_close_is_honoured() {
     let backend = Backend::start(Echo);
@@ -212,4 +256,38 @@ fn after_the_last_allowed_request_the_connection_closes() {
             .map(|trouble| trouble != Trouble::Late),
         Some(true)
     );
+}
+
+/// A connection lives as long as its client wants; its limit is the one that is in force.
+#[test]
+fn a_reload_limits_the_requests_of_open_connections_too() {
+    let limited = |max: &str, body: &str| {
+        format!(
+            r#"
+            workers = 1
+            [client]
+            requests_per_connection_max = {max}
+            [sites."*"]
+            [[sites."*".routes]]
+            respond = {{ status = 200, body = "{body}" }}
+            "#
+        )
+    };
+    let reload = |gateway: &mut Gateway, max: &str, body: &str| {
+        gateway.rewrite_config(&limited(max, body), &[]);
+        assert_eq!(gateway.admin_send("POST", "/reload", "").status, 200);
+        eventually("the worker has it", || {
+            (gateway.get("a", "/").text() == body).then_some(())
+        });
+    };
+    let mut gateway = Gateway::new(&limited("2", "few")).start();
+    let mut client = gateway.connect();
+    assert!(!client.exchange(GET).says_close());
+    reload(&mut gateway, "\"off\"", "many");
+    for _ in 0..3 {
+        assert!(!client.exchange(GET).says_close());
+    }
+    reload(&mut gateway, "3", "few again");
+    assert!(client.exchange(GET).says_close());
+    client.assert_closed();
 }

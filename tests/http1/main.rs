@@ -11,4 +11,5 @@ mod keep_alive;
 mod paths;
 mod proxy_protocol;
 mod targets;
+mod trailers;
 mod upgrades;

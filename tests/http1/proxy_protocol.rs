@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use foregate_testkit::{Answer, Backend, Echo, Gateway, Visit, eventually};
+use foregate_testkit::{Answer, Backend, Echo, Gateway, RawClient, Visit, eventually};
 use foregate_tests::metric;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -88,6 +88,35 @@ fn who_is_named_is_believed_only_if_it_is_trusted_itself() {
         assert_eq!(connection.exchange(claim).status, 200);
         assert_eq!(backend.only_request().field("x-forwarded-for"), Some(told));
         assert_eq!(gateway.only_log_line().text("client"), client);
+    }
+}
+
+/// Whom the header names is looked at again after a reload; nobody knows for whom one without a name speaks.
+#[test]
+fn who_is_named_is_believed_as_soon_as_it_is_trusted() {
+    let claim = "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 203.0.113.9\r\n\r\n";
+    let backend = Backend::start(Echo);
+    let mut gateway = accepting(&backend);
+    let told = |client: &mut RawClient| {
+        assert_eq!(client.exchange(claim).status, 200);
+        let last = backend.last_request();
+        last.fields.all("x-forwarded-for").join(", ")
+    };
+    let mut named = gateway.connect_from("127.0.0.2");
+    named.send(V1);
+    let mut unnamed = gateway.connect_from("127.0.0.2");
+    unnamed.send("PROXY UNKNOWN\r\n");
+    assert_eq!(told(&mut named), "192.0.2.7");
+    assert_eq!(told(&mut unnamed), "127.0.0.2");
+    let text = std::fs::read_to_string(gateway.config_path()).expect("it is there");
+    let both = text.replace("127.0.0.2/32\"", "127.0.0.2/32\", \"192.0.2.7/32\"");
+    gateway.rewrite_config(&both, &[]);
+    assert_eq!(gateway.admin_send("POST", "/reload", "").status, 200);
+    eventually("the one that is named is believed", || {
+        (told(&mut named) == "203.0.113.9, 192.0.2.7").then_some(())
+    });
+    for _ in 0..3 {
+        assert_eq!(told(&mut unnamed), "127.0.0.2");
     }
 }
 

@@ -56,7 +56,14 @@ fn options_of_the_whole_server() {
 fn options_of_the_whole_server_in_absolute_form() {
     let backend = Backend::start(Echo);
     let gateway = Gateway::before(&[backend.address()]);
-    for (target, seen) in [("http://a", "*"), ("http://a/", "/"), ("http://a?q", "/?q")] {
+    for (target, seen) in [
+        ("http://a", "*"),
+        ("http://a/", "/"),
+        ("http://a?q", "/?q"),
+        // These name a path, though one that comes to the root.
+        ("http://a/x/..", "/"),
+        ("http://a/%2e", "/"),
+    ] {
         let response = gateway.exchange(format!("OPTIONS {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
         assert_eq!(response.status, 200, "{target}");
         assert_eq!(backend.last_request().target, seen, "{target}");

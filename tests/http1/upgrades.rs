@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use foregate_testkit::{Backend, Echo, Gateway, Trouble, UpgradeEcho, Visit};
+use foregate_testkit::{
+    Answer, Backend, Echo, Gateway, Http2Client, Request, Trouble, UpgradeEcho, Visit,
+};
 
 const UPGRADE: &str = concat!(
     "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n",
@@ -79,6 +81,33 @@ fn a_declined_upgrade_is_an_ordinary_answer() {
         client.exchange("GET / HTTP/1.1\r\nHost: a\r\n\r\n").status,
         200
     );
+}
+
+/// RFC 9110 section 15.5.22: a 426 must say to what. Versions of HTTP are the gateway's to choose.
+#[test]
+fn an_answer_that_requires_an_upgrade_says_which() {
+    let backend = Backend::answering(|request: &Request| {
+        let status = request.target[1..].parse().unwrap_or_default();
+        Answer::status(status)
+            .field("Connection", "Upgrade")
+            .field("Upgrade", "h2c, websocket, HTTP/2.0")
+    });
+    let gateway = Gateway::before(&[backend.address()]);
+    let mut client = gateway.connect();
+    let get = |status, version| format!("GET /{status} HTTP/{version}\r\nHost: a\r\n\r\n");
+    let response = client.exchange(get(426, "1.1"));
+    assert_eq!(response.field("upgrade"), Some("websocket"));
+    assert_eq!(response.fields.all("connection"), ["upgrade"]);
+    // Whoever only offers one is not passed on, and neither is anything to those who do not know the field.
+    let mut other = client.exchange(get(200, "1.1"));
+    assert_eq!(
+        (other.field("upgrade"), other.field("connection")),
+        (None, None)
+    );
+    other = client.exchange(get(426, "1.0"));
+    assert_eq!((other.status, other.field("upgrade")), (426, None));
+    let answer = Http2Client::connect(gateway.address()).get("/426");
+    assert_eq!((answer.status, answer.fields.has("upgrade")), (426, false));
 }
 
 #[test]

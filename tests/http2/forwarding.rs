@@ -1,6 +1,8 @@
 //! A request comes by HTTP/2 and goes on by HTTP/1.1, and so back.
 
-use foregate_testkit::{Answer, Backend, Echo, Gateway, Hints103, Http2Client, SendsTrailers};
+use foregate_testkit::{
+    Answer, Backend, Echo, Gateway, Hints103, Http2Client, SendsTrailers, eventually,
+};
 use foregate_tests::{assert_outcome, metric};
 
 #[test]
@@ -207,4 +209,41 @@ fn a_listener_may_speak_one_version_only() {
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     let answer = client.connection().take_rest().unwrap_or_default();
     assert!(!answer.starts_with(b"HTTP/1"), "{answer:?}");
+}
+
+#[test]
+fn who_is_trusted_after_a_reload_is_so_on_open_connections_too() {
+    let trusting = |proxies: &str| {
+        format!(
+            r#"
+            [forwarding]
+            trusted_proxies = ["{proxies}"]
+            [sites."*"]
+            upstream = "app"
+            [upstreams.app]
+            servers = ["{{backend}}"]
+            "#
+        )
+    };
+    let backend = Backend::start(Echo);
+    let mut gateway = Gateway::new(&trusting("127.0.0.2/32"))
+        .fill("backend", backend.address())
+        .start();
+    let mut client = Http2Client::connect(gateway.address());
+    let mut told = || {
+        let claim = [("x-forwarded-for", "203.0.113.9")];
+        let stream = client.request("GET", "/", &claim, true);
+        assert_eq!(client.answer(stream).status, 200);
+        backend
+            .last_request()
+            .fields
+            .all("x-forwarded-for")
+            .join(", ")
+    };
+    assert_eq!(told(), "127.0.0.1");
+    gateway.rewrite_config(&trusting("127.0.0.1/32"), &[]);
+    assert_eq!(gateway.admin_send("POST", "/reload", "").status, 200);
+    eventually("what the backend is told follows", || {
+        (told() == "203.0.113.9, 127.0.0.1").then_some(())
+    });
 }

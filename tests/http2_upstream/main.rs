@@ -1,7 +1,9 @@
 //! Stories about backends that speak HTTP/2: requests share connections, and how streams and connections end.
 
 mod alone;
+mod budget;
 mod endings;
+mod faults;
 mod http1_required;
 mod loss;
 mod refusals;

@@ -119,6 +119,40 @@ fn a_body_that_is_too_long_to_be_kept_is_sent_once() {
     );
 }
 
+/// The client waits for consent: nothing of its body has left, and none of it has to be kept for another try.
+#[test]
+fn a_long_body_that_was_never_begun_is_sent_elsewhere() {
+    let leaves = || Backend::start(|visit: &mut Visit| visit.next_head().map(drop));
+    let refuses = || {
+        Backend::start(|visit: &mut Visit| {
+            visit.next_head()?;
+            visit.send("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        })
+    };
+    let body = "x".repeat(1_000_000);
+    for (bad, more, told) in [
+        (leaves(), "", "upstream-closed"),
+        (
+            leaves(),
+            "retry = { body_bytes_max = \"off\" }",
+            "upstream-closed",
+        ),
+        (refuses(), "retry = { statuses = [503] }", "503"),
+    ] {
+        let good = good();
+        let gateway = before(bad.address(), good.address(), more);
+        let mut client = gateway.connect();
+        let head = put("/", &body).replacen("Host: a", "Host: a\r\nExpect: 100-continue", 1);
+        client.send(&head[..head.len() - body.len()]);
+        assert_eq!(client.try_head(false).map(|head| head.status), Ok(100));
+        assert_eq!(client.exchange(&body).body.len(), body.len());
+        let line = gateway.only_log_line();
+        assert_eq!(line.text("retries"), format!("{} {told}", bad.address()));
+        drop(client);
+        gateway.assert_no_leaks();
+    }
+}
+
 #[test]
 fn statuses_are_tried_again_and_the_last_answer_is_what_there_is() {
     let unable = Backend::answering(|_| Answer::status(503).body("busy"));

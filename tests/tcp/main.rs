@@ -1,5 +1,6 @@
 //! Stories about listeners that carry bytes: balanced TCP, and TLS that is passed on by name.
 
 mod bounds;
+mod keep_alive;
 mod passthrough;
 mod relay;

@@ -8,7 +8,7 @@ const INNER: &str = r#"
 [listeners.secure]
 address = "127.0.0.1:0"
 tls = true
-protocols = ["h1"]
+protocols = ["{protocol}"]
 [certificates.inner]
 certificate = "{certificates}/inner.pem"
 key = "{certificates}/inner.key"
@@ -25,8 +25,9 @@ const OUTER: &str = r#"
 [sites."*"]
 upstream = "inner"
 [upstreams.inner]
-servers = ["{inner}"]
+servers = [{inner}]
 host = "upstream"
+protocol = "{protocol}"
 tls = { {tls} }
 "#;
 
@@ -34,35 +35,54 @@ struct Story {
     certificates: Certificates,
     backend: Backend,
     inner: Gateway,
+    protocol: &'static str,
 }
 
 impl Story {
     fn begin(client: &str) -> Story {
+        Story::speaking("h1", client)
+    }
+
+    fn speaking(protocol: &'static str, client: &str) -> Story {
         let certificates = Certificates::new();
         certificates.issue("inner", &["inner.test", "127.0.0.1"]);
         certificates.issue_client("gateway");
         let backend = Backend::answering(|request| {
             Answer::ok(request.field("x-subject").unwrap_or("nobody").to_owned())
         });
-        let inner = Gateway::new(INNER)
-            .fill("client", client)
-            .fill("certificates", certificates.directory())
-            .fill("backend", backend.address())
-            .start();
+        let inner = inner(protocol, client, &certificates, &backend);
         Story {
             certificates,
             backend,
             inner,
+            protocol,
         }
     }
 
     fn outer(&self, tls: &str) -> Gateway {
+        self.outer_of(&[&self.inner], tls)
+    }
+
+    fn outer_of(&self, inner: &[&Gateway], tls: &str) -> Gateway {
+        let servers = inner
+            .iter()
+            .map(|one| format!("\"{}\"", one.listener("secure")));
         Gateway::new(OUTER)
-            .fill("inner", self.inner.listener("secure"))
+            .fill("inner", servers.collect::<Vec<_>>().join(", "))
+            .fill("protocol", self.protocol)
             .fill("tls", tls)
             .fill("certificates", self.certificates.directory())
             .start()
     }
+}
+
+fn inner(protocol: &str, client: &str, certificates: &Certificates, backend: &Backend) -> Gateway {
+    Gateway::new(INNER)
+        .fill("protocol", protocol)
+        .fill("client", client)
+        .fill("certificates", certificates.directory())
+        .fill("backend", backend.address())
+        .start()
 }
 
 const CA: &str = "ca_file = \"{certificates}/ca.pem\"";
@@ -124,20 +144,40 @@ fn whoever_spells_insecure_gets_it() {
     assert_eq!(outer.get("a", "/").status, 200);
 }
 
+/// What a backend is told that wants to know who asks.
+const CLIENT: &str =
+    "client_certificate = { ca_file = \"{certificates}/ca.pem\", subject_field = \"X-Subject\" }";
+
 #[test]
 fn a_backend_may_ask_who_we_are() {
-    let client = "client_certificate = { ca_file = \"{certificates}/ca.pem\", subject_field = \"X-Subject\" }";
-    let story = Story::begin(client);
-    let outer = story.outer(CA);
-    assert_eq!(outer.get("a", "/").status, 502);
-    // With TLS 1.3 it says so only once the handshake is done.
-    foregate_tests::assert_outcome(&outer, 502, "upstream-tls-failed");
-    let shown = with(
-        "client_certificate = \"{certificates}/gateway.pem\", client_key = \"{certificates}/gateway.key\"",
-    );
-    let outer = story.outer(&shown);
-    let answer = outer.get("a", "/");
-    assert_eq!((answer.status, answer.text().as_str()), (200, "CN=gateway"));
+    for protocol in ["h1", "h2"] {
+        let story = Story::speaking(protocol, CLIENT);
+        let outer = story.outer(CA);
+        assert_eq!(outer.get("a", "/").status, 502);
+        // With TLS 1.3 it says so only once the handshake is done.
+        foregate_tests::assert_outcome(&outer, 502, "upstream-tls-failed");
+        let shown = with(
+            "client_certificate = \"{certificates}/gateway.pem\", client_key = \"{certificates}/gateway.key\"",
+        );
+        let outer = story.outer(&shown);
+        let answer = outer.get("a", "/");
+        assert_eq!((answer.status, answer.text().as_str()), (200, "CN=gateway"));
+    }
+}
+
+#[test]
+fn a_backend_that_refuses_us_is_passed_over_for_one_that_does_not() {
+    for protocol in ["h1", "h2"] {
+        let story = Story::speaking(protocol, CLIENT);
+        let open = inner(protocol, "", &story.certificates, &story.backend);
+        let outer = story.outer_of(&[&story.inner, &open], CA);
+        for _ in 0..2 {
+            assert_eq!(outer.get("a", "/").status, 200, "{protocol}");
+        }
+        let lines = outer.log_lines(2);
+        let tries: Vec<_> = lines.iter().map(|line| line.number("tries")).collect();
+        assert!(tries.contains(&2.0), "{protocol}: {tries:?}");
+    }
 }
 
 #[test]
@@ -145,7 +185,8 @@ fn a_backend_that_speaks_no_tls_is_told_by_its_reason() {
     let certificates = Certificates::new();
     let backend = Backend::answering(|_| Answer::ok("never"));
     let outer = Gateway::new(OUTER)
-        .fill("inner", backend.address())
+        .fill("inner", format!("\"{}\"", backend.address()))
+        .fill("protocol", "h1")
         .fill("tls", CA)
         .fill("certificates", certificates.directory())
         .start();

@@ -1,6 +1,6 @@
 //! Clients that must show a certificate, and backends that can trust what they are told of it.
 
-use foregate_testkit::{Answer, Authority, Backend, Gateway};
+use foregate_testkit::{Answer, Authority, Backend, Gateway, RawClient};
 use foregate_tests::secure::{Certificates, curl};
 
 const CONFIG: &str = r#"
@@ -119,6 +119,20 @@ fn a_client_that_sends_at_once_learns_why_it_is_refused() {
         let complaint = seen.complaint();
         assert!(complaint.contains("certificate required"), "{complaint}");
     }
+}
+
+#[test]
+fn trailers_tell_of_no_certificate() {
+    let (story, backend) = Story::begin();
+    let mut client = RawClient::connect(story.gateway.listener("plain"));
+    let response = client.exchange(concat!(
+        "POST / HTTP/1.1\r\nHost: open.example\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n",
+        "X-Client-Subject: CN=admin\r\nx_client_fingerprint: 00\r\nX-Sum: 5\r\n\r\n"
+    ));
+    assert_eq!(response.status, 200);
+    let seen = backend.only_request();
+    let trailers: Vec<_> = seen.trailers.iter().collect();
+    assert_eq!(trailers, [("X-Sum", "5")]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::admission::Admitted;
 use crate::connection::Connection;
 use crate::handler::{Handler, Passage};
-use crate::listener::{ListenerMode, ListenerRules, Protocols, TlsRules};
+use crate::listener::{ListenerMode, Protocols, TlsRules};
 use crate::preface;
 use crate::roll::{Closing, Enrolled, Phase};
 use foregate_message::{Chunk, Peer, Reason};
@@ -11,7 +11,6 @@ use foregate_telemetry::clock::{Deadline, now};
 use foregate_telemetry::log::process;
 use foregate_telemetry::metrics::{ListenerId, Refusal, Shard};
 use foregate_tls::{HandshakeFault, RefusedHandshake, Stream, sni};
-use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::ErrorKind;
 use std::rc::Rc;
@@ -65,7 +64,7 @@ impl Arrived {
     /// What comes before is large and boxed, so that the task of a connection that rests is no more than the rest.
     pub(crate) fn establish<H: Handler>(
         self,
-        proxied: Option<Rc<RefCell<ListenerRules>>>,
+        proxied: bool,
         mode: ListenerMode,
         handler: Rc<H>,
     ) -> impl Future<Output = ()> + use<H> {
@@ -90,16 +89,12 @@ impl Arrived {
         }
     }
 
-    /// `proxied` has the rules of a listener whose connections begin with a PROXY protocol header.
-    async fn begin(
-        mut self,
-        proxied: Option<Rc<RefCell<ListenerRules>>>,
-        mode: ListenerMode,
-    ) -> Option<Established> {
-        if let Some(rules) = proxied {
+    /// `proxied` where connections begin with a PROXY protocol header.
+    async fn begin(mut self, proxied: bool, mode: ListenerMode) -> Option<Established> {
+        if proxied {
             self.enrolled.set_phase(Phase::ProxyHeader);
             let timeout = self.enrolled.worker().limits().head_timeout;
-            if let Err(why) = preface::read(&mut self, &rules, timeout).await {
+            if let Err(why) = preface::read(&mut self, timeout).await {
                 preface::tell(why, self.peer.address);
                 self.refuse(why);
                 return None;
@@ -242,15 +237,12 @@ async fn linger(socket: TcpStream, timeout: Duration) {
     deadline.set(now().plus(timeout));
     let mut unread = [0; 4096];
     let drained = async {
-        loop {
+        // Whoever sends without end does not keep the worker from others: each turn takes one part.
+        while socket.readable().await.is_ok() {
             match socket.try_read(&mut unread) {
                 Ok(0) => return,
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    if socket.readable().await.is_err() {
-                        return;
-                    }
-                }
+                Ok(_) => tokio::task::yield_now().await,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(_) => return,
             }
         }

@@ -47,6 +47,8 @@ pub(crate) struct Connection {
     /// Which message may come or go now.
     pub(crate) machine: h1::ServerConnection,
     pub(crate) deadline: Deadline,
+    /// Which of the worker's settings it has taken up.
+    edition: u32,
     /// Since when a head is waited for; [`Moment::NEVER`] while none is. One wait is one, whatever wakes it: bytes of a TLS
     /// record that is not whole are no part of a head.
     waits_since: Moment,
@@ -54,6 +56,8 @@ pub(crate) struct Connection {
     deadline_is_for_head: bool,
     /// Whether the deadline has been polled by the task that serves HTTP/1.
     deadline_knows_task: bool,
+    /// The number of the request before which an empty line was passed over: it is passed over once.
+    empty_line_before: u32,
     /// What the client may speak where no handshake says it.
     protocols: Protocols,
     admitted: Admitted,
@@ -113,12 +117,8 @@ impl Connection {
     ) -> Box<Connection> {
         shard.listener(listener).active.up();
         enrolled.set_phase(Phase::Open);
-        let requests_max = enrolled
-            .worker()
-            .limits()
-            .requests_per_connection_max
-            .unwrap_or(0);
-        Box::new(Connection {
+        let edition = enrolled.worker().edition();
+        let mut connection = Box::new(Connection {
             stream,
             peer,
             shard,
@@ -126,14 +126,44 @@ impl Connection {
             enrolled,
             input,
             eof: false,
-            machine: h1::ServerConnection::new(requests_max),
+            machine: h1::ServerConnection::new(0),
             deadline: Deadline::new(),
+            edition,
             waits_since: recent(),
             deadline_is_for_head: false,
             deadline_knows_task: false,
+            empty_line_before: 0,
             protocols,
             admitted,
-        })
+        });
+        connection.take_up(edition);
+        connection
+    }
+
+    /// Takes the worker's settings up, for the requests to come; whether they are others than before.
+    #[inline]
+    pub(crate) fn follow(&mut self) -> bool {
+        let edition = self.enrolled.worker().edition();
+        let are_others = self.edition != edition;
+        if are_others {
+            self.take_up(edition);
+        }
+        are_others
+    }
+
+    #[inline(never)]
+    fn take_up(&mut self, edition: u32) {
+        self.edition = edition;
+        let limits = self.enrolled.worker().limits();
+        let requests_max = limits.requests_per_connection_max.unwrap_or(0);
+        self.machine.limit_requests(requests_max);
+        self.judge(&self.peer);
+    }
+
+    /// Looks whether a peer is one of the trusted proxies.
+    pub(crate) fn judge(&self, peer: &Peer) {
+        let worker = self.enrolled.worker();
+        peer.judge(|address| worker.trusts(address));
     }
 
     /// Serves the connection to its end.
@@ -404,6 +434,13 @@ impl Connection {
                             let framing = h1::request_framing(head).map_err(Reason::Request);
                             return Poll::Ready(Heading::Complete(framing));
                         }
+                        Ok(None) if self.input.as_slice() == b"\r\n" => {
+                            if !self.passes_empty_line() {
+                                let again = Reason::Request(Fault::StartLine);
+                                return self.bad(limits, head, again);
+                            }
+                            progress = h1::HeadProgress::default();
+                        }
                         Ok(None) => incomplete = true,
                         Err(fault) => return self.bad(limits, head, Reason::Request(fault)),
                     }
@@ -429,6 +466,19 @@ impl Connection {
             }
         })
         .await
+    }
+
+    /// Passes over the empty line that is here and nothing else: old clients send one behind a body (RFC 9112 §2.2), and no
+    /// request has begun with it. False when it is the second one.
+    #[cold]
+    fn passes_empty_line(&mut self) -> bool {
+        let next = self.machine.requests().saturating_add(1);
+        let is_first = self.empty_line_before != next;
+        self.empty_line_before = next;
+        if is_first {
+            self.input = Chunk::default();
+        }
+        is_first
     }
 
     /// A head that never became one; what the one before it left there must not be taken for it.
@@ -504,6 +554,7 @@ async fn active<H: Handler>(connection: &mut Connection, handler: &H) -> End {
                 return End::Close;
             }
         };
+        connection.follow();
         if let Some(facts) = &mut connection.peer.tls {
             facts.early = connection.stream.is_early();
         }

@@ -1,5 +1,8 @@
 //! The client's half of one exchange over HTTP/1.
 
+#[cfg(test)]
+mod tests;
+
 use crate::connection::Connection;
 use crate::pace::BodyWatch;
 use crate::roll::{Closing, Place};
@@ -32,6 +35,13 @@ pub(crate) enum After {
     Linger,
 }
 
+/// The wait of a client that has closed its sending side.
+struct HalfClosed {
+    /// Whether the answer had begun, and how much of it had come: more of it begins another wait.
+    sent: (bool, u64),
+    deadline: Deadline,
+}
+
 /// One exchange on a connection.
 pub(crate) struct Http1<'c> {
     connection: &'c mut Connection,
@@ -46,8 +56,8 @@ pub(crate) struct Http1<'c> {
     body_asked: bool,
     body_ended: bool,
     body_watch: BodyWatch,
-    /// By when an answer must begin for a client that has closed its sending side.
-    half_closed: Option<Deadline>,
+    /// By when more of an answer must come for a client that has closed its sending side.
+    half_closed: Option<HalfClosed>,
     out: Outbox,
     encoder: BodyEncoder,
     /// A piece of body that stays in the kernel, behind what `out` holds.
@@ -295,6 +305,28 @@ impl<'c> Http1<'c> {
         Poll::Pending
     }
 
+    /// Pending until a client that has closed its sending side has waited for too long. It may have left, and nothing tells
+    /// while there is nothing to write.
+    #[cold]
+    fn poll_half_closed(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
+        // One side of a tunnel may rest. What has not left yet has a time of its own.
+        if self.tunnel || self.has_queued() {
+            self.half_closed = None;
+            return Poll::Pending;
+        }
+        let sent = (self.responded, self.bytes_out);
+        let timeout = self.limits.half_close_timeout;
+        let wait = match &mut self.half_closed {
+            Some(wait) if wait.sent == sent => wait,
+            wait => wait.insert(HalfClosed {
+                sent,
+                deadline: starting(timeout),
+            }),
+        };
+        ready!(wait.deadline.poll_expired(cx));
+        Poll::Ready(self.broke(Reason::ClientGone))
+    }
+
     /// Pending until the client has taken nothing for too long, or an operator ends the connection.
     fn poll_too_slow(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Reason>> {
         let timeout = self.limits.write_timeout;
@@ -397,6 +429,7 @@ impl Client for Http1<'_> {
     fn respond(&mut self, head: &ResponseHead, length: BodyLength) {
         debug_assert!(!self.responded, "an exchange has one final answer");
         self.responded = true;
+        self.body_watch.end();
         self.tunnel = length == BodyLength::Tunnel;
         let framing = ResponseOut {
             version: self.version,
@@ -495,21 +528,20 @@ impl Client for Http1<'_> {
                 Err(_) => return Poll::Ready(self.broke(Reason::ClientGone)),
             }
         }
-        // Once an answer has begun, writing it shows whether the client is still there.
-        if !self.connection.eof || self.responded {
+        if !self.connection.eof {
             return Poll::Pending;
         }
-        let timeout = self.limits.half_close_timeout;
-        let deadline = self.half_closed.get_or_insert_with(|| starting(timeout));
-        ready!(deadline.poll_expired(cx));
-        Poll::Ready(self.broke(Reason::ClientGone))
+        self.poll_half_closed(cx)
     }
 
     fn abort(&mut self) {
         self.broke(Reason::ClientGone);
+        if self.has_queued() {
+            self.encoder.break_off();
+        }
         self.out.clear();
         self.piped = None;
-        if self.responded && self.encoder.ends_by_closing() {
+        if self.responded && self.encoder.ends_by_closing() && !self.encoder.is_complete() {
             // A reset instead of an orderly end: a body that lasts until close must not look complete.
             let socket = socket2::SockRef::from(self.connection.stream.socket());
             let _ = socket.set_linger(Some(Duration::ZERO));

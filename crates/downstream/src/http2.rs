@@ -171,6 +171,9 @@ impl<H: Handler> Driver<H> {
         if self.connection.input.is_empty() {
             return false;
         }
+        if self.connection.follow() {
+            self.connection.judge(self.shared.peer());
+        }
         let at = now();
         let mut begun = false;
         let broken = loop {

@@ -14,6 +14,8 @@ mod listener;
 mod pace;
 mod preface;
 mod roll;
+#[cfg(test)]
+mod served;
 mod socket;
 mod worker;
 
@@ -25,4 +27,4 @@ pub use roll::{
     Closing, ConnectionNote, ConnectionState, ExchangeNote, Protocol, Survey, TlsNote, Which,
 };
 pub use socket::bind;
-pub use worker::{ClientLimits, Worker};
+pub use worker::{ClientLimits, Trusts, Worker};

@@ -14,7 +14,7 @@ use foregate_tls::Acceptor;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -44,8 +44,6 @@ pub struct ListenerRules {
     pub mode: ListenerMode,
     /// What clients may speak where they carry requests.
     pub protocols: Protocols,
-    /// Whether an address is a trusted proxy's.
-    pub trusts: Box<dyn Fn(IpAddr) -> bool>,
 }
 
 /// What the connections of a listener carry.
@@ -156,13 +154,13 @@ impl<H: Handler> Listener<H> {
         let Ok(local) = stream.local_addr() else {
             return cells.refused(Refusal::AcceptError);
         };
-        let trusted = (rules.trusts)(address.ip().to_canonical());
-        if proxy_protocol && !trusted {
+        if proxy_protocol && !self.worker.trusts(address.ip().to_canonical()) {
             preface::tell(Refusal::ProxyUntrusted, address);
             return cells.refused(Refusal::ProxyUntrusted);
         }
         cells.accepted.one();
-        let peer = Peer::new(address, local, rules.number, trusted);
+        // Whether it is trusted is looked at when it is known who it is.
+        let peer = Peer::new(address, local, rules.number, false);
         let (listener, client) = ((self.id, rules.number), peer.address);
         let enrolled = Enrolled::enter(&self.worker, listener, client, self.closing.get());
         let arrived = Arrived {
@@ -182,8 +180,7 @@ impl<H: Handler> Listener<H> {
                 spawn_local(arrived.in_cleartext().run(handler));
             }
             mode => {
-                let proxied = proxy_protocol.then(|| Rc::clone(&self.rules));
-                spawn_local(arrived.establish(proxied, mode.clone(), handler));
+                spawn_local(arrived.establish(proxy_protocol, mode.clone(), handler));
             }
         }
     }

@@ -11,6 +11,8 @@ use std::time::Duration;
 pub(crate) struct BodyWatch {
     pace: Option<Pace>,
     deadline: Option<Deadline>,
+    /// The client may take its time.
+    is_over: bool,
 }
 
 impl BodyWatch {
@@ -21,7 +23,7 @@ impl BodyWatch {
         held_back_ms: u64,
         cx: &mut Context<'_>,
     ) -> Poll<Reason> {
-        let Some(rate) = limits.body_rate_min else {
+        let Some(rate) = limits.body_rate_min.filter(|_| !self.is_over) else {
             return Poll::Pending;
         };
         let grace = limits.body_rate_grace;
@@ -34,6 +36,13 @@ impl BodyWatch {
         let deadline = self.deadline.get_or_insert_with(Deadline::new);
         deadline.set(until);
         deadline.poll_expired(cx).map(|()| Reason::BodyTooSlow)
+    }
+
+    /// Judges no more: an answer has begun, which tells what the client sends when, or pauses are in the nature of the
+    /// request.
+    #[inline]
+    pub(crate) fn end(&mut self) {
+        self.is_over = true;
     }
 
     /// `bytes` have come.

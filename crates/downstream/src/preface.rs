@@ -1,13 +1,11 @@
 //! The PROXY protocol header in front of a connection.
 
 use crate::arrived::Arrived;
-use crate::listener::ListenerRules;
 use foregate_message::Peer;
 use foregate_telemetry::clock::{Deadline, now};
 use foregate_telemetry::log::process::{self, Level};
 use foregate_telemetry::metrics::Refusal;
 use foregate_wire::proxy::{self, BadHeader, ProxyHeader};
-use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -19,11 +17,7 @@ use seldom::Seldom;
 ///
 /// # Errors
 /// There is none, it is malformed or does not come in time, or the client has as many connections as it may.
-pub(crate) async fn read(
-    arrived: &mut Arrived,
-    rules: &RefCell<ListenerRules>,
-    timeout: Duration,
-) -> Result<(), Refusal> {
+pub(crate) async fn read(arrived: &mut Arrived, timeout: Duration) -> Result<(), Refusal> {
     let mut deadline = Deadline::new();
     deadline.set(now().plus(timeout));
     let header = tokio::select! {
@@ -37,10 +31,9 @@ pub(crate) async fn read(
         } => {
             let counted = arrived.admitted.count_client(source.ip());
             counted.map_err(|_| Refusal::ConnectionsPerClientMax)?;
-            // What it says for others is believed if it is a trusted proxy itself, not because the sender is one.
-            let is_trusted = (rules.borrow().trusts)(source.ip().to_canonical());
             arrived.enrolled.set_client(source);
-            arrived.peer = Peer::new(source, destination, arrived.peer.listener, is_trusted);
+            // What it says for others is believed if it is a trusted proxy itself, not because the sender is one.
+            arrived.peer = Peer::new(source, destination, arrived.peer.listener, false);
             Ok(())
         }
         // The sender speaks for somebody whom it does not name.
@@ -51,7 +44,7 @@ pub(crate) async fn read(
                 listener,
                 ..
             } = arrived.peer;
-            arrived.peer = Peer::new(address, local, listener, false);
+            arrived.peer = Peer::new(address, local, listener, false).unnamed();
             Ok(())
         }
         // It speaks for itself.

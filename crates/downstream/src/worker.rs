@@ -7,6 +7,7 @@ use foregate_wire::h1::{BodyLimits, HeadLimits};
 use foregate_wire::h2;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -32,7 +33,7 @@ pub struct ClientLimits {
     pub body_rate_grace: Duration,
     /// How long a client may leave an answer unread.
     pub write_timeout: Duration,
-    /// How long a client that has closed its sending side still waits for an answer to begin.
+    /// How long a client that has closed its sending side still waits for an answer, or for more of it.
     pub half_close_timeout: Duration,
     /// How long a client whose request was not read to its end has to take the answer and close.
     pub linger_timeout: Duration,
@@ -40,10 +41,16 @@ pub struct ClientLimits {
     pub http2: h2::Limits,
 }
 
+/// Whether an address is a trusted proxy's.
+pub type Trusts = Box<dyn Fn(IpAddr) -> bool>;
+
 /// The state that all connections of one worker share. Settings are replaced at reload; a connection takes them up
 /// with its next request.
 pub struct Worker {
     limits: RefCell<Rc<ClientLimits>>,
+    trusts: RefCell<Trusts>,
+    /// Another number with each change of settings.
+    edition: Cell<u32>,
     roll: Roll,
     /// Who waits for the last connection to close.
     empty_waker: RefCell<Option<Waker>>,
@@ -58,9 +65,16 @@ pub struct Worker {
 
 impl Worker {
     /// A worker without connections. `seed` is where its random numbers begin.
-    pub fn new(limits: ClientLimits, registry: Arc<Registry>, seed: u64) -> Rc<Worker> {
+    pub fn new(
+        limits: ClientLimits,
+        trusts: Trusts,
+        registry: Arc<Registry>,
+        seed: u64,
+    ) -> Rc<Worker> {
         Rc::new(Worker {
             limits: RefCell::new(Rc::new(limits)),
+            trusts: RefCell::new(trusts),
+            edition: Cell::new(0),
             roll: Roll::default(),
             empty_waker: RefCell::default(),
             registry,
@@ -78,9 +92,22 @@ impl Worker {
         Rc::clone(&self.limits.borrow())
     }
 
-    /// Takes new limits.
-    pub fn set_limits(&self, limits: ClientLimits) {
+    /// Whether an address is a trusted proxy's.
+    pub(crate) fn trusts(&self, address: IpAddr) -> bool {
+        (self.trusts.borrow())(address)
+    }
+
+    /// Which settings are in force: a connection that took up others has to look again at what it made of them.
+    #[inline]
+    pub(crate) fn edition(&self) -> u32 {
+        self.edition.get()
+    }
+
+    /// Takes new settings.
+    pub fn set(&self, limits: ClientLimits, trusts: Trusts) {
         *self.limits.borrow_mut() = Rc::new(limits);
+        *self.trusts.borrow_mut() = trusts;
+        self.edition.set(self.edition.get().wrapping_add(1));
     }
 
     /// Whether a connection that waits for a request while its listener closes may bring one more, whose answer tells

@@ -55,7 +55,8 @@ pub(crate) fn address(
     let target = exchange.destination(&exchange.plan);
     let (fields, has_host) = (&mut head.fields, exchange.has_host);
     target.host.apply(fields, endpoint.label(), has_host);
-    if let Some(deadline) = patience.deadline() {
+    let deadlines = [patience.deadline(), exchange.client_deadline];
+    if let Some(deadline) = deadlines.into_iter().flatten().min() {
         deadline::pass_on(&mut head.fields, deadline, recent());
     }
 }
@@ -73,7 +74,7 @@ pub(crate) async fn run<C: Client + ?Sized>(
 ) -> Result<(), Failure> {
     let upstream = way.upstream;
     // What can't be sent twice is sent only where the kernel, too, thinks that somebody listens.
-    let repeatable = repeat.is_possible();
+    let repeatable = repeat.stays_possible();
     let purpose = match exchange.upgrade {
         Some(_) => Use::Upgrade,
         None => Use::Requests,
@@ -125,7 +126,8 @@ pub(crate) async fn run<C: Client + ?Sized>(
             // A backend that is going away takes requests on its next connection.
             refused = true;
             let (to, patience) = ((way, purpose), &mut answer.patience);
-            let obtaining = obtain(exchange, client, pool, to, patience, (!repeatable, None));
+            let verify = !repeat.stays_possible();
+            let obtaining = obtain(exchange, client, pool, to, patience, (verify, None));
             connection = Box::pin(obtaining).await?;
         } else {
             return Err(failure.verdict(repeatable, &upstream.retry));
@@ -268,7 +270,10 @@ impl Unheard {
     fn verdict(self, repeatable: bool, retry: &RetryPlan) -> Failure {
         let broke = matches!(
             self.reason,
-            Reason::UpstreamClosed | Reason::UpstreamReset | Reason::UpstreamSilent
+            Reason::UpstreamClosed
+                | Reason::UpstreamTlsFailed
+                | Reason::UpstreamReset
+                | Reason::UpstreamSilent
         );
         let again = self.unprocessed && retry.refused
             || self.untouched && repeatable && broke && retry.reset
@@ -317,7 +322,7 @@ async fn ask<C: Client + ?Sized>(
     }
     answer.call = Some(call);
     answer.patience.answer(recent());
-    match poll_fn(|cx| answer.poll_head(client, cx)).await {
+    match poll_fn(|cx| answer.poll_head(exchange, client, cx)).await {
         Ok(length) => {
             answer.length = length;
             answer.upload.answered();
@@ -332,7 +337,7 @@ impl Answer {
     #[cold]
     fn unheard(&mut self, exchange: &Exchange, repeat: &mut Repeat, reason: Reason) -> Unheard {
         let is_begun = self.upload.begun;
-        repeat.kept = self.upload.take_kept();
+        repeat.take_from(&mut self.upload);
         let is_here = !is_begun || repeat.is_kept();
         // A copy of the request waits for the next attempt, if there may be one; what it has of the body is never sent
         // to it again.
@@ -342,7 +347,8 @@ impl Answer {
         let call = call.as_ref();
         let untouched = call.is_some_and(|call| !call.has_received()) && is_here;
         let is_early = now().since(self.patience.since()) < STALE_WITHIN;
-        let closed = untouched && reason == Reason::UpstreamClosed;
+        let is_end = matches!(reason, Reason::UpstreamClosed | Reason::UpstreamTlsFailed);
+        let closed = untouched && is_end;
         Unheard {
             reason,
             stale: closed && is_early && call.is_some_and(Call::may_be_stale),
@@ -355,6 +361,7 @@ impl Answer {
     /// Sends the request on and reads the answer, up to its final head.
     fn poll_head<C: Client + ?Sized>(
         &mut self,
+        exchange: &Exchange,
         client: &mut C,
         cx: &mut Context<'_>,
     ) -> Poll<Result<BodyLength, Reason>> {
@@ -366,7 +373,7 @@ impl Answer {
                 flushed => flushed.is_ready(),
             };
             let before = upload.moved;
-            if let Poll::Ready(Err(reason)) = upload.poll(client, call, cx) {
+            if let Poll::Ready(Err(reason)) = upload.poll(client, call, Some(exchange), cx) {
                 return Poll::Ready(Err(reason));
             }
             if before != upload.moved {

@@ -4,7 +4,7 @@ use crate::exchange::Exchange;
 use foregate_message::{
     BodyLength, Chunk, Client, Fields, Frame, Peer, Piped, Reason, ResponseHead,
 };
-use foregate_policy::grpc_web::{Form, RequestBody, ResponseBody};
+use foregate_policy::grpc_web::{Form, Messages, RequestBody, ResponseBody};
 use std::task::{Context, Poll, ready};
 
 /// The form of gRPC-Web that a request speaks, if its upstream has it translated.
@@ -32,6 +32,7 @@ pub(crate) struct Bridged<'c, C> {
     request: RequestBody,
     /// Once the head of a gRPC answer has passed.
     response: Option<ResponseBody>,
+    messages: Messages,
     scratch: Vec<u8>,
 }
 
@@ -44,6 +45,7 @@ impl<'c, C: Client> Bridged<'c, C> {
             form,
             request: RequestBody::new(form),
             response: None,
+            messages: Messages::default(),
             scratch: Vec::new(),
         }
     }
@@ -82,6 +84,10 @@ impl<C: Client> Client for Bridged<'_, C> {
         self.client.allow_pipes(allowed && self.request.is_plain());
     }
 
+    fn allow_pauses(&mut self) {
+        self.client.allow_pauses();
+    }
+
     fn limit_body(&mut self, bytes_max: Option<u64>) {
         self.client.limit_body(bytes_max);
     }
@@ -110,6 +116,9 @@ impl<C: Client> Client for Bridged<'_, C> {
     }
 
     fn send(&mut self, data: Chunk) {
+        if self.response.is_some() {
+            self.messages.follow(data.as_slice());
+        }
         match self.response {
             Some(body) if !body.is_plain() => {
                 self.scratch.clear();
@@ -136,6 +145,10 @@ impl<C: Client> Client for Bridged<'_, C> {
             .map(|trailers| body.trailers(trailers))
             .filter(|frame| !frame.is_empty())
         {
+            // Within a message that broke off it would be taken for the rest of it.
+            if !self.messages.are_whole() {
+                return self.client.abort();
+            }
             self.client.send(Chunk::copy_of(&frame));
         }
         self.client.finish(None);

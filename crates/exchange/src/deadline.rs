@@ -8,8 +8,17 @@ const NAME: &str = "grpc-timeout";
 /// As many digits as there may be.
 const DIGITS_MAX: usize = 8;
 
-/// Tells a gRPC backend when its answer will not be waited for any more. A deadline of the client's that is sooner
-/// stays; requests of other protocols carry none.
+/// By when a gRPC client that asked at `at` wants its answer, if it has said so.
+pub(crate) fn of_client(fields: &Fields, at: Moment) -> Option<Moment> {
+    if !crate::apology::is_grpc(fields) {
+        return None;
+    }
+    let asked = asked(fields, &FieldName::new(NAME)?)?;
+    Some(Moment::from_micros(at.micros().saturating_add(asked)))
+}
+
+/// Tells a gRPC backend when its answer will not be waited for any more, by the client or by the gateway. Requests of other
+/// protocols carry no deadline.
 pub(crate) fn pass_on(fields: &mut Fields, deadline: Moment, at: Moment) {
     if !crate::apology::is_grpc(fields) {
         return;
@@ -18,10 +27,13 @@ pub(crate) fn pass_on(fields: &mut Fields, deadline: Moment, at: Moment) {
         return;
     };
     let left = deadline.micros_since(at);
-    let asked = fields.all_named(&name).next().and_then(micros);
-    if asked.is_none_or(|asked| asked > left) {
+    if asked(fields, &name).is_none_or(|asked| asked > left) {
         fields.set_named(&name, text(left).as_bytes());
     }
+}
+
+fn asked(fields: &Fields, name: &FieldName) -> Option<u64> {
+    fields.all_named(name).next().and_then(micros)
 }
 
 /// `250m` and the like, in µs; a nanosecond is the least that is not nothing.
@@ -44,6 +56,10 @@ fn micros(value: &[u8]) -> Option<u64> {
 
 /// In the finest unit that fits, rounded down so that the backend does not outlast the gateway.
 fn text(micros: u64) -> String {
+    if micros == 0 {
+        // Nothing can't be said.
+        return "1n".to_owned();
+    }
     let most = 10_u64.pow(DIGITS_MAX as u32);
     for (unit, size) in [("u", 1), ("m", 1_000), ("S", 1_000_000), ("M", 60_000_000)] {
         if micros / size < most {
@@ -74,10 +90,29 @@ mod tests {
         ] {
             assert_eq!(micros(value), expected, "{value:?}");
         }
-        assert_eq!(text(0), "0u");
+        assert_eq!(text(0), "1n");
         assert_eq!(text(99_999_999), "99999999u");
         assert_eq!(text(100_000_999), "100000m");
         assert_eq!(text(u64::MAX), "99999999H");
+    }
+
+    #[test]
+    fn what_a_client_asks_for_counts_from_when_it_asked() {
+        let begun = Moment::from_millis(1_000);
+        let mut fields = Fields::new();
+        fields.append(FieldId::ContentType, b"application/grpc");
+        assert_eq!(of_client(&fields, begun), None);
+        fields.append_line(NAME.as_bytes(), b"2S");
+        let deadline = of_client(&fields, begun).unwrap();
+        assert_eq!(deadline, begun.plus_millis(2_000));
+        let name = FieldName::new(NAME).unwrap();
+        for (after_ms, told) in [(0, &b"2S"[..]), (1_500, b"500000u"), (2_500, b"1n")] {
+            let mut fields = fields.clone();
+            pass_on(&mut fields, deadline, begun.plus_millis(after_ms));
+            assert_eq!(fields.all_named(&name).next(), Some(told));
+        }
+        fields.set(FieldId::ContentType, b"text/plain");
+        assert_eq!(of_client(&fields, begun), None);
     }
 
     #[test]

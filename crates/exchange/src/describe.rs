@@ -16,10 +16,10 @@ use std::net::IpAddr;
 /// The id that a trusted peer gave the request, else a new one.
 pub(crate) fn request_id(plan: &Plan, road: &Road, peer: &Peer, fields: &Fields) -> RequestId {
     let incoming = match &plan.snapshot.request_id {
-        Some(name) if peer.trusted => fields.all_named(name).next(),
+        Some(name) if peer.is_trusted() => fields.all_named(name).next(),
         _ => None,
     };
-    RequestId::choose(incoming, peer.trusted, road.random.next_wide())
+    RequestId::choose(incoming, peer.is_trusted(), road.random.next_wide())
 }
 
 /// The client and how it came, as far as trusted proxies say.
@@ -29,7 +29,7 @@ pub(crate) fn origin(plan: &Plan, peer: &Peer, fields: &Fields) -> Origin {
     Origin::of(
         peer.address.ip(),
         peer.scheme,
-        peer.trusted,
+        peer.is_trusted(),
         fields,
         proxies,
     )
@@ -99,11 +99,7 @@ fn outgoing_target(exchange: &Exchange, head: &RequestHead) -> Result<Option<Vec
     };
     if let Some(path) = path {
         out.clear();
-        // OPTIONS of a whole server that was named in absolute form (RFC 9112 §3.2.4).
-        let names_no_path = target.form == TargetForm::Absolute
-            && target.query.is_none()
-            && !head.target().ends_with(b"/");
-        match head.method == Method::Options && path == b"/" && names_no_path {
+        match head.method == Method::Options && names_server(&target, head.target()) {
             true => out.push(b'*'),
             false => out.extend_from_slice(path),
         }
@@ -116,4 +112,12 @@ fn outgoing_target(exchange: &Exchange, head: &RequestHead) -> Result<Option<Vec
         out.extend_from_slice(query);
     }
     Ok(Some(out))
+}
+
+/// Whether a target in absolute form ends with its authority, which for OPTIONS means the whole server (RFC 9112 §3.2.4). A
+/// path that normalises to `/` means something else.
+fn names_server(target: &Target<'_>, raw: &[u8]) -> bool {
+    let slashes = raw.iter().filter(|&&byte| byte == b'/').count();
+    // Those of `http://`.
+    target.form == TargetForm::Absolute && target.query.is_none() && slashes == 2
 }

@@ -1,5 +1,7 @@
 //! The answer's body, from the backend to the client.
 
+use crate::exchange::Exchange;
+use crate::trailers;
 use foregate_message::{BodyLength, Client, Frame, Reason, ResponseHead};
 use foregate_upstream::Call;
 use std::mem;
@@ -62,6 +64,7 @@ impl<'h> Download<'h> {
         &mut self,
         client: &mut C,
         call: &mut Call,
+        exchange: Option<&Exchange>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Reason>> {
         loop {
@@ -81,7 +84,7 @@ impl<'h> Download<'h> {
                 Poll::Ready(Ok(frame)) => {
                     self.moved += 1;
                     self.begin(client);
-                    self.take(client, call, frame);
+                    self.take(client, call, exchange, frame);
                 }
                 Poll::Ready(Err(reason)) if !self.has_begun() => {
                     return Poll::Ready(Err(reason));
@@ -99,7 +102,13 @@ impl<'h> Download<'h> {
         }
     }
 
-    fn take<C: Client>(&mut self, client: &mut C, call: &Call, frame: Frame) {
+    fn take<C: Client>(
+        &mut self,
+        client: &mut C,
+        call: &Call,
+        exchange: Option<&Exchange>,
+        frame: Frame,
+    ) {
         match frame {
             Frame::Data(data) => {
                 client.send(data);
@@ -109,8 +118,11 @@ impl<'h> Download<'h> {
                 client.send_piped(piped);
                 self.must_flush = true;
             }
-            Frame::Trailers(trailers) => {
-                client.finish(Some(&trailers));
+            Frame::Trailers(mut trailers) => {
+                if let Some(exchange) = exchange {
+                    trailers::of_answer(exchange, &mut trailers);
+                }
+                client.finish((!trailers.is_empty()).then_some(&*trailers));
                 self.ended = true;
             }
             Frame::End => {

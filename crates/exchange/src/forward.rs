@@ -3,6 +3,7 @@
 
 use crate::Road;
 use crate::attempt::{self, Failure, Give};
+use crate::deadline;
 use crate::elsewhere::{self, Way};
 use crate::exchange::{Exchange, TryFailure};
 use crate::guard;
@@ -176,6 +177,8 @@ fn begin<C: Client>(
     pool.cells().requests.one();
     if exchange.tries > 1 {
         pool.cells().retries.one();
+    } else {
+        exchange.client_deadline = deadline::of_client(&head.fields, exchange.at);
     }
     let asked = recent();
     answer.patience.begin_try();
@@ -275,7 +278,7 @@ fn again(
     if upstream.retry.statuses.is_empty() || !upstream.retry.statuses.contains(status) {
         return None;
     }
-    repeat.kept = answer.upload.take_kept();
+    repeat.take_from(&mut answer.upload);
     let next = match repeat.is_possible() {
         true => retry(exchange, to, road, tried, false),
         false => None,

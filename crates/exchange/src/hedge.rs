@@ -97,7 +97,7 @@ fn may(exchange: &Exchange, upstream: &Upstream, repeat: &Repeat) -> bool {
         && exchange.chosen != MIRRORED
         && exchange.tries < upstream.tries_max
         && !is_in_session
-        && repeat.is_possible()
+        && repeat.stays_possible()
 }
 
 /// One try at `lane`, and its rival if it gets one. The exchange goes on with the answer or the failure of the endpoint

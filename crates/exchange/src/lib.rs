@@ -42,6 +42,7 @@ mod settle;
 mod shadow;
 mod shape;
 mod shed;
+mod trailers;
 mod upload;
 
 pub use exchange::Request;

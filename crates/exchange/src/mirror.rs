@@ -160,6 +160,7 @@ impl Exchange {
             user_agent: self.user_agent.clone(),
             normal: self.normal,
             path: self.path.clone(),
+            client_deadline: None,
             translated: self.translated,
             is_answered_in_grpc: false,
             target: self.target.clone(),

@@ -118,6 +118,7 @@ impl Journey {
         upload.become_tunnel();
         patience.tunnel();
         let traffic = Traffic {
+            exchange: None,
             upload: &mut upload,
             download: &mut Download::default(),
             patience: &mut patience,

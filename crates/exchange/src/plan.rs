@@ -117,6 +117,8 @@ pub(crate) struct Upstream {
     /// Whether a request may be sent again since its backend has said that it did not look at it (HTTP/2), which holds for
     /// any method.
     pub(crate) may_refuse_unseen: bool,
+    /// Whether its connections may be shared ones (HTTP/2).
+    pub(crate) may_share: bool,
     pub(crate) budget: RefCell<RetryBudget>,
     /// What it had left when that was told last.
     budget_told: Cell<u64>,
@@ -354,6 +356,7 @@ fn upstream(
         || plan.balancing.bounds.is_guarded()
         || plan.circuit.is_some()
         || plan.retry.retries_max.is_some();
+    let may_share = may_share(limits.protocol, part);
     let upstream = Rc::new(Upstream {
         part: Arc::clone(part),
         name: Arc::clone(&plan.name),
@@ -368,7 +371,8 @@ fn upstream(
         ejection: plan.ejection,
         outliers: plan.outliers,
         retry: plan.retry.clone(),
-        may_refuse_unseen: plan.retry.refused && may_share(limits.protocol, part),
+        may_refuse_unseen: plan.retry.refused && may_share,
+        may_share,
         hedge: plan.hedge,
         state: Arc::clone(&part.state),
         is_guarded: Cell::new(is_guarded),
@@ -423,6 +427,7 @@ pub(crate) fn pool_limits(snapshot: &Snapshot, plan: &UpstreamPlan) -> PoolLimit
         is_bounded: plan.connections_max.is_some(),
         pending_max: plan.requests_pending_max,
         idle_timeout: plan.idle_timeout,
+        keep_alive: plan.keep_alive,
         requests_max: plan.requests_per_connection_max,
         proxy_protocol: plan.proxy_protocol,
         protocol: match plan.protocol.protocol {
@@ -430,7 +435,8 @@ pub(crate) fn pool_limits(snapshot: &Snapshot, plan: &UpstreamPlan) -> PoolLimit
             WantedProtocol::Http2 => Protocol::Http2,
             WantedProtocol::Auto => Protocol::Auto,
         },
-        // What holds for clients holds for backends too; only the heads have limits of their own.
+        // What holds for clients holds for backends too; only their heads, and what they may do in vain, have limits of
+        // their own: their connection is that of many clients.
         http2: Http2Limits {
             head: HeadLimits {
                 head_bytes_max: plan.response_head_bytes_max,
@@ -442,7 +448,7 @@ pub(crate) fn pool_limits(snapshot: &Snapshot, plan: &UpstreamPlan) -> PoolLimit
             streams_max: plan.protocol.streams_per_connection_max,
             stream_window_bytes: http2.stream_window_bytes,
             connection_window_bytes: http2.connection_window_bytes,
-            abuse_points_max: http2.abuse_points_per_minute_max,
+            abuse_points_max: plan.abuse_points_per_minute_max,
             settings_timeout_ms: ack_timeout_ms,
             ping_timeout_ms: ack_timeout_ms,
             window_stall_ms: u64::MAX,

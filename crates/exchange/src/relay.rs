@@ -81,6 +81,7 @@ pub(crate) async fn relay<C: Client>(
         patience.tunnel();
     }
     let traffic = Traffic {
+        exchange: Some(exchange),
         upload,
         download: &mut download,
         patience,
@@ -104,6 +105,8 @@ pub(crate) async fn relay<C: Client>(
 
 /// What moves in either direction, and how long it may stand still.
 pub(crate) struct Traffic<'a, 'r> {
+    /// Whose messages they are, unless a connection is only passed on.
+    pub(crate) exchange: Option<&'a Exchange>,
     pub(crate) upload: &'a mut Upload,
     pub(crate) download: &'a mut Download<'r>,
     pub(crate) patience: &'a mut Patience,
@@ -118,6 +121,7 @@ pub(crate) async fn move_both_ways<C: Client>(
     tunnel: bool,
 ) -> Result<(), Reason> {
     let Traffic {
+        exchange,
         upload,
         download,
         patience,
@@ -125,12 +129,12 @@ pub(crate) async fn move_both_ways<C: Client>(
     poll_fn(|cx| {
         let before = (upload.moved, download.moved);
         if !download.is_flushed()
-            && let Poll::Ready(Err(reason)) = download.poll(client, call, cx)
+            && let Poll::Ready(Err(reason)) = download.poll(client, call, exchange, cx)
         {
             return Poll::Ready(Err(reason));
         }
         if !upload.is_over()
-            && let Poll::Ready(Err(reason)) = upload.poll(client, call, cx)
+            && let Poll::Ready(Err(reason)) = upload.poll(client, call, exchange, cx)
         {
             return Poll::Ready(Err(reason));
         }

@@ -3,6 +3,7 @@
 use crate::exchange::Exchange;
 use crate::kept::Kept;
 use crate::plan::Upstream;
+use crate::upload::Upload;
 use foregate_message::{BodyLength, RequestHead};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -16,6 +17,8 @@ pub(crate) struct Repeat {
     /// A backend that gets it twice does the same as one that gets it once.
     idempotent: bool,
     has_body: bool,
+    /// Something of its body was taken from the client.
+    is_begun: bool,
     /// What was taken of its body.
     pub(crate) kept: Option<SharedKept>,
 }
@@ -39,6 +42,7 @@ impl Repeat {
         Repeat {
             idempotent,
             has_body,
+            is_begun: false,
             kept,
         }
     }
@@ -48,6 +52,7 @@ impl Repeat {
         Repeat {
             idempotent: true,
             has_body: kept.is_some(),
+            is_begun: kept.is_some(),
             kept,
         }
     }
@@ -60,9 +65,24 @@ impl Repeat {
         is_of_use.then_some(kept)
     }
 
+    /// Takes what a try has left: what is kept of the body, and whether the try has taken any of it.
+    pub(crate) fn take_from(&mut self, upload: &mut Upload) {
+        self.kept = upload.take_kept();
+        self.is_begun |= upload.begun;
+    }
+
     /// Whether the whole request can be sent again, as far as it was sent, although a backend may have acted on it.
-    #[inline]
     pub(crate) fn is_possible(&self) -> bool {
+        let is_here = match self.kept {
+            Some(_) => self.is_kept(),
+            None => !self.is_begun,
+        };
+        self.idempotent && is_here
+    }
+
+    /// Whether that will be so after another try, which may take the body.
+    #[inline]
+    pub(crate) fn stays_possible(&self) -> bool {
         self.idempotent && (!self.has_body || self.is_kept())
     }
 

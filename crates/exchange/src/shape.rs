@@ -5,7 +5,9 @@ use crate::exchange::Exchange;
 use crate::forward::Answer;
 use crate::secure;
 use crate::session;
-use foregate_message::{BodyLength, FieldId, Method, Peer, RequestHead, Version, hop};
+use foregate_message::{
+    BodyLength, FieldId, Fields, Method, Peer, RequestHead, Status, Version, hop,
+};
 use foregate_telemetry::clock;
 
 /// Turns the backend's head into the one that the client gets.
@@ -20,12 +22,8 @@ pub(crate) fn shape(
     }
     let snapshot = &exchange.plan.snapshot;
     let fields = &mut answer.head.fields;
-    if answer.length == BodyLength::Tunnel {
-        let protocol = fields.get(FieldId::Upgrade).map(<[u8]>::to_vec);
-        hop::strip(fields);
-        if let Some(protocol) = protocol {
-            fields.append(FieldId::Upgrade, &protocol);
-        }
+    if fields.has(FieldId::Upgrade) {
+        strip_but_upgrade(fields, answer.length, answer.head.status);
     } else {
         hop::strip(fields);
     }
@@ -51,5 +49,19 @@ pub(crate) fn shape(
     if request.method == Method::Post && (request.version == Version::Http2 || exchange.translated)
     {
         exchange.is_answered_in_grpc = apology::is_grpc(&answer.head.fields);
+    }
+}
+
+/// Removes what belongs to the backend's connection, but for the protocol that the client's switches to or is to switch to.
+#[cold]
+fn strip_but_upgrade(fields: &mut Fields, length: BodyLength, status: Status) {
+    let protocol = match (length, status.code()) {
+        (BodyLength::Tunnel, _) => fields.get(FieldId::Upgrade).map(<[u8]>::to_vec),
+        (_, 426) => hop::required_upgrade(fields),
+        _ => None,
+    };
+    hop::strip(fields);
+    if let Some(protocol) = protocol {
+        fields.append(FieldId::Upgrade, &protocol);
     }
 }

@@ -1,7 +1,9 @@
 //! The request's body, from the client to the backend.
 
+use crate::exchange::Exchange;
 use crate::mirror::Pending;
 use crate::repeat::SharedKept;
+use crate::trailers;
 use foregate_message::{Client, Frame, Reason};
 use foregate_telemetry::clock::{Deadline, now};
 use foregate_upstream::{Call, SendOutcome};
@@ -122,7 +124,8 @@ impl Upload {
         }
     }
 
-    /// Moves what there is. Ready once all has left; pending on either side otherwise.
+    /// Moves what there is. Ready once all has left; pending on either side otherwise. The bytes of a connection that is
+    /// only passed on belong to no `exchange`.
     ///
     /// # Errors
     /// The client's body is broken, or the client has gone.
@@ -130,6 +133,7 @@ impl Upload {
         &mut self,
         client: &mut C,
         call: &mut Call,
+        exchange: Option<&Exchange>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Reason>> {
         loop {
@@ -159,6 +163,9 @@ impl Upload {
                 }
             }
             let frame = match client.poll_frame(cx) {
+                Poll::Ready(Ok(Frame::Trailers(trailers))) if let Some(exchange) = exchange => {
+                    trailers::of_request(exchange, client.peer().is_trusted(), trailers)
+                }
                 Poll::Ready(frame) => frame?,
                 Poll::Pending => {
                     // `100 Continue` may be waiting to be sent.

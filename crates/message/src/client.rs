@@ -2,7 +2,7 @@
 
 use crate::forwarded::ForwardingPolicy;
 use crate::{BodyLength, Chunk, Fields, Frame, Piped, Reason, ResponseHead, TlsFacts, Version};
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::net::{IpAddr, SocketAddr};
 use std::task::{Context, Poll};
 
@@ -36,8 +36,10 @@ pub struct Peer {
     pub listener: u32,
     /// How it came.
     pub scheme: Scheme,
-    /// Whether its forwarding fields are believed: it is one of the trusted proxies.
-    pub trusted: bool,
+    /// Who the trusted proxies are may change while it is connected.
+    trusted: Cell<bool>,
+    /// It speaks for somebody whom it does not name.
+    is_unnamed: bool,
     /// What the handshake told, if it came by TLS.
     pub tls: Option<Box<TlsFacts>>,
     description: OnceCell<Box<Description>>,
@@ -74,11 +76,32 @@ impl Peer {
             local,
             listener,
             scheme: Scheme::Http,
-            trusted,
+            trusted: Cell::new(trusted),
+            is_unnamed: false,
             tls: None,
             description: OnceCell::new(),
             told: RefCell::default(),
         }
+    }
+
+    /// The same peer, which speaks for somebody whom it does not name: it is never trusted.
+    #[must_use]
+    pub fn unnamed(mut self) -> Peer {
+        self.trusted = Cell::new(false);
+        self.is_unnamed = true;
+        self
+    }
+
+    /// Whether its forwarding fields are believed: it is one of the trusted proxies.
+    #[inline]
+    pub fn is_trusted(&self) -> bool {
+        self.trusted.get()
+    }
+
+    /// Looks again whether it is one of the trusted proxies.
+    pub fn judge(&self, is_proxy: impl Fn(IpAddr) -> bool) {
+        let is_trusted = !self.is_unnamed && is_proxy(self.address.ip());
+        self.trusted.set(is_trusted);
     }
 
     /// The same peer once its TLS handshake is done.
@@ -145,6 +168,9 @@ pub trait Client {
     fn allow_pipes(&mut self, allowed: bool) {
         let _ = allowed;
     }
+
+    /// Lets the request's body come as slowly as its sender likes, as a stream of messages does that waits for events.
+    fn allow_pauses(&mut self) {}
 
     /// Sets how many bytes of body the request may have, `None` for any number: known once its route is.
     fn limit_body(&mut self, bytes_max: Option<u64>);

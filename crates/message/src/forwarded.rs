@@ -60,9 +60,8 @@ pub fn describe(
     received: Version,
     trusted: impl Fn(IpAddr) -> bool,
 ) {
-    if !peer.trusted {
-        fields.remove_any(CLAIMS);
-        fields.remove_unknown(is_claim);
+    if !peer.is_trusted() {
+        remove_claims(fields);
     }
     let mut told = peer.told.borrow_mut();
     let told = told.get_or_insert_default();
@@ -75,7 +74,7 @@ pub fn describe(
         told.lines = None;
     }
     if is_new || fields.has_any(TOLD) {
-        if peer.trusted && fields.has_any(SAID) {
+        if peer.is_trusted() && fields.has_any(SAID) {
             passed_on::settle(fields, policy, peer, &told.host, &trusted);
         }
         return tell(fields, policy, peer, &told.host, received);
@@ -89,6 +88,13 @@ pub fn describe(
     if let Some((_, lines)) = &told.lines {
         fields.append_all(lines);
     }
+}
+
+/// Removes what only a proxy can know, as somebody says it who is not believed.
+#[inline]
+pub fn remove_claims(fields: &mut Fields) {
+    fields.remove_any(CLAIMS);
+    fields.remove_unknown(is_claim);
 }
 
 /// Whether an unknown field claims something that only a proxy can know: the scheme, the path's prefix or the server that a

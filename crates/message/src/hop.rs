@@ -57,6 +57,25 @@ pub fn upgrade(fields: &Fields) -> Option<&[u8]> {
         .filter(|value| !value.is_empty())
 }
 
+/// Whether what an `Upgrade` names is HTTP itself, in some version.
+pub fn is_http(protocol: &[u8]) -> bool {
+    let name = protocol
+        .split(|&byte| byte == b'/')
+        .next()
+        .unwrap_or_default();
+    [&b"h2c"[..], b"h2", b"h3", b"http"]
+        .iter()
+        .any(|http| name.eq_ignore_ascii_case(http))
+}
+
+/// What a 426 asks its client to switch to, which it must say (RFC 9110 §15.5.22); `None` when it names nothing but versions of
+/// HTTP, which are the gateway's to choose.
+pub fn required_upgrade(fields: &Fields) -> Option<Vec<u8>> {
+    let others = fields.tokens(FieldId::Upgrade);
+    let others: Vec<&[u8]> = others.filter(|protocol| !is_http(protocol)).collect();
+    (!others.is_empty()).then(|| others.join(&b", "[..]))
+}
+
 /// Whether the sender can take trailers (`TE: trailers`, RFC 9110 §6.5.1).
 pub fn takes_trailers(fields: &Fields) -> bool {
     fields.has_token(FieldId::Te, b"trailers")
@@ -111,6 +130,26 @@ mod tests {
             ],
             &["Cookie", "Host", "X-Forwarded-For"],
         );
+    }
+
+    #[test]
+    fn a_required_upgrade_is_one_to_another_protocol() {
+        for (lines, expected) in [
+            (&["websocket"][..], Some("websocket")),
+            (
+                &["h2c, HTTP/2.0", "TLS/1.3, IRC/6.9"],
+                Some("TLS/1.3, IRC/6.9"),
+            ),
+            (&["HTTP/2.0"], None),
+            (&[], None),
+        ] {
+            let mut fields = Fields::new();
+            for line in lines {
+                fields.append(FieldId::Upgrade, line.as_bytes());
+            }
+            let found = required_upgrade(&fields);
+            assert_eq!(found.as_deref(), expected.map(str::as_bytes), "{lines:?}");
+        }
     }
 
     #[test]

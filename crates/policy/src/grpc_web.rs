@@ -168,6 +168,46 @@ fn groups(letters: &[u8], out: &mut Vec<u8>) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Where in its messages a body is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Messages {
+    /// What has come of a frame's head.
+    head: [u8; FRAME_HEAD_BYTES],
+    head_bytes: usize,
+    /// How much of a message is still to come.
+    left: usize,
+}
+
+impl Messages {
+    /// A piece of the body has come.
+    pub fn follow(&mut self, piece: &[u8]) {
+        let mut rest = piece;
+        while !rest.is_empty() {
+            if self.left > 0 {
+                let bytes = self.left.min(rest.len());
+                self.left -= bytes;
+                rest = &rest[bytes..];
+                continue;
+            }
+            let bytes = rest.len().min(FRAME_HEAD_BYTES - self.head_bytes);
+            let (begin, behind) = rest.split_at(bytes);
+            self.head[self.head_bytes..][..bytes].copy_from_slice(begin);
+            self.head_bytes += bytes;
+            rest = behind;
+            if self.head_bytes == FRAME_HEAD_BYTES {
+                let [_, length @ ..] = self.head;
+                self.left = u32::from_be_bytes(length) as usize;
+                self.head_bytes = 0;
+            }
+        }
+    }
+
+    /// Whether the messages that have come are whole, so that another frame may follow.
+    pub fn are_whole(&self) -> bool {
+        self.left == 0 && self.head_bytes == 0
+    }
+}
+
 /// An answer's body on its way from gRPC to gRPC-Web.
 #[derive(Clone, Copy, Debug)]
 pub struct ResponseBody(Form);

@@ -120,6 +120,14 @@ impl HeaderRules {
         }
     }
 
+    /// Removes what does not outlive the rules, from fields that they add nothing to: trailers.
+    pub fn take_out(&self, fields: &mut Fields) {
+        let replaced = self.set.iter().map(|(name, _)| name);
+        for name in self.remove.iter().chain(replaced) {
+            fields.remove_named(name.as_str().as_bytes());
+        }
+    }
+
     /// What is done, in order, in words for people: `remove Cookie`, `set X-A: 1`.
     pub fn describe(&self, facts: &Facts<'_>) -> Vec<String> {
         let mut scratch = Vec::new();
@@ -227,6 +235,22 @@ mod tests {
             "Accept: */*\nX-A: 1\nX-Who: 192.0.2.1 https://example.com/a id1\n",
         );
         check(RulesSpec::default(), &[("Cookie", "c")], "Cookie: c\n");
+    }
+
+    #[test]
+    fn what_is_removed_or_replaced_is_taken_out() {
+        let rules = HeaderRules::compile(RulesSpec {
+            remove: vec!["Cookie".into()],
+            set: vec![("X-A".into(), fixed("1"))],
+            add: vec![("X-B".into(), fixed("2"))],
+        });
+        let mut fields = Fields::new();
+        for name in ["x-a", "COOKIE", "X-B", "X-C"] {
+            fields.append_line(name.as_bytes(), b"0");
+        }
+        rules.unwrap().take_out(&mut fields);
+        let left: Vec<&[u8]> = fields.iter().map(|line| line.name).collect();
+        assert_eq!(left, [b"X-B", b"X-C"]);
     }
 
     #[test]

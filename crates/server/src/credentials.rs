@@ -175,6 +175,7 @@ impl Credentials {
                 | Finding::IntermediateExpired { .. }
                 | Finding::ChainBroken { .. }
                 | Finding::NoName
+                | Finding::WrongPurpose
         );
         self.findings.push(CredentialFinding {
             about: About::File(role, path.to_owned()),
@@ -619,6 +620,33 @@ mod tests {
         assert!(alone.contains("its issuer `CN=Private` is none"), "{alone}");
         let whole = format!("{}{}", own.certificate_pem, private.pem());
         assert_eq!(told(&whole, &own.key_pem, &roots()), "");
+    }
+
+    #[test]
+    fn a_certificate_that_clients_refuse_keeps_no_configuration_from_being_used() {
+        let root = Authority::new("Root");
+        let scratch = Scratch::new();
+        let over = root.request(&["a.test"]).valid(2001, 2002).issue();
+        for (issued, told) in [
+            (root.issue_client("alice"), "`serverAuth`"),
+            (over, "has expired"),
+            (root.issue(&[]), "it names no host"),
+        ] {
+            let pair = FilesPlan {
+                id: "a".to_owned(),
+                certificate: scratch.write("a.pem", &issued.chain_pem),
+                key: scratch.write("a.key", &issued.key_pem),
+                ocsp: None,
+            };
+            let mut read = Credentials::default();
+            read.read_pairs(&[pair], &KnownCertificates::default(), &nobody());
+            assert!(!read.has_errors() && read.served.len() == 1, "{told}");
+            let problems: Vec<_> = read.findings.iter().map(|one| &*one.problem).collect();
+            assert!(
+                problems.iter().any(|one| one.contains(told)),
+                "{problems:?}"
+            );
+        }
     }
 
     #[test]

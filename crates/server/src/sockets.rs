@@ -111,10 +111,26 @@ pub(crate) fn ports(listening: &[Listening]) -> HashMap<u32, SocketAddr> {
 }
 
 /// The connection limits of a listener.
-pub(crate) fn limits(plan: &ListenerPlan) -> AdmissionLimits {
+fn limits(plan: &ListenerPlan) -> AdmissionLimits {
     AdmissionLimits {
         connections_max: plan.connections_max,
         connections_per_client_max: plan.connections_per_client_max,
+    }
+}
+
+/// Has a listening socket's future connections probed as its plan says.
+fn keep_alive(socket: &TcpListener, plan: &ListenerPlan) {
+    // Clients that can't be probed are served all the same.
+    let _ = foregate_tls::keep_alive(socket, plan.keep_alive);
+}
+
+impl Listening {
+    /// Takes up the limits of its plan, which may be newer than it is; open connections are probed as before.
+    pub(crate) fn follow_plan(&self) {
+        self.admission.set_limits(limits(&self.plan));
+        for passed in self.held.iter() {
+            keep_alive(&passed.socket, &self.plan);
+        }
     }
 }
 
@@ -129,6 +145,7 @@ fn bind_shared(
     let mut real = address;
     let mut held = Vec::new();
     let mut hold = |socket: &TcpListener| {
+        keep_alive(socket, plan);
         socket.try_clone().map(|socket| {
             held.push(Passed {
                 listener: Some(plan.name.clone()),

@@ -7,7 +7,7 @@ use crate::overload::Overload;
 use crate::secure::Acceptors;
 use foregate_downstream::{
     Admission, ClientLimits, Http2Limits, Listener, ListenerMode, ListenerRules, Protocols,
-    TlsRules, Worker,
+    TlsRules, Trusts, Worker,
 };
 use foregate_exchange::{Certificates, Plan, PlanParts, Road};
 use foregate_policy::overload::Rung;
@@ -242,7 +242,12 @@ async fn run(number: usize, update: Update, surroundings: Surroundings, mut ears
     let random = RandomState::new().build_hasher().finish();
     let log = log.expect("the first update names the log");
     let shop = Rc::new(Shop {
-        worker: Worker::new(client_limits(&parts.snapshot.client), registry, !random),
+        worker: Worker::new(
+            client_limits(&parts.snapshot.client),
+            trusts(&parts.snapshot),
+            registry,
+            !random,
+        ),
         road: Road::new(plan, Arc::clone(&shard), log, certificates, random),
         shard,
         listeners: RefCell::default(),
@@ -389,7 +394,8 @@ impl Shop {
         let snapshot = &parts.snapshot;
         self.plan(&parts);
         self.bear(snapshot);
-        self.worker.set_limits(client_limits(&snapshot.client));
+        self.worker
+            .set(client_limits(&snapshot.client), trusts(snapshot));
         if let Some(log) = log {
             self.road.set_log(log);
         }
@@ -465,15 +471,13 @@ impl Shop {
     }
 }
 
-fn rules_of(number: u32, snapshot: &Arc<Snapshot>, acceptors: &Acceptors) -> Option<ListenerRules> {
+fn rules_of(number: u32, snapshot: &Snapshot, acceptors: &Acceptors) -> Option<ListenerRules> {
     let plan = snapshot.listener(number)?;
-    let trusting = Arc::clone(snapshot);
     Some(ListenerRules {
         number,
         proxy_protocol: plan.proxy_protocol,
         mode: mode_of(plan, snapshot, acceptors),
         protocols: protocols_of(&plan.mode),
-        trusts: Box::new(move |address| trusting.trusted.contains(address)),
     })
 }
 
@@ -503,6 +507,11 @@ fn protocols_of(mode: &ModePlan) -> Protocols {
             http2: false,
         },
     }
+}
+
+fn trusts(snapshot: &Arc<Snapshot>) -> Trusts {
+    let snapshot = Arc::clone(snapshot);
+    Box::new(move |address| snapshot.trusted.contains(address))
 }
 
 fn client_limits(plan: &ClientPlan) -> ClientLimits {

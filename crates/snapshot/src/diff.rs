@@ -31,6 +31,8 @@ pub struct ListenerChange {
     pub proxy_protocol: bool,
     /// The system's queue, which only a new socket takes.
     pub backlog: bool,
+    /// When silent clients are probed.
+    pub keep_alive: bool,
     /// What is done with connections, and unfinished handshakes.
     pub mode: bool,
 }
@@ -186,6 +188,7 @@ fn listener_change(old: &ListenerPlan, new: &ListenerPlan) -> ListenerChange {
             != (new.connections_max, new.connections_per_client_max),
         proxy_protocol: old.proxy_protocol != new.proxy_protocol,
         backlog: old.backlog != new.backlog,
+        keep_alive: old.keep_alive != new.keep_alive,
         mode: (&old.mode, old.handshakes_max) != (&new.mode, new.handshakes_max),
     }
 }

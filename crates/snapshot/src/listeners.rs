@@ -25,6 +25,7 @@ pub(crate) fn compile(
             connections_max: size(listener.connections_max),
             connections_per_client_max: listener.connections_per_client_max.map(size),
             backlog: listener.backlog,
+            keep_alive: listener.tcp_keepalive,
             mode: tls::mode(&listener.mode),
             handshakes_max: size(listener.handshakes_max),
         })

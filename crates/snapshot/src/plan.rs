@@ -137,6 +137,8 @@ pub struct ListenerPlan {
     pub connections_per_client_max: Option<usize>,
     /// Connections that the system may queue before they are accepted.
     pub backlog: u32,
+    /// After how long a silence clients are probed by the keep-alive of TCP, if they are.
+    pub keep_alive: Option<Duration>,
     /// What is done with connections.
     pub mode: ModePlan,
     /// Unfinished TLS handshakes over all workers.
@@ -375,6 +377,8 @@ pub struct UpstreamPlan {
     pub requests_pending_max: usize,
     /// How long a pooled connection may be idle.
     pub idle_timeout: Duration,
+    /// After how long a silence backends are probed by the keep-alive of TCP, if they are.
+    pub keep_alive: Option<Duration>,
     /// Requests on one connection; `None` for no limit.
     pub requests_per_connection_max: Option<u64>,
     /// The version of the PROXY protocol that connections begin with.
@@ -389,6 +393,8 @@ pub struct UpstreamPlan {
     pub response_head_bytes_max: usize,
     /// Fields of a response's head or trailers.
     pub response_fields_max: usize,
+    /// Points of misbehaviour on one connection of HTTP/2, at once and in a minute.
+    pub abuse_points_per_minute_max: u32,
     /// Until a connection stands, where no route says otherwise.
     pub connect_timeout: Duration,
     /// How endpoints are spoken to by TLS, if they are.
@@ -528,7 +534,7 @@ pub struct ClientPlan {
     pub body_rate_grace: Duration,
     /// How long an answer may make no progress.
     pub write_timeout: Duration,
-    /// How long an answer may still take for a client that has shut its sending side.
+    /// How long nothing of an answer may come for a client that has shut its sending side.
     pub half_close_timeout: Duration,
     /// How long a tunnel may be silent; `None` for ever.
     pub tunnel_idle_timeout: Option<Duration>,

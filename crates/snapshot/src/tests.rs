@@ -232,6 +232,7 @@ fn a_reload_is_a_diff() {
             limits: false,
             proxy_protocol: false,
             backlog: false,
+            keep_alive: false,
             mode: false,
         }],
         upstreams_added: vec!["spare".into()],

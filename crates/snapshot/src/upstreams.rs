@@ -66,6 +66,7 @@ fn upstream(
         connections_max: upstream.connections_max.map(size),
         requests_pending_max: size(upstream.requests_pending_max),
         idle_timeout: upstream.idle_timeout,
+        keep_alive: upstream.tcp_keepalive,
         requests_per_connection_max: upstream.requests_per_connection_max.map(u64::from),
         proxy_protocol: upstream.proxy_protocol.map(|version| match version {
             ProxyProtocolVersion::V1 => 1,
@@ -76,6 +77,7 @@ fn upstream(
         hedge: upstream.hedge.as_ref().map(hedge),
         response_head_bytes_max: size(upstream.response.head_bytes_max),
         response_fields_max: size(upstream.response.fields_max),
+        abuse_points_per_minute_max: upstream.response.abuse_points_per_minute_max,
     }
 }
 

@@ -44,10 +44,27 @@ pub struct Request<'a> {
     client: bool,
 }
 
+fn usual_key() -> KeyPair {
+    KeyPair::generate().expect("a key can be made")
+}
+
+fn rsa_key() -> KeyPair {
+    KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, RsaKeySize::_2048)
+        .expect("a key can be made")
+}
+
 impl Authority {
     /// A root.
     pub fn new(name: &str) -> Authority {
-        let key = KeyPair::generate().expect("a key can be made");
+        Self::with(name, usual_key())
+    }
+
+    /// A root with an RSA key.
+    pub fn rsa(name: &str) -> Authority {
+        Self::with(name, rsa_key())
+    }
+
+    fn with(name: &str, key: KeyPair) -> Authority {
         let issuer = CertifiedIssuer::self_signed(Self::params(name), key).expect("it signs");
         Authority {
             issuer,
@@ -57,7 +74,7 @@ impl Authority {
 
     /// An intermediate authority below this one.
     pub fn below(&self, name: &str) -> Authority {
-        let key = KeyPair::generate().expect("a key can be made");
+        let key = usual_key();
         let issuer = CertifiedIssuer::signed_by(Self::params(name), key, &self.issuer);
         let issuer = issuer.expect("it signs");
         let path_pem = format!("{}{}", issuer.pem(), self.path_pem);
@@ -167,12 +184,7 @@ impl Request<'_> {
 
     /// Signs it.
     pub fn issue(self) -> Issued {
-        let key = if self.rsa {
-            KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, RsaKeySize::_2048)
-        } else {
-            KeyPair::generate()
-        };
-        let key = key.expect("a key can be made");
+        let key = if self.rsa { rsa_key() } else { usual_key() };
         let serial = next_serial();
         let mut params = CertificateParams::new(self.names).expect("the names are names");
         params.not_before = date_time_ymd(self.years.0, 1, 1);

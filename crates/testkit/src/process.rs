@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 /// A TCP socket of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub struct SocketState {
     pub remote: SocketAddr,
     /// The kernel's state number: 1 established, 8 close-wait, 10 listening.
     pub state: u8,
+    /// When the kernel will ask the other side whether it is still there, if it will (keep-alive of TCP).
+    pub probed_in: Option<Duration>,
 }
 
 impl SocketState {
@@ -99,7 +102,14 @@ fn socket(line: &str, inodes: &HashSet<String>) -> Option<SocketState> {
         local: address(columns[1])?,
         remote: address(columns[2])?,
         state: u8::from_str_radix(columns[3], 16).ok()?,
+        probed_in: columns[5].strip_prefix("02:").and_then(ticks),
     })
+}
+
+/// A time in hundredths of a second, as the kernel writes it.
+fn ticks(text: &str) -> Option<Duration> {
+    let ticks = u64::from_str_radix(text, 16).ok()?;
+    Some(Duration::from_millis(10 * ticks))
 }
 
 /// `0100007F:1F90` as the kernel writes it: the address in host order, the port in hexadecimal.

@@ -24,14 +24,17 @@ use rustls::server::{NoServerSessionStorage, UnbufferedServerConnection, WebPkiC
 use rustls::sign::CertifiedKey;
 use rustls::{CommonState, HandshakeKind, ProtocolVersion, ServerConfig};
 use std::fmt;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// How much is read at once of a handshake.
 const READ_BYTES: usize = 4 * 1024;
+
+/// How much of a hello may come before it takes a place among the handshakes: no more than a connection that rests may hold.
+const FREE_HELLO_BYTES: usize = READ_BYTES;
 
 /// How many tickets a client gets: one for each of two connections that it may open next.
 const TICKETS: usize = 2;
@@ -279,10 +282,17 @@ impl Acceptor {
     ) -> Result<(State, Alpn, Box<TlsFacts>), HandshakeFault> {
         let mut incoming = received.as_slice().to_vec();
         drop(received);
-        let hello = read_hello(socket, &mut incoming).await?;
-        // Until then it has cost next to nothing, and whoever says nothing keeps nobody out.
-        let Some(_pass) = self.shared.gate.enter() else {
-            return Err(HandshakeFault::Busy);
+        let mut pass = None;
+        let hello = loop {
+            let hello = peek_hello(socket, &incoming).await?;
+            // Until then it has cost next to nothing, and whoever says nothing keeps nobody out.
+            if pass.is_none() && (hello.is_some() || incoming.len() > FREE_HELLO_BYTES) {
+                pass = Some(self.shared.gate.enter().ok_or(HandshakeFault::Busy)?);
+            }
+            match hello {
+                Some(hello) => break hello,
+                None => read_more(socket, &mut incoming).await?,
+            }
         };
         // Such hellos lack so much else that what is missing first would be named.
         if hello.is_outdated {
@@ -400,38 +410,32 @@ fn local_address(socket: &TcpStream, hello: &ClientHello) -> Option<IpAddr> {
         .map(|address| address.ip().to_canonical())
 }
 
-/// Reads until the ClientHello is whole, or can't be one.
-async fn read_hello(
+/// The ClientHello, once it is whole. Who sends what can't be one is told.
+async fn peek_hello(
     socket: &mut TcpStream,
-    incoming: &mut Vec<u8>,
-) -> Result<ClientHello, HandshakeFault> {
-    loop {
-        match peek(incoming).map_err(HandshakeFault::from) {
-            Ok(Some(hello)) => return Ok(hello),
-            Ok(None) => read_more(socket, incoming).await?,
-            Err(fault) => {
-                match fault {
-                    HandshakeFault::CleartextHttp => last_words(socket, NOT_HTTPS).await,
-                    HandshakeFault::Malformed => last_words(socket, &ALERT_DECODE_ERROR).await,
-                    _ => {}
-                }
-                return Err(fault);
-            }
-        }
+    incoming: &[u8],
+) -> Result<Option<ClientHello>, HandshakeFault> {
+    let fault = match peek(incoming) {
+        Ok(hello) => return Ok(hello),
+        Err(fault) => HandshakeFault::from(fault),
+    };
+    match fault {
+        HandshakeFault::CleartextHttp => last_words(socket, NOT_HTTPS).await,
+        HandshakeFault::Malformed => last_words(socket, &ALERT_DECODE_ERROR).await,
+        _ => {}
     }
+    Err(fault)
 }
 
 /// One read. A connection that waits here has no buffer but for what has come.
 async fn read_more(socket: &mut TcpStream, incoming: &mut Vec<u8>) -> Result<(), HandshakeFault> {
-    loop {
-        socket.readable().await.map_err(|error| left(&error))?;
-        incoming.reserve(READ_BYTES);
-        match socket.try_read_buf(incoming) {
-            Ok(0) => return Err(HandshakeFault::ClientClosed),
-            Ok(_) => return Ok(()),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-            Err(error) => return Err(left(&error)),
-        }
+    socket.readable().await.map_err(|error| left(&error))?;
+    incoming.reserve(READ_BYTES);
+    // Unlike `try_read_buf` it remembers that a short read has taken everything, so that nobody asks in vain.
+    match socket.read_buf(incoming).await {
+        Ok(0) => Err(HandshakeFault::ClientClosed),
+        Ok(_) => Ok(()),
+        Err(error) => Err(left(&error)),
     }
 }
 
@@ -447,7 +451,6 @@ async fn drive(
     local: Option<IpAddr>,
     early: bool,
 ) -> Result<Progress, HandshakeFault> {
-    let mut incoming = Vec::new();
     loop {
         match with_local_address(local, || handshake.advance()) {
             Ok(Progress::Done) => return Ok(Progress::Done),
@@ -465,9 +468,7 @@ async fn drive(
         if early && !handshake.flow.early.is_empty() {
             return Ok(Progress::Blocked);
         }
-        read_more(socket, &mut incoming).await?;
-        handshake.received(&incoming);
-        incoming.clear();
+        read_more(socket, handshake.incoming()).await?;
     }
 }
 

@@ -14,6 +14,9 @@ use rustls::{CommonState, Error, ExtractedSecrets, ProtocolVersion};
 /// How many bytes a handshake may take in. Chains of client certificates are the longest part.
 const INCOMING_BYTES_MAX: usize = 128 * 1024;
 
+/// Room for what is sent at once in a usual handshake.
+const FLIGHT_BYTES: usize = 2 * 1024;
+
 /// What a driven handshake came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Progress {
@@ -83,6 +86,9 @@ impl Flow {
     fn encode<Data>(&mut self, mut message: EncodeTlsData<'_, Data>) {
         let start = self.outgoing.len();
         if let Err(EncodeError::InsufficientSize(short)) = message.encode(&mut []) {
+            if start == 0 {
+                self.outgoing.reserve(FLIGHT_BYTES.max(short.required_size));
+            }
             self.outgoing.resize(start + short.required_size, 0);
             let written = message.encode(&mut self.outgoing[start..]);
             self.outgoing.truncate(start + written.unwrap_or(0));
@@ -219,6 +225,11 @@ impl<P: Party> Handshake<P> {
             flow: Flow::default(),
             closed: false,
         }
+    }
+
+    /// Where bytes that come are to be appended.
+    pub(crate) fn incoming(&mut self) -> &mut Vec<u8> {
+        &mut self.incoming
     }
 
     /// Takes bytes that have come.

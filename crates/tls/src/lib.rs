@@ -13,6 +13,7 @@ mod fault;
 pub mod files;
 mod gate;
 mod handshake;
+mod keep_alive;
 mod lone;
 mod names;
 mod pipe;
@@ -35,6 +36,7 @@ pub use calendar::unix_s;
 pub use connector::Connector;
 pub use fault::{BackendTlsFault, HandshakeFault, PeerAlert};
 pub use gate::{HandshakeGate, Pass};
+pub use keep_alive::keep_alive;
 pub use lone::lone;
 pub use plan::{
     AcceptorPlan, ClientAuthPlan, ConnectorPlan, NamePlan, Profile, RevocationList, RootsPlan,

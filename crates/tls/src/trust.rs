@@ -191,9 +191,14 @@ mod tests {
 
     #[test]
     fn of_authorities_of_one_name_each_key_has_lists_of_its_own() {
-        let (old, new) = (Authority::new("Clients"), Authority::new("Clients"));
+        check_namesakes(&Authority::new("Clients"), &Authority::new("Clients"));
+        // Renewed with a key of another kind.
+        check_namesakes(&Authority::rsa("Clients"), &Authority::new("Clients"));
+    }
+
+    fn check_namesakes(old: &Authority, new: &Authority) {
         let (other, third) = (Authority::new("Other"), Authority::new("Clients"));
-        let gone: Vec<_> = [&old, &new].map(|one| one.issue_client("gone")).into();
+        let gone: Vec<_> = [old, new].map(|one| one.issue_client("gone")).into();
         let lists = [old.revocations(&[&gone[0]]), new.revocations(&[&gone[1]])];
         let verifier = |authorities: &[&Authority], lists: &[String]| {
             let list = |bytes: &String| RevocationList {
@@ -220,10 +225,10 @@ mod tests {
         };
         let orders = [lists.to_vec(), lists.iter().rev().cloned().collect()];
         for lists in orders {
-            for authorities in [[&old, &other, &new], [&new, &old, &other]] {
+            for authorities in [[old, &other, new], [new, old, &other]] {
                 let verifier = verifier(&authorities, &lists);
                 assert_eq!(verifier.root_hint_subjects().len(), 2);
-                for (good, gone) in [&old, &new].into_iter().zip(&gone) {
+                for (good, gone) in [old, new].into_iter().zip(&gone) {
                     let client = good.issue_client("good");
                     assert_eq!(judge(&*verifier, &client), Ok(()));
                     let revoked = Err("client-certificate-revoked");
@@ -235,7 +240,7 @@ mod tests {
             }
         }
         // A key without a list of its own lets nobody in, as any authority without one.
-        let bare = verifier(&[&old, &new], &lists[..1]);
+        let bare = verifier(&[old, new], &lists[..1]);
         assert_eq!(judge(&*bare, &old.issue_client("good")), Ok(()));
         let unlisted = Err("client-certificate-unlisted");
         assert_eq!(judge(&*bare, &new.issue_client("good")), unlisted);

@@ -1,10 +1,11 @@
 //! Dialling.
 
 use foregate_message::Reason;
-use foregate_tls::{BackendTlsFault, Connector, Stream};
+use foregate_tls::{BackendTlsFault, Connector, Stream, keep_alive};
 use foregate_wire::proxy;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -69,9 +70,11 @@ fn for_nobody(version: u8) -> &'static [u8] {
 }
 
 /// Opens a connection, says who it speaks for if asked to, and holds a TLS handshake with a `connector`, for the host
-/// `name`; `http1_only` leaves it no other protocol to agree on. The caller keeps the time.
+/// `name`; `http1_only` leaves it no other protocol to agree on. A backend that has been silent for `probed_after` is
+/// probed by the kernel. The caller keeps the time.
 pub(crate) async fn connect(
     address: SocketAddr,
+    probed_after: Option<Duration>,
     proxy_protocol: Option<u8>,
     tls: Option<(&Connector, &str)>,
     http1_only: bool,
@@ -91,6 +94,10 @@ pub(crate) async fn connect(
         })?;
     // Heads and small bodies leave in one write; waiting for more would only delay them.
     let _ = stream.set_nodelay(true);
+    if probed_after.is_some() {
+        // One that can't be probed still serves.
+        let _ = keep_alive(&stream, probed_after);
+    }
     if let Some(version) = proxy_protocol {
         let mut header = Vec::with_capacity(128);
         match version {

@@ -10,9 +10,9 @@
 
 use crate::call::poll_read;
 use crate::pool::{Pool, Ticket};
-use foregate_message::{Chunk, Scheme};
+use foregate_message::{Chunk, Reason, Scheme};
 use foregate_telemetry::clock::{Deadline, Moment, now, recent};
-use foregate_tls::Stream;
+use foregate_tls::{PeerAlert, Stream};
 use foregate_wire::h2::{self, StreamKey};
 use std::cell::{Cell, RefCell, RefMut};
 use std::io;
@@ -22,7 +22,8 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use tokio::io::AsyncWrite;
 
-/// With streams under way and nothing heard for so long, the backend is asked whether it is there.
+/// With streams under way and nothing heard for so long, the backend is asked whether it is there: once in a silence,
+/// since many take more for abuse. What is lost later in it is found out by the keep-alive of TCP.
 const QUIET_MAX: Duration = Duration::from_secs(15);
 
 /// How often a connection that is alone looks at the time.
@@ -422,6 +423,10 @@ impl Driver {
                     self.shared.has_spoken.set(true);
                     self.receive();
                     self.shared.wake_ready();
+                }
+                Err(error) if PeerAlert::of(&error).is_some() => {
+                    self.shared.engine().lost(Reason::UpstreamTlsFailed);
+                    return Poll::Ready(());
                 }
                 Ok(0) | Err(_) => return Poll::Ready(()),
             }

@@ -57,6 +57,8 @@ pub struct PoolLimits {
     pub pending_max: usize,
     /// How long a connection may stay idle.
     pub idle_timeout: Duration,
+    /// After how long a silence a backend is probed by the keep-alive of TCP, if it is.
+    pub keep_alive: Option<Duration>,
     /// After how many requests a connection is closed; `None` for no limit.
     pub requests_max: Option<u64>,
     /// The PROXY protocol version to open each connection with. Such a connection speaks for one client and is
@@ -216,8 +218,9 @@ impl Pool {
         if before.is_bounded != limits.is_bounded {
             self.share(limits.is_bounded);
         }
-        // Connections of another protocol, or with other limits of their own, are not kept.
-        if (before.protocol, before.http2) != (limits.protocol, limits.http2) {
+        // Connections of another protocol, with other limits of their own, or opened with another header are not kept.
+        let way = |limits: &PoolLimits| (limits.protocol, limits.http2, limits.proxy_protocol);
+        if way(&before) != way(&limits) {
             self.shares.set(None);
             self.go_another_way();
         }
@@ -397,9 +400,16 @@ impl Pool {
         let host = label.rsplit_once(':').map_or(label, |(host, _)| host);
         let tls = connector.as_deref().map(|connector| (connector, host));
         let http1_only = pool.wants_http1(purpose);
-        let proxy_protocol = limits.proxy_protocol;
-        let dialled = connect::connect(address, proxy_protocol, tls, http1_only, client, local);
-        let stream = dialled.await?;
+        let stream = connect::connect(
+            address,
+            limits.keep_alive,
+            limits.proxy_protocol,
+            tls,
+            http1_only,
+            client,
+            local,
+        )
+        .await?;
         let shares = purpose != Use::Bytes && limits.protocol.shares(&stream)?;
         if !shares {
             if purpose == Use::Requests {

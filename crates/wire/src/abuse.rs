@@ -90,6 +90,9 @@ impl Offence {
 /// What a finished request gives back, and a full piece of body.
 const REQUEST_POINTS: u32 = 4;
 const DATA_POINTS: u32 = 2;
+/// What all that there was to send gives back, however little it is: one PING and two WINDOW_UPDATE frames. grpc-go
+/// answers DATA with that, to measure the delay and the width of a connection.
+const MESSAGE_POINTS: u32 = Offence::Ping.points() + 2 * Offence::WindowUpdate.points();
 /// A full piece of body. Clients there are that send two WINDOW_UPDATE frames for so much.
 const PIECE_BYTES: u32 = 4 * 1024;
 
@@ -157,10 +160,12 @@ impl Budget {
             .saturating_sub(DATA_POINTS * (bytes / PIECE_BYTES));
     }
 
-    /// All of what there was to send has left, in a piece of `bytes`: that counts as a piece even if it is small.
+    /// All of what there was to send has left, in a piece of `bytes`: that counts even if it is small, as it was not the
+    /// peer that cut it.
     #[inline]
     pub fn moved_all(&mut self, bytes: u32) {
-        self.moved(bytes.max(PIECE_BYTES));
+        let points = (DATA_POINTS * (bytes / PIECE_BYTES)).max(MESSAGE_POINTS);
+        self.spent = self.spent.saturating_sub(points);
     }
 
     /// A piece of body was taken by whoever it is for. A peer whose small pieces are taken one by one talks; one that

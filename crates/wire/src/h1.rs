@@ -36,12 +36,13 @@ pub use outbox::Outbox;
 pub use progress::HeadProgress;
 pub use reader::BodyReader;
 pub use server::{Next, ServerConnection};
+pub use trailers::TrailersOf;
 
 // What HTTP/2 shares with it.
 pub(crate) use encode::decimal_digits;
 pub(crate) use framing::{content_length, expects_continue};
 pub(crate) use refusal::is_token_byte;
-pub(crate) use trailers::has_forbidden_trailers;
+pub(crate) use trailers::check_trailers;
 pub(crate) use write::{Count, OWN, counts};
 pub use write::{RequestOut, ResponseOut, write_interim, write_request, write_response};
 

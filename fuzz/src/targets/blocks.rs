@@ -3,11 +3,13 @@
 use super::{HEAD_LIMITS, pairs};
 use crate::reference::{self, Reading, Style};
 use foregate_message::{BodyLength, FieldId, Fields, Method, RequestHead, Scheme};
-use foregate_wire::h1;
+use foregate_wire::h1::{self, TrailersOf};
 use foregate_wire::h2::heads::{
     HeadFault, RequestOut, read_request, read_trailers, skip, write_request, write_trailers,
 };
 use foregate_wire::h2::hpack::{Decoder, Encoder, TABLE_BYTES_DEFAULT};
+
+const OF: TrailersOf = TrailersOf::Answer;
 
 /// Two blocks, one behind the other: whether the first one's lines are wanted makes no difference for the second, and
 /// what was read is written so that it is read again.
@@ -17,7 +19,7 @@ pub fn hpack_block(input: &[u8]) {
     let mut reading = Decoder::new(TABLE_BYTES_DEFAULT);
     let mut fields = Fields::new();
     let skipped = skip(&mut skipping, first);
-    let read = read_trailers(&mut reading, first, &HEAD_LIMITS, &mut fields);
+    let read = read_trailers(&mut reading, first, &HEAD_LIMITS, OF, &mut fields);
     let is_broken = read == Err(HeadFault::Compression);
     assert_eq!(skipped.is_err(), is_broken);
     if is_broken {
@@ -27,8 +29,8 @@ pub fn hpack_block(input: &[u8]) {
         written_again(&fields);
     }
     let mut others = Fields::new();
-    let read = read_trailers(&mut reading, second, &HEAD_LIMITS, &mut fields);
-    let other = read_trailers(&mut skipping, second, &HEAD_LIMITS, &mut others);
+    let read = read_trailers(&mut reading, second, &HEAD_LIMITS, OF, &mut fields);
+    let other = read_trailers(&mut skipping, second, &HEAD_LIMITS, OF, &mut others);
     assert_eq!(read, other);
     if read.is_ok() {
         assert_eq!(pairs(&fields), pairs(&others));
@@ -43,7 +45,7 @@ fn written_again(fields: &Fields) {
         let mut block = Vec::new();
         write_trailers(&mut encoder, fields, &mut block);
         let mut again = Fields::new();
-        let read = read_trailers(&mut decoder, &block, &HEAD_LIMITS, &mut again);
+        let read = read_trailers(&mut decoder, &block, &HEAD_LIMITS, OF, &mut again);
         assert_eq!(read, Ok(()));
         assert_eq!(pairs(&again), pairs(fields));
     }

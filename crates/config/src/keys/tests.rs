@@ -384,12 +384,12 @@ fn in_place(heading: &str, key: &str, value: Value) -> Option<Value> {
 
 fn load(heading: &str, section: Value) -> (crate::Outcome, Value) {
     let mut tree = configuration(heading, section);
-    // A null marks a key of the surroundings that must not stand.
+    // A null marks the key of the surroundings that must not stand.
     if let Some(public) = tree
         .pointer_mut("/listeners/public")
         .and_then(Value::as_object_mut)
     {
-        public.retain(|_, value| !value.is_null());
+        public.retain(|name, value| name != "address" || !value.is_null());
     }
     let text = serde_json::to_string_pretty(&tree).unwrap();
     (

@@ -72,7 +72,7 @@ pub(super) static SECTION: Section = Section {
                 off: true,
             },
             Default::Text("1KiB"),
-            "Bytes per second that a body must come with, averaged over `body_rate_grace`.",
+            "Bytes per second that a body must come with, averaged over `body_rate_grace`, until its answer begins. Calls of gRPC over HTTP/2 to an upstream that speaks HTTP/2 are left out.",
         ),
         duration(
             "body_rate_grace",
@@ -91,7 +91,7 @@ pub(super) static SECTION: Section = Section {
                 off: false,
             },
             Default::Text("5s"),
-            "How long an answer may still take after the client shut its sending side while waiting; then the work is cancelled.",
+            "How long nothing of an answer may come after the client shut its sending side, before the answer's beginning and within it; then the work is cancelled.",
         ),
         key(
             "tunnel_idle_timeout",

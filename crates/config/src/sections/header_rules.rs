@@ -14,7 +14,8 @@ pub(super) static SECTION: Section = Section {
           placeholders `{client}` (the client's address), `{host}`, `{request_id}`, `{scheme}` and `{path}`; a brace itself \
           is written twice. Names are whole names: `*` is no wildcard. Fields that frame a message or belong to one \
           connection (`Connection`, `Content-Length`, `Expect`, `HTTP2-Settings`, `Keep-Alive`, `Proxy-Connection`, `TE`, \
-          `Trailer`, `Transfer-Encoding`, `Upgrade`) are the gateway's own, and so is `Host` (see `host`).",
+          `Trailer`, `Transfer-Encoding`, `Upgrade`) are the gateway's own, and so is `Host` (see `host`). \
+          What is removed or set does not pass as a trailer either.",
     keys: &[
         key(
             "set",

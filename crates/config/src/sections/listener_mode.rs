@@ -75,7 +75,7 @@ pub(super) const HANDSHAKES_MAX: Key = key(
         off: false,
     },
     Default::Integer(1000),
-    "With `tls`: unfinished handshakes over all workers, from a client's whole hello on; further ones are refused, and established connections do not suffer.",
+    "With `tls`: unfinished handshakes over all workers, from a client's whole hello or its first 4 KiB on; further ones are refused, and established connections do not suffer.",
 );
 
 /// The keys above but `mode`, and the modes that they have a meaning in.

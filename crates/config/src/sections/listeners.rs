@@ -70,6 +70,17 @@ pub(super) static SECTION: Section = Section {
             Default::Integer(4096),
             "Connections that the system may queue before they are accepted.",
         ),
+        key(
+            "tcp_keepalive",
+            Kind::Duration {
+                min_ms: 1000,
+                off: true,
+            },
+            Default::Text("60s"),
+            "After how long a silence the system asks a client by an empty packet whether it is still there, in any `mode`; \
+             further ones follow at a sixth of that time, at least 1s, and one that answers none of six has gone. A change \
+             holds for new connections.",
+        ),
         listener_mode::MODE,
         listener_mode::TLS,
         listener_mode::PROTOCOLS,
@@ -186,6 +197,7 @@ fn build(
         connections_max: fields.count("connections_max", report),
         connections_per_client_max: fields.count_or_off("connections_per_client_max", report),
         backlog: fields.count("backlog", report),
+        tcp_keepalive: fields.duration_or_off("tcp_keepalive", report),
     };
     fields.finish();
     listener

@@ -95,6 +95,16 @@ pub(super) static SECTION: Section = Section {
             "How long a pooled connection may be idle.",
         ),
         key(
+            "tcp_keepalive",
+            Kind::Duration {
+                min_ms: 1000,
+                off: true,
+            },
+            Default::Text("60s"),
+            "After how long a silence the system asks a backend by an empty packet whether it is still there, as for \
+             clients.",
+        ),
+        key(
             "requests_per_connection_max",
             COUNT_OR_OFF,
             Default::Text("off"),
@@ -167,6 +177,17 @@ pub(super) static RESPONSE: Section = Section {
             Default::Integer(200),
             "Fields in an answer's head or trailer section.",
         ),
+        key(
+            "abuse_points_per_minute_max",
+            Kind::Count {
+                min: 100,
+                max: 10_000_000,
+                off: false,
+            },
+            Default::Integer(10_000),
+            "What a backend may ask on one connection of HTTP/2 without getting anything done, in the points of \
+             `[client.http2]`. A connection that has spent them is closed, with the answers of all clients on it.",
+        ),
     ],
 };
 
@@ -227,6 +248,7 @@ pub(crate) fn read_one(
         connections_max: fields.count_or_off("connections_max", report),
         requests_pending_max: fields.count("requests_pending_max", report),
         idle_timeout: fields.duration("idle_timeout", report),
+        tcp_keepalive: fields.duration_or_off("tcp_keepalive", report),
         requests_per_connection_max: fields.count_or_off("requests_per_connection_max", report),
         tries_max: fields.count("tries_max", report),
         retry: retry::read(fields.table("retry", report), timeouts.per_try, report),
@@ -283,6 +305,7 @@ fn response(fields: Fields<'_>, report: &mut Report) -> ResponseLimits {
     let limits = ResponseLimits {
         head_bytes_max: fields.size("head_bytes_max", report),
         fields_max: fields.count("fields_max", report),
+        abuse_points_per_minute_max: fields.count("abuse_points_per_minute_max", report),
     };
     fields.finish();
     limits

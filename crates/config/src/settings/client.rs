@@ -27,7 +27,7 @@ pub struct Client {
     pub body_rate_min: Option<BodyRate>,
     /// How long writing an answer may make no progress.
     pub write_timeout: Duration,
-    /// How long an answer may still take after the client shut its sending side while waiting.
+    /// How long nothing of an answer may come after the client shut its sending side.
     pub half_close_timeout: Duration,
     /// How long an upgraded connection may be silent in both directions.
     pub tunnel_idle_timeout: Option<Duration>,

@@ -3,6 +3,7 @@
 use super::HostPattern;
 use crate::Origin;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// A named set of addresses that clients connect to.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +26,8 @@ pub struct Listener {
     pub connections_per_client_max: Option<u32>,
     /// Connections that the system may queue before they are accepted.
     pub backlog: u32,
+    /// After how long a silence clients are probed by the keep-alive of TCP, if they are.
+    pub tcp_keepalive: Option<Duration>,
     /// What is done with connections.
     pub mode: Mode,
     /// Unfinished TLS handshakes over all workers; more are refused.

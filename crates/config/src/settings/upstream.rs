@@ -45,6 +45,8 @@ pub struct Upstream {
     pub requests_pending_max: u32,
     /// How long a pooled connection may be idle.
     pub idle_timeout: Duration,
+    /// After how long a silence backends are probed by the keep-alive of TCP, if they are.
+    pub tcp_keepalive: Option<Duration>,
     /// Requests on one connection.
     pub requests_per_connection_max: Option<u32>,
     /// Endpoints tried per request: connect failover and safe resends. At least 1.
@@ -217,6 +219,8 @@ pub struct ResponseLimits {
     pub head_bytes_max: u32,
     /// Fields in a response head or trailer section.
     pub fields_max: u32,
+    /// Points of misbehaviour on one connection of HTTP/2, at once and in a minute.
+    pub abuse_points_per_minute_max: u32,
 }
 
 /// When a failing backend is left out.

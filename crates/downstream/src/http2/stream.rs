@@ -227,6 +227,10 @@ impl Client for Http2Stream<'_> {
         self.shared.entry().stream_going_to(self.key.slot(), place);
     }
 
+    fn allow_pauses(&mut self) {
+        self.body_watch.end();
+    }
+
     fn limit_body(&mut self, bytes_max: Option<u64>) {
         self.body_bytes_max = bytes_max;
     }
@@ -244,6 +248,7 @@ impl Client for Http2Stream<'_> {
     fn respond(&mut self, head: &ResponseHead, length: BodyLength) {
         debug_assert!(!self.responded, "an exchange has one final answer");
         self.responded = true;
+        self.body_watch.end();
         if self.shared.is_broken() {
             return;
         }

@@ -1,25 +1,13 @@
 //! What no story reaches from outside: a defect behind one stream.
 
 use crate::handler::{Arrival, Handler, Passage};
-use crate::{
-    Admission, AdmissionLimits, ClientLimits, Listener, ListenerMode, ListenerRules, Protocols,
-    Worker,
-};
+use crate::served::{limits, served};
 use foregate_message::{BodyLength, Chunk, Client, ResponseHead, Status};
-use foregate_telemetry::clock::deadlines;
-use foregate_telemetry::metrics::{ListenerId, Registry};
+use foregate_telemetry::metrics::Registry;
 use foregate_testkit::Http2Client;
 use foregate_testkit::http2::code::INTERNAL_ERROR;
-use foregate_wire::h1::{BodyLimits, HeadLimits};
-use foregate_wire::h2;
-use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::net::SocketAddr;
-use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::runtime::{Builder, LocalOptions};
-use tokio::task::spawn_local;
 
 /// Answers with the target, unless that is what it can't bear.
 struct Delicate;
@@ -40,73 +28,10 @@ impl Handler for Delicate {
     }
 }
 
-fn limits() -> ClientLimits {
-    let second = Duration::from_secs(1);
-    ClientLimits {
-        head: HeadLimits {
-            head_bytes_max: 32 * 1024,
-            fields_max: 100,
-            target_bytes_max: 8 * 1024,
-        },
-        body: BodyLimits {
-            body_bytes_max: None,
-            chunk_extension_bytes_max: 1024,
-            trailer_bytes_max: 1024,
-            trailer_fields_max: 10,
-        },
-        requests_per_connection_max: None,
-        head_timeout: 10 * second,
-        idle_timeout: 10 * second,
-        body_rate_min: None,
-        body_rate_grace: second,
-        write_timeout: 10 * second,
-        half_close_timeout: second,
-        linger_timeout: second,
-        http2: h2::Limits::default(),
-    }
-}
-
-/// Serves on a thread of its own for as long as the test runs.
-fn served(registry: Arc<Registry>) -> SocketAddr {
-    let socket = crate::bind(SocketAddr::from(([127, 0, 0, 1], 0)), 16).unwrap();
-    let address = socket.local_addr().unwrap();
-    std::thread::spawn(move || {
-        let runtime = Builder::new_current_thread()
-            .enable_all()
-            .build_local(LocalOptions::default());
-        runtime.unwrap().block_on(async move {
-            spawn_local(deadlines::drive());
-            let listener = Listener {
-                rules: Rc::new(RefCell::new(ListenerRules {
-                    number: 0,
-                    proxy_protocol: false,
-                    mode: ListenerMode::Cleartext,
-                    protocols: Protocols {
-                        http1: true,
-                        http2: true,
-                    },
-                    trusts: Box::new(|_| false),
-                })),
-                admission: Admission::new(AdmissionLimits {
-                    connections_max: 10,
-                    connections_per_client_max: None,
-                }),
-                worker: Worker::new(limits(), Arc::clone(&registry), 1),
-                shard: registry.shard(),
-                id: ListenerId::OTHER,
-                closing: Rc::new(Cell::new(false)),
-                handler: Rc::new(Delicate),
-            };
-            listener.accept(socket).await
-        })
-    });
-    address
-}
-
 #[test]
 fn a_panic_resets_its_stream_and_harms_no_other() {
     let registry = Registry::new(&["fine"]);
-    let address = served(Arc::clone(&registry));
+    let address = served(limits(), Arc::clone(&registry), |_| Delicate);
     let mut client = Http2Client::connect(address);
     let before = client.request("GET", "/before", &[], true);
     let broken = client.request("GET", "/panic", &[], true);

@@ -98,6 +98,32 @@ fn what_is_no_base64_is_refused() {
     assert_eq!(short.end(), Err(Fault::Encoding));
 }
 
+#[test]
+fn where_messages_end_is_known_however_they_are_cut() {
+    let body = [
+        &[0, 0, 0, 0, 3][..],
+        b"abc",
+        &[1, 0, 0, 0, 0],
+        &[0, 0, 0, 1, 0],
+        &[7; 256],
+    ]
+    .concat();
+    let whole = [0, 8, 13, body.len()];
+    for cut in 1..=body.len() {
+        let mut messages = Messages::default();
+        let mut bytes = 0;
+        for piece in body.chunks(cut) {
+            messages.follow(piece);
+            bytes += piece.len();
+            assert_eq!(
+                messages.are_whole(),
+                whole.contains(&bytes),
+                "{cut} {bytes}"
+            );
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn what_was_encoded_in_pieces_decodes_in_other_pieces(

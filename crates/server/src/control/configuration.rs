@@ -417,7 +417,7 @@ impl Control {
         let inner = &mut self.inner;
         process::set_level(level(&snapshot));
         for one in &listening {
-            one.admission.set_limits(sockets::limits(&one.plan));
+            one.follow_plan();
         }
         inner.roster.addresses = addresses;
         inner.keep_wishes(&snapshot);

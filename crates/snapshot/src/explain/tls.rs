@@ -2,7 +2,7 @@
 
 use super::{Outcome, Road, TlsNote, refused, text};
 use crate::plan::{HttpsRedirect, RoutePlan, SiteTlsPlan};
-use foregate_config::settings::{HostPattern, Issuer, SiteCertificate};
+use foregate_config::settings::{HostPattern, Issuer, SiteCertificate, is_local_name};
 use foregate_message::{Reason, Scheme, Status};
 use foregate_policy::https_redirect;
 use serde::Serialize;
@@ -175,7 +175,8 @@ impl Road<'_> {
             return false;
         }
         match &*demand.allow {
-            [] => demand.ask.is_some(),
+            // Local names are declined unasked: they have to be on the list.
+            [] => demand.ask.is_some() && !is_local_name(host),
             allow => allow
                 .iter()
                 .any(|pattern| match pattern.strip_prefix("*.") {

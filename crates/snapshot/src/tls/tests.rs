@@ -314,6 +314,14 @@ fn what_is_no_request_is_explained() {
             &format!("redirect    308 to https://q.b.example/x, {once}"),
         ],
     );
+    // Whoever is asked is not asked about local names.
+    let ask = "[acme.on_demand]\nask = \"http://127.0.0.1:1/\"\n";
+    explained_of(
+        &format!("{ask}{both}"),
+        &[],
+        "http://db.internal/x",
+        &["forwards    /x"],
+    );
     let spoken = "refused     400, cleartext-http (this listener speaks HTTPS)";
     explained_of(&both, &[], "http://c.example:443/x", &[spoken]);
     let not_tls = "refused     the handshake, not-tls (this listener does not speak TLS)";

@@ -106,14 +106,17 @@ impl Names {
         }
     }
 
-    /// Lets go of all pairs but these.
+    /// Lets go of all pairs but these. Those of them that come back have their slots at once, before new ones look for any.
     pub(super) fn keep_only(&mut self, stay: &[(&str, &str)]) {
         let stay: HashSet<&(&str, &str)> = stay.iter().collect();
-        let leave: Vec<Pair> = (self.list.iter().skip(1))
-            .filter(|[first, second]| !stay.contains(&(&**first, &**second)))
-            .cloned()
-            .collect();
-        for [first, second] in leave {
+        let (back, leave): (Vec<_>, Vec<_>) = (0..)
+            .zip(self.list.iter().cloned())
+            .skip(1)
+            .partition(|(_, [first, second])| stay.contains(&(&**first, &**second)));
+        for (slot, _) in back {
+            self.gone.remove(&slot);
+        }
+        for (_, [first, second]) in leave {
             self.let_go(&first, &second);
         }
     }
@@ -182,6 +185,20 @@ mod tests {
         assert_eq!(names.intern("d", "z"), 0);
         assert_eq!(names.list().len(), 3);
         assert!(names.gone().is_empty());
+    }
+
+    #[test]
+    fn who_comes_back_is_before_those_who_are_new() {
+        let mut names = Names::new(2);
+        names.intern("a", "x");
+        names.intern("a", "y");
+        names.keep_only(&[]);
+        // The new one comes first in the configuration, and what has gone first is not free any more.
+        names.keep_only(&[("b", "z"), ("a", "x")]);
+        let new = names.slot("b", "z");
+        assert_eq!((new.number, new.is_taken_over), (2, true));
+        let back = names.slot("a", "x");
+        assert_eq!((back.number, back.is_taken_over), (1, false));
     }
 
     #[test]

@@ -118,12 +118,20 @@ pub(super) struct Namesakes {
     pub(super) others: Vec<Arc<dyn ClientCertVerifier>>,
 }
 
-/// Whether an error says no more than that it is not the right key.
+/// Whether an error says no more than that it is not the right key, which may be of another kind.
 fn is_of_stranger(error: &Error) -> bool {
-    use CertificateError::{BadSignature, UnknownIssuer};
+    use CertificateError::{
+        BadSignature, UnknownIssuer, UnsupportedSignatureAlgorithmContext,
+        UnsupportedSignatureAlgorithmForPublicKeyContext,
+    };
     matches!(
         error,
-        Error::InvalidCertificate(UnknownIssuer | BadSignature)
+        Error::InvalidCertificate(
+            UnknownIssuer
+                | BadSignature
+                | UnsupportedSignatureAlgorithmContext { .. }
+                | UnsupportedSignatureAlgorithmForPublicKeyContext { .. }
+        )
     )
 }
 

@@ -15,6 +15,7 @@ pub(super) fn wide() -> PoolLimits {
         is_bounded: false,
         pending_max: 8,
         idle_timeout: Duration::from_secs(60),
+        keep_alive: None,
         requests_max: None,
         proxy_protocol: None,
         protocol: Protocol::Http1,
@@ -61,4 +62,46 @@ fn a_shared_connection_that_nobody_will_use_is_closed() {
         }
         assert_eq!(pool.open.get(), 0);
     });
+}
+
+/// A reload turned the PROXY protocol on or off: what was opened the other way speaks for the wrong client, or for none, and
+/// carries no new request.
+#[test]
+fn connections_from_before_the_proxy_protocol_changed_are_not_used() {
+    within(|| async {
+        for (protocol, before_version, version) in [
+            (Protocol::Http1, None, Some(1)),
+            (Protocol::Http1, Some(2), None),
+            (Protocol::Http2, None, Some(2)),
+        ] {
+            let listener = TcpListener::bind(NOBODY).unwrap();
+            let limits = |proxy_protocol| PoolLimits {
+                protocol,
+                proxy_protocol,
+                ..wide()
+            };
+            let pool = before(&listener, &Arc::default(), limits(before_version));
+            let mut busy = Vec::new();
+            for _ in 0..2 {
+                let Checkout::Connect(ticket) = pool.checkout(Use::Requests, false) else {
+                    break;
+                };
+                let connecting = Pool::connect(ticket, Use::Requests, NOBODY, NOBODY);
+                busy.push(connecting.await.unwrap());
+            }
+            // One is idle when the change comes, the other is given back after it.
+            give_back(busy.pop());
+            pool.set_limits(limits(version));
+            give_back(busy.pop());
+            let is_new = matches!(pool.checkout(Use::Requests, false), Checkout::Connect(_));
+            assert!(is_new, "{protocol:?}, {before_version:?} to {version:?}");
+        }
+    });
+}
+
+fn give_back(connection: Option<Connection>) {
+    match connection {
+        Some(Connection(Carrier::Http1(one))) => Pool::check_in(one),
+        other => drop(other),
+    }
 }

@@ -42,7 +42,7 @@ async fn put(target: &ProbeTarget, shard: &Arc<Shard>) -> Result<(), ProbeFault>
     let address = SocketAddr::new(address.ip(), target.plan.port.unwrap_or(address.port()));
     match &target.plan.question {
         Question::Tcp => {
-            let dialled = connect::connect(address, None, None, false, NOBODY, NOBODY);
+            let dialled = connect::connect(address, None, None, None, false, NOBODY, NOBODY);
             dialled.await.map(drop).map_err(fault)
         }
         Question::Tls => dial(target, address, shard, Use::Bytes).await.map(drop),

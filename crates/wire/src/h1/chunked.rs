@@ -2,7 +2,7 @@
 
 use super::decode::{BodyLimits, Decoded, exceeds};
 use super::refusal::is_token_byte;
-use super::trailers::TrailerSection;
+use super::trailers::{TrailerSection, TrailersOf};
 use foregate_message::Fault;
 
 /// Where in the coding the next byte stands.
@@ -41,23 +41,23 @@ const SIZE_DIGITS_MAX: u8 = 64;
 
 #[derive(Debug)]
 pub(super) struct ChunkedDecoder {
+    of: TrailersOf,
     place: Place,
     /// The size being read, then what is left of the chunk.
     remaining: u64,
     extension_bytes: usize,
 }
 
-impl Default for ChunkedDecoder {
-    fn default() -> ChunkedDecoder {
+impl ChunkedDecoder {
+    pub(super) const fn new(of: TrailersOf) -> ChunkedDecoder {
         ChunkedDecoder {
+            of,
             place: Place::Size { digits: 0 },
             remaining: 0,
             extension_bytes: 0,
         }
     }
-}
 
-impl ChunkedDecoder {
     /// One step of [`super::BodyDecoder::decode`]; `received` is the data before this.
     #[inline]
     pub(super) fn decode(
@@ -143,7 +143,7 @@ impl ChunkedDecoder {
             return Err(Fault::BodyTooLarge);
         }
         self.place = match self.remaining {
-            0 => Place::Trailers(TrailerSection::default()),
+            0 => Place::Trailers(TrailerSection::new(self.of)),
             _ => Place::Data,
         };
         Ok(())

@@ -2,6 +2,7 @@
 
 use super::chunked::ChunkedDecoder;
 use super::framing::{RequestFraming, ResponseFraming};
+use super::trailers::TrailersOf;
 use foregate_message::{BodyLength, Fault, FieldId, Fields, RequestHead, ResponseHead};
 
 /// How large a body, and what frames it, may be.
@@ -108,7 +109,7 @@ impl BodyDecoder {
         BodyDecoder::of(match framing.length {
             BodyLength::Empty | BodyLength::Known(0) => Form::Done,
             BodyLength::Known(remaining) => Form::Known { remaining },
-            BodyLength::Unknown => Form::Chunked(ChunkedDecoder::default()),
+            BodyLength::Unknown => Form::Chunked(ChunkedDecoder::new(TrailersOf::Request)),
             BodyLength::Tunnel => Form::Tunnel,
         })
     }
@@ -119,7 +120,7 @@ impl BodyDecoder {
             BodyLength::Empty | BodyLength::Known(0) => Form::Done,
             BodyLength::Known(remaining) => Form::Known { remaining },
             BodyLength::Unknown if head.fields.has(FieldId::TransferEncoding) => {
-                Form::Chunked(ChunkedDecoder::default())
+                Form::Chunked(ChunkedDecoder::new(TrailersOf::Answer))
             }
             BodyLength::Unknown => Form::UntilClose,
             BodyLength::Tunnel => Form::Tunnel,
@@ -350,7 +351,11 @@ mod tests {
     }
 
     fn chunked() -> BodyDecoder {
-        BodyDecoder::of(Form::Chunked(ChunkedDecoder::default()))
+        chunked_of(TrailersOf::Request)
+    }
+
+    fn chunked_of(of: TrailersOf) -> BodyDecoder {
+        BodyDecoder::of(Form::Chunked(ChunkedDecoder::new(of)))
     }
 
     /// However the input is split, the outcome is the same.
@@ -517,6 +522,20 @@ mod tests {
         ] {
             check(&format!("{name}: 5\r\n"), Fault::Trailer);
         }
+    }
+
+    #[test]
+    fn an_answer_loses_trailers_that_may_not_be_ones() {
+        let check = |lines: &str, expected: Result<&str, Fault>| {
+            let body = format!("0\r\n{lines}\r\n");
+            let found = decode(chunked_of(TrailersOf::Answer), body.as_bytes(), 7);
+            let trailers = found.map(|(_, trailers, _)| trailers);
+            assert_eq!(trailers, expected.map(str::to_owned), "{lines}");
+        };
+        check("Vary: a\r\nX: y\r\nVia: b\r\n", Ok("X: y\r\n"));
+        check("Cache-Control: no-store\r\n", Ok(""));
+        check("X: y\r\nContent-Length: 5\r\n", Err(Fault::Trailer));
+        check("Connection: close\r\n", Err(Fault::Trailer));
     }
 
     #[test]

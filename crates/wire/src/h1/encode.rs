@@ -24,7 +24,11 @@ enum Form {
         open: bool,
     },
     UntilClose,
+    /// What lasts until close is over; closing the connection is still to say so.
+    Closing,
     Tunnel,
+    /// It was given up, which nothing that is sent may hide.
+    Broken,
 }
 
 /// The sending side of one body. Data itself does not pass through it: the caller writes
@@ -81,7 +85,7 @@ impl BodyEncoder {
             return Ok(());
         }
         match &mut self.form {
-            Form::Done => return Err(BodyMismatch::TooLong),
+            Form::Done | Form::Closing | Form::Broken => return Err(BodyMismatch::TooLong),
             Form::Known { remaining } => {
                 *remaining = remaining
                     .checked_sub(len as u64)
@@ -121,7 +125,12 @@ impl BodyEncoder {
         out: &mut Vec<u8>,
     ) -> Result<(), BodyMismatch> {
         match self.form {
-            Form::Known { .. } => return Err(BodyMismatch::TooShort),
+            Form::Known { .. } | Form::Broken => return Err(BodyMismatch::TooShort),
+            Form::UntilClose => {
+                self.form = Form::Closing;
+                return Ok(());
+            }
+            Form::Closing => return Ok(()),
             Form::Chunked { .. } => {
                 self.suffix(out);
                 out.extend_from_slice(b"0\r\n");
@@ -130,7 +139,7 @@ impl BodyEncoder {
                 }
                 out.extend_from_slice(b"\r\n");
             }
-            Form::Done | Form::UntilClose | Form::Tunnel => {}
+            Form::Done | Form::Tunnel => {}
         }
         self.form = Form::Done;
         Ok(())
@@ -139,7 +148,7 @@ impl BodyEncoder {
     /// Whether everything that was announced is written.
     #[inline]
     pub fn is_complete(&self) -> bool {
-        self.form == Form::Done
+        matches!(self.form, Form::Done | Form::Closing)
     }
 
     /// Whether the body takes data unchanged, with nothing before or behind a piece.
@@ -148,9 +157,18 @@ impl BodyEncoder {
         !matches!(self.form, Form::Chunked { .. })
     }
 
-    /// Whether only closing the connection ends the body.
+    /// Whether only closing the connection ends the body, also once all of it is written.
     pub fn ends_by_closing(&self) -> bool {
-        matches!(self.form, Form::UntilClose | Form::Tunnel)
+        matches!(self.form, Form::UntilClose | Form::Closing | Form::Tunnel)
+    }
+
+    /// Something of what was written is thrown away: the body is not complete, and never will be.
+    pub fn break_off(&mut self) {
+        self.form = match self.form {
+            Form::Closing => Form::UntilClose,
+            Form::UntilClose | Form::Tunnel => self.form,
+            Form::Done | Form::Known { .. } | Form::Chunked { .. } | Form::Broken => Form::Broken,
+        };
     }
 }
 
@@ -253,6 +271,26 @@ mod tests {
             encode(BodyEncoder::until_close(), &["ab", "c"], None).unwrap(),
             "abc"
         );
+    }
+
+    #[test]
+    fn what_is_thrown_away_leaves_no_body_complete() {
+        for (mut body, by_closing) in [
+            (BodyEncoder::empty(), false),
+            (BodyEncoder::chunked(), false),
+            (BodyEncoder::until_close(), true),
+        ] {
+            assert_eq!(body.finish(None, &mut Vec::new()), Ok(()));
+            assert_eq!(
+                (body.is_complete(), body.ends_by_closing()),
+                (true, by_closing)
+            );
+            body.break_off();
+            assert_eq!(
+                (body.is_complete(), body.ends_by_closing()),
+                (false, by_closing)
+            );
+        }
     }
 
     #[test]

@@ -203,18 +203,9 @@ pub(crate) fn expects_continue(head: &RequestHead) -> Result<bool, Fault> {
 }
 
 fn asks_upgrade(fields: &Fields) -> bool {
-    let is_http = |protocol: &[u8]| {
-        let name = protocol
-            .split(|&byte| byte == b'/')
-            .next()
-            .unwrap_or_default();
-        [&b"h2c"[..], b"h2", b"h3", b"http"]
-            .iter()
-            .any(|http| name.eq_ignore_ascii_case(http))
-    };
     fields.has(FieldId::Upgrade)
         && hop::upgrade(fields).is_some()
-        && !fields.tokens(FieldId::Upgrade).any(is_http)
+        && !fields.tokens(FieldId::Upgrade).any(hop::is_http)
 }
 
 #[cfg(test)]

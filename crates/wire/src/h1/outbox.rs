@@ -85,14 +85,22 @@ impl Outbox {
     /// The body would be longer than announced; nothing is queued then.
     #[inline]
     pub fn push(&mut self, chunk: Chunk, encoder: &mut BodyEncoder) -> Result<(), BodyMismatch> {
-        encoder.prefix(chunk.len(), self.text())?;
+        // What writes nothing borrows nothing.
+        let is_plain = encoder.is_plain();
+        if is_plain {
+            encoder.prefix(chunk.len(), &mut Vec::new())?;
+        } else {
+            encoder.prefix(chunk.len(), self.text())?;
+        }
         let text_waits = !self.text.is_empty();
         if self.holds_data() || text_waits && chunk.len() <= COPY_BYTES_MAX {
             self.text().extend_from_slice(chunk.as_slice());
         } else {
             self.data = chunk;
         }
-        encoder.suffix(self.text());
+        if !is_plain {
+            encoder.suffix(self.text());
+        }
         Ok(())
     }
 
@@ -106,7 +114,11 @@ impl Outbox {
         trailers: Option<&Fields>,
         encoder: &mut BodyEncoder,
     ) -> Result<(), BodyMismatch> {
-        encoder.finish(trailers, self.text())
+        if encoder.is_plain() {
+            encoder.finish(trailers, &mut Vec::new())
+        } else {
+            encoder.finish(trailers, self.text())
+        }
     }
 
     /// What to write next: the slices and how many of them are used.
@@ -233,6 +245,18 @@ mod tests {
         outboxes[0].text().extend_from_slice(b"head");
         outboxes[0].wrote(1);
         assert_eq!(outboxes[0].slices().0[0].len(), 3);
+    }
+
+    #[test]
+    fn framing_that_is_nothing_takes_no_buffer() {
+        for mut encoder in [BodyEncoder::tunnel(), BodyEncoder::known(20_000)] {
+            let mut outbox = Outbox::default();
+            let long = Chunk::copy_of(&[b'x'; 20_000]);
+            assert!(outbox.push(long, &mut encoder).is_ok());
+            assert_eq!(drain(&mut outbox, &[1_000]).len(), 20_000);
+            assert!(outbox.finish(None, &mut encoder).is_ok());
+            assert_eq!((outbox.text.capacity(), outbox.tail.capacity()), (0, 0));
+        }
     }
 
     #[test]

@@ -70,6 +70,12 @@ impl ServerConnection {
         }
     }
 
+    /// Takes at most `requests_max` requests, counted from its first; 0 for no limit. Where there were as many already, the
+    /// next one is the last.
+    pub const fn limit_requests(&mut self, requests_max: u32) {
+        self.requests_max = requests_max;
+    }
+
     /// A request's head was read.
     #[inline]
     pub fn head(&mut self, framing: &RequestFraming) {

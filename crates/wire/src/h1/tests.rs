@@ -233,8 +233,16 @@ proptest! {
         prop_assert_eq!(parse_request(&wire, &roomy, &mut again), Ok(Some(wire.len())));
         prop_assert_eq!(again.target(), head.target());
         prop_assert_eq!(again.method_name(), head.method_name());
-        prop_assert_eq!(request_framing(&again).map(|framing| framing.length), Ok(framing.length));
+        // That there is no body is said where one is usual.
+        let read = request_framing(&again).map(|framing| match framing.length {
+            BodyLength::Known(0) if !head.fields.has(FieldId::ContentLength) => BodyLength::Empty,
+            length => length,
+        });
+        prop_assert_eq!(read, Ok(framing.length));
         again.fields.remove(FieldId::TransferEncoding);
+        if !head.fields.has(FieldId::ContentLength) {
+            again.fields.remove(FieldId::ContentLength);
+        }
         prop_assert!(again.fields.iter().eq(head.fields.iter()));
     }
 }

@@ -5,6 +5,16 @@ use super::lines;
 use super::refusal;
 use foregate_message::{Fault, FieldId, FieldSet, Fields};
 
+/// Whose trailers they are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TrailersOf {
+    /// A request's: one with a field that may not be a trailer is refused.
+    Request,
+    /// An answer's: such fields are left out. What RFC 9110 §6.5.1 forbids is to merge them into the head, and servers send
+    /// them behind answers that are whole.
+    Answer,
+}
+
 /// Fields that may not be trailers (RFC 9110 §6.5.1): those that frame or route the message, authenticate, modify the
 /// request, or say what the content is. A recipient that merged them into the head would read another message.
 const FORBIDDEN: [FieldSet; 2] = [
@@ -55,20 +65,50 @@ const FORBIDDEN: [FieldSet; 2] = [
     ]),
 ];
 
-/// Whether there is a field among them that may not be a trailer.
-pub(crate) fn has_forbidden_trailers(fields: &Fields) -> bool {
-    FORBIDDEN.iter().any(|&set| fields.has_any(set))
+/// Fields that frame a message or belong to its connection: behind the body of an answer of HTTP/1 they say that somebody
+/// takes its end for another one's.
+const FRAMING: FieldSet = FieldSet::of(&[
+    FieldId::Connection,
+    FieldId::ContentLength,
+    FieldId::KeepAlive,
+    FieldId::ProxyConnection,
+    FieldId::TransferEncoding,
+    FieldId::Upgrade,
+]);
+
+/// Refuses or leaves out fields that may not be trailers.
+///
+/// # Errors
+/// There is such a field in a request.
+pub(crate) fn check_trailers(fields: &mut Fields, of: TrailersOf) -> Result<(), Fault> {
+    for set in FORBIDDEN {
+        match of {
+            TrailersOf::Request if fields.has_any(set) => return Err(Fault::Trailer),
+            TrailersOf::Request => {}
+            TrailersOf::Answer => fields.remove_any(set),
+        }
+    }
+    Ok(())
 }
 
 /// The trailer section as far as it has come. It is collected here, as it may come in many pieces and is rare.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct TrailerSection {
+    of: TrailersOf,
     bytes: Vec<u8>,
     /// Bytes of the line that is not complete yet.
     line_bytes: usize,
 }
 
 impl TrailerSection {
+    pub(super) fn new(of: TrailersOf) -> TrailerSection {
+        TrailerSection {
+            of,
+            bytes: Vec::new(),
+            line_bytes: 0,
+        }
+    }
+
     /// Takes what belongs to the section from the front of `input`.
     pub(super) fn take(&mut self, input: &[u8], limits: &BodyLimits) -> Result<Decoded, Fault> {
         if self.bytes.is_empty() && input.starts_with(b"\r\n") {
@@ -111,9 +151,10 @@ impl TrailerSection {
             return Err(broken.unwrap_or(Fault::TrailersTooLarge));
         }
         fields.finish(section);
-        if has_forbidden_trailers(&fields) {
+        if fields.has_any(FRAMING) {
             return Err(Fault::Trailer);
         }
-        Ok(Some(fields))
+        check_trailers(&mut fields, self.of)?;
+        Ok((!fields.is_empty()).then_some(fields))
     }
 }

@@ -6,7 +6,7 @@
 use super::encode::{BodyEncoder, write_decimal};
 use super::framing::decimal;
 use foregate_message::{
-    BodyLength, FieldId, FieldSet, Fields, RequestHead, ResponseHead, Status, Version,
+    BodyLength, FieldId, FieldSet, Fields, Method, RequestHead, ResponseHead, Status, Version,
 };
 
 /// How a request goes out.
@@ -30,7 +30,7 @@ pub struct ResponseOut<'a> {
     /// Whether the client wants the connection kept and the gateway is willing. For HTTP/1.0 that includes that the
     /// client asked for it.
     pub keep_alive: bool,
-    /// What a 101 switches to, as the `Upgrade` field names it.
+    /// What a 101 switches to or a 426 asks for, as the `Upgrade` field names it. An HTTP/1.0 client is told of none.
     pub upgrade: Option<&'a [u8]>,
 }
 
@@ -71,6 +71,10 @@ pub fn write_request(
     let (count, encoder) = match framing.length {
         BodyLength::Known(length) => (Count::Exactly(length), BodyEncoder::known(length)),
         BodyLength::Unknown => (Count::Omitted, BodyEncoder::chunked()),
+        // Methods that stand for a body say that there is none (RFC 9110 §8.6).
+        BodyLength::Empty if matches!(head.method, Method::Post | Method::Put | Method::Patch) => {
+            (Count::Exactly(0), BodyEncoder::empty())
+        }
         BodyLength::Empty | BodyLength::Tunnel => (Count::Omitted, BodyEncoder::empty()),
     };
     write_fields(&head.fields, count, out);
@@ -129,6 +133,13 @@ pub fn write_response(
             write_connection(&[(true, b"upgrade")], Some(protocol), out);
         }
         (BodyLength::Tunnel, None) => {}
+        (_, Some(protocols)) if !old => {
+            write_connection(
+                &[(!keep, b"close"), (true, b"upgrade")],
+                Some(protocols),
+                out,
+            );
+        }
         _ if !keep => out.extend_from_slice(b"Connection: close\r\n"),
         _ if old => out.extend_from_slice(b"Connection: keep-alive\r\n"),
         _ => {}
@@ -229,11 +240,16 @@ mod tests {
 
     #[track_caller]
     fn check_request(lines: &[&str], out: RequestOut<'_>, expected: &[&str]) {
-        let mut head = RequestHead::with("POST", b"/seen");
+        check_request_by("GET", lines, out, expected);
+    }
+
+    #[track_caller]
+    fn check_request_by(method: &str, lines: &[&str], out: RequestOut<'_>, expected: &[&str]) {
+        let mut head = RequestHead::with(method, b"/seen");
         fields(&mut head.fields, lines);
         let mut bytes = Vec::new();
         write_request(&head, b"/sent?q", out, &mut bytes);
-        let mut text = "POST /sent?q HTTP/1.1\r\n".to_owned();
+        let mut text = format!("{method} /sent?q HTTP/1.1\r\n");
         for line in expected {
             text = text + line + "\r\n";
         }
@@ -257,6 +273,11 @@ mod tests {
             ..OUT
         };
         check_request(&["Host: a"], OUT, &["Host: a"]);
+        for method in ["POST", "PUT", "PATCH"] {
+            let said = ["Host: a", "Content-Length: 0"];
+            check_request_by(method, &["Host: a"], OUT, &said);
+        }
+        check_request_by("DELETE", &["Host: a"], OUT, &["Host: a"]);
         check_request(&["Host: a", "Content-Length: 5"], OUT, &["Host: a"]);
         check_request(
             &["Content-Length: 5", "A: b"],
@@ -338,6 +359,31 @@ mod tests {
         let form = format!("{encoder:?}");
         assert!(form.contains(body.0), "{form} is not {}", body.0);
         assert_eq!(keep, body.1);
+    }
+
+    #[test]
+    fn a_required_upgrade_is_told_to_those_who_know_upgrades() {
+        use BodyLength::Known;
+        let five = "Content-Length: 5";
+        let upgrade = ResponseOut {
+            upgrade: Some(b"websocket"),
+            ..CLIENT
+        };
+        let required = [five, "Connection: upgrade", "Upgrade: websocket"];
+        let lines = [five, "Upgrade: websocket"];
+        check(426, &lines, Known(5), upgrade, &required, ("Known", true));
+        let closing = ResponseOut {
+            keep_alive: false,
+            ..upgrade
+        };
+        let required = [five, "Connection: close, upgrade", "Upgrade: websocket"];
+        check(426, &lines, Known(5), closing, &required, ("Known", false));
+        let older = ResponseOut {
+            version: Version::Http10,
+            ..upgrade
+        };
+        let kept = [five, "Connection: keep-alive"];
+        check(426, &lines, Known(5), older, &kept, ("Known", true));
     }
 
     #[test]

@@ -36,6 +36,10 @@ use std::collections::VecDeque;
 /// What every client sends first (RFC 9113 §3.4).
 pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// Compressed bytes of a block of a backend's that are collected, although so long a head is not taken: the blocks behind
+/// it build on it, and others' streams must not end for it.
+const UNTAKEN_BLOCK_BYTES_MAX: usize = 1024 * 1024;
+
 /// Resets that a server remembers at least.
 const RESETS_MIN: usize = 64;
 
@@ -97,13 +101,18 @@ impl Limits {
     }
 
     /// CONTINUATION frames that one block may have.
-    fn continuations_max(&self) -> u32 {
-        (self.header_block_bytes_max() / FRAME_BYTES_DEFAULT as usize) as u32 + 8
+    fn continuations_max(&self, role: Role) -> u32 {
+        (self.header_block_bytes_max(role) / FRAME_BYTES_DEFAULT as usize) as u32 + 8
     }
 
     /// Compressed bytes of one block. It may be longer than the list it holds, but hardly ever is.
-    fn header_block_bytes_max(&self) -> usize {
-        self.head.head_bytes_max.max(self.trailer_bytes_max) + FRAME_BYTES_DEFAULT as usize
+    fn header_block_bytes_max(&self, role: Role) -> usize {
+        let list_bytes_max = self.head.head_bytes_max.max(self.trailer_bytes_max);
+        let taken = list_bytes_max + FRAME_BYTES_DEFAULT as usize;
+        match role {
+            Role::Server => taken,
+            Role::Client => taken.max(UNTAKEN_BLOCK_BYTES_MAX),
+        }
     }
 }
 

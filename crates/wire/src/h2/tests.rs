@@ -1,5 +1,6 @@
 //! The connection machine against scripted peers, against itself, and against the `h2` crate.
 
+mod backends;
 mod floods;
 mod flow;
 mod late;

@@ -141,7 +141,7 @@ error[unknown-key]: there is no key `request_timeout` in `[upstreams.<name>]`
    --> foregate.toml:11:1
 11 | request_timeout = '1s'
    | ^^^^^^^^^^^^^^^ unknown key
-   = help: known keys: servers, discovery, balance, hash_by, hash_load_max, primary_fit_min, zone_fit_min, slow_start, panic_threshold, requests_max, upstream_requests_max, queue, adaptive_concurrency, circuit, upstream_circuit, sticky, host, proxy_protocol, connections_idle_max, connections_max, requests_pending_max, idle_timeout, requests_per_connection_max, tries_max, retry, hedge, timeouts, response, ejection, probe, tls, protocol, streams_per_connection_max, grpc_web",
+   = help: known keys: servers, discovery, balance, hash_by, hash_load_max, primary_fit_min, zone_fit_min, slow_start, panic_threshold, requests_max, upstream_requests_max, queue, adaptive_concurrency, circuit, upstream_circuit, sticky, host, proxy_protocol, connections_idle_max, connections_max, requests_pending_max, idle_timeout, tcp_keepalive, requests_per_connection_max, tries_max, retry, hedge, timeouts, response, ejection, probe, tls, protocol, streams_per_connection_max, grpc_web",
     );
 }
 

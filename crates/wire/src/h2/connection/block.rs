@@ -2,7 +2,7 @@
 
 use super::{Connection, Event, Fate, Role};
 use crate::abuse::Offence;
-use crate::h1::HeadLimits;
+use crate::h1::{HeadLimits, TrailersOf};
 use crate::h2::error::{Breach, ErrorCode};
 use crate::h2::frame::{FrameHeader, continuation, headers};
 use crate::h2::heads::{self, Asked, HeadFault};
@@ -12,6 +12,9 @@ use foregate_message::{BodyLength, Fault, FieldId, Fields, Reason, RequestHead, 
 
 /// Interim heads that an answer may have before its final one.
 const INTERIMS_MAX: u32 = 16;
+
+/// CONTINUATION of a backend with fewer bytes costs points.
+const CONTINUATION_BYTES_MIN: usize = 4 * 1024;
 
 /// A block of which CONTINUATION frames are still to come.
 #[derive(Debug)]
@@ -38,6 +41,7 @@ impl Connection {
         payload: &[u8],
     ) -> Result<Option<Event>, Breach> {
         let headers = headers::read(header, payload)?;
+        self.ending.peer_spoke();
         let opening = Opening {
             stream: header.stream,
             end_stream: headers.end_stream,
@@ -63,14 +67,17 @@ impl Connection {
             return Err(Breach::PROTOCOL);
         };
         let whole = continuation::read(header, block.opening.stream)?;
-        self.charge(Offence::Continuation)?;
+        // A long answer of a backend's is no flood, and its length is bounded.
+        if self.role == Role::Server || payload.len() < CONTINUATION_BYTES_MIN {
+            self.charge(Offence::Continuation)?;
+        }
         block.continuations += 1;
-        if block.continuations > self.limits.continuations_max() {
+        if block.continuations > self.limits.continuations_max(self.role) {
             let reason = self.reason_of_limit(Reason::ContinuationFlood);
             return Err(Breach::Limit(reason));
         }
-        // It can't be skipped, as other blocks build on it, and won't be kept.
-        if block.bytes.len() + payload.len() > self.limits.header_block_bytes_max() {
+        // It can't be skipped, as other blocks build on it, and won't be kept for ever.
+        if block.bytes.len() + payload.len() > self.limits.header_block_bytes_max(self.role) {
             return Err(Breach::Limit(self.reason_of_fault(Fault::HeadTooLarge)));
         }
         block.bytes.extend_from_slice(payload);
@@ -245,7 +252,11 @@ impl Connection {
             fields_max: self.limits.trailer_fields_max,
             target_bytes_max: 0,
         };
-        let read = heads::read_trailers(&mut self.decoder, block, &limits, &mut fields);
+        let of = match self.role {
+            Role::Server => TrailersOf::Request,
+            Role::Client => TrailersOf::Answer,
+        };
+        let read = heads::read_trailers(&mut self.decoder, block, &limits, of, &mut fields);
         read.map_err(|fault| self.fault_of_stream(slot, fault))?;
         opening.priority?;
         // A second head in the middle of the stream ends it (RFC 9113 §8.1).
@@ -256,7 +267,7 @@ impl Connection {
         if stream.incoming_left.is_some_and(|left| left > 0) {
             return Err(self.wrong_length(slot));
         }
-        stream.incoming_trailers = Some(fields);
+        stream.incoming_trailers = (!fields.is_empty()).then_some(fields);
         self.peer_ended(slot);
         Ok(())
     }

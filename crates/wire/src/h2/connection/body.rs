@@ -72,6 +72,7 @@ impl Connection {
             None => 0,
         };
         let data = data::read(header, padding)?;
+        self.ending.peer_spoke();
         input.consume(FRAME_HEADER_BYTES + data.front as usize);
         self.receive_window
             .receive(header.length)

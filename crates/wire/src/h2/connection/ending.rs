@@ -29,6 +29,8 @@ pub(super) struct Ending {
     settings_ms: Option<u64>,
     /// Since when a PING has not been answered.
     ping_ms: Option<u64>,
+    /// Whether the peer was sent a PING and has sent neither HEADERS nor DATA since.
+    is_asked: bool,
 }
 
 impl Ending {
@@ -40,6 +42,7 @@ impl Ending {
             peer_goes: false,
             settings_ms: Some(now_ms),
             ping_ms: None,
+            is_asked: false,
         }
     }
 
@@ -51,6 +54,12 @@ impl Ending {
     /// Whether the peer may not know of our SETTINGS yet.
     pub(super) fn settings_pending(&self) -> bool {
         self.settings_ms.is_some()
+    }
+
+    /// HEADERS or DATA came.
+    #[inline]
+    pub(super) fn peer_spoke(&mut self) {
+        self.is_asked = false;
     }
 
     pub(super) fn peer_goes(&mut self) {
@@ -113,8 +122,12 @@ impl Connection {
     }
 
     /// Asks the peer whether it is there; [`Connection::tick`] fails the connection if no answer comes in time.
+    ///
+    /// It is asked once until it sends HEADERS or DATA again. Servers of gRPC take more PINGs than two or three without
+    /// either between them for abuse, and close the connection.
     pub fn ping(&mut self, now_ms: u64) {
-        if self.ending.ping_ms.is_none() {
+        if !self.ending.is_asked && self.ending.ping_ms.is_none() {
+            self.ending.is_asked = true;
             self.ending.ping_ms = Some(now_ms);
             ping::write(ALIVE_PING, false, &mut self.out);
         }
@@ -164,7 +177,7 @@ impl Connection {
                 Role::Client => Reason::UpstreamSilent,
             },
         };
-        self.fail(failure);
+        self.fail(failure, 0);
         Err(failure)
     }
 
@@ -189,30 +202,41 @@ impl Connection {
         }
     }
 
-    /// Ends the connection: GOAWAY is queued, and every stream learns its fate.
-    pub(super) fn fail(&mut self, failure: Failure) {
+    /// Ends the connection: GOAWAY is queued, and every stream learns its fate. To those beside the stream that is to
+    /// blame, if it is one of them, a backend's connection is lost: they may be sent again elsewhere.
+    pub(super) fn fail(&mut self, failure: Failure, to_blame: u32) {
         if self.ending.failure.is_some() {
             return;
         }
         self.ending.failure = Some(failure);
         self.go(failure.code, failure.reason.name());
-        self.end_streams(|_, _| failure.reason);
+        // Free slots have the number 0.
+        let one_is =
+            self.role == Role::Client && to_blame != 0 && self.streams.find(to_blame).is_some();
+        self.end_streams(|answered, id| match id == to_blame || !one_is {
+            true => failure.reason,
+            false => lost_reason(answered, Reason::UpstreamClosed),
+        });
     }
 
     /// The peer has closed its sending side, or the connection broke. Streams that have not come whole never will.
     pub fn closed_by_peer(&mut self) {
-        let code = ErrorCode::NO_ERROR;
-        let reason = match self.role {
+        self.lost(match self.role {
             Role::Server => Reason::ClientGone,
             Role::Client => Reason::UpstreamClosed,
-        };
+        });
+    }
+
+    /// As [`Connection::closed_by_peer`], for a reason that the caller knows better.
+    pub fn lost(&mut self, reason: Reason) {
+        let code = ErrorCode::NO_ERROR;
         if self.ending.failure.is_none() {
             self.ending.failure = Some(Failure { code, reason });
         }
         let role = self.role;
         self.end_streams(|answered, _| match role {
-            Role::Client if answered => Reason::UpstreamTruncated,
-            _ => reason,
+            Role::Client => lost_reason(answered, reason),
+            Role::Server => reason,
         });
     }
 
@@ -236,14 +260,21 @@ impl Connection {
 
     /// Ends a stream because of what the peer did, which costs it points. On a stream that nobody has opened it is
     /// the connection that ends: there is nothing to reset (RFC 9113 §5.1).
+    ///
+    /// A backend's bad answer costs a request of ours, and no points: others' streams must not end for it.
     #[cold]
     pub(super) fn reset_for_breach(&mut self, id: u32, code: ErrorCode) -> Result<(), Breach> {
         if self.is_idle(id) {
             return Err(Breach::Connection(code));
         }
-        self.charge(Offence::ProvokedReset)?;
         let reason = self.reason_of(code);
-        if let Some(slot) = self.streams.find(id) {
+        let slot = self.streams.find(id);
+        let is_answer = self.role == Role::Client
+            && slot.is_some_and(|slot| self.streams.at(slot).state != State::Closed);
+        if !is_answer {
+            self.charge(Offence::ProvokedReset)?;
+        }
+        if let Some(slot) = slot {
             let stream = self.streams.at(slot);
             stream.fate.get_or_insert(Fate {
                 reason,
@@ -276,5 +307,13 @@ impl Connection {
         stream.drop_outgoing();
         self.mark_ready(slot);
         self.settle(slot);
+    }
+}
+
+/// How a stream to a backend ended whose connection is gone for `reason`.
+fn lost_reason(answered: bool, reason: Reason) -> Reason {
+    match answered {
+        true => Reason::UpstreamTruncated,
+        false => reason,
     }
 }

@@ -34,15 +34,15 @@ impl Connection {
         }
         match self.advance(input) {
             Ok(event) => Ok(event),
-            Err(breach) => {
+            Err(Broken { breach, stream }) => {
                 let failure = self.failure_of(breach);
-                self.fail(failure);
+                self.fail(failure, stream);
                 Err(failure)
             }
         }
     }
 
-    fn advance(&mut self, input: &mut Chunk) -> Result<Option<Event>, Breach> {
+    fn advance(&mut self, input: &mut Chunk) -> Result<Option<Event>, Broken> {
         while !input.is_empty() && !self.is_congested() {
             match self.reading {
                 Reading::Preface => {
@@ -76,20 +76,28 @@ impl Connection {
         Ok(true)
     }
 
-    fn read_frame(&mut self, input: &mut Chunk) -> Result<Step, Breach> {
-        let bytes = input.as_slice();
-        let Some(header) = FrameHeader::read(bytes) else {
+    #[inline]
+    fn read_frame(&mut self, input: &mut Chunk) -> Result<Step, Broken> {
+        let Some(header) = FrameHeader::read(input.as_slice()) else {
             return Ok(Step::More);
         };
-        self.check_order(&header)?;
+        self.take_frame(&header, input).map_err(|breach| Broken {
+            breach,
+            stream: header.stream,
+        })
+    }
+
+    fn take_frame(&mut self, header: &FrameHeader, input: &mut Chunk) -> Result<Step, Breach> {
+        self.check_order(header)?;
         if header.kind == Kind::DATA {
-            return self.begin_data(&header, input);
+            return self.begin_data(header, input);
         }
+        let bytes = input.as_slice();
         let end = FRAME_HEADER_BYTES + header.length as usize;
         let Some(payload) = bytes.get(FRAME_HEADER_BYTES..end) else {
             return Ok(Step::More);
         };
-        let event = match self.on_frame(&header, payload) {
+        let event = match self.on_frame(header, payload) {
             Ok(event) => event,
             Err(Breach::Stream(code)) => {
                 self.reset_for_breach(header.stream, code)?;
@@ -134,6 +142,19 @@ impl Connection {
             _ => self.charge(Offence::IdleFrame)?,
         }
         Ok(None)
+    }
+}
+
+/// What ends the connection.
+struct Broken {
+    breach: Breach,
+    /// The stream of the frame that did it, or 0.
+    stream: u32,
+}
+
+impl From<Breach> for Broken {
+    fn from(breach: Breach) -> Broken {
+        Broken { breach, stream: 0 }
     }
 }
 

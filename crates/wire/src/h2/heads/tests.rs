@@ -3,7 +3,7 @@
 mod written;
 
 use super::*;
-use crate::h1::HeadLimits;
+use crate::h1::{HeadLimits, TrailersOf};
 use crate::h2::hpack::{Decoder, Encoder, TABLE_BYTES_DEFAULT};
 use foregate_message::{
     BodyLength, FieldId, Fields, Method, RequestHead, ResponseHead, Scheme, Status, Version,
@@ -492,11 +492,33 @@ fn responses() {
 
 #[test]
 fn trailers() {
-    let read = |lines: &[&str]| {
+    let read_of = |of, lines: &[&str]| {
         let mut fields = Fields::new();
         let mut decoder = Decoder::new(TABLE_BYTES_DEFAULT);
-        read_trailers(&mut decoder, &block(lines), &LIMITS, &mut fields).map(|()| http1(&fields))
+        let read = read_trailers(&mut decoder, &block(lines), &LIMITS, of, &mut fields);
+        read.map(|()| http1(&fields))
     };
+    let read = |lines: &[&str]| read_of(TrailersOf::Request, lines);
+    let answered = |lines: &[&str]| read_of(TrailersOf::Answer, lines);
+    let with_others = [
+        "content-type: application/grpc",
+        "grpc-status: 0",
+        "via: a",
+        "x: y",
+    ];
+    assert_eq!(
+        answered(&with_others).as_deref(),
+        Ok("grpc-status: 0\r\nx: y\r\n")
+    );
+    assert_eq!(answered(&["cache-control: no-store"]).as_deref(), Ok(""));
+    assert_eq!(
+        answered(&["grpc-status: 0", "connection: a"]),
+        Err(HeadFault::Malformed(Fault::ConnectionField))
+    );
+    assert_eq!(
+        answered(&[":status: 200"]),
+        Err(HeadFault::Malformed(Fault::PseudoHeader))
+    );
     assert_eq!(
         read(&["grpc-status: 0", "x: y"]).as_deref(),
         Ok("grpc-status: 0\r\nx: y\r\n")

@@ -2,11 +2,12 @@
 
 use super::HeadFault;
 use super::section::{self, Pseudos};
-use crate::h1::{self, HeadLimits};
+use crate::h1::{self, HeadLimits, TrailersOf};
 use crate::h2::hpack::Decoder;
 use foregate_message::{Fault, Fields};
 
-/// Reads trailers from their whole block: no pseudo-header fields, and none of the fields that HTTP/1.1 refuses there.
+/// Reads trailers from their whole block: no pseudo-header fields, and none of the fields that may not be trailers, which
+/// a request is refused for and an answer loses.
 ///
 /// # Errors
 /// The first rule or limit that they break.
@@ -14,6 +15,7 @@ pub fn read_trailers(
     decoder: &mut Decoder,
     block: &[u8],
     limits: &HeadLimits,
+    of: TrailersOf,
     fields: &mut Fields,
 ) -> Result<(), HeadFault> {
     fields.clear();
@@ -36,8 +38,5 @@ pub fn read_trailers(
     else {
         return Err(HeadFault::Malformed(Fault::PseudoHeader));
     };
-    if h1::has_forbidden_trailers(fields) {
-        return Err(HeadFault::Malformed(Fault::Trailer));
-    }
-    Ok(())
+    h1::check_trailers(fields, of).map_err(HeadFault::Malformed)
 }

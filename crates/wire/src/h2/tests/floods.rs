@@ -392,6 +392,41 @@ fn a_chat_is_no_flood() {
     }
 }
 
+/// A peer that is sent messages and answers each with `frames`. Why it was stopped, if it was.
+fn after_messages(frames: &[u8]) -> [Option<Failure>; 2] {
+    let mut server = Bench::server(Limits::default());
+    server.feed(&headers(1, 0, &request("POST", &[]))).unwrap();
+    let key = server.asked();
+    let head = ResponseHead::new(Status::OK);
+    server.connection.respond(key, &head, BodyLength::Unknown);
+    let mut client = Bench::client(Limits::default());
+    client.open(BodyLength::Unknown);
+    [server, client].map(|mut bench| {
+        (0..20_000).find_map(|_| {
+            let message = Chunk::copy_of(b"0123456789abcde");
+            bench.connection.send(key, message).unwrap();
+            bench.written();
+            bench.feed(frames).err()
+        })
+    })
+}
+
+/// As those do that measure the delay and the width of their connection, at both ends of it: grpc-go for one.
+#[test]
+fn a_measured_conversation_is_no_flood() {
+    let ping = frame(Kind::PING, 0, 0, b"measured");
+    let answer = [ping, update(0, 15), update(1, 15)].concat();
+    assert_eq!(after_messages(&answer), [None, None]);
+}
+
+#[test]
+fn a_message_pays_for_one_ping_only() {
+    let answer = frame(Kind::PING, 0, 0, b"measured").repeat(2);
+    let reasons = after_messages(&answer).map(|failure| failure.map(|failure| failure.reason));
+    let expected = [Reason::PingFlood, Reason::UpstreamProtocol];
+    assert_eq!(reasons, expected.map(Some));
+}
+
 /// Long-lived honest use never comes near the budget.
 #[test]
 fn busy_honest_peers_are_left_alone() {

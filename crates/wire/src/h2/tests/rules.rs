@@ -459,6 +459,7 @@ fn what_is_not_acknowledged_in_time_ends_the_connection() {
         .feed(&frame(Kind::PING, flag::ACK, 0, b"alive?.."))
         .unwrap();
     bench.connection.tick(40_000).unwrap();
+    bench.feed(&headers(1, END, &get())).unwrap();
     bench.connection.ping(50_000);
     let failure = bench.connection.tick(60_000).unwrap_err();
     assert_eq!(failure.reason, Reason::PingTimeout);
