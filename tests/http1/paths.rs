@@ -115,6 +115,25 @@ fn parameters_hide_no_dot_segments() {
     }
 }
 
+/// Backends that read parameters take `/guarded;x/y` for `/guarded/y`.
+#[test]
+fn parameters() {
+    check("", "/guarded;x/y", "/guarded;x/y");
+    check("parameters = \"keep\"", "/a;x=1/b%3By", "/a;x=1/b%3By");
+    for (target, expected) in [
+        ("/guarded;x/y", "451 responded"),
+        ("/a;x=1/b;y?q;z", "/a/b?q;z"),
+        ("/a/..;/guarded", "400 path-refused"),
+        ("/guarded%3bx", "400 path-refused"),
+    ] {
+        check("parameters = \"strip\"", target, expected);
+    }
+    for target in ["/guarded;x/y", "/a;", "/a%3Bx"] {
+        check("parameters = \"reject\"", target, "400 path-refused");
+    }
+    check("parameters = \"reject\"", "/a?q;z", "/a?q;z");
+}
+
 #[test]
 fn nothing_is_served_behind_a_path_that_is_refused() {
     let backend = Backend::start(Echo);

@@ -44,7 +44,7 @@ pub use listener::{Listener, Mode};
 pub use log::{Log, LogLevel};
 pub use matching::{HostPattern, PathMatch, Rank, ValueMatch};
 pub use overload::{Importance, MemoryMax, Overload};
-pub use paths::{Backslash, DotSegments, DuplicateSlashes, EncodedSlash, Paths};
+pub use paths::{Backslash, DotSegments, DuplicateSlashes, EncodedSlash, PathParameters, Paths};
 pub use probe::{Probe, ProbeBody, ProbeQuestion, ProbeRequest};
 pub use retry::{Hedge, Retry, RetryOn};
 pub use rules::{FieldRules, FieldValue, ValuePlaceholder};

@@ -1,7 +1,7 @@
 //! Path normalisation: the one reading of a path that routes are matched against and backends are sent.
 //!
 //! A path is read once (RFC 3986 §6.2.2): percent-encodings of unreserved characters are decoded and dot segments
-//! resolved; encoded slashes, backslashes and empty segments go by [`PathPolicy`]. Nothing is ever decoded twice.
+//! resolved; encoded slashes, backslashes, empty segments and parameters go by [`PathPolicy`]. Nothing is ever decoded twice.
 //! When that changes the path, the backend is sent the changed one, so that it can't read another path than the one
 //! that was matched; otherwise the path is forwarded byte for byte.
 
@@ -27,6 +27,9 @@ pub struct PathPolicy {
     pub duplicate_slashes: Treatment,
     /// `.` and `..` segments: `Keep` is treated as `Reject`.
     pub dot_segments: Treatment,
+    /// `;` and what follows it in its segment: `Normalize` takes both away, and refuses `%3B`, which is a parameter to some
+    /// backends and a part of the name to others.
+    pub parameters: Treatment,
 }
 
 impl Default for PathPolicy {
@@ -36,6 +39,7 @@ impl Default for PathPolicy {
             backslash: Treatment::Reject,
             duplicate_slashes: Treatment::Keep,
             dot_segments: Treatment::Normalize,
+            parameters: Treatment::Keep,
         }
     }
 }
@@ -59,6 +63,8 @@ pub enum PathFault {
     AboveRoot,
     /// `..;x`: a segment that some servers read as `..` and others as a name.
     DotParameters,
+    /// A parameter, where the policy refuses it.
+    Parameters,
 }
 
 impl PathFault {
@@ -73,6 +79,7 @@ impl PathFault {
             PathFault::DotSegment => "dot-segment",
             PathFault::AboveRoot => "above-root",
             PathFault::DotParameters => "dot-segment-parameters",
+            PathFault::Parameters => "parameters",
         }
     }
 }
@@ -109,7 +116,8 @@ pub fn normalize(
         plain &= !(is_odd(byte) || previous == b'/' && matches!(byte, b'/' | b'.'));
         previous = byte;
     }
-    if plain {
+    // Most keep parameters, so that most need not look for any.
+    if plain && (policy.parameters == Treatment::Keep || !path.contains(&b';')) {
         return Ok(Normal::Verbatim);
     }
     scratch.clear();
@@ -146,6 +154,7 @@ fn decode(path: &[u8], policy: &PathPolicy, out: &mut Vec<u8>) -> Result<Normal,
                 }
                 Treatment::Keep => out.push(b'\\'),
             },
+            b';' if policy.parameters == Treatment::Reject => return Err(PathFault::Parameters),
             plain => out.push(plain),
         }
     }
@@ -162,6 +171,7 @@ fn decode_one(
         0..=0x1f | 0x7f => return Err(PathFault::Control),
         b'/' => Some((policy.encoded_slash, PathFault::EncodedSlash)),
         b'\\' => Some((policy.backslash, PathFault::Backslash)),
+        b';' if policy.parameters != Treatment::Keep => return Err(PathFault::Parameters),
         _ => None,
     };
     match odd {
@@ -197,7 +207,7 @@ fn encoded(rest: &[u8]) -> Result<(u8, &[u8]), PathFault> {
     }
 }
 
-/// Resolves dot segments and empty segments in place (RFC 3986 §5.2.4); says whether anything changed.
+/// Resolves dot segments, empty segments and parameters in place (RFC 3986 §5.2.4); says whether anything changed.
 fn resolve(policy: &PathPolicy, path: &mut Vec<u8>) -> Result<bool, PathFault> {
     let length = path.len();
     let mut read = 0;
@@ -209,8 +219,14 @@ fn resolve(policy: &PathPolicy, path: &mut Vec<u8>) -> Result<bool, PathFault> {
             .position(|&byte| byte == b'/')
             .map_or(length, |at| start + at);
         let last = end == length;
-        match segment(&path[start..end]) {
-            Segment::Parameters => return Err(PathFault::DotParameters),
+        if has_dot_parameters(&path[start..end]) {
+            return Err(PathFault::DotParameters);
+        }
+        let kept = match policy.parameters {
+            Treatment::Normalize => start + name_len(&path[start..end]),
+            Treatment::Keep | Treatment::Reject => end,
+        };
+        match segment(&path[start..kept]) {
             Segment::Dot | Segment::DotDot if policy.dot_segments != Treatment::Normalize => {
                 return Err(PathFault::DotSegment);
             }
@@ -240,8 +256,8 @@ fn resolve(policy: &PathPolicy, path: &mut Vec<u8>) -> Result<bool, PathFault> {
             }
             Segment::Empty if !last && policy.duplicate_slashes == Treatment::Normalize => {}
             Segment::Empty | Segment::Name => {
-                path.copy_within(read..end, write);
-                write += end - read;
+                path.copy_within(read..kept, write);
+                write += kept - read;
             }
         }
         read = end;
@@ -255,7 +271,6 @@ enum Segment {
     Empty,
     Dot,
     DotDot,
-    Parameters,
 }
 
 fn segment(text: &[u8]) -> Segment {
@@ -263,9 +278,18 @@ fn segment(text: &[u8]) -> Segment {
         b"" => Segment::Empty,
         b"." => Segment::Dot,
         b".." => Segment::DotDot,
-        [b'.', b';', ..] | [b'.', b'.', b';', ..] => Segment::Parameters,
         _ => Segment::Name,
     }
+}
+
+fn has_dot_parameters(segment: &[u8]) -> bool {
+    matches!(segment, [b'.', b';', ..] | [b'.', b'.', b';', ..])
+}
+
+/// How much of a segment is before its parameters.
+fn name_len(segment: &[u8]) -> usize {
+    let semicolon = segment.iter().position(|&byte| byte == b';');
+    semicolon.unwrap_or(segment.len())
 }
 
 #[cfg(test)]
@@ -326,6 +350,7 @@ mod tests {
             backslash: treatment,
             duplicate_slashes: treatment,
             dot_segments: treatment,
+            parameters: treatment,
         };
         let normal = all(Treatment::Normalize);
         assert_eq!(
@@ -347,18 +372,58 @@ mod tests {
         );
     }
 
+    #[test]
+    fn parameters() {
+        use Normal::{Changed, Verbatim};
+        let check = |parameters, path, expected: Result<(Normal, &str), PathFault>| {
+            let policy = PathPolicy {
+                parameters,
+                ..PathPolicy::default()
+            };
+            let expected = expected.map(|(normal, text)| (normal, text.to_owned()));
+            assert_eq!(run(path, &policy), expected, "{parameters:?} {path}");
+        };
+        let refused = Err(PathFault::Parameters);
+        for (path, stripped) in [
+            ("/admin;x/y", "/admin/y"),
+            ("/admin;x=1;y/", "/admin/"),
+            ("/a;b", "/a"),
+            ("/a;/b;", "/a/b"),
+            ("/;x/a", "//a"),
+            ("/a/;x", "/a/"),
+            ("/b/x;y/../a", "/b/a"),
+        ] {
+            check(Treatment::Normalize, path, Ok((Changed, stripped)));
+            check(Treatment::Reject, path, refused);
+        }
+        check(
+            Treatment::Keep,
+            "/admin;x/y%3B",
+            Ok((Verbatim, "/admin;x/y%3B")),
+        );
+        for treatment in [Treatment::Normalize, Treatment::Reject] {
+            check(treatment, "/admin%3bx", refused);
+            check(treatment, "/admin/y,z=1", Ok((Verbatim, "/admin/y,z=1")));
+        }
+        let dots = Err(PathFault::DotParameters);
+        check(Treatment::Normalize, "/a/..;x/b", dots);
+        check(Treatment::Normalize, "/a/%2e;x/b", dots);
+    }
+
     proptest! {
         /// Normalising what was normalised changes nothing, and no dot segment survives.
         #[test]
-        fn is_idempotent(path in "/([a.;/%\\\\]|%2[eEfF]|%5c|%61|%25){0,12}", merge: bool) {
+        fn is_idempotent(path in "/([a.;/%\\\\]|%2[eEfF]|%5c|%61|%25|%3b){0,12}", merge: bool, strip: bool) {
             let policy = PathPolicy {
                 duplicate_slashes: if merge { Treatment::Normalize } else { Treatment::Keep },
                 backslash: Treatment::Keep,
+                parameters: if strip { Treatment::Normalize } else { Treatment::Keep },
                 ..PathPolicy::default()
             };
             if let Ok((_, once)) = run(&path, &policy) {
                 prop_assert!(once.starts_with('/'));
                 prop_assert!(!once.split('/').any(|s| s == "." || s == ".."));
+                prop_assert!(!strip || !once.contains(';') && !once.contains("%3B"));
                 prop_assert_eq!(run(&once, &policy), Ok((Normal::Verbatim, once.clone())));
             }
         }

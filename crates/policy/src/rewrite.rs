@@ -54,6 +54,7 @@ const RESULT_POLICY: PathPolicy = PathPolicy {
     backslash: Treatment::Keep,
     duplicate_slashes: Treatment::Keep,
     dot_segments: Treatment::Reject,
+    parameters: Treatment::Keep,
 };
 
 impl Rewrite {

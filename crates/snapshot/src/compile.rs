@@ -3,8 +3,8 @@
 use crate::plan::{AdminPlan, AdminSocketPlan, ClientPlan, HistoryPlan, Snapshot};
 use crate::{access_log, listeners, overload, routes, tls, upstreams};
 use foregate_config::settings::{
-    Admin, Backslash, BodyRate, Client, DotSegments, DuplicateSlashes, EncodedSlash, Paths,
-    ServerHeader as ServerSetting, Workers,
+    Admin, Backslash, BodyRate, Client, DotSegments, DuplicateSlashes, EncodedSlash,
+    PathParameters, Paths, ServerHeader as ServerSetting, Workers,
 };
 use foregate_config::{Code, Diagnostic, Origin, Settings, settings};
 use foregate_message::FieldName;
@@ -152,6 +152,11 @@ fn paths(paths: Paths) -> PathPolicy {
         dot_segments: match paths.dot_segments {
             DotSegments::Normalize => Treatment::Normalize,
             DotSegments::Reject => Treatment::Reject,
+        },
+        parameters: match paths.parameters {
+            PathParameters::Keep => Treatment::Keep,
+            PathParameters::Strip => Treatment::Normalize,
+            PathParameters::Reject => Treatment::Reject,
         },
     }
 }

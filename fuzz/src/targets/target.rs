@@ -31,15 +31,18 @@ pub fn target(input: &[u8]) {
         assert!(!target.path.contains(&b'?'));
         for encoded_slash in TREATMENTS {
             for rest in TREATMENTS {
-                normal(
-                    target.path,
-                    &PathPolicy {
-                        encoded_slash,
-                        backslash: rest,
-                        duplicate_slashes: rest,
-                        dot_segments: Treatment::Normalize,
-                    },
-                );
+                for parameters in TREATMENTS {
+                    normal(
+                        target.path,
+                        &PathPolicy {
+                            encoded_slash,
+                            backslash: rest,
+                            duplicate_slashes: rest,
+                            dot_segments: Treatment::Normalize,
+                            parameters,
+                        },
+                    );
+                }
             }
         }
     }
@@ -65,6 +68,9 @@ fn normal(path: &[u8], policy: &PathPolicy) {
     }
     if policy.duplicate_slashes != Treatment::Keep {
         assert!(!once.windows(2).any(|pair| pair == b"//"));
+    }
+    if policy.parameters != Treatment::Keep {
+        assert!(!once.contains(&b';'));
     }
     if policy.encoded_slash != Treatment::Keep {
         assert!(

@@ -3,7 +3,9 @@
 use crate::diagnostic::Report;
 use crate::fields::Fields;
 use crate::keys::{Default, Kind, Section, key};
-use crate::settings::{Backslash, DotSegments, DuplicateSlashes, EncodedSlash, Paths};
+use crate::settings::{
+    Backslash, DotSegments, DuplicateSlashes, EncodedSlash, PathParameters, Paths,
+};
 
 pub(super) static SECTION: Section = Section {
     heading: "[paths]",
@@ -56,6 +58,20 @@ pub(super) static SECTION: Section = Section {
             Default::Text("normalize"),
             "`.` and `..` segments, encoded or not.",
         ),
+        key(
+            "parameters",
+            Kind::Choice(&[
+                ("keep", "matched and forwarded as they are"),
+                (
+                    "strip",
+                    "removed; the path is forwarded without them, and `%3B` is refused with 400",
+                ),
+                ("reject", "refused with 400, `%3B` too"),
+            ]),
+            Default::Text("keep"),
+            "`;` and what follows it in its segment. Servlet containers, for one, take `/admin;x/y` for `/admin/y`: where backends \
+             do and routes guard paths, keep none.",
+        ),
     ],
 };
 
@@ -79,6 +95,11 @@ pub(super) fn read(fields: Fields<'_>, report: &mut Report) -> Paths {
         dot_segments: match fields.choice("dot_segments", report) {
             "reject" => DotSegments::Reject,
             _ => DotSegments::Normalize,
+        },
+        parameters: match fields.choice("parameters", report) {
+            "strip" => PathParameters::Strip,
+            "reject" => PathParameters::Reject,
+            _ => PathParameters::Keep,
         },
     };
     fields.finish();

@@ -11,6 +11,8 @@ pub struct Paths {
     pub duplicate_slashes: DuplicateSlashes,
     /// What happens to `.` and `..` segments.
     pub dot_segments: DotSegments,
+    /// What happens to `;` and what follows it in its segment.
+    pub parameters: PathParameters,
 }
 
 /// What happens to an encoded slash (`%2F`).
@@ -51,6 +53,17 @@ pub enum DuplicateSlashes {
 pub enum DotSegments {
     /// Resolved (RFC 3986 section 5.2.4); the path is forwarded resolved.
     Normalize,
+    /// The request is refused with 400.
+    Reject,
+}
+
+/// What happens to parameters of segments (`;x=1`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PathParameters {
+    /// Matched and forwarded as they are.
+    Keep,
+    /// Removed; the path is forwarded without them. An encoded one (`%3B`) is refused with 400.
+    Strip,
     /// The request is refused with 400.
     Reject,
 }

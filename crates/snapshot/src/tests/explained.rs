@@ -80,6 +80,14 @@ fn other_outcomes_are_explained() {
          client      192.0.2.1
          refused     400, path-refused (backslash)",
     );
+    let strict = format!("{CONFIG}\n[paths]\nparameters = \"reject\"\n");
+    let refused = inquiry("http://example.com:8080/a;b");
+    let explained = explain(&snapshot(&strict), &refused, Known::NOTHING).unwrap();
+    let text = explained.to_string();
+    assert!(
+        text.trim_end().ends_with("400, path-refused (parameters)"),
+        "{text}"
+    );
     let mut beta = inquiry("http://example.com:8080/api/users");
     beta.headers = vec![("x-beta".into(), "1".into())];
     let explained = explain(&snapshot(CONFIG), &beta, Known::NOTHING).unwrap();
