@@ -11,7 +11,7 @@ use crate::upload::Upload;
 use foregate_balance::Endpoint;
 use foregate_message::{BodyLength, Client, Reason, RequestHead, ResponseHead, Status};
 use foregate_snapshot::RetryPlan;
-use foregate_telemetry::clock::{now, recent};
+use foregate_telemetry::clock::{Moment, now, recent};
 use foregate_telemetry::metrics::EndpointFailure;
 use foregate_upstream::{Call, Checkout, ConnectFault, Connection, Pool, Ticket, Use};
 use std::future::poll_fn;
@@ -55,8 +55,8 @@ pub(crate) fn address(
     let target = exchange.destination(&exchange.plan);
     let (fields, has_host) = (&mut head.fields, exchange.has_host);
     target.host.apply(fields, endpoint.label(), has_host);
-    let deadlines = [patience.deadline(), exchange.client_deadline];
-    if let Some(deadline) = deadlines.into_iter().flatten().min() {
+    let deadline = patience.deadline().min(exchange.client_deadline);
+    if deadline != Moment::NEVER {
         deadline::pass_on(&mut head.fields, deadline, recent());
     }
 }

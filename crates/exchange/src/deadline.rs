@@ -8,13 +8,15 @@ const NAME: &str = "grpc-timeout";
 /// As many digits as there may be.
 const DIGITS_MAX: usize = 8;
 
-/// By when a gRPC client that asked at `at` wants its answer, if it has said so.
-pub(crate) fn of_client(fields: &Fields, at: Moment) -> Option<Moment> {
+/// By when a gRPC client that asked at `at` wants its answer; [`Moment::NEVER`] if it has not said so.
+pub(crate) fn of_client(fields: &Fields, at: Moment) -> Moment {
     if !crate::apology::is_grpc(fields) {
-        return None;
+        return Moment::NEVER;
     }
-    let asked = asked(fields, &FieldName::new(NAME)?)?;
-    Some(Moment::from_micros(at.micros().saturating_add(asked)))
+    let asked = FieldName::new(NAME).and_then(|name| asked(fields, &name));
+    asked.map_or(Moment::NEVER, |asked| {
+        Moment::from_micros(at.micros().saturating_add(asked))
+    })
 }
 
 /// Tells a gRPC backend when its answer will not be waited for any more, by the client or by the gateway. Requests of other
@@ -101,9 +103,9 @@ mod tests {
         let begun = Moment::from_millis(1_000);
         let mut fields = Fields::new();
         fields.append(FieldId::ContentType, b"application/grpc");
-        assert_eq!(of_client(&fields, begun), None);
+        assert_eq!(of_client(&fields, begun), Moment::NEVER);
         fields.append_line(NAME.as_bytes(), b"2S");
-        let deadline = of_client(&fields, begun).unwrap();
+        let deadline = of_client(&fields, begun);
         assert_eq!(deadline, begun.plus_millis(2_000));
         let name = FieldName::new(NAME).unwrap();
         for (after_ms, told) in [(0, &b"2S"[..]), (1_500, b"500000u"), (2_500, b"1n")] {
@@ -112,7 +114,7 @@ mod tests {
             assert_eq!(fields.all_named(&name).next(), Some(told));
         }
         fields.set(FieldId::ContentType, b"text/plain");
-        assert_eq!(of_client(&fields, begun), None);
+        assert_eq!(of_client(&fields, begun), Moment::NEVER);
     }
 
     #[test]

@@ -61,8 +61,8 @@ pub(crate) struct Exchange {
     pub(crate) path: Vec<u8>,
     /// Whether the client speaks gRPC-Web, which is gRPC to everybody behind the bridge.
     pub(crate) translated: bool,
-    /// By when a client of gRPC wants its answer; known once an endpoint is asked.
-    pub(crate) client_deadline: Option<Moment>,
+    /// By when a client of gRPC wants its answer, once an endpoint is asked; [`Moment::NEVER`] for all others.
+    pub(crate) client_deadline: Moment,
     /// Whether the answer that the client is sent speaks gRPC, so that a failure can be told behind its body.
     pub(crate) is_answered_in_grpc: bool,
     /// What goes into the backend's request line, when it isn't what came.
@@ -152,7 +152,7 @@ impl Exchange {
             normal: Normal::Verbatim,
             path: Vec::new(),
             translated: false,
-            client_deadline: None,
+            client_deadline: Moment::NEVER,
             is_answered_in_grpc: false,
             target: None,
             route: None,

@@ -16,7 +16,7 @@ use foregate_balance::{
     Endpoint, InFlight, Need, NoEndpoint, Outcome, Pick, RetryRefusal, Spill, Tried, Verdict,
     compare, note_latency, note_outcome, observe,
 };
-use foregate_message::{Blame, BodyLength, Client, Reason, RequestHead, ResponseHead};
+use foregate_message::{Blame, BodyLength, Client, Reason, RequestHead, ResponseHead, Version};
 use foregate_telemetry::clock::{Moment, now, recent};
 use foregate_telemetry::log::process;
 use foregate_telemetry::metrics::EndpointFailure;
@@ -177,7 +177,7 @@ fn begin<C: Client>(
     pool.cells().requests.one();
     if exchange.tries > 1 {
         pool.cells().retries.one();
-    } else {
+    } else if head.version == Version::Http2 || exchange.translated {
         exchange.client_deadline = deadline::of_client(&head.fields, exchange.at);
     }
     let asked = recent();

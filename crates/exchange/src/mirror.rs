@@ -160,7 +160,7 @@ impl Exchange {
             user_agent: self.user_agent.clone(),
             normal: self.normal,
             path: self.path.clone(),
-            client_deadline: None,
+            client_deadline: foregate_telemetry::clock::Moment::NEVER,
             translated: self.translated,
             is_answered_in_grpc: false,
             target: self.target.clone(),

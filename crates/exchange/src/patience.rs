@@ -75,10 +75,10 @@ impl Patience {
         }
     }
 
-    /// By when the backend must have come to an answer, if there is such a time.
-    pub(crate) fn deadline(&self) -> Option<Moment> {
-        let deadline = self.end.min(self.try_end);
-        (deadline != Moment::NEVER).then_some(deadline)
+    /// By when the backend must have come to an answer; [`Moment::NEVER`] if there is no such time.
+    #[inline]
+    pub(crate) fn deadline(&self) -> Moment {
+        self.end.min(self.try_end)
     }
 
     /// Since when there has been nothing but the present wait: for an answer, since the last of the request that came from

@@ -42,6 +42,7 @@ pub(crate) fn decide<C: Client>(
 
 /// Whether a request is a call of gRPC, which may be silent for as long as there is nothing to say. Only where both sides
 /// are streams: else whoever claims to be one would hold a whole connection of a backend.
+#[inline]
 fn may_pause(exchange: &Exchange, head: &RequestHead) -> bool {
     head.version == Version::Http2
         && exchange.outcome == Ok(BodyLength::Unknown)

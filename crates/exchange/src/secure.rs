@@ -148,6 +148,7 @@ pub(crate) fn describe(exchange: &Exchange, peer: &Peer, fields: &mut Fields) {
 
 /// Removes what clients send under names that are the gateway's to write. Many backends read `_` and `-` in a name as the
 /// same, so both go.
+#[inline]
 pub(crate) fn remove_forged(names: &[FieldName], fields: &mut Fields) {
     if names.is_empty() {
         return;

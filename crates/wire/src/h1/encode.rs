@@ -80,12 +80,25 @@ impl BodyEncoder {
     /// [`BodyMismatch::TooLong`] when the body has no room for the piece, which must not be sent then.
     #[inline]
     pub fn prefix(&mut self, len: usize, out: &mut Vec<u8>) -> Result<(), BodyMismatch> {
-        if len == 0 {
+        if let Form::Chunked { open } = &mut self.form {
             // An empty chunk would end the body.
+            if len > 0 {
+                *open = true;
+                write_size(len, out);
+            }
             return Ok(());
         }
+        self.count(len)
+    }
+
+    /// Counts a piece of `len` bytes: all that [`prefix`](BodyEncoder::prefix) does for a body that
+    /// [is plain](BodyEncoder::is_plain).
+    ///
+    /// # Errors
+    /// [`BodyMismatch::TooLong`] when the body has no room for the piece, which must not be sent then.
+    #[inline]
+    pub fn count(&mut self, len: usize) -> Result<(), BodyMismatch> {
         match &mut self.form {
-            Form::Done | Form::Closing | Form::Broken => return Err(BodyMismatch::TooLong),
             Form::Known { remaining } => {
                 *remaining = remaining
                     .checked_sub(len as u64)
@@ -94,11 +107,10 @@ impl BodyEncoder {
                     self.form = Form::Done;
                 }
             }
-            Form::Chunked { open } => {
-                *open = true;
-                write_size(len, out);
+            Form::Done | Form::Closing | Form::Broken if len > 0 => {
+                return Err(BodyMismatch::TooLong);
             }
-            Form::UntilClose | Form::Tunnel => {}
+            _ => {}
         }
         Ok(())
     }
@@ -124,24 +136,28 @@ impl BodyEncoder {
         trailers: Option<&Fields>,
         out: &mut Vec<u8>,
     ) -> Result<(), BodyMismatch> {
-        match self.form {
-            Form::Known { .. } | Form::Broken => return Err(BodyMismatch::TooShort),
-            Form::UntilClose => {
-                self.form = Form::Closing;
-                return Ok(());
+        if !self.is_plain() {
+            self.suffix(out);
+            out.extend_from_slice(b"0\r\n");
+            if let Some(trailers) = trailers {
+                trailers.write_http1(out);
             }
-            Form::Closing => return Ok(()),
-            Form::Chunked { .. } => {
-                self.suffix(out);
-                out.extend_from_slice(b"0\r\n");
-                if let Some(trailers) = trailers {
-                    trailers.write_http1(out);
-                }
-                out.extend_from_slice(b"\r\n");
-            }
-            Form::Done | Form::Tunnel => {}
+            out.extend_from_slice(b"\r\n");
         }
-        self.form = Form::Done;
+        self.end()
+    }
+
+    /// Ends the body: all that [`finish`](BodyEncoder::finish) does for one that [is plain](BodyEncoder::is_plain).
+    ///
+    /// # Errors
+    /// [`BodyMismatch::TooShort`] when less was sent than announced.
+    #[inline]
+    pub fn end(&mut self) -> Result<(), BodyMismatch> {
+        self.form = match self.form {
+            Form::Known { .. } | Form::Broken => return Err(BodyMismatch::TooShort),
+            Form::UntilClose | Form::Closing => Form::Closing,
+            Form::Done | Form::Chunked { .. } | Form::Tunnel => Form::Done,
+        };
         Ok(())
     }
 

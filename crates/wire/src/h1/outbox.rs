@@ -88,7 +88,7 @@ impl Outbox {
         // What writes nothing borrows nothing.
         let is_plain = encoder.is_plain();
         if is_plain {
-            encoder.prefix(chunk.len(), &mut Vec::new())?;
+            encoder.count(chunk.len())?;
         } else {
             encoder.prefix(chunk.len(), self.text())?;
         }
@@ -115,7 +115,7 @@ impl Outbox {
         encoder: &mut BodyEncoder,
     ) -> Result<(), BodyMismatch> {
         if encoder.is_plain() {
-            encoder.finish(trailers, &mut Vec::new())
+            encoder.end()
         } else {
             encoder.finish(trailers, self.text())
         }

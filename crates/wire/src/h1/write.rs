@@ -71,15 +71,16 @@ pub fn write_request(
     let (count, encoder) = match framing.length {
         BodyLength::Known(length) => (Count::Exactly(length), BodyEncoder::known(length)),
         BodyLength::Unknown => (Count::Omitted, BodyEncoder::chunked()),
-        // Methods that stand for a body say that there is none (RFC 9110 §8.6).
-        BodyLength::Empty if matches!(head.method, Method::Post | Method::Put | Method::Patch) => {
-            (Count::Exactly(0), BodyEncoder::empty())
-        }
         BodyLength::Empty | BodyLength::Tunnel => (Count::Omitted, BodyEncoder::empty()),
     };
     write_fields(&head.fields, count, out);
-    if framing.length == BodyLength::Unknown {
-        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+    match framing.length {
+        BodyLength::Unknown => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+        // Methods that stand for a body say that there is none (RFC 9110 §8.6).
+        BodyLength::Empty if matches!(head.method, Method::Post | Method::Put | Method::Patch) => {
+            out.extend_from_slice(b"Content-Length: 0\r\n");
+        }
+        _ => {}
     }
     let te = head.fields.has(FieldId::Te);
     if te || !framing.keep_alive || framing.upgrade.is_some() {
