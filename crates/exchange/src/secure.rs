@@ -150,9 +150,13 @@ pub(crate) fn describe(exchange: &Exchange, peer: &Peer, fields: &mut Fields) {
 /// same, so both go.
 #[inline]
 pub(crate) fn remove_forged(names: &[FieldName], fields: &mut Fields) {
-    if names.is_empty() {
-        return;
+    if !names.is_empty() {
+        remove_alike(names, fields);
     }
+}
+
+#[inline(never)]
+fn remove_alike(names: &[FieldName], fields: &mut Fields) {
     let forged: Vec<Vec<u8>> = fields
         .iter()
         .filter(|line| {

@@ -480,13 +480,17 @@ impl Fields {
     /// Removes the lines of unknown fields whose name, as it came, `goes` takes.
     #[inline]
     pub fn remove_unknown(&mut self, goes: impl Fn(&[u8]) -> bool) {
-        if self.present & FieldId::Other.mark() == 0 {
-            return;
+        if self.present & FieldId::Other.mark() != 0 {
+            self.retain_unknown(|name| !goes(name));
         }
+    }
+
+    #[inline(never)]
+    fn retain_unknown(&mut self, stays: impl Fn(&[u8]) -> bool) {
         let bytes = &self.bytes;
         self.entries.retain(|entry| {
             let name = entry.name as usize..entry.name as usize + entry.name_len as usize;
-            entry.id != FieldId::Other || !goes(&bytes[name])
+            entry.id != FieldId::Other || stays(&bytes[name])
         });
     }
 
