@@ -78,8 +78,8 @@ pub(super) static SECTION: Section = Section {
             },
             Default::Text("60s"),
             "After how long a silence the system asks a client by an empty packet whether it is still there, in any `mode`; \
-             further ones follow at a sixth of that time, at least 1s, and one that answers none of six has gone. A change \
-             holds for new connections.",
+             further ones follow at a sixth of that time, at least 1s, and one that answers none of six has gone. The \
+             system waits no longer than 32767s, whatever more is asked. A change holds for new connections.",
         ),
         listener_mode::MODE,
         listener_mode::TLS,
