@@ -29,6 +29,7 @@ mod idle;
 mod plan;
 mod run;
 mod transport;
+mod verifier;
 
 fn main() -> ExitCode {
     raise_open_files();
