@@ -319,13 +319,13 @@ impl Picker {
         {
             return Ok(pick);
         }
+        if let Some(pick) = in_level(levels, states, preferred, need, &mut draws) {
+            return Ok(pick);
+        }
         let others = (0..levels.len()).filter(|number| *number != preferred);
-        for number in std::iter::once(preferred).chain(others) {
-            let level = &levels[number];
-            let candidates = Candidates::of(level, need.now_ms, need.tried);
-            let picked = states[number].pick(&level.table, &candidates, need.key, &mut draws);
-            if let Some((place, reason)) = picked {
-                return Ok(pick_of(level, place, reason));
+        for number in others {
+            if let Some(pick) = in_level(levels, states, number, need, &mut draws) {
+                return Ok(pick);
             }
         }
         in_panic(levels, need, &mut draws)
@@ -378,6 +378,21 @@ impl Picker {
         notes[begin + pick.index].picked = true;
         Ok(pick)
     }
+}
+
+/// What the algorithm picks of one level.
+#[inline]
+fn in_level(
+    levels: &[Level],
+    states: &mut [State],
+    number: usize,
+    need: &Need<'_>,
+    draws: &mut Draws,
+) -> Option<Pick> {
+    let level = &levels[number];
+    let candidates = Candidates::of(level, need.now_ms, need.tried);
+    let picked = states[number].pick(&level.table, &candidates, need.key, draws);
+    picked.map(|(place, reason)| pick_of(level, place, reason))
 }
 
 fn pick_of(level: &Level, place: usize, reason: PickReason) -> Pick {

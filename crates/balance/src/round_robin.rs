@@ -57,9 +57,9 @@ impl RoundRobin {
 
     pub(crate) fn pick(&mut self, candidates: &Candidates<'_>) -> Option<usize> {
         self.unpark(candidates);
-        // Endpoints that this request has tried keep their turn: they are set aside and put back.
-        let mut aside = [Reverse((0, 0)); Tried::MAX];
-        let mut set_aside = 0;
+        // Endpoints that this request has tried keep their turn: they are set aside and put back. Nearly always there are
+        // none, and no room is made for any.
+        let mut aside = Vec::new();
         let mut passed_over = 0;
         let mut picked = None;
         while let Some(mut next) = self.turns.peek_mut() {
@@ -80,10 +80,7 @@ impl RoundRobin {
                         break;
                     }
                 }
-                Standing::Tried if set_aside < aside.len() => {
-                    aside[set_aside] = PeekMut::pop(next);
-                    set_aside += 1;
-                }
+                Standing::Tried if aside.len() < Tried::MAX => aside.push(PeekMut::pop(next)),
                 standing => {
                     let again_ms = candidates.now_ms.saturating_add(PARKED_MS);
                     let again_ms = match standing {
@@ -97,7 +94,9 @@ impl RoundRobin {
                 }
             }
         }
-        self.turns.extend(&aside[..set_aside]);
+        if !aside.is_empty() {
+            self.turns.extend(aside);
+        }
         if self.now > TURN_MAX {
             self.rebase();
         }

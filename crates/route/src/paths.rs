@@ -92,7 +92,7 @@ impl Stem {
 
 /// A text and its routes. The key stands with the rest: a search that looks at all keys has fetched the entry, too.
 #[derive(Clone, Debug)]
-struct Entry {
+pub(crate) struct Entry {
     /// The first bytes of the text, behind the stem.
     key: u64,
     /// The text's place in [`PathIndex::text`], behind the stem, which is not kept there.
@@ -126,7 +126,8 @@ impl PathIndexBuilder {
         }
     }
 
-    pub(crate) fn build(self) -> PathIndex {
+    /// The index and its entries, which a [`Shelf`] keeps.
+    pub(crate) fn build(self) -> (PathIndex, Vec<Entry>) {
         let stem = self.stem();
         let mut entries: Vec<Entry> = Vec::new();
         let (mut texts, mut several) = (Vec::new(), Vec::new());
@@ -150,13 +151,13 @@ impl PathIndexBuilder {
                 open.push((at, text));
             }
         }
-        PathIndex {
-            entries: entries.into(),
+        let index = PathIndex {
+            stem: Stem::of(stem),
             root: Held::keep(&self.root, &mut several),
             text: texts.into(),
             ranks: several.into(),
-            stem: Stem::of(stem),
-        }
+        };
+        (index, entries)
     }
 
     /// What all texts begin with, as far as it is kept apart.
@@ -184,16 +185,46 @@ fn key(text: &[u8]) -> u64 {
     u64::from_be_bytes(eight)
 }
 
-/// The exact paths and prefixes of one site.
+/// The entries of all sites, one site's behind the other's.
 ///
 /// A choice among thousands of sites finds little of any site in the processor's caches, and has to wait for each thing
-/// that leads to another. So the first cache line leads to the entries, whose loads overlap, and an entry to the route. A
-/// text is looked at only if its key does not hold all of it.
+/// that leads to another. So the site's number alone leads to its entries, as it does to the rest of the site, and an entry
+/// to the route: all that is fetched before it comes at the same time.
+#[derive(Default, Debug)]
+pub(crate) struct Shelf {
+    entries: Vec<Entry>,
+    /// Where those of each site end.
+    ends: Vec<u32>,
+}
+
+impl Shelf {
+    /// Keeps those of the next site.
+    pub(crate) fn keep(&mut self, entries: Vec<Entry>) {
+        self.entries.extend(entries);
+        self.ends.push(self.entries.len() as u32);
+    }
+
+    /// Gives back what keeping has taken too much of.
+    pub(crate) fn shrink(&mut self) {
+        self.entries.shrink_to_fit();
+        self.ends.shrink_to_fit();
+    }
+
+    /// Those of the site with a number.
+    #[inline]
+    pub(crate) fn of(&self, site: u32) -> &[Entry] {
+        let site = site as usize;
+        let start = site.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.entries[start as usize..self.ends[site] as usize]
+    }
+}
+
+/// The exact paths and prefixes of one site, but for the entries. A text is looked at only if its key does not hold all of
+/// it.
 #[derive(Default, Debug)]
 #[repr(C)]
 pub(crate) struct PathIndex {
     stem: Stem,
-    entries: Box<[Entry]>,
     /// The prefix `/`, which takes everything.
     root: Held,
     /// All texts behind the stem, one behind the other.
@@ -210,13 +241,13 @@ struct Sought<'p> {
 
 impl PathIndex {
     /// Calls `visit` with the routes for each text that takes `path`: the exact one first, then prefixes
-    /// from the longest to `/`.
+    /// from the longest to `/`. The `entries` are those that came with the index.
     #[inline]
-    pub(crate) fn visit(&self, path: &[u8], mut visit: impl FnMut(Takers<'_>)) {
+    pub(crate) fn visit(&self, entries: &[Entry], path: &[u8], mut visit: impl FnMut(Takers<'_>)) {
         // What does not begin with the stem has no text that it begins with: all sort on one side of it.
         if let Some(behind) = path.strip_prefix(self.stem.as_bytes()) {
             let key = key(behind);
-            self.visit_behind(&Sought { behind, key }, &mut visit);
+            self.visit_behind(entries, &Sought { behind, key }, &mut visit);
         }
         if self.root.count > 0 {
             visit(self.takers(&self.root));
@@ -224,11 +255,16 @@ impl PathIndex {
     }
 
     #[inline]
-    fn visit_behind(&self, path: &Sought<'_>, visit: &mut impl FnMut(Takers<'_>)) {
-        let Some(last) = self.at_or_before(path) else {
+    fn visit_behind(
+        &self,
+        entries: &[Entry],
+        path: &Sought<'_>,
+        visit: &mut impl FnMut(Takers<'_>),
+    ) {
+        let Some(last) = self.at_or_before(entries, path) else {
             return;
         };
-        let entry = &self.entries[last];
+        let entry = &entries[last];
         let is_whole = entry.length as usize == path.behind.len();
         if entry.exact.count > 0 && is_whole && self.begins(path, entry) {
             visit(self.takers(&entry.exact));
@@ -238,27 +274,27 @@ impl PathIndex {
             if entry.prefix.count > 0 && self.takes(path, entry) {
                 visit(self.takers(&entry.prefix));
             }
-            at = self.entries.get(entry.parent as usize);
+            at = entries.get(entry.parent as usize);
         }
     }
 
     /// The last text not after the path.
     #[inline]
-    fn at_or_before(&self, path: &Sought<'_>) -> Option<usize> {
+    fn at_or_before(&self, entries: &[Entry], path: &Sought<'_>) -> Option<usize> {
         let key = path.key;
-        let below = if self.entries.len() <= SCANNED_MAX {
-            self.entries.iter().filter(|one| one.key < key).count()
+        let below = if entries.len() <= SCANNED_MAX {
+            entries.iter().filter(|one| one.key < key).count()
         } else {
-            self.entries.partition_point(|one| one.key < key)
+            entries.partition_point(|one| one.key < key)
         };
-        let alike = self.entries[below..]
+        let alike = entries[below..]
             .iter()
             .take_while(|one| one.key == key)
             .count();
         let not_after = match alike {
             0 => below,
             _ => {
-                let alike = &self.entries[below..below + alike];
+                let alike = &entries[below..below + alike];
                 below + alike.partition_point(|entry| self.text_of(entry) <= path.behind)
             }
         };
@@ -329,9 +365,9 @@ mod tests {
         Taker { rank, sure }
     }
 
-    fn visited(index: &PathIndex, path: &str) -> Vec<u32> {
+    fn visited((index, entries): &(PathIndex, Vec<Entry>), path: &str) -> Vec<u32> {
         let mut found = Vec::new();
-        index.visit(path.as_bytes(), |takers| match takers {
+        index.visit(entries, path.as_bytes(), |takers| match takers {
             Takers::Sure { rank, index } => {
                 assert_eq!(index, rank + 100);
                 found.push(rank);

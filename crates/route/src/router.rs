@@ -1,6 +1,7 @@
 //! The router: sites by host, routes by rank.
 
 use crate::hosts::Hosts;
+use crate::paths::Shelf;
 use crate::site::Site;
 use crate::spec::{CompileError, SiteSpec};
 use crate::trace::{Skipped, Trace};
@@ -60,6 +61,7 @@ impl Miss {
 pub struct Router {
     hosts: Hosts,
     sites: Box<[Site]>,
+    shelf: Shelf,
 }
 
 impl Router {
@@ -70,8 +72,9 @@ impl Router {
     pub fn compile(specs: &[SiteSpec]) -> Result<Router, Vec<CompileError>> {
         let mut errors = Vec::new();
         let mut sites = Vec::with_capacity(specs.len());
+        let mut shelf = Shelf::default();
         for (at, spec) in (0..).zip(specs) {
-            match Site::compile(&spec.routes) {
+            match Site::compile(&spec.routes, &mut shelf) {
                 Ok(site) => sites.push(site),
                 Err(problems) => errors.extend(problems.into_iter().map(|(route, problem)| {
                     let site = at;
@@ -86,9 +89,11 @@ impl Router {
         if !errors.is_empty() {
             return Err(errors);
         }
+        shelf.shrink();
         Ok(Router {
             hosts: Hosts::compile(specs),
             sites: sites.into(),
+            shelf,
         })
     }
 
@@ -110,7 +115,7 @@ impl Router {
         let Some(site) = self.hosts.find(question.host, question.listener) else {
             return Err(Miss::NoSite);
         };
-        match self.sites[site as usize].find(question) {
+        match self.sites[site as usize].find(&self.shelf, site, question) {
             Some(route) => Ok(Match { site, route }),
             None => Err(Miss::NoRoute { site }),
         }

@@ -1,7 +1,7 @@
 //! The compiled routes of one site.
 
 use crate::conditions::{Conditions, Refusal};
-use crate::paths::{PathIndex, PathIndexBuilder, Taker, Takers, prefix_takes};
+use crate::paths::{Entry, PathIndex, PathIndexBuilder, Shelf, Taker, Takers, prefix_takes};
 use crate::pattern::PathPattern;
 use crate::rank;
 use crate::router::Question;
@@ -62,8 +62,11 @@ const _: () = assert!(std::mem::offset_of!(Site, tests) <= 128);
 struct Patterns(Box<[(u32, PathPattern)]>);
 
 impl Site {
-    /// Compiles the routes; problems come with the route's index.
-    pub(crate) fn compile(specs: &[RouteSpec]) -> Result<Site, Vec<(u32, Problem)>> {
+    /// Compiles the routes of the next site that the shelf is to know; problems come with the route's index.
+    pub(crate) fn compile(
+        specs: &[RouteSpec],
+        shelf: &mut Shelf,
+    ) -> Result<Site, Vec<(u32, Problem)>> {
         let mut problems = Vec::new();
         let mut routes = Vec::with_capacity(specs.len());
         let mut tests = Vec::with_capacity(specs.len());
@@ -113,43 +116,47 @@ impl Site {
         let takes_all = |test: &PathTest| matches!(test, PathTest::Prefix(text) if **text == *b"/");
         let first_takes_all = routes.first().is_some_and(|one| one.conditions.is_none())
             && tests.first().is_some_and(takes_all);
+        let (paths, entries) = paths.build();
+        shelf.keep(entries);
         Ok(Site {
             routes: routes.into(),
             tests: tests.into(),
             first_takes_all,
-            paths: paths.build(),
+            paths,
             patterns: (!patterns.is_empty()).then(|| Box::new(Patterns(patterns.into()))),
         })
     }
 
-    /// The index of the best route whose conditions all hold.
+    /// The index of the best route whose conditions all hold. The shelf knows the site by its `number`.
     #[inline]
-    pub(crate) fn find(&self, question: &Question<'_>) -> Option<u32> {
+    pub(crate) fn find(&self, shelf: &Shelf, number: u32, question: &Question<'_>) -> Option<u32> {
         if self.first_takes_all {
             return self.routes.first().map(|route| route.index);
         }
-        self.search(question).map(|best| best.index)
+        let entries = shelf.of(number);
+        self.search(entries, question).map(|best| best.index)
     }
 
     /// The best route. Texts are looked up first, as that is cheap; a pattern is searched for only if it would beat what
     /// they found.
-    fn search(&self, question: &Question<'_>) -> Option<Best> {
+    fn search(&self, entries: &[Entry], question: &Question<'_>) -> Option<Best> {
         let mut best: Option<Best> = None;
         let beats = |best: Option<Best>, rank| best.is_none_or(|best| rank < best.rank);
-        self.paths.visit(question.path, |takers| match takers {
-            Takers::Sure { rank, index } => {
-                if beats(best, rank) {
-                    best = Some(Best { rank, index });
+        self.paths
+            .visit(entries, question.path, |takers| match takers {
+                Takers::Sure { rank, index } => {
+                    if beats(best, rank) {
+                        best = Some(Best { rank, index });
+                    }
                 }
-            }
-            Takers::Ranks(ranks) => {
-                let better = ranks.iter().take_while(|rank| beats(best, **rank));
-                let taking = better
-                    .filter_map(|rank| self.taking(*rank, question))
-                    .next();
-                best = taking.or(best);
-            }
-        });
+                Takers::Ranks(ranks) => {
+                    let better = ranks.iter().take_while(|rank| beats(best, **rank));
+                    let taking = better
+                        .filter_map(|rank| self.taking(*rank, question))
+                        .next();
+                    best = taking.or(best);
+                }
+            });
         match &self.patterns {
             Some(patterns) => self.search_patterns(patterns, question, best),
             None => best,

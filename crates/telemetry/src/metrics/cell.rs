@@ -4,7 +4,7 @@
 //! count as exactly as a read-modify-write would, for a tenth of its price. A second writer would lose counts, no
 //! more: readers only ever see whole numbers.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -61,6 +61,23 @@ impl Level {
             .cast_signed()
             .max(0)
             .cast_unsigned()
+    }
+}
+
+/// A place that is overwritten.
+#[derive(Debug, Default)]
+pub(super) struct Latest(AtomicUsize);
+
+impl Latest {
+    /// Only the shard's own worker may call this.
+    #[inline]
+    pub(super) fn set(&self, place: usize) {
+        self.0.store(place, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(super) fn read(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
     }
 }
 

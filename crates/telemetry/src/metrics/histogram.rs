@@ -48,11 +48,19 @@ impl Default for Histogram {
 }
 
 impl Histogram {
-    /// Counts one duration. Only the shard's own worker may call this.
+    /// Counts one duration, and tells in which bucket. Only the shard's own worker may call this.
     #[inline]
-    pub fn observe(&self, micros: u64) {
-        self.buckets[bucket_of(micros)].one();
+    pub fn observe(&self, micros: u64) -> usize {
+        let bucket = bucket_of(micros);
+        self.buckets[bucket].one();
         self.sum_micros.add(micros);
+        bucket
+    }
+
+    /// Reads what an observation in this bucket will write.
+    #[inline]
+    pub(super) fn expect(&self, bucket: usize) -> u64 {
+        self.buckets[bucket.min(BUCKETS - 1)].read()
     }
 }
 
