@@ -11,6 +11,7 @@ use foregate_telemetry::clock::{Deadline, now};
 use foregate_telemetry::log::process;
 use foregate_telemetry::metrics::{ListenerId, Refusal, Shard};
 use foregate_tls::Acceptor;
+use socket2::SockRef;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
@@ -98,6 +99,7 @@ impl<H: Handler> Listener<H> {
     /// The socket can't be used at all.
     pub async fn accept(&self, socket: std::net::TcpListener) -> io::Result<()> {
         let socket = TcpListener::from_std(socket)?;
+        let at = only_address(&socket);
         // Never expires: it is what `deadlines::wake_all` reaches this task by.
         let mut deadline = Deadline::new();
         loop {
@@ -107,7 +109,7 @@ impl<H: Handler> Listener<H> {
                 Poll::Pending => deadline.poll_expired(cx).map(|()| None),
             });
             match accepted.await {
-                Some(Ok((stream, address))) => self.admit(stream, address),
+                Some(Ok((stream, address))) => self.admit(stream, address, at),
                 Some(Err(error)) => self.pause_after(&error).await,
                 None => return Ok(()),
             }
@@ -140,7 +142,8 @@ impl<H: Handler> Listener<H> {
         }
     }
 
-    fn admit(&self, stream: TcpStream, address: SocketAddr) {
+    /// `at` is the local address, if it is known.
+    fn admit(&self, stream: TcpStream, address: SocketAddr, at: Option<SocketAddr>) {
         let cells = self.shard.listener(self.id);
         let rules = self.rules.borrow();
         let proxy_protocol = rules.proxy_protocol;
@@ -151,7 +154,7 @@ impl<H: Handler> Listener<H> {
             Err(Refused::Listener) => return cells.refused(Refusal::ConnectionsMax),
             Err(Refused::Client) => return cells.refused(Refusal::ConnectionsPerClientMax),
         };
-        let Ok(local) = stream.local_addr() else {
+        let Ok(local) = at.map_or_else(|| stream.local_addr(), Ok) else {
             return cells.refused(Refusal::AcceptError);
         };
         if proxy_protocol && !self.worker.trusts(address.ip().to_canonical()) {
@@ -184,4 +187,17 @@ impl<H: Handler> Listener<H> {
             }
         }
     }
+}
+
+/// The address that all connections to a listening socket have, so that none need be asked for it. There is none if it
+/// listens on every address, or takes connections to addresses that are not its own (`IP_TRANSPARENT`, ip(7)).
+fn only_address(socket: &TcpListener) -> Option<SocketAddr> {
+    let address = socket.local_addr().ok()?;
+    let options = SockRef::from(socket);
+    let is_transparent = match address {
+        SocketAddr::V4(_) => options.ip_transparent_v4(),
+        SocketAddr::V6(_) => options.ip_transparent_v6(),
+    };
+    let is_only = !address.ip().is_unspecified() && is_transparent.is_ok_and(|on| !on);
+    is_only.then_some(address)
 }
