@@ -307,14 +307,13 @@ impl Acceptor {
                 return Err(fault);
             }
         };
-        turn().await;
-        let party =
-            UnbufferedServerConnection::new(config).map_err(|_| HandshakeFault::Internal)?;
-        let mut handshake = Handshake::new(party, incoming);
-        let early = drive(socket, &mut handshake, local, true).await? == Progress::Blocked;
+        let (mut handshake, advanced) = begin(config, incoming, local).await?;
+        let early =
+            drive(socket, &mut handshake, advanced, local, true).await? == Progress::Blocked;
         if early && alpn(handshake.party.common()) == Alpn::Http2 {
             // Its streams are all of one connection: what could be replayed is not told from what could not.
-            drive(socket, &mut handshake, local, false).await?;
+            let advanced = advance(&mut handshake, local);
+            drive(socket, &mut handshake, advanced, local, false).await?;
         }
         if hello.is_acme_challenge() {
             last_words(socket, &handshake.flow.outgoing).await;
@@ -427,6 +426,8 @@ async fn peek_hello(
     Err(fault)
 }
 
+type ServerHandshake = Handshake<UnbufferedServerConnection>;
+
 /// One read. A connection that waits here has no buffer but for what has come.
 async fn read_more(socket: &mut TcpStream, incoming: &mut Vec<u8>) -> Result<(), HandshakeFault> {
     socket.readable().await.map_err(|error| left(&error))?;
@@ -443,16 +444,34 @@ fn left(_error: &io::Error) -> HandshakeFault {
     HandshakeFault::ClientClosed
 }
 
-/// Moves bytes until the handshake is done, or early data has come and `early` is wanted. What is left to be sent then
-/// goes with the first data.
+/// Waits for its turn, and answers the hello that has come.
+async fn begin(
+    config: Arc<ServerConfig>,
+    incoming: Vec<u8>,
+    local: Option<IpAddr>,
+) -> Result<(ServerHandshake, Result<Progress, Failure>), HandshakeFault> {
+    let _turn = turn().await;
+    let party = UnbufferedServerConnection::new(config).map_err(|_| HandshakeFault::Internal)?;
+    let mut handshake = Handshake::new(party, incoming);
+    let advanced = advance(&mut handshake, local);
+    Ok((handshake, advanced))
+}
+
+fn advance(handshake: &mut ServerHandshake, local: Option<IpAddr>) -> Result<Progress, Failure> {
+    with_local_address(local, || handshake.advance())
+}
+
+/// Moves bytes until the handshake, which has `advanced` so far, is done, or early data has come and `early` is wanted. What
+/// is left to be sent then goes with the first data.
 async fn drive(
     socket: &mut TcpStream,
-    handshake: &mut Handshake<UnbufferedServerConnection>,
+    handshake: &mut ServerHandshake,
+    mut advanced: Result<Progress, Failure>,
     local: Option<IpAddr>,
     early: bool,
 ) -> Result<Progress, HandshakeFault> {
     loop {
-        match with_local_address(local, || handshake.advance()) {
+        match advanced {
             Ok(Progress::Done) => return Ok(Progress::Done),
             Ok(Progress::Blocked) => {}
             Err(failure) => {
@@ -469,6 +488,7 @@ async fn drive(
             return Ok(Progress::Blocked);
         }
         read_more(socket, handshake.incoming()).await?;
+        advanced = advance(handshake, local);
     }
 }
 
