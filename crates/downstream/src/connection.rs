@@ -415,7 +415,7 @@ impl Connection {
             listener,
             ..
         } = self.peer;
-        std::mem::replace(&mut self.peer, Peer::new(address, local, listener, false))
+        std::mem::replace(&mut self.peer, Peer::new(address, local, listener))
     }
 
     /// Reads the next head.

@@ -163,7 +163,7 @@ impl<H: Handler> Listener<H> {
         }
         cells.accepted.one();
         // Whether it is trusted is looked at when it is known who it is.
-        let peer = Peer::new(address, local, rules.number, false);
+        let peer = Peer::new(address, local, rules.number);
         let (listener, client) = ((self.id, rules.number), peer.address);
         let enrolled = Enrolled::enter(&self.worker, listener, client, self.closing.get());
         let arrived = Arrived {

@@ -33,7 +33,7 @@ pub(crate) async fn read(arrived: &mut Arrived, timeout: Duration) -> Result<(),
             counted.map_err(|_| Refusal::ConnectionsPerClientMax)?;
             arrived.enrolled.set_client(source);
             // What it says for others is believed if it is a trusted proxy itself, not because the sender is one.
-            arrived.peer = Peer::new(source, destination, arrived.peer.listener, false);
+            arrived.peer = Peer::new(source, destination, arrived.peer.listener);
             Ok(())
         }
         // The sender speaks for somebody whom it does not name.
@@ -44,7 +44,7 @@ pub(crate) async fn read(arrived: &mut Arrived, timeout: Duration) -> Result<(),
                 listener,
                 ..
             } = arrived.peer;
-            arrived.peer = Peer::new(address, local, listener, false).unnamed();
+            arrived.peer = Peer::new(address, local, listener).unnamed();
             Ok(())
         }
         // It speaks for itself.

@@ -225,7 +225,7 @@ impl<'r> Lap<'r> {
         Lap {
             race,
             kept: repeat.kept.clone(),
-            peer: Some(Peer::new(peer.address, peer.local, 0, false)),
+            peer: Some(Peer::new(peer.address, peer.local, 0)),
             timer,
             rival: None,
             fallen: None,

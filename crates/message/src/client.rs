@@ -69,14 +69,14 @@ pub struct Description {
 }
 
 impl Peer {
-    /// A peer that came by cleartext.
-    pub fn new(address: SocketAddr, local: SocketAddr, listener: u32, trusted: bool) -> Peer {
+    /// A peer that came by cleartext. It is not trusted until it was judged.
+    pub fn new(address: SocketAddr, local: SocketAddr, listener: u32) -> Peer {
         Peer {
             address: SocketAddr::new(canonical(address.ip()), address.port()),
             local,
             listener,
             scheme: Scheme::Http,
-            trusted: Cell::new(trusted),
+            trusted: Cell::new(false),
             is_unnamed: false,
             tls: None,
             description: OnceCell::new(),

@@ -249,7 +249,8 @@ mod tests {
 
     fn check(client: &str, trusted: bool, host: &str, claims: &[(&str, &str)], expected: &str) {
         let local = "192.0.2.1:8080".parse().unwrap();
-        let peer = Peer::new(client.parse().unwrap(), local, 0, trusted);
+        let peer = Peer::new(client.parse().unwrap(), local, 0);
+        peer.judge(|_| trusted);
         let mut fields = Fields::new();
         for (name, value) in claims {
             fields.append_line(name.as_bytes(), value.as_bytes());
@@ -315,7 +316,7 @@ mod tests {
     #[test]
     fn what_was_told_is_told_again_only_to_the_same_host_under_the_same_policy() {
         let local = "192.0.2.1:80".parse().unwrap();
-        let peer = Peer::new("192.0.2.7:1".parse().unwrap(), local, 0, false);
+        let peer = Peer::new("192.0.2.7:1".parse().unwrap(), local, 0);
         let told = |policy: &ForwardingPolicy, host: &str, version: Version| {
             let mut fields = Fields::new();
             let host = place_of(&mut fields, host);

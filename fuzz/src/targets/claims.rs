@@ -74,7 +74,8 @@ fn passes_on(mut fields: Fields) {
         via: None,
     };
     let local = SocketAddr::from(([192, 0, 2, 1], 8080));
-    let peer = Peer::new(SocketAddr::from(([10, 0, 0, 1], 1)), local, 0, true);
+    let peer = Peer::new(SocketAddr::from(([10, 0, 0, 1], 1)), local, 0);
+    peer.judge(|_| true);
     let said = claimed(&fields, is_trusted).client;
     let believed = said.unwrap_or(peer.address.ip());
     let names_by_x = fields.tokens(FieldId::XForwardedFor).next().is_some();

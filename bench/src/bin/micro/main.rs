@@ -250,7 +250,6 @@ fn forward_request(bytes: &[u8], count: u64) {
         SocketAddr::from(([192, 0, 2, 7], 54321)),
         SocketAddr::from(([192, 0, 2, 1], 80)),
         0,
-        false,
     );
     forward_from(&peer, bytes, count, |_| {});
 }
@@ -261,8 +260,8 @@ fn forward_balanced(count: u64) {
         SocketAddr::from(([10, 0, 0, 2], 54321)),
         SocketAddr::from(([192, 0, 2, 1], 80)),
         0,
-        true,
     );
+    peer.judge(is_balancer);
     forward_from(&peer, BALANCED, count, |fields| {
         black_box(claims(fields, is_balancer));
     });

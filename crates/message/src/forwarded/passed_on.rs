@@ -224,7 +224,8 @@ mod tests {
             via: None,
         };
         let local = "192.0.2.1:8080".parse().unwrap();
-        let peer = Peer::new("10.0.0.1:1".parse().unwrap(), local, 0, true);
+        let peer = Peer::new("10.0.0.1:1".parse().unwrap(), local, 0);
+        peer.judge(|_| true);
         let mut fields = Fields::new();
         fields.append(FieldId::Host, b"inner");
         let host = fields.place(FieldId::Host);
