@@ -1,5 +1,5 @@
-//! Handshakes cost a thousand times what a request costs, and anybody can begin one. So there is a bound on how many are
-//! unfinished, and on how many are worked on before the connections that are established have their turn.
+//! Handshakes cost ten times what a request costs and more, and anybody can begin one. So there is a bound on how many are
+//! unfinished, and on how long they are worked on before the connections that are established have their turn.
 
 use foregate_telemetry::clock::{Moment, now};
 use std::cell::RefCell;
