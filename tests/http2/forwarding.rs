@@ -104,6 +104,25 @@ fn trailers_go_up() {
 }
 
 #[test]
+fn trailers_behind_no_bytes_have_no_place_in_http1() {
+    let backend = Backend::start(Echo);
+    let gateway = Gateway::before(&[backend.address()]);
+    let mut client = Http2Client::connect(gateway.address());
+    let stream = client.request("POST", "/", &[("content-length", "0")], false);
+    let trailers = foregate_testkit::http2::block(&[("x-sum", "4")]);
+    client.send_frame(1, 5, stream, &trailers);
+    assert_eq!(client.answer(stream).status, 200);
+    let request = backend.only_request();
+    assert_eq!(request.field("content-length"), Some("0"));
+    assert_eq!(
+        (request.body.len(), request.trailers.get("x-sum")),
+        (0, None)
+    );
+    drop(client);
+    assert_outcome(&gateway, 200, "proxied");
+}
+
+#[test]
 fn trailers_come_down() {
     let backend = Backend::start(SendsTrailers);
     let gateway = Gateway::before(&[backend.address()]);

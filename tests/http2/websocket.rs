@@ -111,3 +111,22 @@ fn a_backend_that_does_not_know_the_handshake() {
     assert_eq!(client.answer(stream).reset, Some(INTERNAL_ERROR));
     backend.wait_connections_open(0);
 }
+
+/// What is said in such a tunnel would pass by routes, limits and logs. In HTTP/1.1 the same `Upgrade` is passed over.
+#[test]
+fn another_version_of_http_is_no_tunnel() {
+    let backend = Backend::start(UpgradeEcho);
+    let gateway = Gateway::before(&[backend.address()]);
+    let mut client = Http2Client::connect(gateway.address());
+    for protocol in ["h2c", "H2", "http"] {
+        let mut head = CONNECT;
+        head[1].1 = protocol;
+        let stream = client.head(&head, false);
+        let answer = client.until(stream, |answer| answer.ended);
+        assert_eq!(answer.status, 501, "{protocol}");
+    }
+    for line in gateway.log_lines(3) {
+        assert_eq!(line.reason(), "request-protocol-unsupported");
+    }
+    assert_eq!(backend.connections_accepted(), 0);
+}

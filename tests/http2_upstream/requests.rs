@@ -1,7 +1,8 @@
 //! What reaches the backend, and what comes back.
 
 use crate::before;
-use foregate_testkit::{Http2Backend, Http2Reply, Random};
+use foregate_testkit::http2::{END_HEADERS, END_STREAM, block, kind};
+use foregate_testkit::{Http2Backend, Http2Client, Http2Reply, Random};
 
 #[test]
 fn a_request_and_its_answer_pass_whole() {
@@ -96,4 +97,41 @@ fn answers_without_a_body_end_with_their_head() {
     assert_eq!((response.status, response.body.len()), (204, 0));
     let response = client.exchange("GET /empty HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!((response.status, response.body.len()), (200, 0));
+}
+
+/// Servers that learn how long their answer is when it is over, and then still have trailers, send such ones. To lose those of
+/// a call of gRPC is to lose its status.
+#[test]
+fn what_is_said_to_be_empty_keeps_its_trailers() {
+    let backend = Http2Backend::answering(|_| Http2Reply::Whole {
+        status: 200,
+        hint: None,
+        fields: vec![
+            ("content-type", "application/grpc".into()),
+            ("content-length", "0".into()),
+        ],
+        body: Vec::new(),
+        trailers: vec![("grpc-status", "5")],
+    });
+    let gateway = before(&backend, "grpc_web = true");
+    let mut client = Http2Client::connect(gateway.address());
+    let head = [("content-length", "0"), ("te", "trailers")];
+    let stream = client.request("POST", "/", &head, false);
+    let trailers = block(&[("x-sum", "4")]);
+    client.send_frame(kind::HEADERS, END_HEADERS | END_STREAM, stream, &trailers);
+    let answer = client.answer(stream);
+    assert_eq!(answer.trailers.get("grpc-status"), Some("5"));
+    let seen = backend.requests().pop().expect("it came");
+    assert_eq!(seen.trailers, [("x-sum".to_owned(), "4".to_owned())]);
+
+    let web = "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/grpc-web\r\nContent-Length: 0\r\n\r\n";
+    let response = gateway.exchange(web);
+    assert_eq!(response.body, b"\x80\0\0\0\x10grpc-status: 5\r\n");
+
+    // HTTP/1.1 has no place for them behind a body of no bytes.
+    let response = gateway.get("a", "/");
+    assert_eq!((response.status, response.body.len()), (200, 0));
+    assert_eq!(response.field("content-length"), Some("0"));
+    drop(client);
+    gateway.assert_no_leaks();
 }

@@ -99,7 +99,7 @@ fn keep(length: BodyLength, upstream: &Upstream) -> Option<SharedKept> {
     let bytes_max = upstream.retry.body_bytes_max;
     let fits = match length {
         BodyLength::Known(bytes) => bytes <= bytes_max as u64,
-        BodyLength::Unknown => true,
+        BodyLength::Bare | BodyLength::Unknown => true,
         BodyLength::Empty | BodyLength::Tunnel => false,
     };
     let kept = || Rc::new(RefCell::new(Kept::new(bytes_max)));

@@ -9,6 +9,8 @@ pub enum BodyLength {
     Empty,
     /// Exactly so many bytes.
     Known(u64),
+    /// Exactly none, and yet a trailer section may follow: only HTTP/2 can say that.
+    Bare,
     /// As many as come until the body ends.
     Unknown,
     /// Not a body: the connection now carries another protocol, both ways, until it ends.

@@ -108,6 +108,8 @@ faults! {
     CodingNotLast "chunked-not-last" 400,
     /// A transfer coding other than chunked.
     CodingUnknown "coding-unknown" 501,
+    /// An extended CONNECT to a version of HTTP, which would pass by all that is asked of requests (RFC 8441).
+    ProtocolUnsupported "protocol-unsupported" 501,
     /// Transfer-Encoding in an HTTP/1.0 message (RFC 9112 §6.1).
     CodingInHttp10 "coding-in-http10" 400,
     /// A chunk size that is not hexadecimal digits, or does not fit.

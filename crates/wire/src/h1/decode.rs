@@ -107,7 +107,7 @@ impl BodyDecoder {
     /// The decoder of a request's body.
     pub fn for_request(_head: &RequestHead, framing: &RequestFraming) -> BodyDecoder {
         BodyDecoder::of(match framing.length {
-            BodyLength::Empty | BodyLength::Known(0) => Form::Done,
+            BodyLength::Empty | BodyLength::Bare | BodyLength::Known(0) => Form::Done,
             BodyLength::Known(remaining) => Form::Known { remaining },
             BodyLength::Unknown => Form::Chunked(ChunkedDecoder::new(TrailersOf::Request)),
             BodyLength::Tunnel => Form::Tunnel,
@@ -117,7 +117,7 @@ impl BodyDecoder {
     /// The decoder of a response's body.
     pub fn for_response(head: &ResponseHead, framing: &ResponseFraming) -> BodyDecoder {
         BodyDecoder::of(match framing.length {
-            BodyLength::Empty | BodyLength::Known(0) => Form::Done,
+            BodyLength::Empty | BodyLength::Bare | BodyLength::Known(0) => Form::Done,
             BodyLength::Known(remaining) => Form::Known { remaining },
             BodyLength::Unknown if head.fields.has(FieldId::TransferEncoding) => {
                 Form::Chunked(ChunkedDecoder::new(TrailersOf::Answer))

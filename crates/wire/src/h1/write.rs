@@ -70,6 +70,7 @@ pub fn write_request(
     out.extend_from_slice(b" HTTP/1.1\r\n");
     let (count, encoder) = match framing.length {
         BodyLength::Known(length) => (Count::Exactly(length), BodyEncoder::known(length)),
+        BodyLength::Bare => (Count::Exactly(0), BodyEncoder::empty()),
         BodyLength::Unknown => (Count::Omitted, BodyEncoder::chunked()),
         BodyLength::Empty | BodyLength::Tunnel => (Count::Omitted, BodyEncoder::empty()),
     };
@@ -115,6 +116,7 @@ pub fn write_response(
         BodyLength::Tunnel => (Count::Omitted, BodyEncoder::tunnel()),
         _ if head.status.code() == 304 => (Count::AsReceived, BodyEncoder::empty()),
         _ if head.status.is_bodiless() => (Count::Omitted, BodyEncoder::empty()),
+        BodyLength::Bare => (Count::Exactly(0), BodyEncoder::empty()),
         BodyLength::Known(length) if client.request_method_is_head => {
             (Count::Exactly(length), BodyEncoder::empty())
         }

@@ -289,7 +289,7 @@ impl Connection {
 /// How many bytes of body must come, where a head says so.
 fn known(length: BodyLength) -> Option<u64> {
     match length {
-        BodyLength::Empty => Some(0),
+        BodyLength::Empty | BodyLength::Bare => Some(0),
         BodyLength::Known(bytes) => Some(bytes),
         BodyLength::Unknown | BodyLength::Tunnel => None,
     }

@@ -60,6 +60,7 @@ impl Connection {
         stream.flags.end_queued = ends;
         stream.outgoing_left = match framing.length {
             BodyLength::Known(bytes) => Some(bytes),
+            BodyLength::Bare => Some(0),
             _ => None,
         };
         Some(self.streams.key(slot))
@@ -92,6 +93,7 @@ impl Connection {
         stream.flags.head_sent = true;
         stream.outgoing_left = match length {
             BodyLength::Known(bytes) => Some(bytes),
+            BodyLength::Bare => Some(0),
             _ => None,
         };
         let never = to_head || head.status.is_bodiless();

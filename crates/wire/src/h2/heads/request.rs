@@ -5,7 +5,7 @@ use super::section::{self, Pseudos};
 use crate::h1::{self, HeadLimits, host};
 use crate::h2::hpack::Decoder;
 use foregate_message::{
-    BodyLength, Fault, FieldId, Fields, Method, RequestHead, Scheme, Version, split_authority,
+    BodyLength, Fault, FieldId, Fields, Method, RequestHead, Scheme, Version, hop, split_authority,
 };
 
 /// What a request's head says about its body and its stream.
@@ -48,8 +48,8 @@ pub fn read_request(
         return Err(fault);
     }
     request(&pseudos, ends, extended_connect, head).map_err(|fault| match fault {
-        // An expectation that nobody can meet is no malformed message.
-        Fault::Expectation => HeadFault::Answerable(fault),
+        // What nobody can meet is no malformed message.
+        Fault::Expectation | Fault::ProtocolUnsupported => HeadFault::Answerable(fault),
         fault => HeadFault::Malformed(fault),
     })
 }
@@ -92,10 +92,10 @@ fn request(
         return Err(Fault::PseudoHeader);
     };
     let scheme = self::scheme(&head.fields.buffer()[scheme])?;
+    head.set_target_range(path);
     if let Some(protocol) = &protocol {
         become_upgrade(protocol.clone(), pseudos, head)?;
     }
-    head.set_target_range(path);
     // The asterisk and the path are all that `:path` may be; the absolute form is for HTTP/1 proxies.
     if !matches!(head.target(), [b'/', ..] | b"*") {
         return Err(Fault::Target);
@@ -154,6 +154,11 @@ fn become_upgrade(
     if pseudos.authority.is_none() || protocol.is_empty() || !is_token || is_counted {
         return Err(Fault::PseudoHeader);
     }
+    // What would be said in it would pass by routes and limits. In HTTP/1.1 such an `Upgrade` is passed over; here there is no
+    // request without it.
+    if hop::is_http(&protocol) {
+        return Err(Fault::ProtocolUnsupported);
+    }
     head.method = Method::Get;
     head.fields.append(FieldId::Upgrade, &protocol);
     Ok(())
@@ -208,6 +213,7 @@ pub(super) fn length(fields: &Fields, ends: bool) -> Result<BodyLength, Fault> {
     match h1::content_length(fields)? {
         // Backends may insist on the declaration even where nothing follows it.
         0 if ends => Ok(BodyLength::Known(0)),
+        0 => Ok(BodyLength::Bare),
         _ if ends => Err(Fault::Length),
         length => Ok(BodyLength::Known(length)),
     }

@@ -255,6 +255,8 @@ fn lengths() {
         length(&["content-length: 0"], true),
         Ok(BodyLength::Known(0))
     );
+    // Trailers may follow.
+    assert_eq!(length(&["content-length: 0"], false), Ok(BodyLength::Bare));
     assert_eq!(
         length(&["content-length: 7"], false),
         Ok(BodyLength::Known(7))
@@ -291,6 +293,12 @@ fn connects() {
         ":authority: a",
         "sec-websocket-version: 13",
     ];
+    for http in ["h2c", "H2", "http", "HTTP"] {
+        let asked = format!(":protocol: {http}");
+        let found = read(&[socket[0], &asked, socket[2], socket[3], socket[4]], false);
+        let refused = HeadFault::Answerable(Fault::ProtocolUnsupported);
+        assert_eq!(found.map(|_| ()), Err(refused), "{http}");
+    }
     let (head, facts) = read(&socket, false).unwrap();
     assert_eq!(head.method, Method::Get);
     assert_eq!(head.target(), b"/chat");

@@ -50,6 +50,7 @@ pub fn write_request(
     lines.pseudo(Pseudo::Path, target);
     let count = match framing.length {
         BodyLength::Known(length) => Count::Exactly(length),
+        BodyLength::Bare => Count::Exactly(0),
         BodyLength::Unknown | BodyLength::Empty | BodyLength::Tunnel => Count::Omitted,
     };
     write_fields(&mut lines, &head.fields, count);
@@ -77,6 +78,7 @@ pub fn write_response(
         _ if head.status.code() == 304 => Count::AsReceived,
         _ if head.status.is_bodiless() => Count::Omitted,
         BodyLength::Known(length) => Count::Exactly(length),
+        BodyLength::Bare => Count::Exactly(0),
         _ if request_method_is_head => Count::AsReceived,
         BodyLength::Empty if head.fields.has(FieldId::ContentLength) => Count::Exactly(0),
         // The stream's end says it. A field of its own would be metadata to a client of gRPC.
