@@ -82,6 +82,18 @@ fn the_name_decides_and_the_certificate_is_the_backends() {
     assert_eq!(lines[1].text("upstream"), "two");
 }
 
+/// As the gateway itself takes it where it ends TLS.
+#[test]
+fn the_roots_dot_behind_a_name_is_passed_over() {
+    let story = Story::begin();
+    let names = story.outer.listener("names");
+    let request = "GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n";
+    let asked = ["-servername", "a.example."];
+    let seen = story.certificates.s_client(names, request, &asked);
+    assert!(seen.contains("HTTP/1.1 200"), "{seen}");
+    assert_eq!(story.outer.only_log_line().reason(), "relayed");
+}
+
 #[test]
 fn a_name_that_nobody_takes_is_refused() {
     let story = Story::begin();

@@ -355,3 +355,66 @@ fn a_state_folder_that_cannot_be_used_ends_a_start_like_a_port_that_is_taken() {
         run.stderr
     );
 }
+
+/// The internal authority has a certificate for it that another site's hosts are shown.
+#[test]
+fn a_site_of_files_is_shown_nothing_that_was_issued() {
+    let certificates = Certificates::new();
+    certificates.issue("folder/x", &["x.localhost"]);
+    let backend = Backend::answering(|_| Answer::ok("yes"));
+    let gateway = Gateway::new(
+        r#"
+        [listeners.secure]
+        address = "127.0.0.1:0"
+        tls = true
+        [certificates.some]
+        folder = "{certificates}/folder"
+        [sites."x.localhost"]
+        upstream = "app"
+        tls = "files"
+        [sites."*.localhost"]
+        upstream = "app"
+        tls = "internal"
+        [upstreams.app]
+        servers = ["{backend}"]
+        "#,
+    )
+    .fill("certificates", certificates.directory())
+    .fill("backend", backend.address())
+    .start();
+    let secure = gateway.listener("secure");
+    let code = |host: &str| certificates.curl(secure, host, "/", &[]).code();
+    assert_eq!((code("x.localhost"), code("y.localhost")), (0, 60));
+    std::fs::remove_file(format!("{}/folder/x.pem", certificates.directory()))
+        .expect("it was there");
+    eventually("the handshake is refused", || {
+        (code("x.localhost") == 35).then_some(())
+    });
+    assert_eq!(code("y.localhost"), 60);
+}
+
+/// Which of a folder's certificates were meant, and what came in its place when its files went, nobody could say.
+#[test]
+fn a_folder_is_no_certificate_for_unknown_names() {
+    let certificates = Certificates::new();
+    certificates.issue("folder/x", &["x.example"]);
+    let gateway = Gateway::new(
+        r#"
+        [tls]
+        default_certificate = "some"
+        [certificates.some]
+        folder = "{certificates}/folder"
+        [sites."*"]
+        [[sites."*".routes]]
+        respond = { status = 204 }
+        "#,
+    )
+    .fill("certificates", certificates.directory());
+    let run = gateway.command(&["check"]);
+    let told = format!("{}{}", run.stdout, run.stderr);
+    assert_eq!(run.code, Some(2), "{told}");
+    assert!(
+        told.contains("`some` is a folder of certificates"),
+        "{told}"
+    );
+}

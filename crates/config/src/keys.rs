@@ -142,6 +142,11 @@ pub(crate) static HOST_PATTERN: Syntax = syntax(
     "example.com",
     r"^(\*|(\*\.)?[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])$",
 );
+pub(crate) static NAME_PATTERN: Syntax = syntax(
+    "host or `*.domain`",
+    "example.com",
+    r"^((\*\.)?[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])$",
+);
 pub(crate) static METHOD: Syntax = syntax("method", "GET", "^[!#$%&'+.^_`|~0-9A-Za-z-]+$");
 pub(crate) static FIELD_NAME: Syntax =
     syntax("header name", "X-Api-Key", "^[!#$%&'+.^_`|~0-9A-Za-z-]+$");

@@ -33,7 +33,7 @@ mod upstream_tls;
 pub use access_log::{AccessLog, LogField, LogFormat, LogTarget};
 pub use acme::{Acme, Challenge, Dns, DnsProvider, Eab, OnDemand};
 pub use action::{Action, HostHeader, Mirror, Proxy, Redirect, Respond, Rewrite, Target, Timeouts};
-pub use admin::{Admin, AdminCertificate, AdminSocket, History};
+pub use admin::{Admin, AdminSocket, History};
 pub use balancing::{Balance, FitMin, HashBy};
 pub use bounds::{Adaptive, Bounds, Circuit, Queue};
 pub use client::{BodyRate, Client, Http2};
@@ -56,7 +56,7 @@ pub use sticky::{CookieSecure, SameSite, Sticky};
 pub use template::{
     Piece, Placeholder, Template, TemplateFault, TemplateFaultKind, UrlPlaceholder,
 };
-pub use tls::{Certificate, CertificateSource, Tls, TlsProfile};
+pub use tls::{Certificate, CertificateSource, NamedCertificate, Tls, TlsProfile};
 pub use upstream::{
     Ejection, ProxyProtocolVersion, ResponseLimits, Server, ServerAddress, ServerAddressError,
     ServerHost, Upstream,

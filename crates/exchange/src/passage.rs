@@ -219,7 +219,9 @@ fn destination(plan: &Plan, peer: &Peer, server_name: Option<&str>) -> Result<us
     let name = match listener.map(|listener| &listener.mode) {
         Some(ModePlan::Tcp(upstream)) => upstream,
         Some(ModePlan::TlsPassthrough(routes)) => {
-            routes.find(server_name).ok_or(Reason::UnknownServerName)?
+            // Some say the root's dot, which handshakes pass over, too.
+            let name = server_name.map(|name| name.strip_suffix('.').unwrap_or(name));
+            routes.find(name).ok_or(Reason::UnknownServerName)?
         }
         // A reload has changed what the listener does.
         Some(ModePlan::Http { .. }) | None => return Err(Reason::Draining),

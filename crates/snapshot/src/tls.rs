@@ -25,7 +25,8 @@ pub(crate) fn tls(tls: &Tls) -> TlsPlan {
     TlsPlan {
         profile: tls.profile,
         handshake_timeout: tls.handshake_timeout,
-        default_certificate: tls.default_certificate.as_deref().map(Into::into),
+        default_certificate: (tls.default_certificate.as_ref())
+            .map(|shown| shown.name.as_str().into()),
         session_tickets: tls.session_tickets,
         ticket_keys_file: tls.ticket_keys_file.as_ref().map(path),
         ticket_rotation: tls.ticket_rotation,

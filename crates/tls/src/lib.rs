@@ -39,7 +39,8 @@ pub use gate::{HandshakeGate, Pass};
 pub use keep_alive::keep_alive;
 pub use lone::lone;
 pub use plan::{
-    AcceptorPlan, ClientAuthPlan, ConnectorPlan, NamePlan, Profile, RevocationList, RootsPlan,
+    AcceptorPlan, ClientAuthPlan, ConnectorPlan, FROM_FILES, NamePlan, Profile, RevocationList,
+    RootsPlan,
 };
 pub use rustls::ServerConfig;
 pub use rustls::sign::CertifiedKey;

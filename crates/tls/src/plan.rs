@@ -33,13 +33,16 @@ pub struct AcceptorPlan {
     pub names: Vec<NamePlan>,
 }
 
+/// In place of a name: every certificate from files, and none that an issuer has issued.
+pub const FROM_FILES: &str = "*";
+
 /// What is special about a name.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NamePlan {
     /// The host in lower case, or `*.` and the name above it for all hosts one level below. `*` is every other name.
     pub name: String,
     /// The names in the store of the certificates that may be shown, one that ends in `/` for all of a folder, one that
-    /// ends in `:` for all of an issuer; `None` for all that are valid for the host.
+    /// ends in `:` for all of an issuer, and [`FROM_FILES`]; `None` for all that are valid for the host.
     pub certificates: Option<Vec<String>>,
     /// What is asked of clients; `None` asks for no certificate.
     pub client: Option<ClientAuthPlan>,

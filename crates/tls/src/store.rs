@@ -3,6 +3,7 @@
 
 use crate::by_name::{ByName, NameIssuer};
 use crate::certificate::{CertificateName, KeyKind, LoadedCertificate};
+use crate::plan::FROM_FILES;
 use crate::watch::CertificateState;
 use arc_swap::ArcSwap;
 use foldhash::HashMap;
@@ -315,11 +316,17 @@ fn best<'a>(
     out_of_time.or(unsuited)
 }
 
-/// Whether a certificate is one of these: named, or of a folder or an issuer that is.
+/// Whether a certificate is one of these: named, or of a folder or an issuer that is, or from files.
 pub(crate) fn may_be_shown(only: Option<&[Arc<str>]>, served: &Served) -> bool {
-    let is_of = |id: &Arc<str>| match id.ends_with(['/', ':']) {
-        true => served.id.starts_with(&**id),
-        false => served.id == *id,
+    let is_of = |id: &Arc<str>| match &**id {
+        // A folder's name ends before the names of files.
+        FROM_FILES => !served
+            .id
+            .split('/')
+            .next()
+            .is_some_and(|id| id.contains(':')),
+        id if id.ends_with(['/', ':']) => served.id.starts_with(id),
+        id => *served.id == *id,
     };
     only.is_none_or(|only| only.iter().any(is_of))
 }

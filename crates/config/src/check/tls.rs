@@ -2,8 +2,8 @@
 
 use crate::diagnostic::{Code, Diagnostic, Report};
 use crate::settings::{
-    CertificateSource, Challenge, HostPattern, Issuer, Listener, Mode, Protocol, Settings, Site,
-    SiteCertificate, SiteHost, Upstream,
+    CertificateSource, Challenge, HostPattern, Issuer, Listener, Mode, NamedCertificate, Protocol,
+    Settings, Site, SiteCertificate, SiteHost, Upstream,
 };
 
 /// Reports certificates that cannot be had, and keys that contradict each other across sections.
@@ -30,7 +30,19 @@ pub(super) fn check(settings: &Settings, report: &mut Report) {
         }
     }
     challenges(settings, report);
-    admin(settings, report);
+    single(
+        settings.tls.default_certificate.as_ref(),
+        "clients that ask for an unknown name are shown one certificate",
+        settings,
+        report,
+    );
+    let admin = settings.admin.as_ref();
+    single(
+        admin.and_then(|admin| admin.certificate.as_ref()),
+        "the admin listener shows one certificate",
+        settings,
+        report,
+    );
     for upstream in &settings.upstreams {
         protocol(upstream, report);
     }
@@ -39,10 +51,14 @@ pub(super) fn check(settings: &Settings, report: &mut Report) {
     }
 }
 
-/// The admin listener shows one certificate, which its commands know again.
-fn admin(settings: &Settings, report: &mut Report) {
-    let admin = settings.admin.as_ref();
-    let Some(shown) = admin.and_then(|admin| admin.certificate.as_ref()) else {
+/// Which certificate of a folder were meant, and what took its place when its files go, nobody could say.
+fn single(
+    shown: Option<&NamedCertificate>,
+    why: &'static str,
+    settings: &Settings,
+    report: &mut Report,
+) {
+    let Some(shown) = shown else {
         return;
     };
     let mut certificates = settings.certificates.iter();
@@ -53,7 +69,7 @@ fn admin(settings: &Settings, report: &mut Report) {
         let message = format!("`{}` is a folder of certificates", shown.name);
         report.push(
             Diagnostic::new(Code::BadValue, shown.origin, message)
-                .label("the admin listener shows one certificate")
+                .label(why)
                 .related(entry.origin, "defined here")
                 .help("an entry with `certificate` and `key`"),
         );

@@ -121,7 +121,7 @@ pub(super) static ON_DEMAND: Section = Section {
     keys: &[
         key(
             "allow",
-            Kind::List(&Kind::Text(&keys::HOST_PATTERN)),
+            Kind::List(&Kind::Text(&keys::NAME_PATTERN)),
             Default::Empty,
             "Names that may have one.",
         ),

@@ -5,7 +5,7 @@ use crate::diagnostic::{Code, Diagnostic, Report};
 use crate::fields::Fields;
 use crate::keys::{self, Default, Kind, Section, Syntax, key, secret_syntax};
 use crate::names::Names;
-use crate::settings::{Admin, AdminCertificate, AdminSocket, History, NamedFile, Secret};
+use crate::settings::{Admin, AdminSocket, History, NamedCertificate, NamedFile, Secret};
 use crate::tree::Entry;
 use crate::{Origin, words};
 use std::net::SocketAddr;
@@ -125,7 +125,7 @@ pub(super) fn read(
     let certificate = fields.entry("certificate").and_then(|entry| {
         let name = crate::scalar::text(&entry.node, report)?.to_owned();
         let origin = entry.node.origin;
-        (names.certificate(&name, origin, report)).then_some(AdminCertificate { name, origin })
+        (names.certificate(&name, origin, report)).then_some(NamedCertificate { name, origin })
     });
     if enabled && !address.ip().to_canonical().is_loopback() {
         let has = |name: &str| fields.entry(name).is_some();

@@ -5,7 +5,7 @@ use crate::diagnostic::{Code, Diagnostic, Report};
 use crate::fields::Fields;
 use crate::keys::{self, Default, Kind, Section, key};
 use crate::names::Names;
-use crate::settings::{Tls, TlsProfile};
+use crate::settings::{NamedCertificate, Tls, TlsProfile};
 use std::time::Duration;
 
 pub(super) static SECTION: Section = Section {
@@ -37,8 +37,8 @@ pub(super) static SECTION: Section = Section {
             "default_certificate",
             Kind::Text(&keys::NAME),
             Default::Absent("such clients are refused with the alert `unrecognized_name`"),
-            "Name of the entry of `certificates` that is shown to clients that ask for a name that no certificate covers, or for \
-             none.",
+            "Name of the entry of `certificates`, one with a `certificate` and a `key`, that is shown to clients that ask for a \
+             name that no certificate covers, or for none.",
         ),
         key(
             "session_tickets",
@@ -91,10 +91,9 @@ pub(super) fn read(
     report: &mut Report,
 ) -> Tls {
     let default_certificate = fields.entry("default_certificate").and_then(|entry| {
-        let name = crate::scalar::text(&entry.node, report)?;
-        names
-            .certificate(name, entry.node.origin, report)
-            .then(|| name.to_owned())
+        let (name, origin) = (crate::scalar::text(&entry.node, report)?, entry.node.origin);
+        let name = name.to_owned();
+        (names.certificate(&name, origin, report)).then_some(NamedCertificate { name, origin })
     });
     let tls = Tls {
         profile: match fields.choice("profile", report) {

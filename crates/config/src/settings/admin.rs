@@ -1,6 +1,6 @@
 //! `[admin]`: metrics and health for operators.
 
-use super::{NamedFile, Secret};
+use super::{NamedCertificate, NamedFile, Secret};
 use crate::Origin;
 use std::net::SocketAddr;
 
@@ -14,22 +14,13 @@ pub struct Admin {
     /// What everybody must show who asks for more than health.
     pub token: Option<Secret>,
     /// The certificate that its TCP address is served with; without one it is in cleartext.
-    pub certificate: Option<AdminCertificate>,
+    pub certificate: Option<NamedCertificate>,
     /// The file that keeps what was changed through the API.
     pub state_file: Option<NamedFile>,
     /// A socket in the file system that is listened on as well.
     pub socket: Option<AdminSocket>,
     /// What is remembered of configurations.
     pub history: History,
-}
-
-/// The certificate that the admin listener shows.
-#[derive(Debug, Clone, PartialEq)]
-pub struct AdminCertificate {
-    /// The name of its entry of `certificates`.
-    pub name: String,
-    /// Where it was written.
-    pub origin: Origin,
 }
 
 /// A socket in the file system.

@@ -13,7 +13,7 @@ pub struct Tls {
     pub handshake_timeout: Duration,
     /// The certificate for clients that ask for a name that no certificate covers, or for none, known to exist; without one
     /// they are refused.
-    pub default_certificate: Option<String>,
+    pub default_certificate: Option<NamedCertificate>,
     /// Whether clients get tickets to resume sessions with.
     pub session_tickets: bool,
     /// Keys for tickets that several machines share; `None` for own ones.
@@ -33,6 +33,15 @@ pub enum TlsProfile {
     Intermediate,
     /// TLS 1.3 only.
     Modern,
+}
+
+/// An entry of `certificates` that is known to exist and holds one certificate.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NamedCertificate {
+    /// Its name.
+    pub name: String,
+    /// Where it was written.
+    pub origin: Origin,
 }
 
 /// Certificates from files, by a name of one's own.

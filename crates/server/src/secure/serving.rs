@@ -11,8 +11,8 @@ use foregate_snapshot::{
 };
 use foregate_tls::watch::WatchedHost;
 use foregate_tls::{
-    Acceptor, AcceptorPlan, Connector, HandshakeGate, NamePlan, Profile, Served, SessionCache,
-    Shared as TlsShared, Tickets, unix_s,
+    Acceptor, AcceptorPlan, Connector, FROM_FILES, HandshakeGate, NamePlan, Profile, Served,
+    SessionCache, Shared as TlsShared, Tickets, unix_s,
 };
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -111,7 +111,8 @@ fn narrowed(site: &SitePlan, snapshot: &Snapshot) -> Option<Vec<String>> {
     // the road takes for certified: see `is_of`.
     let by = |issuer: &str| issuer.to_owned();
     match (site.tls.source, &*site.tls.certificates) {
-        (SiteCertificate::Auto | SiteCertificate::Off | SiteCertificate::Files, []) => None,
+        (SiteCertificate::Auto | SiteCertificate::Off, []) => None,
+        (SiteCertificate::Files, []) => Some(vec![FROM_FILES.to_owned()]),
         (SiteCertificate::Auto | SiteCertificate::Off, _) => {
             Some(from_files().chain([by(INTERNAL), by(ACME)]).collect())
         }
