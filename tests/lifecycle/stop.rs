@@ -1,9 +1,12 @@
 //! TERM and QUIT: finish what is running, then end.
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use foregate_testkit::{Answer, Backend, BlackHole, Echo, Gateway, Signal, eventually};
 use foregate_tests::metric;
+use foregate_tests::secure::Certificates;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -64,6 +67,75 @@ fn connections_that_never_asked_for_anything_do_not_hold_the_end_up() {
         drop(silent);
         assert!(took < Duration::from_secs(3), "{protocols} took {took:?}");
     }
+}
+
+/// As load balancers make them to see whether anybody listens, and browsers in advance.
+#[test]
+fn connections_that_have_not_said_who_they_are_do_not_hold_the_end_up() {
+    let certificates = Certificates::new();
+    certificates.issue("one", &["one.example"]);
+    let mut gateway = Gateway::new(
+        r#"
+        drain_timeout = "30s"
+        [forwarding]
+        trusted_proxies = ["127.0.0.1"]
+        [client]
+        head_timeout = "1h"
+        [tls]
+        handshake_timeout = "1h"
+        [certificates.one]
+        certificate = "{certificates}/one.pem"
+        key = "{certificates}/one.key"
+        [listeners.secure]
+        address = "127.0.0.1:0"
+        tls = true
+        [listeners.proxied]
+        address = "127.0.0.1:0"
+        proxy_protocol = "accept"
+        [sites."*"]
+        tls = "files"
+        [[sites."*".routes]]
+        respond = { status = 204 }
+        "#,
+    )
+    .fill("certificates", certificates.directory())
+    .start();
+    let said = [
+        ("secure", &b""[..]),
+        ("secure", b"\x16\x03\x01\x02\0\x01"),
+        ("proxied", b""),
+        ("proxied", b"PROXY TC"),
+    ];
+    let open: Vec<TcpStream> = (said.iter())
+        .map(|(listener, bytes)| {
+            let mut socket = TcpStream::connect(gateway.listener(listener)).expect("it listens");
+            socket.write_all(bytes).expect("there is room");
+            socket
+        })
+        .collect();
+    gateway.wait_metric(metric::CONNECTIONS_ACCEPTED, &[], open.len() as f64);
+    let begun = Instant::now();
+    gateway.signal(Signal::Term);
+    assert_eq!(gateway.wait_exit().code(), Some(0));
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(10), "took {took:?}");
+}
+
+#[test]
+fn a_head_that_is_half_there_at_the_deadline_is_answered_and_logged() {
+    let backend = Backend::start(Echo);
+    let mut gateway = draining(&backend, "500ms");
+    let mut client = gateway.connect();
+    client.send("GET /half HTTP/1.1\r\nHos");
+    gateway.wait_metric(metric::CONNECTIONS_ACCEPTED, &[], 1.0);
+    gateway.signal(Signal::Term);
+    assert_eq!(client.response().status, 503);
+    assert_eq!(gateway.wait_exit().code(), Some(0));
+    let line = gateway.only_log_line();
+    assert_eq!(
+        (line.reason(), line.text("path")),
+        ("draining".to_owned(), "/half".to_owned())
+    );
 }
 
 #[test]

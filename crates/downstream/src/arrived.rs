@@ -19,6 +19,9 @@ use std::task::Poll;
 use std::time::Duration;
 use tokio::net::TcpStream;
 
+/// How long a connection that is not established yet, whose handshake may be under way, is kept once the gateway drains.
+const BEGINNING_WHILE_DRAINING: Duration = Duration::from_secs(2);
+
 /// A socket that was accepted and admitted.
 pub(crate) struct Arrived {
     pub(crate) socket: TcpStream,
@@ -69,16 +72,32 @@ impl Arrived {
         handler: Rc<H>,
     ) -> impl Future<Output = ()> + use<H> {
         let entry = self.enrolled.entry();
+        let worker = Rc::clone(self.enrolled.worker());
         let mut beginning = Box::pin(self.begin(proxied, mode));
         async move {
             entry.know_task().await;
-            let established = poll_fn(|cx| match entry.closing() {
+            let mut last = None;
+            let established = poll_fn(|cx| {
+                let closing = entry.closing();
                 // Nobody was promised anything yet.
-                Closing::Operator | Closing::Drained | Closing::Now => Poll::Ready(None),
-                Closing::No | Closing::Listener => beginning.as_mut().poll(cx),
+                if closing > Closing::Listener {
+                    return Poll::Ready(None);
+                }
+                if let Poll::Ready(established) = beginning.as_mut().poll(cx) {
+                    return Poll::Ready(established);
+                }
+                if closing == Closing::No || worker.is_patient() {
+                    return Poll::Pending;
+                }
+                let deadline = last.get_or_insert_with(|| {
+                    let mut deadline = Deadline::new();
+                    deadline.set(now().plus(BEGINNING_WHILE_DRAINING));
+                    deadline
+                });
+                deadline.poll_expired(cx).map(|()| None)
             })
             .await;
-            drop((beginning, entry));
+            drop((beginning, entry, worker, last));
             match established {
                 Some(Established::Served(connection)) => connection.run(handler).await,
                 Some(Established::Passed(connection, passage)) => {

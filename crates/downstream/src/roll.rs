@@ -431,6 +431,19 @@ impl Roll {
         drop(entries);
         meant.iter().for_each(|entry| entry.close(Closing::Drained));
     }
+
+    /// Breaks off what has not become a request yet.
+    pub(crate) fn cut_beginnings(&self) {
+        let entries = self.entries.borrow();
+        let is_meant = |entry: &&Rc<Entry>| match entry.phase.get() {
+            Phase::ProxyHeader | Phase::Handshake | Phase::Hello => true,
+            Phase::Open => entry.is_in_head.get(),
+            Phase::Lingering => false,
+        };
+        let meant: Vec<Rc<Entry>> = entries.iter().filter(is_meant).cloned().collect();
+        drop(entries);
+        meant.iter().for_each(|entry| entry.close(Closing::Drained));
+    }
 }
 
 /// A connection's place in the roll, for as long as it is open.

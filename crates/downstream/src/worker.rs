@@ -208,6 +208,12 @@ impl Worker {
         self.roll.cut_listener(listener, opened_until);
     }
 
+    /// Breaks off connections on which no request has begun to be served: half handshakes and half heads, of which the latter
+    /// are answered.
+    pub fn cut_beginnings(&self) {
+        self.roll.cut_beginnings();
+    }
+
     pub(crate) fn roll(&self) -> &Roll {
         &self.roll
     }

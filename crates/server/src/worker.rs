@@ -349,6 +349,7 @@ impl Shop {
     /// Breaks off what runs; it is given a moment to tell its clients and to be logged.
     async fn cut(&self) {
         self.road.cut();
+        self.worker.cut_beginnings();
         self.close_listeners(|_| true);
         let mut deadline = Deadline::new();
         deadline.set(now().plus(CUT_TIMEOUT));
