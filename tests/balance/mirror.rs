@@ -1,7 +1,8 @@
 //! Copies of requests for another upstream, which nobody waits for.
 
 use crate::{explained, named};
-use foregate_testkit::{Backend, BlackHole, Gateway, Refuser};
+use foregate_testkit::{Backend, BlackHole, Gateway, Refuser, Visit};
+use foregate_tests::metric;
 use std::fmt::Display;
 
 fn gateway(main: &Backend, shadow: impl Display, more: &str) -> Gateway {
@@ -167,4 +168,52 @@ fn a_share_is_copied() {
     });
     // 100, give or take 8.7.
     assert!((48.0..=152.0).contains(&copies), "{copies}");
+}
+
+#[test]
+fn a_copy_waits_for_the_try_that_gets_the_whole_body() {
+    let (main, shadow) = (named("main"), named("shadow"));
+    let full = Backend::start(|visit: &mut Visit| {
+        if visit.next_head()?.is_some() {
+            visit.send("HTTP/1.1 503 x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")?;
+            visit.connection.finish_sending();
+            visit.drain();
+        }
+        Ok(())
+    });
+    let gateway = Gateway::new(
+        r#"
+        workers = 1
+        [sites."*"]
+        [[sites."*".routes]]
+        upstream = "app"
+        mirror = { upstream = "shadow" }
+        [upstreams.app]
+        servers = ["{full}", { address = "{main}", backup = true }]
+        retry = { statuses = [503] }
+        ejection = { consecutive_failures = "off", consecutive_gateway_errors = "off" }
+        [upstreams.shadow]
+        servers = ["{shadow}"]
+        "#,
+    )
+    .fill("full", full.address())
+    .fill("main", main.address())
+    .fill("shadow", shadow.address())
+    .start();
+    let mirrored =
+        |result: &str| gateway.wait_metric("foregate_mirrored_total", &[("result", result)], 1.0);
+    let begin = "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe";
+    let mut client = gateway.connect();
+    client.send(begin);
+    main.wait_connections_open(1);
+    client.send("llo");
+    assert_eq!(client.response().text(), "main");
+    assert_eq!(shadow.wait_requests(1)[0].body, b"hello");
+    mirrored("answered");
+    // Who leaves within the body leaves nothing to copy.
+    client.send(begin);
+    gateway.wait_metric(metric::ENDPOINT_RETRIES, &[], 2.0);
+    drop(client);
+    mirrored("incomplete");
+    gateway.assert_no_leaks();
 }

@@ -39,6 +39,17 @@ fn the_authority_must_agree_with_the_host() {
     assert_eq!(backend.requests_total(), 0);
 }
 
+/// RFC 9110 section 7.4: it would be had by whoever is on the way.
+#[test]
+fn what_is_asked_of_https_is_not_had_in_cleartext() {
+    let backend = Backend::start(Echo);
+    let gateway = Gateway::before(&[backend.address()]);
+    let response = gateway.exchange("GET HTTPS://a.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n");
+    assert_eq!(response.status, 421);
+    assert_outcome(&gateway, 421, "misdirected-request");
+    assert_eq!(backend.requests_total(), 0);
+}
+
 #[test]
 fn options_of_the_whole_server() {
     let backend = Backend::start(Echo);

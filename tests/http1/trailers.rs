@@ -113,3 +113,28 @@ fn trailers_of_an_answer_tell_nothing_that_its_head_may_not() {
         assert_eq!(trailers, expected, "{more}");
     }
 }
+
+/// A client may take what they say for what the final head will say (RFC 8297 section 2).
+#[test]
+fn interim_heads_say_nothing_that_the_head_may_not() {
+    let backend = Backend::start(|visit: &mut Visit| {
+        while visit.next_request()?.is_some() {
+            visit.send(concat!(
+                "HTTP/1.1 103 Early Hints\r\nServer: secret/1.2\r\nX-Powered-By: x\r\nX-Set: forged\r\n",
+                "X-Request-Id: mine\r\nLink: </a>; rel=preload\r\n\r\n",
+                "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+            ))?;
+        }
+        Ok(())
+    });
+    let gateway = gateway(&[&backend], "");
+    let response = gateway.exchange("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(response.text(), "ok");
+    let [(103, hints)] = response.informational.as_slice() else {
+        panic!("informational answers: {:?}", response.informational)
+    };
+    for name in ["server", "x-powered-by", "x-set", "x-request-id"] {
+        assert_eq!(hints.get(name), None, "{name}");
+    }
+    assert_eq!(hints.get("link"), Some("</a>; rel=preload"));
+}

@@ -56,8 +56,9 @@ pub fn run(plan: &Plan) -> Summary {
         .iter()
         .map(|place| format!("\"{}\"", place.address()))
         .collect();
+    // Whatever else the machine does, no connection is given up for it while its client waits for the processor.
     let gateway = Gateway::new(
-        "workers = 2\n[access_log]\nto = \"/dev/null\"\nformat = \"json\"\n\
+        "workers = 2\n[overload]\ndelay_max = \"off\"\n[access_log]\nto = \"/dev/null\"\nformat = \"json\"\n\
          [sites.\"*\"]\nupstream = \"app\"\n[upstreams.app]\nservers = [{servers}]\n",
     )
     .fill("servers", servers.join(", "))

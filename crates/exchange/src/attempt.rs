@@ -7,6 +7,7 @@ use crate::forward::{self, Answer};
 use crate::patience::Patience;
 use crate::plan::Upstream;
 use crate::repeat::Repeat;
+use crate::trailers;
 use crate::upload::Upload;
 use foregate_balance::Endpoint;
 use foregate_message::{BodyLength, Client, Reason, RequestHead, ResponseHead, Status};
@@ -390,7 +391,7 @@ impl Answer {
                 Poll::Pending => false,
             };
             if interim {
-                take_interim(client, upload, head);
+                take_interim(exchange, client, upload, head);
             } else if let Poll::Ready(reason) = client.poll_gone(cx) {
                 return Poll::Ready(Err(reason));
             }
@@ -404,11 +405,17 @@ impl Answer {
 }
 
 /// Passes 1xx on. A 100 releases the body, and the client hears it when its body is first read.
-fn take_interim<C: Client + ?Sized>(client: &mut C, upload: &mut Upload, head: &mut ResponseHead) {
+fn take_interim<C: Client + ?Sized>(
+    exchange: &Exchange,
+    client: &mut C,
+    upload: &mut Upload,
+    head: &mut ResponseHead,
+) {
     if head.status == Status::CONTINUE {
         upload.release();
     } else {
         foregate_message::hop::strip(&mut head.fields);
+        trailers::of_answer(exchange, &mut head.fields);
         client.inform(head);
     }
 }

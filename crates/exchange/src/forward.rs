@@ -292,6 +292,8 @@ fn again(
         let outcome = unfit(upstream, &pool, status);
         guard::conclude(exchange, upstream, Some(outcome));
     }
+    // A copy of the request waits for the next attempt.
+    exchange.copy.set(answer.upload.copy.take());
     answer.call = None;
     answer.head = ResponseHead::default();
     Some(next)

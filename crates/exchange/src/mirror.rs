@@ -18,7 +18,8 @@ const PIECE_BYTES: usize = 16 * 1024;
 
 /// A copy that waits for the rest of its body.
 pub(crate) struct Pending {
-    job: Job,
+    /// Until it goes its way, or is known to have none.
+    job: Option<Job>,
     body: Vec<u8>,
     body_bytes_max: usize,
 }
@@ -86,7 +87,7 @@ pub(crate) fn begin(
         return job.start(Vec::new());
     }
     exchange.copy = Cell::new(Some(Box::new(Pending {
-        job,
+        job: Some(job),
         body: Vec::new(),
         body_bytes_max: plan.body_bytes_max,
     })));
@@ -96,11 +97,7 @@ impl Pending {
     /// Copies a piece of the body. `None` when there is more than may be copied.
     pub(crate) fn take(mut self: Box<Self>, data: &[u8]) -> Option<Box<Pending>> {
         if self.body.len() + data.len() > self.body_bytes_max {
-            self.job
-                .road
-                .shard
-                .balancing
-                .mirrored(Mirrored::BodyTooLarge);
+            self.come_to_nothing(Mirrored::BodyTooLarge);
             return None;
         }
         self.body.extend_from_slice(data);
@@ -108,8 +105,22 @@ impl Pending {
     }
 
     /// The body is complete: the copy goes its way.
-    pub(crate) fn finish(self) {
-        self.job.start(self.body);
+    pub(crate) fn finish(mut self) {
+        if let Some(job) = self.job.take() {
+            job.start(std::mem::take(&mut self.body));
+        }
+    }
+
+    fn come_to_nothing(&mut self, why: Mirrored) {
+        if let Some(job) = self.job.take() {
+            job.road.shard.balancing.mirrored(why);
+        }
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.come_to_nothing(Mirrored::Incomplete);
     }
 }
 

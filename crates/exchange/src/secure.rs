@@ -67,6 +67,14 @@ pub(crate) fn challenge(road: &Road, peer: &Peer, head: &RequestHead) -> Option<
     }))
 }
 
+/// Whether a target names a resource of HTTPS, which is not to be had in cleartext (RFC 9110 §7.4).
+#[inline]
+fn asks_https(target: &[u8]) -> bool {
+    const SCHEME: &[u8] = b"https:";
+    let scheme = target.get(..SCHEME.len());
+    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(SCHEME))
+}
+
 /// Whether the request came as its site wants it: by HTTPS once that is possible, not too early, and under the rules for clients'
 /// certificates that hold for its host (RFC 9110 §15.5.20).
 pub(crate) fn secure(
@@ -102,6 +110,9 @@ pub(crate) fn secure(
         {
             return Ok(Some(answer));
         }
+    }
+    if asks_https(head.target()) && exchange.scheme == Scheme::Http {
+        return Err(Reason::MisdirectedRequest);
     }
     match &route.client {
         Some(client) if client.required => Err(Reason::MisdirectedRequest),

@@ -1,5 +1,5 @@
 //! Trailers: what of them passes. Whoever gets them may merge them into the head (RFC 9110 §6.5.1), so what is not passed
-//! on there is not passed on behind the body either.
+//! on there is not passed on behind the body either, nor before the head (RFC 8297 §2).
 
 use crate::exchange::Exchange;
 use crate::secure;
@@ -28,7 +28,7 @@ pub(crate) fn of_request(exchange: &Exchange, trusted: bool, mut trailers: Box<F
     }
 }
 
-/// Leaves of an answer's trailers what passes. Each answer of gRPC has some.
+/// Leaves of an answer's trailers, or of an interim head, what passes. Each answer of gRPC has trailers.
 pub(crate) fn of_answer(exchange: &Exchange, fields: &mut Fields) {
     let plan = &exchange.plan;
     if plan.snapshot.server_header != ServerHeader::Pass {

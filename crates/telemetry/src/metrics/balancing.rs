@@ -30,10 +30,18 @@ pub enum Mirrored {
     BodyTooLarge,
     /// There is none: as many as may be were under way.
     TooMany,
+    /// There is none: the request was over before all of its body had come.
+    Incomplete,
 }
 
 impl Mirrored {
-    const NAMES: [&str; 4] = ["answered", "failed", "body-too-large", "too-many"];
+    const NAMES: [&str; 5] = [
+        "answered",
+        "failed",
+        "body-too-large",
+        "too-many",
+        "incomplete",
+    ];
 }
 
 /// A worker's counts.
