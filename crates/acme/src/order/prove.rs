@@ -59,8 +59,16 @@ impl Desk {
         if !proofs.published.is_empty() {
             tokio::time::sleep(SEEN_AFTER).await;
         }
-        tell(order, web, proofs).await?;
-        let status = match order.poll_ready(&POLL).await {
+        let refused = tell(order, web, proofs).await?;
+        let status = match refused {
+            None => order.poll_ready(&POLL).await,
+            // A challenge that fails at once has failed in the answer to that already. Then the order has, too.
+            Some(error) => match order.refresh().await.map(|state| state.status) {
+                Ok(OrderStatus::Invalid) => Ok(OrderStatus::Invalid),
+                _ => return Err(failure(&error, Step::Prove, web)),
+            },
+        };
+        let status = match status {
             Ok(status) => status,
             // The order's own error says less than its challenges'.
             Err(instant_acme::Error::Api(_)) => OrderStatus::Invalid,
@@ -213,8 +221,12 @@ fn all_if_few(offered: &[Kind]) -> Vec<Kind> {
     }
 }
 
-/// Tells the server that the challenges are open.
-async fn tell(order: &mut Order, web: &Web, proofs: &Proofs) -> Result<(), Failure> {
+/// Tells the server that the challenges are open, up to the first one that it says something against.
+async fn tell(
+    order: &mut Order,
+    web: &Web,
+    proofs: &Proofs,
+) -> Result<Option<instant_acme::Error>, Failure> {
     let mut authorizations = order.authorizations();
     while let Some(authorization) = authorizations.next().await {
         let mut authorization = authorization.map_err(|error| failure(&error, Step::Prove, web))?;
@@ -223,13 +235,14 @@ async fn tell(order: &mut Order, web: &Web, proofs: &Proofs) -> Result<(), Failu
             continue;
         };
         if let Some(mut challenge) = authorization.challenge(kind.acme()) {
-            challenge
-                .set_ready()
-                .await
-                .map_err(|error| failure(&error, Step::Prove, web))?;
+            match challenge.set_ready().await {
+                Ok(()) => {}
+                Err(error @ instant_acme::Error::Api(_)) => return Ok(Some(error)),
+                Err(error) => return Err(failure(&error, Step::Prove, web)),
+            }
         }
     }
-    Ok(())
+    Ok(None)
 }
 
 fn host(identifier: &Identifier) -> Result<String, Failure> {
