@@ -194,6 +194,7 @@ mod tests {
     use super::*;
     use std::cell::Cell;
     use std::rc::Rc;
+    use tokio::task::JoinHandle;
 
     #[test]
     fn the_gate_closes_and_opens_again() {
@@ -227,19 +228,24 @@ mod tests {
         }
     }
 
+    /// Handshakes under way, and how many of them were computed.
+    fn a_hundred() -> (Rc<Cell<usize>>, Vec<JoinHandle<()>>) {
+        let computed = Rc::new(Cell::new(0));
+        let begin = |_| {
+            let computed = Rc::clone(&computed);
+            tokio::task::spawn_local(async move {
+                compute().await;
+                computed.set(computed.get() + 1);
+            })
+        };
+        let handshakes = (0..100).map(begin).collect();
+        (computed, handshakes)
+    }
+
     #[test]
     fn other_tasks_run_between_many_handshakes() {
         on_a_worker(async move {
-            let computed = Rc::new(Cell::new(0));
-            let handshakes: Vec<_> = (0..100)
-                .map(|_| {
-                    let computed = Rc::clone(&computed);
-                    tokio::task::spawn_local(async move {
-                        compute().await;
-                        computed.set(computed.get() + 1);
-                    })
-                })
-                .collect();
+            let (computed, handshakes) = a_hundred();
             // What an established connection sees: between any two of its turns only a few were computed.
             let mut before = 0;
             while computed.get() < 100 {
@@ -279,16 +285,7 @@ mod tests {
     #[test]
     fn who_leaves_keeps_nobody_waiting() {
         on_a_worker(async {
-            let computed = Rc::new(Cell::new(0));
-            let handshakes: Vec<_> = (0..100)
-                .map(|_| {
-                    let computed = Rc::clone(&computed);
-                    tokio::task::spawn_local(async move {
-                        compute().await;
-                        computed.set(computed.get() + 1);
-                    })
-                })
-                .collect();
+            let (computed, handshakes) = a_hundred();
             tokio::task::yield_now().await;
             for handshake in handshakes.iter().step_by(2) {
                 handshake.abort();
