@@ -2,7 +2,7 @@
 
 use crate::Origin;
 use crate::diagnostic::{Code, Diagnostic, Report, quoted};
-use crate::settings::{Listener, Site, Upstream};
+use crate::settings::{Listener, NamedCertificate, Site, Upstream};
 use crate::tree::Entry;
 use std::collections::{HashMap, HashSet};
 
@@ -88,6 +88,17 @@ impl Names {
             );
         }
         listener.is_some()
+    }
+
+    /// The certificate that a key names; reports one that does not exist.
+    pub(crate) fn named_certificate(
+        &self,
+        entry: &Entry,
+        report: &mut Report,
+    ) -> Option<NamedCertificate> {
+        let name = crate::scalar::text(&entry.node, report)?.to_owned();
+        let origin = entry.node.origin;
+        (self.certificate(&name, origin, report)).then_some(NamedCertificate { name, origin })
     }
 
     /// Whether there is a certificate of this name; reports one that does not exist.

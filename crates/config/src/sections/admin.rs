@@ -5,7 +5,7 @@ use crate::diagnostic::{Code, Diagnostic, Report};
 use crate::fields::Fields;
 use crate::keys::{self, Default, Kind, Section, Syntax, key, secret_syntax};
 use crate::names::Names;
-use crate::settings::{Admin, AdminSocket, History, NamedCertificate, NamedFile, Secret};
+use crate::settings::{Admin, AdminSocket, History, NamedFile, Secret};
 use crate::tree::Entry;
 use crate::{Origin, words};
 use std::net::SocketAddr;
@@ -122,11 +122,8 @@ pub(super) fn read(
         .map_or(fields.origin, |entry| entry.node.origin);
     let address = fields.text("address", report, words::socket_address);
     let token = fields.entry("token").and_then(|entry| token(entry, report));
-    let certificate = fields.entry("certificate").and_then(|entry| {
-        let name = crate::scalar::text(&entry.node, report)?.to_owned();
-        let origin = entry.node.origin;
-        (names.certificate(&name, origin, report)).then_some(NamedCertificate { name, origin })
-    });
+    let certificate = fields.entry("certificate");
+    let certificate = certificate.and_then(|entry| names.named_certificate(entry, report));
     if enabled && !address.ip().to_canonical().is_loopback() {
         let has = |name: &str| fields.entry(name).is_some();
         demand(address, origin, (has("token"), has("certificate")), report);

@@ -5,7 +5,7 @@ use crate::diagnostic::{Code, Diagnostic, Report};
 use crate::fields::Fields;
 use crate::keys::{self, Default, Kind, Section, key};
 use crate::names::Names;
-use crate::settings::{NamedCertificate, Tls, TlsProfile};
+use crate::settings::{Tls, TlsProfile};
 use std::time::Duration;
 
 pub(super) static SECTION: Section = Section {
@@ -90,11 +90,8 @@ pub(super) fn read(
     names: &Names,
     report: &mut Report,
 ) -> Tls {
-    let default_certificate = fields.entry("default_certificate").and_then(|entry| {
-        let (name, origin) = (crate::scalar::text(&entry.node, report)?, entry.node.origin);
-        let name = name.to_owned();
-        (names.certificate(&name, origin, report)).then_some(NamedCertificate { name, origin })
-    });
+    let shown = fields.entry("default_certificate");
+    let default_certificate = shown.and_then(|entry| names.named_certificate(entry, report));
     let tls = Tls {
         profile: match fields.choice("profile", report) {
             "modern" => TlsProfile::Modern,
