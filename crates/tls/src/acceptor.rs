@@ -431,11 +431,15 @@ type ServerHandshake = Handshake<UnbufferedServerConnection>;
 /// One read. A connection that waits here has no buffer but for what has come.
 async fn read_more(socket: &mut TcpStream, incoming: &mut Vec<u8>) -> Result<(), HandshakeFault> {
     socket.readable().await.map_err(|error| left(&error))?;
-    incoming.reserve(READ_BYTES);
-    // Unlike `try_read_buf` it remembers that a short read has taken everything, so that nobody asks in vain.
-    match socket.read_buf(incoming).await {
+    let mut lent = Chunk::lend();
+    // Unlike `try_read` it remembers that a short read has taken everything, so that nobody asks in vain.
+    let room = &mut lent.room()[..READ_BYTES];
+    match socket.read(room).await {
         Ok(0) => Err(HandshakeFault::ClientClosed),
-        Ok(_) => Ok(()),
+        Ok(bytes) => {
+            incoming.extend_from_slice(&room[..bytes]);
+            Ok(())
+        }
         Err(error) => Err(left(&error)),
     }
 }

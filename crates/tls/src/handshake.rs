@@ -14,8 +14,8 @@ use rustls::{CommonState, Error, ExtractedSecrets, ProtocolVersion};
 /// How many bytes a handshake may take in. Chains of client certificates are the longest part.
 const INCOMING_BYTES_MAX: usize = 128 * 1024;
 
-/// Room for what is sent at once in a usual handshake.
-const FLIGHT_BYTES: usize = 2 * 1024;
+/// Room for what is sent at once in a usual handshake: as much as allocators give without a search.
+const FLIGHT_BYTES: usize = 1_000;
 
 /// What a driven handshake came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

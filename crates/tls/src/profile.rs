@@ -1,6 +1,8 @@
 //! Protocol versions, cipher suites and key exchanges by profile.
 
+use crate::key_schedule::derived_here;
 use crate::plan::Profile;
+use crate::random::Visible;
 use rustls::SupportedProtocolVersion;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{cipher_suite, default_provider};
@@ -12,9 +14,9 @@ use std::sync::{Arc, LazyLock};
 static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
     let mut provider = default_provider();
     provider.cipher_suites = vec![
-        cipher_suite::TLS13_AES_128_GCM_SHA256,
-        cipher_suite::TLS13_AES_256_GCM_SHA384,
-        cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
+        derived_here(cipher_suite::TLS13_AES_128_GCM_SHA256),
+        derived_here(cipher_suite::TLS13_AES_256_GCM_SHA384),
+        derived_here(cipher_suite::TLS13_CHACHA20_POLY1305_SHA256),
         cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
         cipher_suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
         cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
@@ -22,6 +24,7 @@ static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
         cipher_suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
         cipher_suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
     ];
+    provider.secure_random = &Visible;
     Arc::new(provider)
 });
 

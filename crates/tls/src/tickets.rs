@@ -1,6 +1,7 @@
 //! Session tickets (RFC 5077, RFC 8446 §4.6.1): sealed with keys that change, and that several machines can share.
 
 use crate::certificate::Finding;
+use crate::random;
 use arc_swap::ArcSwap;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::digest::{SHA256, digest};
@@ -109,7 +110,7 @@ impl TicketKey {
     fn seal(&self, plain: &[u8], binding: &[u8], at: UnixTime) -> Option<Vec<u8>> {
         const HEAD_BYTES: usize = NAME_BYTES + SALT_BYTES + TIME_BYTES;
         let mut salt = [0; SALT_BYTES];
-        fill(&mut salt).ok()?;
+        random::fill(&mut salt)?;
         let time = at.seconds().to_be_bytes();
         let mut ticket = Vec::with_capacity(HEAD_BYTES + plain.len() + TAG_BYTES);
         ticket.extend_from_slice(&self.name);
