@@ -275,6 +275,7 @@ def encrypted_lines(raw):
     """What is asked over TLS and HTTP/2."""
     asked = (
         ("tls-1k-64conn", "best peer", None, 0.70, 0.60), ("tls-handshake", "best peer", None, 0.70, None),
+        ("tls-1k-rate", "best peer", None, None, None), ("tls-handshake-rate", "best peer", None, None, None),
         ("tls-resumed", "best peer", None, 0.80, None), ("tls-10m-4conn", "best peer", None, 0.95, None),
         ("h2-16x32", "best peer", None, 0.75, 0.50), ("grpc-unary", "Envoy", ("envoy",), 0.60, None),
     )
@@ -311,6 +312,7 @@ def verdict_lines(raw):
         lines.append(ratio_line(raw, workload, "nginx", FAMILIES["nginx"], 0.75, 0.65))
         lines.append(ratio_line(raw, workload, "HAProxy", FAMILIES["HAProxy"], 0.65, 0.55))
     lines.append(ratio_line(raw, "1k-64conn", "blind relay", ("relay",), 1.25, 1.10))
+    lines.append(ratio_line(raw, "1k-rate", "best peer", None, None, None))
     for workload in ("64k-32conn", "10m-4conn", "upload-1m-16conn"):
         lines.append(ratio_line(raw, workload, "best peer", None, 0.95, 0.85))
     for workload in ("1k-rate", "1k-64conn"):

@@ -383,8 +383,12 @@ ALL = [
          ["--connections", 16, "--target", "/upload", "--upload", "1m"], large=True, strace_count=500),
     Idle("idle-10000", "Idle keep-alive connections: bytes of user memory each"),
     Load("tls-1k-64conn", "TLS 1.3, 1 KB answers, 64 keep-alive connections", ["--connections", 64], tls=True),
+    Load("tls-1k-rate", "TLS 1.3, 1 KB answers, 64 keep-alive connections, 10,000 requests/s asked of each",
+         ["--connections", 64], tls=True, rate=10000),
     Load("tls-handshake", "TLS 1.3, full handshake and one request on each connection",
          ["--connections", 32, "--per-connection", 1, "--handshakes", "full"], tls=True, strace_count=2000),
+    Load("tls-handshake-rate", "TLS 1.3, 1,500 full handshakes/s asked of each, one request on each connection",
+         ["--connections", 32, "--per-connection", 1, "--handshakes", "full"], tls=True, rate=1500, strace_count=2000),
     Load("tls-resumed", "TLS 1.3, handshake resumed by ticket and one request on each connection",
          ["--connections", 32, "--per-connection", 1, "--handshakes", "resumed"], tls=True, strace_count=2000),
     Load("tls-10m-4conn", "TLS 1.3, 10 MB answers, 4 connections",
@@ -398,6 +402,11 @@ ALL = [
     Workers(),
     Routes(),
 ]
+
+
+def quick():
+    """What a quick run has time for."""
+    return [workload for workload in ALL if workload.name not in ("tls-1k-rate", "tls-handshake-rate")]
 
 
 def named(names):
