@@ -1,6 +1,7 @@
 //! `foregate endpoints`, and the token that an open admin listener demands.
 
 use foregate_testkit::{Answer, Authority, Backend, Gateway, Issued, Run, Signal, foregate};
+use foregate_tests::metric;
 
 fn named(name: &'static str) -> Backend {
     Backend::answering(move |_| Answer::ok(name))
@@ -139,4 +140,32 @@ fn a_refused_reload_is_one_line_an_event() {
         assert!(line.starts_with("20") && line.contains(expected), "{expected}: {line}");
     }
     assert_eq!(gateway.get("a.example", "/").text(), "a");
+}
+
+#[test]
+fn every_refusal_is_told_as_what_it_is_and_counted() {
+    let config = "[[sites.\"*\".routes]]\nrespond = { status = 204 }\n";
+    let gateway = Gateway::new(config).start();
+    let failed = || gateway.metric(metric::CONFIG_RELOADS, &[("result", "failed")]);
+    let refused = |path: &str, error: &str, line: &str| {
+        let answer = gateway.admin_send("POST", path, "");
+        assert_eq!(
+            (answer.status, answer.json()["error"].as_str()),
+            (409, Some(error))
+        );
+        gateway.wait_stderr(&format!(
+            "{line} refused, the configuration in force stays reason={error}"
+        ));
+    };
+    refused("/config/rollback", "nothing-to-roll-back", "rollback");
+    assert_eq!(failed(), 1.0);
+    refused("/config/confirm", "nothing-to-confirm", "confirmation");
+    assert_eq!(failed(), 1.0, "a confirmation changes nothing");
+    let text = std::fs::read_to_string(gateway.config_path()).expect("it is there");
+    let other = text.replace("204", "205");
+    let put = |path: &str| gateway.admin_send("PUT", path, &other).status;
+    assert_eq!(put("/config?confirm=1h"), 200);
+    refused("/reload", "unconfirmed", "reload");
+    assert_eq!(put("/config"), 409);
+    assert_eq!(failed(), 3.0);
 }

@@ -217,6 +217,26 @@ fn listeners_come_and_go() {
     assert_eq!(ask(public), "three");
 }
 
+#[test]
+fn what_has_not_begun_when_a_listener_goes_is_refused_and_counted() {
+    let stays = "[listeners.public]\naddress = \"127.0.0.1:0\"\n";
+    let goes = "[listeners.extra]\naddress = \"127.0.0.1:0\"\nproxy_protocol = \"accept\"\n";
+    let rest = "[sites.\"*\"]\n[[sites.\"*\".routes]]\nrespond = { status = 204 }\n";
+    let before = format!(
+        "[forwarding]\ntrusted_proxies = [\"127.0.0.1\"]\n[client]\nhead_timeout = \"1h\"\n{stays}{goes}{rest}"
+    );
+    let after = before.replace(goes, "");
+    let mut gateway = Gateway::new(&before).start();
+    let mut begun = RawClient::connect(gateway.listener("extra"));
+    begun.send("PROXY TC");
+    gateway.wait_metric(metric::CONNECTIONS_ACCEPTED, &[("listener", "extra")], 1.0);
+    gateway.rewrite_config(&after, &[]);
+    gateway.signal(Signal::Hup);
+    begun.connection().drain();
+    let labels = [("listener", "extra"), ("reason", "draining")];
+    gateway.wait_metric(metric::CONNECTIONS_REFUSED, &labels, 1.0);
+}
+
 /// Every protocol's exchanges and tunnels, and nobody else's.
 #[test]
 fn what_outlives_the_drain_of_a_listener_is_cut_off() {

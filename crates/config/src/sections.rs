@@ -88,7 +88,7 @@ pub(crate) static ROOT: Section = Section {
             Kind::Text(&files::FOLDER),
             Default::Text("/var/lib/foregate"),
             "Where certificates, keys and accounts are kept that the gateway makes itself. It is made when it is needed, for \
-             the owner alone; several processes may share it.",
+             the owner alone; several processes may share it. A change takes effect at the next start.",
         ),
         key(
             "zone",

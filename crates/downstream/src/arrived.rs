@@ -19,7 +19,8 @@ use std::task::Poll;
 use std::time::Duration;
 use tokio::net::TcpStream;
 
-/// How long a connection that is not established yet, whose handshake may be under way, is kept once the gateway drains.
+/// How long a connection that is not established yet, whose handshake may be under way, is kept once its listener takes no
+/// more connections.
 const BEGINNING_WHILE_DRAINING: Duration = Duration::from_secs(2);
 
 /// A socket that was accepted and admitted.
@@ -73,6 +74,7 @@ impl Arrived {
     ) -> impl Future<Output = ()> + use<H> {
         let entry = self.enrolled.entry();
         let worker = Rc::clone(self.enrolled.worker());
+        let (shard, id) = (Arc::clone(&self.shard), self.id);
         let mut beginning = Box::pin(self.begin(proxied, mode));
         async move {
             entry.know_task().await;
@@ -81,6 +83,9 @@ impl Arrived {
                 let closing = entry.closing();
                 // Nobody was promised anything yet.
                 if closing > Closing::Listener {
+                    if closing == Closing::Drained {
+                        shard.listener(id).refused(Refusal::Draining);
+                    }
                     return Poll::Ready(None);
                 }
                 if let Poll::Ready(established) = beginning.as_mut().poll(cx) {
@@ -94,10 +99,13 @@ impl Arrived {
                     deadline.set(now().plus(BEGINNING_WHILE_DRAINING));
                     deadline
                 });
-                deadline.poll_expired(cx).map(|()| None)
+                deadline.poll_expired(cx).map(|()| {
+                    shard.listener(id).refused(Refusal::Draining);
+                    None
+                })
             })
             .await;
-            drop((beginning, entry, worker, last));
+            drop((beginning, entry, worker, shard, last));
             match established {
                 Some(Established::Served(connection)) => connection.run(handler).await,
                 Some(Established::Passed(connection, passage)) => {

@@ -265,7 +265,8 @@ reasons! {
     TraceRefused "trace-refused" 405 Client,
     /// The path has a form that the path policy refuses.
     PathRefused "path-refused" 400 Client,
-    /// The host asks for other client certificates than the name of the handshake did, or for one at all in cleartext.
+    /// The host asks for other client certificates than the name of the handshake did, or for one at all in cleartext; or the
+    /// target names HTTPS in cleartext.
     MisdirectedRequest "misdirected-request" 421 Client,
     /// An unsafe request came in early data, which anyone can replay (RFC 8470).
     TooEarly "too-early" 425 Client,

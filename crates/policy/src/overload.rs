@@ -178,6 +178,8 @@ pub struct Ladder {
     rung: Rung,
     /// When it was stepped on.
     since_ms: u64,
+    /// What it is stood on for.
+    cause: Option<Cause>,
 }
 
 impl Ladder {
@@ -193,25 +195,21 @@ impl Ladder {
         pressure: Pressure,
         now_ms: u64,
     ) -> (Rung, Option<Cause>) {
-        let wanted = |slack: u32| {
+        let reached = |slack: u32| {
+            // A full listener is no reason to give up what others have: its own idle connections make room.
+            let all = pressure.each().into_iter();
+            let climbing = all.filter(|(cause, _)| *cause != Cause::Connections);
             let rung_of = |(cause, percent): (Cause, u32)| {
-                // A full listener is no reason to give up what others have: its own idle connections make room.
-                let highest = match cause {
-                    Cause::Connections => Rung::Calm,
-                    _ => Rung::Pause,
-                };
-                let reached = Rung::ALL
-                    .into_iter()
-                    .take_while(|&rung| rung <= highest)
-                    .filter(|&rung| reaches(percent, slack, steps.from(rung)))
-                    .max();
-                (reached.unwrap_or_default(), percent, cause)
+                let rungs = Rung::ALL.into_iter();
+                let reached = rungs.filter(|&rung| reaches(percent, slack, steps.from(rung)));
+                (reached.max().unwrap_or_default(), percent, cause)
             };
-            let all = pressure.each().map(rung_of).into_iter();
-            all.max_by_key(|&(rung, percent, _)| (rung, percent))
+            climbing
+                .map(rung_of)
+                .max_by_key(|&(rung, percent, _)| (rung, percent))
         };
-        let up = wanted(0).map_or(Rung::Calm, |(rung, ..)| rung);
-        let held = wanted(SLACK_PERCENT);
+        let up = reached(0).map_or(Rung::Calm, |(rung, ..)| rung);
+        let held = reached(SLACK_PERCENT).filter(|&(rung, ..)| rung > Rung::Calm);
         let down = held.map_or(Rung::Calm, |(rung, ..)| rung).min(self.rung);
         let next = if up > self.rung {
             up
@@ -221,13 +219,15 @@ impl Ladder {
             self.rung
         };
         if next != self.rung {
-            *self = Ladder {
-                rung: next,
-                since_ms: now_ms,
-            };
+            self.rung = next;
+            self.since_ms = now_ms;
         }
-        let cause = held.filter(|_| self.rung > Rung::Calm);
-        (self.rung, cause.map(|(.., cause)| cause))
+        // On the way down, what it was climbed for.
+        self.cause = held.map(|(.., cause)| cause).or(self.cause);
+        if self.rung == Rung::Calm {
+            self.cause = None;
+        }
+        (self.rung, self.cause)
     }
 }
 
@@ -342,6 +342,33 @@ mod tests {
             ladder.look(&STEPS, pressure, 0),
             (Rung::Pause, Some(Cause::Delay))
         );
+    }
+
+    #[test]
+    fn what_it_was_climbed_for_is_told_on_the_way_down() {
+        let mut ladder = Ladder::default();
+        let busy = Pressure {
+            requests: 100,
+            connections: 50,
+            ..Pressure::default()
+        };
+        let quiet = Pressure {
+            connections: 50,
+            ..Pressure::default()
+        };
+        let mut looks = vec![ladder.look(&STEPS, busy, 0)];
+        for look in 1..=4 {
+            looks.push(ladder.look(&STEPS, quiet, look * HOLD_MS));
+        }
+        let requests = Some(Cause::Requests);
+        let told = [
+            (Rung::Pause, requests),
+            (Rung::ShedNormal, requests),
+            (Rung::ShedBackground, requests),
+            (Rung::Trim, requests),
+            (Rung::Calm, None),
+        ];
+        assert_eq!(looks, told);
     }
 
     proptest! {

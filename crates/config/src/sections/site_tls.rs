@@ -288,9 +288,15 @@ fn redirect(entry: &Entry, report: &mut Report) -> Option<HttpsRedirect> {
             report.push(diagnostic.label("\"auto\", \"off\", or a port"));
             None
         }
-        _ => crate::scalar::integer(&entry.node, 1, 65_535, false, report)
-            .and_then(|port| u16::try_from(port).ok())
-            .map(HttpsRedirect::Port),
+        Value::Integer(_) | Value::Text(_) => {
+            crate::scalar::integer(&entry.node, 1, 65_535, false, report)
+                .and_then(|port| u16::try_from(port).ok())
+                .map(HttpsRedirect::Port)
+        }
+        _ => {
+            wrong_type(&entry.node, "\"auto\", \"off\", or a port", report);
+            None
+        }
     }
 }
 

@@ -62,7 +62,7 @@ pub(super) static SPLIT_SECTION: Section = Section {
 pub(super) static MIRROR_SECTION: Section = Section {
     heading: "mirror = { ... }",
     doc: "Copies of requests for another upstream. Upgrades are not copied, and neither is a request whose body is too large \
-          or for which too many copies are under way; `foregate_mirrored_total` counts each outcome. A copy has a minute where its upstream sets no `request` timeout.",
+          or does not come whole, or for which too many copies are under way; `foregate_mirrored_total` counts each outcome. A copy has a minute where its upstream sets no `request` timeout.",
     keys: &[
         key(
             "upstream",

@@ -75,6 +75,12 @@ impl Control {
             return;
         }
         notify::reloading();
+        let refused = match &what {
+            Configure::Confirm => "confirmation refused, the configuration in force stays",
+            Configure::Rollback(_) => "rollback refused, the configuration in force stays",
+            _ => "reload refused, the configuration in force stays",
+        };
+        let counts = !matches!(what, Configure::Confirm);
         let outcome = match what {
             Configure::Reload(cause) => self.reload(cause),
             Configure::Apply(apply) => self.apply(&apply),
@@ -83,7 +89,10 @@ impl Control {
         };
         notify::ready();
         if let Err(refusal) = &outcome {
-            log_refusal(refusal);
+            if counts {
+                self.inner.registry.reload_failed();
+            }
+            log_refusal(refused, refusal);
         }
         if let Some(answer) = answer {
             // Who asked may have gone; the outcome stands in the log as well.
@@ -237,6 +246,7 @@ impl Control {
             values,
         );
         if let Err(refusal) = self.take_back(&unconfirmed, Cause::Expiry, None) {
+            self.inner.registry.reload_failed();
             let text = "the configuration before it can't come back yet, and is tried again";
             process::error(text, values);
             process::append(&refusal.detail);
@@ -293,10 +303,7 @@ impl Control {
         };
         let loaded = load(&mut *inner.source, before);
         let taken = loaded.and_then(|loaded| self.take_up(loaded));
-        let mut taken = taken.map_err(|error| {
-            self.inner.registry.reload_failed();
-            refusal(error)
-        })?;
+        let mut taken = taken.map_err(refusal)?;
         if let Some(warning) = self.inner.ledger.follow(&self.inner.snapshot) {
             process::warn(&warning, &[]);
             taken.warnings.push(warning);
@@ -483,7 +490,7 @@ impl Control {
 /// `foregate check`.
 const LOGGED_PROBLEMS_MAX: usize = 50;
 
-fn log_refusal(refusal: &ConfigRefusal) {
+fn log_refusal(refused: &str, refusal: &ConfigRefusal) {
     let problems = &refusal.diagnostics;
     let count = problems.len();
     let mut values: Vec<process::Value<'_>> = vec![("reason", &refusal.error)];
@@ -491,7 +498,7 @@ fn log_refusal(refusal: &ConfigRefusal) {
         0 => values.push(("detail", &refusal.detail)),
         _ => values.push(("problems", &count)),
     }
-    process::error("reload refused, the configuration in force stays", &values);
+    process::error(refused, &values);
     for problem in problems.iter().take(LOGGED_PROBLEMS_MAX) {
         let at = format!("{}:{}:{}", problem.file, problem.line, problem.column);
         let mut values: Vec<process::Value<'_>> = vec![

@@ -77,7 +77,7 @@ pub enum Refusal {
     ProxyHeaderTimeout,
     /// The TLS handshake came to nothing.
     Handshake,
-    /// The process is draining.
+    /// The listener takes no more connections, and this one was within its handshake or its PROXY protocol header for too long.
     Draining,
     /// The system could not hand the connection over (out of descriptors or memory).
     AcceptError,

@@ -174,6 +174,18 @@ probe = { path = '/', body = '${ENV:NONE}' }
 }
 
 #[test]
+fn a_value_of_no_form_that_a_key_takes_is_shown_all_of_them() {
+    check(
+        &format!("[sites.'a']\nupstream = 'app'\nhttps_redirect = false\n{APP}"),
+        "
+error[wrong-type]: \"auto\", \"off\", or a port belongs here
+  --> foregate.toml:3:18
+3 | https_redirect = false
+  |                  ^^^^^ this is a boolean",
+    );
+}
+
+#[test]
 fn what_is_told_to_backends_has_a_name_of_its_own() {
     check(
         &format!("[forwarding]\nrequest_id_header = 'Host'\n{APP}"),
