@@ -30,6 +30,43 @@ fn request_rules_remove_set_and_add_in_that_order() {
     assert_eq!(seen.fields.all("x-kept"), ["yes"]);
 }
 
+/// Many backends read `X_User` as `X-User`.
+#[test]
+fn no_other_spelling_gets_past_a_request_rule() {
+    let backend = Backend::start(Echo);
+    let gateway = Gateway::new(
+        r#"
+        [sites."*"]
+        [[sites."*".routes]]
+        upstream = "app"
+        request_headers = { set = { "X-User" = "nobody", "X_Own" = "1" }, remove = ["X-Secret"] }
+        [upstreams.app]
+        servers = ["{backend}"]
+        "#,
+    )
+    .fill("backend", backend.address())
+    .start();
+    let request = concat!(
+        "GET / HTTP/1.1\r\nHost: a\r\nX_User: root\r\nx-secret: 1\r\nx_secret: 1\r\nX_Request_Id: 1\r\n",
+        "Content_Length: 3\r\nTransfer_Encoding: chunked\r\nX_Own: 0\r\nX_Kept: yes\r\n\r\n"
+    );
+    assert_eq!(gateway.exchange(request).status, 200);
+    let seen = backend.only_request();
+    assert_eq!(seen.fields.all("x-user"), ["nobody"]);
+    assert_eq!(seen.fields.all("x_own"), ["1"]);
+    assert_eq!(seen.fields.all("x_kept"), ["yes"]);
+    for gone in [
+        "x_user",
+        "x-secret",
+        "x_secret",
+        "x_request_id",
+        "content_length",
+        "transfer_encoding",
+    ] {
+        assert_eq!(seen.fields.all(gone), Vec::<&str>::new(), "{gone}");
+    }
+}
+
 #[test]
 fn values_may_name_what_is_known_of_the_request() {
     let backend = Backend::start(Echo);

@@ -77,3 +77,19 @@ fn the_host_is_the_clients_the_endpoints_or_a_fixed_one() {
         );
     }
 }
+
+#[test]
+fn what_asks_about_the_server_has_no_path_to_rewrite() {
+    for lines in [
+        "replace_path = \"/fix\"",
+        "replace_path = { regex = \"^/?(.*)$\", with = \"/n/$1\" }",
+    ] {
+        for target in ["*", "http://a.example"] {
+            let backend = Backend::start(Echo);
+            let gateway = proxying(&backend, lines);
+            let request = format!("OPTIONS {target} HTTP/1.1\r\nHost: a.example\r\n\r\n");
+            assert_eq!(gateway.exchange(request).status, 200, "{lines} {target}");
+            assert_eq!(backend.only_request().target, "*", "{lines} {target}");
+        }
+    }
+}

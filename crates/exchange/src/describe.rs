@@ -6,11 +6,13 @@ use crate::plan::Plan;
 use crate::secure;
 use foregate_message::path::Normal;
 use foregate_message::{FieldId, Fields, Method, Peer, Reason, RequestHead, Target, TargetForm};
-use foregate_message::{forwarded, hop};
+use foregate_message::{forwarded, hop, reads_alike};
 use foregate_policy::client_address::Origin;
+use foregate_policy::header_rules::{HeaderRules, is_misspelled};
 use foregate_policy::method;
 use foregate_policy::request_id::RequestId;
 use foregate_policy::rewrite::Rewritten;
+use foregate_snapshot::Snapshot;
 use std::net::IpAddr;
 
 /// The id that a trusted peer gave the request, else a new one.
@@ -65,6 +67,7 @@ pub(crate) fn describe(
     let is_proxy = |address: IpAddr| proxies.contains(address);
     forwarded::describe(fields, policy, peer, host, head.version, is_proxy);
     secure::describe(exchange, peer, &mut head.fields);
+    remove_misspelled(&mut head.fields, snapshot, &proxy.request_rules);
     if let Some(name) = &snapshot.request_id {
         head.fields.set_named(name, exchange.request_id.as_bytes());
     }
@@ -79,6 +82,21 @@ pub(crate) fn describe(
     Ok(())
 }
 
+/// Removes what passes for a field that is the gateway's to write or to take away, or for one that frames the body, at backends
+/// that read `_` in its name as `-`.
+#[inline]
+pub(crate) fn remove_misspelled(fields: &mut Fields, snapshot: &Snapshot, rules: &HeaderRules) {
+    let framing = [FieldId::ContentLength, FieldId::TransferEncoding];
+    fields.remove_unknown(|name| {
+        name.contains(&b'_')
+            && (framing
+                .iter()
+                .any(|id| reads_alike(name, id.as_str().as_bytes()))
+                || (snapshot.request_id.as_ref()).is_some_and(|id| is_misspelled(name, id))
+                || rules.is_evaded_by(name))
+    });
+}
+
 /// What goes into the request line, when it isn't what came: the rewritten path, or the normal form where a backend
 /// could read the received one differently, and never an authority.
 fn outgoing_target(exchange: &Exchange, head: &RequestHead) -> Result<Option<Vec<u8>>, Reason> {
@@ -90,6 +108,11 @@ fn outgoing_target(exchange: &Exchange, head: &RequestHead) -> Result<Option<Vec
         return Ok(None);
     }
     let target = Target::parse(&head.method, head.target()).map_err(Reason::Request)?;
+    // It asks about the server, which no path is a part of.
+    let asks_server = head.method == Method::Options && names_server(&target, head.target());
+    if asks_server || target.form == TargetForm::Asterisk {
+        return Ok(Some(b"*".to_vec()));
+    }
     let matched = exchange.matched(target.path);
     let mut out = Vec::with_capacity(head.target().len() + 16);
     let path = match proxy.rewrite.apply(matched, &mut out)? {
@@ -99,13 +122,7 @@ fn outgoing_target(exchange: &Exchange, head: &RequestHead) -> Result<Option<Vec
     };
     if let Some(path) = path {
         out.clear();
-        match head.method == Method::Options && names_server(&target, head.target()) {
-            true => out.push(b'*'),
-            false => out.extend_from_slice(path),
-        }
-    }
-    if target.form == TargetForm::Asterisk && out.is_empty() {
-        out.push(b'*');
+        out.extend_from_slice(path);
     }
     if let Some(query) = target.query {
         out.push(b'?');

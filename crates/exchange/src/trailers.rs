@@ -1,6 +1,7 @@
 //! Trailers: what of them passes. Whoever gets them may merge them into the head (RFC 9110 §6.5.1), so what is not passed
 //! on there is not passed on behind the body either, nor before the head (RFC 8297 §2).
 
+use crate::describe;
 use crate::exchange::Exchange;
 use crate::secure;
 use foregate_message::{FieldId, Fields, Frame, forwarded};
@@ -17,11 +18,9 @@ pub(crate) fn of_request(exchange: &Exchange, trusted: bool, mut trailers: Box<F
     if !trusted {
         forwarded::remove_claims(fields);
     }
-    remove_ruled(
-        &plan.snapshot,
-        Some(&exchange.proxy(plan).request_rules),
-        fields,
-    );
+    let rules = &exchange.proxy(plan).request_rules;
+    describe::remove_misspelled(fields, &plan.snapshot, rules);
+    remove_ruled(&plan.snapshot, Some(rules), fields);
     match trailers.is_empty() {
         true => Frame::End,
         false => Frame::Trailers(trailers),

@@ -2,7 +2,7 @@
 
 use crate::template::{Template, is_control};
 use crate::{Facts, Problem};
-use foregate_message::{FieldId, FieldName, Fields};
+use foregate_message::{FieldId, FieldName, Fields, reads_alike};
 
 /// What a field's value may name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -77,6 +77,12 @@ fn compile_values(values: Vec<(String, Template<Placeholder>)>) -> Result<Values
         .collect()
 }
 
+/// Whether a field's name is not this one, and is read as this one by many backends.
+pub fn is_misspelled(name: &[u8], meant: &FieldName) -> bool {
+    let meant = meant.as_str().as_bytes();
+    reads_alike(name, meant) && !name.eq_ignore_ascii_case(meant)
+}
+
 impl HeaderRules {
     /// Checks and compiles the rules.
     ///
@@ -118,6 +124,14 @@ impl HeaderRules {
         for (name, value) in &self.add {
             fields.append_named(name, text(value, facts, scratch));
         }
+    }
+
+    /// Whether a field is another spelling of one that the rules remove or set: many backends read `_` and `-` in a name as
+    /// the same.
+    pub fn is_evaded_by(&self, name: &[u8]) -> bool {
+        let replaced = self.set.iter().map(|(name, _)| name);
+        let mut names = self.remove.iter().chain(replaced);
+        names.any(|ruled| is_misspelled(name, ruled))
     }
 
     /// Removes what does not outlive the rules, from fields that they add nothing to: trailers.

@@ -494,6 +494,8 @@ impl Road<'_> {
     fn proxy(&self, path: &[u8], changed: bool, proxy: &ProxyPlan, facts: &Facts<'_>) -> Outcome {
         let mut rewritten = Vec::new();
         let (sent, is_rewritten) = match proxy.rewrite.apply(path, &mut rewritten) {
+            // It asks about the server, which no path is a part of.
+            _ if self.request.head.target() == b"*" => (&b"*"[..], false),
             Ok(Rewritten::Changed) => (rewritten.as_slice(), true),
             Ok(Rewritten::Unchanged) if changed => (path, false),
             Ok(Rewritten::Unchanged) => (self.request.path.as_slice(), false),

@@ -130,6 +130,8 @@ impl<'a> Url<'a> {
         match (method, self.port()) {
             ("CONNECT", Some(_)) => (*authority).to_owned(),
             ("CONNECT", None) => format!("{authority}:{}", default_port(self.scheme)),
+            // About the whole server (RFC 9112 §3.2.4).
+            ("OPTIONS", _) if rest.is_empty() => "*".to_owned(),
             _ if rest.starts_with('/') => (*rest).to_owned(),
             _ => format!("/{rest}"),
         }

@@ -49,6 +49,16 @@ fn a_proxied_request_is_explained() {
 }
 
 #[test]
+fn what_asks_about_the_server_is_rewritten_to_no_path() {
+    let mut asked = inquiry("http://www.example.com:8080");
+    asked.method = "OPTIONS".into();
+    let told = explain(&snapshot(CONFIG), &asked, Known::NOTHING)
+        .unwrap()
+        .to_string();
+    assert!(told.contains("forwards    *\n"), "{told}");
+}
+
+#[test]
 fn other_outcomes_are_explained() {
     let mut inner = inquiry("http://inner.test/a?b");
     inner.listener = Some("inner".into());
