@@ -1,6 +1,6 @@
 //! What the process says to its parent.
 
-use foregate_testkit::{Backend, Echo, Gateway, Process, Scratch, Signal, foregate};
+use foregate_testkit::{Backend, Echo, Gateway, Process, Scratch, Signal, foregate, free_port};
 
 #[test]
 fn a_bad_configuration_refuses_to_start() {
@@ -35,6 +35,25 @@ fn a_taken_address_refuses_to_start() {
         "{}",
         run.stderr
     );
+}
+
+#[test]
+fn an_address_of_another_gateway_refuses_to_start() {
+    let port = free_port();
+    let text = format!(
+        "[listeners.public]\naddress = \"127.0.0.1:{port}\"\n[sites.\"*\"]\n[[sites.\"*\".routes]]\nrespond = {{ status = 200 }}\n"
+    );
+    let first = Gateway::new(&text).start();
+    let second = Gateway::new(&text).run_to_end();
+    assert_eq!(second.code, Some(1), "{second:?}");
+    let told = "another process listens there";
+    assert!(second.stderr.contains(told), "{}", second.stderr);
+    // Neither does a reload take half of its clients.
+    let mut third = Gateway::new(&text.replace(&port.to_string(), "0")).start();
+    third.rewrite_config(&text, &[]);
+    third.signal(Signal::Hup);
+    third.wait_stderr(told);
+    assert_eq!(first.get("a", "/").status, 200);
 }
 
 #[test]

@@ -26,5 +26,5 @@ pub use listener::{Listener, ListenerMode, ListenerRules, Protocols, TlsRules};
 pub use roll::{
     Closing, ConnectionNote, ConnectionState, ExchangeNote, Protocol, Survey, TlsNote, Which,
 };
-pub use socket::bind;
+pub use socket::{bind, is_free};
 pub use worker::{ClientLimits, Trusts, Worker};

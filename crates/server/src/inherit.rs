@@ -157,6 +157,11 @@ impl Inherited {
         from.is_some() && from == process_behind(other)
     }
 
+    /// Whether a socket listens at a port, whatever its address and whoseever it is.
+    pub(crate) fn has_port(&self, port: u16) -> bool {
+        self.sockets.tcp.iter().any(|one| one.asked.port() == port)
+    }
+
     /// Takes the sockets of an address of a listener.
     pub(crate) fn take(&mut self, listener: &str, address: SocketAddr) -> Vec<TcpListener> {
         let (found, left) = std::mem::take(&mut self.sockets.tcp)

@@ -1,7 +1,7 @@
 //! Listening sockets: all bound before anything is started or changed.
 
 use crate::inherit::{Inherited, Passed};
-use foregate_downstream::{Admission, AdmissionLimits, bind};
+use foregate_downstream::{Admission, AdmissionLimits, bind, is_free};
 use foregate_snapshot::ListenerPlan;
 use foregate_telemetry::metrics::{ListenerId, Registry};
 use std::collections::HashMap;
@@ -102,6 +102,35 @@ pub(crate) fn open(
         held: held.into(),
     };
     Ok((listening, sockets))
+}
+
+/// Looks whether somebody else listens where listeners are to, before any of them is bound: sockets that share an address are
+/// no fault to the system. Ports that `is_ours` knows are passed over.
+///
+/// # Errors
+/// The first address that is taken. Whatever else is wrong with one shows when it is bound.
+pub(crate) fn must_be_free<'p>(
+    plans: impl Iterator<Item = &'p ListenerPlan>,
+    is_ours: impl Fn(u16) -> bool,
+) -> Result<(), BindError> {
+    for plan in plans {
+        for &address in &plan.addresses {
+            if address.port() == 0 || is_ours(address.port()) {
+                continue;
+            }
+            match is_free(address) {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                    return Err(BindError {
+                        listener: plan.name.clone(),
+                        address,
+                        error,
+                    });
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The first address of each listener, with the port that the system chose, by the listener's number.

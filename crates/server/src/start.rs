@@ -355,6 +355,8 @@ fn open_listeners(
     inherited: &mut Inherited,
 ) -> Result<(Vec<Listening>, Vec<Vec<Opened>>), StartError> {
     let workers = worker_count(snapshot);
+    let is_inherited = |port| inherited.has_port(port);
+    sockets::must_be_free(snapshot.listeners.iter(), is_inherited).map_err(StartError::Bind)?;
     let mut listening = Vec::new();
     let mut opened: Vec<Vec<Opened>> = (0..workers).map(|_| Vec::new()).collect();
     for plan in &snapshot.listeners {

@@ -14,6 +14,7 @@ use foregate_admin::{Applied, Apply, ConfigRefusal, RefusalKind, Rollback};
 use foregate_snapshot::{Snapshot, diff};
 use foregate_telemetry::clock::{self, Moment, now};
 use foregate_telemetry::log::{AccessLog, LogWriter, process};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
@@ -388,6 +389,11 @@ impl Control {
         let inner = &self.inner;
         let count = inner.workers.len();
         let mut opened: Vec<Vec<Opened>> = (0..count).map(|_| Vec::new()).collect();
+        let bound: Vec<u16> = (inner.listening.iter())
+            .flat_map(|one| one.bound.iter().map(SocketAddr::port))
+            .collect();
+        sockets::must_be_free(snapshot.listeners.iter(), |port| bound.contains(&port))
+            .map_err(|error| error.to_string())?;
         let mut listening = Vec::new();
         for plan in &snapshot.listeners {
             let kept = inner
