@@ -118,7 +118,9 @@ pub(crate) fn ocsp(dice: &mut Dice) -> Vec<u8> {
     let time = of(0x18, b"20260101000000Z");
     let until = of(0xa0, &time);
     let (hash, serial) = (of(0x04, &[7; 20]), of(0x02, &[1]));
-    let algorithm = of(0x30, &[]);
+    // A hash that nobody knows, so that the number counts alone.
+    let algorithm = of(0x06, &[0x2b, 0x0e]);
+    let algorithm = of(0x30, &algorithm);
     let id = of(0x30, &[&*algorithm, &hash, &hash, &serial].concat());
     let good = of(0x80, &[]);
     let single = of(0x30, &[&*id, &good, &time, &until].concat());

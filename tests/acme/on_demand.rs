@@ -3,6 +3,7 @@
 use foregate_testkit::{Gateway, Pebble, Scratch, eventually};
 
 use crate::house::{Ports, certs, curl};
+use foregate_testkit::Signal;
 
 const CONFIG: &str = r#"
 state_dir = "{state}"
@@ -57,4 +58,42 @@ fn ordered_and_shown(source: &str) {
     let table = certs(&gateway, &[]).stdout;
     assert!(table.contains("a.shops.example  active"), "{table}");
     assert_eq!(pebble.issued(), 1);
+}
+
+/// Nobody would renew it, and no list would show it.
+#[test]
+fn what_may_no_longer_be_asked_for_is_out_of_service_after_a_reload() {
+    let (ports, state) = (Ports::new(), Scratch::new());
+    let pebble = Pebble::start(ports.pebble());
+    let site = "[sites.\"gone.example\"]\ntls = \"acme\"\nroutes = [{ respond = { status = 200, body = \"a site\" } }]\n";
+    let before = format!("{CONFIG}{site}");
+    let mut gateway = Gateway::new(&before)
+        .fill("state", state.join("state").display())
+        .fill("http", ports.http)
+        .fill("tls", ports.tls)
+        .fill("directory", pebble.directory())
+        .fill("source", "auto")
+        .file("ca.pem", pebble.ca_pem())
+        .start();
+    let root = pebble.root_pem();
+    let visit = |host: &str| {
+        let resolve = format!("{host}:{}:127.0.0.1", ports.tls);
+        curl(&format!("https://{host}:{}/", ports.tls), &resolve, &root)
+    };
+    eventually("the site has a certificate", || visit("gone.example"));
+    for name in ["a.shops.example", "b.shops.example"] {
+        eventually("a certificate on demand", || visit(name));
+    }
+    let text = std::fs::read_to_string(gateway.config_path()).expect("it is there");
+    let narrowed = text
+        .replace(site, "")
+        .replace("*.shops.example", "a.shops.example");
+    gateway.rewrite_config(&narrowed, &[]);
+    gateway.signal(Signal::Hup);
+    for name in ["gone.example", "b.shops.example"] {
+        eventually("it is shown no longer", || {
+            visit(name).is_none().then_some(())
+        });
+    }
+    assert_eq!(visit("a.shops.example").as_deref(), Some("a shop"));
 }

@@ -197,3 +197,39 @@ fn browsers_are_told_to_stay() {
     );
     assert_eq!(told("open.example"), None);
 }
+
+/// Another certificate may have the very name, and the handshake shows the wildcard all the same.
+#[test]
+fn a_site_that_is_shown_a_wildcard_is_redirected_whatever_else_there_is() {
+    let certificates = Certificates::new();
+    certificates.issue("wild", &["*.corp.example"]);
+    certificates.issue("other", &["a.corp.example", "b.corp.example"]);
+    let gateway = Gateway::new(
+        r#"
+        [listeners.plain]
+        address = "127.0.0.1:0"
+        [listeners.secure]
+        address = "127.0.0.1:0"
+        tls = true
+        [certificates.wild]
+        certificate = "{certificates}/wild.pem"
+        key = "{certificates}/wild.key"
+        [certificates.other]
+        certificate = "{certificates}/other.pem"
+        key = "{certificates}/other.key"
+        [sites."a.corp.example"]
+        tls = "files"
+        certificates = ["wild"]
+        routes = [{ respond = { status = 200 } }]
+        [sites."b.corp.example"]
+        routes = [{ respond = { status = 200 } }]
+        "#,
+    )
+    .fill("certificates", certificates.directory())
+    .start();
+    let url = format!("http://{}/", gateway.listener("plain"));
+    for host in ["a.corp.example", "b.corp.example", "A.Corp.Example."] {
+        let seen = curl(&["-H", &format!("Host: {host}"), &url]);
+        assert_eq!(seen.status(), 308, "{host}");
+    }
+}

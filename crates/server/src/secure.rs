@@ -25,7 +25,7 @@ use foregate_tls::watch::{
     Watcher,
 };
 use foregate_tls::{
-    Acceptor, CertificateStore, Connector, ConnectorPlan, HandshakeGate, ServerConfig,
+    Acceptor, CertificateStore, Connector, ConnectorPlan, HandshakeGate, Served, ServerConfig,
     SessionCache, Tickets, unix_s,
 };
 pub(crate) use issuing::Unprepared;
@@ -341,9 +341,12 @@ impl Keeper {
         self.tickets = tickets;
         self.sessions = sessions;
         let intake = Intake::new(&self.lookup.store, folder.clone());
-        intake.forget_all_but(&wanted);
         match (&self.agent, folder) {
-            (Some(agent), _) => agent.want(wanted),
+            (Some(agent), _) => {
+                agent.want(wanted.clone());
+                // Not before: a handshake in between would have the agent bring back what it still has.
+                intake.forget_all_but(&wanted, &agent.status());
+            }
             (None, Some(folder)) => {
                 let challenges = self.lookup.challenges.clone();
                 let sink = move |issued| intake.take(issued);
@@ -520,12 +523,11 @@ impl Certificates for Lookup {
             return false;
         };
         let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let found = self.store.find(bare.strip_suffix('.').unwrap_or(bare));
         // One that has ended counts too: to serve in cleartext what was encrypted until then would hide the matter from
         // everybody, and lay open what is sent.
-        found
-            .iter()
-            .any(|served| serving::is_of(site, served) && served.has_begun(unix_s()))
+        let is_good = |served: &Served| serving::is_of(site, served) && served.has_begun(unix_s());
+        let host = bare.strip_suffix('.').unwrap_or(bare);
+        self.store.has_such(host, is_good)
     }
 
     fn challenge(&self, path: &[u8]) -> Option<Arc<str>> {

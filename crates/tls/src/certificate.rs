@@ -11,7 +11,7 @@ pub use finding::{Finding, Severity};
 pub use name::CertificateName;
 pub(crate) use pem_text::{pem_fault, without_marks};
 pub use roots::{PlatformRoots, Roots};
-pub use statement::{Statement, read_statement};
+pub use statement::{About, Statement, read_statement};
 pub(crate) use subject::distinguished_name;
 
 use rustls::crypto::aws_lc_rs::sign::{any_ecdsa_type, any_supported_type};
@@ -445,9 +445,12 @@ impl LoadedCertificate {
     #[must_use]
     pub fn with_ocsp(mut self, response: Vec<u8>) -> LoadedCertificate {
         let leaf = self.certified.cert.first().map(parse);
-        let serial = leaf.and_then(|leaf| Some(leaf.ok()?.raw_serial().to_vec()));
-        let serial = serial.unwrap_or_default();
-        self.staple = Some(Staple::new(response, &serial, &self.certified));
+        let leaf = leaf.and_then(Result::ok);
+        let about = leaf.as_ref().map_or(About::default(), |leaf| About {
+            serial: leaf.raw_serial(),
+            issuer: leaf.issuer().as_raw(),
+        });
+        self.staple = Some(Staple::new(response, about, &self.certified));
         self
     }
 

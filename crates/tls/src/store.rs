@@ -203,6 +203,20 @@ impl CertificateStore {
         self.table.load().slot(&host).cloned().unwrap_or_default()
     }
 
+    /// Whether one of the certificates that a host, or its wildcard, may be shown is one of these.
+    pub fn has_such(&self, host: &str, is_such: impl Fn(&Served) -> bool) -> bool {
+        let host = host.to_ascii_lowercase();
+        let table = self.table.load();
+        let of_address = match host.parse() {
+            Ok(address) => table.addresses.get(&address),
+            Err(_) => None,
+        };
+        let of_address = of_address.into_iter().flatten();
+        of_address
+            .chain(table.candidates(&host, None))
+            .any(|served| is_such(served))
+    }
+
     /// All certificates that are valid for a name, and for all that a wildcard stands for.
     pub(crate) fn covering(&self, name: &CertificateName) -> Vec<Arc<Served>> {
         let table = self.table.load();

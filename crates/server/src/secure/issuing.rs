@@ -2,9 +2,10 @@
 
 use super::serving::{self, ACME, INTERNAL, plain};
 use crate::credentials::{Credentials, covers};
+use foregate_acme::allowance::admits;
 use foregate_acme::{
-    AcmeOptions, Agent, Authority, ChallengeChoice, DnsMeans, DnsOptions, ExternalAccount, Issued,
-    OnDemand, SharedKey, Source, StateFolder, Wanted, WantedCertificate,
+    AcmeOptions, Agent, Authority, CertificateStatus, ChallengeChoice, DnsMeans, DnsOptions,
+    ExternalAccount, Issued, OnDemand, SharedKey, Source, StateFolder, Wanted, WantedCertificate,
 };
 use foregate_snapshot::{
     AcmePlan, Challenge, DnsPlan, DnsProviderPlan, HostPattern, Issuer, SiteCertificate, Snapshot,
@@ -193,21 +194,19 @@ impl Intake {
         }
     }
 
-    /// Takes what nobody wants any more out of service; what clients asked for stays.
-    pub(super) fn forget_all_but(&self, wanted: &Wanted) {
-        let keeps_acme = wanted
-            .acme
-            .as_ref()
-            .is_some_and(|acme| acme.on_demand.is_some());
-        let names: HashSet<String> = wanted
-            .certificates
+    /// Takes what nobody wants any more out of service, which nobody would renew; what clients asked for stays where they
+    /// still may. `known` is what was kept alive until now.
+    pub(super) fn forget_all_but(&self, wanted: &Wanted, known: &[CertificateStatus]) {
+        let id = |source, names: &[String]| Some(format!("{}{}", prefix(source), names.first()?));
+        let written = (wanted.certificates.iter()).filter_map(|one| id(one.source, &one.names));
+        let asked_for = known
             .iter()
-            .filter_map(|one| Some(format!("{}{}", prefix(one.source), one.names.first()?)))
-            .collect();
+            .filter(|status| stays_on_demand(status, wanted))
+            .filter_map(|status| id(status.source, &status.names));
+        let names: HashSet<String> = written.chain(asked_for).collect();
         let gone = self.store.list().into_iter().filter(|served| {
-            let is_acme = served.id.starts_with(ACME);
-            let is_issued = is_acme || served.id.starts_with(INTERNAL);
-            is_issued && !(is_acme && keeps_acme) && !names.contains(&*served.id)
+            let is_issued = served.id.starts_with(ACME) || served.id.starts_with(INTERNAL);
+            is_issued && !names.contains(&*served.id)
         });
         let changes: Vec<Change> = gone
             .map(|served| Change::Remove(Arc::clone(&served.id)))
@@ -216,6 +215,21 @@ impl Intake {
             self.store.apply(changes);
         }
     }
+}
+
+/// Whether a certificate that clients asked for may still be asked for, of the same authority.
+fn stays_on_demand(status: &CertificateStatus, wanted: &Wanted) -> bool {
+    let Some(acme) = &wanted.acme else {
+        return false;
+    };
+    let is_admitted = |name: &String| {
+        acme.on_demand
+            .as_ref()
+            .is_some_and(|on_demand| admits(&on_demand.allow, on_demand.ask.is_some(), name))
+    };
+    status.on_demand
+        && status.directory.as_ref() == Some(&acme.directory)
+        && status.names.iter().all(is_admitted)
 }
 
 /// The internal authority, asked in the middle of handshakes.

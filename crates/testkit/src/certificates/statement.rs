@@ -1,8 +1,12 @@
 //! What an authority says about revocation (OCSP), as far as a server that shows it looks: nobody has signed it.
 
 use super::Issued;
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use rcgen::date_time_ymd;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use std::time::Duration;
+use x509_parser::parse_x509_certificate;
 
 /// An element of DER.
 fn der(tag: u8, content: &[u8]) -> Vec<u8> {
@@ -28,6 +32,15 @@ fn time(seconds: i64) -> Vec<u8> {
 }
 
 impl Issued {
+    fn issuer_name_hash(&self) -> Vec<u8> {
+        let der = CertificateDer::from_pem_slice(self.certificate_pem.as_bytes())
+            .expect("a certificate of its own making");
+        let (_, certificate) =
+            parse_x509_certificate(&der).expect("a certificate of its own making");
+        let name = certificate.issuer().as_raw();
+        digest(&SHA1_FOR_LEGACY_USE_ONLY, name).as_ref().to_vec()
+    }
+
     /// A response (DER) that says that it is not revoked; it counts from one time to another, in seconds since 1970.
     pub fn statement(&self, this_update: i64, next_update: i64) -> Vec<u8> {
         let bytes = self.serial.to_be_bytes();
@@ -38,9 +51,10 @@ impl Issued {
         }
         let sha1 = der(0x30, &der(0x06, &[0x2b, 0x0e, 0x03, 0x02, 0x1a]));
         let hash = der(0x04, &[7; 20]);
+        let issuer = der(0x04, &self.issuer_name_hash());
         let of = der(
             0x30,
-            &[sha1, hash.clone(), hash.clone(), der(0x02, &serial)].concat(),
+            &[sha1, issuer, hash.clone(), der(0x02, &serial)].concat(),
         );
         let until = der(0xa0, &time(next_update));
         let single = der(

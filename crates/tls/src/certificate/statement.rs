@@ -1,6 +1,7 @@
 //! What an issuer says about revocation, as a file holds it (an OCSP response, RFC 6960). It is read to know whether
 //! showing it does any good; clients verify who signed it.
 
+use aws_lc_rs::digest;
 use rustls::sign::CertifiedKey;
 use std::sync::Arc;
 
@@ -28,11 +29,44 @@ pub struct Statement {
     pub next_update: i64,
 }
 
-/// What a response says about the certificate with this serial number, as it stands in that.
+/// `id-sha1` and `id-sha256`: what issuers' names are hashed with.
+const SHA1: &[u8] = &[0x2b, 0x0e, 0x03, 0x02, 0x1a];
+const SHA256: &[u8] = &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01];
+
+/// Which certificate a statement is to be about: serial numbers are an issuer's own.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct About<'c> {
+    /// Its serial number, as it stands in the certificate.
+    pub serial: &'c [u8],
+    /// Its issuer's name, as it stands in the certificate (DER).
+    pub issuer: &'c [u8],
+}
+
+impl About<'_> {
+    /// Whether a `CertID` (RFC 6960 §4.1.1) is of this certificate. By other hashes the serial number has to do.
+    fn is(&self, of: &CertId<'_>) -> bool {
+        let algorithm = match of.algorithm {
+            SHA1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
+            SHA256 => &digest::SHA256,
+            _ => return of.serial == self.serial,
+        };
+        of.serial == self.serial
+            && digest::digest(algorithm, self.issuer).as_ref() == of.issuer_name_hash
+    }
+}
+
+/// Which certificate a single response is about.
+struct CertId<'r> {
+    algorithm: &'r [u8],
+    issuer_name_hash: &'r [u8],
+    serial: &'r [u8],
+}
+
+/// What a response says about a certificate.
 ///
 /// # Errors
 /// Why it is of no use for that certificate.
-pub fn read_statement(response: &[u8], serial: &[u8]) -> Result<Statement, &'static str> {
+pub fn read_statement(response: &[u8], about: About<'_>) -> Result<Statement, &'static str> {
     const MALFORMED: &str = "it is no OCSP response (DER)";
     let mut response = Der(response);
     let mut outer = response.inside(SEQUENCE).ok_or(MALFORMED)?;
@@ -58,7 +92,7 @@ pub fn read_statement(response: &[u8], serial: &[u8]) -> Result<Statement, &'sta
     let mut single = responses(data.ok_or(MALFORMED)?).ok_or(MALFORMED)?;
     while !single.is_empty() {
         let (of, statement) = one(&mut single).ok_or(MALFORMED)?;
-        if of == serial {
+        if about.is(&of) {
             return statement;
         }
     }
@@ -76,14 +110,19 @@ fn responses(mut data: Der<'_>) -> Option<Der<'_>> {
     data.inside(SEQUENCE)
 }
 
-/// The serial number that a single response is about, and what it says.
-fn one<'r>(list: &mut Der<'r>) -> Option<(&'r [u8], Result<Statement, &'static str>)> {
+/// What a single response is about, and what it says.
+fn one<'r>(list: &mut Der<'r>) -> Option<(CertId<'r>, Result<Statement, &'static str>)> {
     let mut single = list.inside(SEQUENCE)?;
     let mut of = single.inside(SEQUENCE)?;
-    of.take(SEQUENCE)?;
+    let algorithm = of.inside(SEQUENCE)?.take(OBJECT)?;
+    let issuer_name_hash = of.take(OCTETS)?;
+    // Of the issuer's key.
     of.take(OCTETS)?;
-    of.take(OCTETS)?;
-    let serial = of.take(INTEGER)?;
+    let of = CertId {
+        algorithm,
+        issuer_name_hash,
+        serial: of.take(INTEGER)?,
+    };
     let (status, _) = single.next()?;
     let this_update = seconds(single.take(TIME)?)?;
     let next_update = match single.inside(PART_0) {
@@ -98,7 +137,7 @@ fn one<'r>(list: &mut Der<'r>) -> Option<(&'r [u8], Result<Statement, &'static s
         (GOOD, None) => Err("it does not say until when it counts (nextUpdate)"),
         _ => Err("it does not say that the certificate is good"),
     };
-    Some((serial, statement))
+    Some((of, statement))
 }
 
 /// What of a DER text has not been read yet.
@@ -197,8 +236,8 @@ impl PartialEq for Staple {
 }
 
 impl Staple {
-    pub(super) fn new(response: Vec<u8>, serial: &[u8], certified: &CertifiedKey) -> Staple {
-        match read_statement(&response, serial) {
+    pub(super) fn new(response: Vec<u8>, about: About<'_>, certified: &CertifiedKey) -> Staple {
+        match read_statement(&response, about) {
             Ok(statement) => {
                 let mut with = certified.clone();
                 with.ocsp = Some(response);
@@ -234,33 +273,49 @@ mod tests {
     const Y2026: i64 = 1_767_225_600;
     const DAY: i64 = 86_400;
 
+    /// Serial number and issuer.
+    fn names(issued: &foregate_testkit::Issued) -> [Vec<u8>; 2] {
+        let loaded = super::super::load(issued.chain_pem.as_bytes(), issued.key_pem.as_bytes());
+        let loaded = loaded.unwrap();
+        let leaf = super::super::parse(&loaded.chain()[0]).unwrap();
+        [leaf.raw_serial(), leaf.issuer().as_raw()].map(<[u8]>::to_vec)
+    }
+
+    fn about([serial, issuer]: &[Vec<u8>; 2]) -> About<'_> {
+        About { serial, issuer }
+    }
+
+    #[test]
+    fn the_same_number_of_another_issuer_is_another_certificate() {
+        let one = Authority::new("Root").issue(&["a.test"]);
+        let [serial, _] = names(&one);
+        let [_, issuer] = names(&Authority::new("Other").issue(&["a.test"]));
+        let said = one.statement(Y2026, Y2026 + DAY);
+        let why = read_statement(&said, about(&[serial, issuer])).unwrap_err();
+        assert!(why.contains("another certificate"), "{why}");
+    }
+
     #[test]
     fn what_is_said_about_the_very_certificate_is_found() {
         let root = Authority::new("Root");
         let (one, other) = (root.issue(&["a.test"]), root.issue(&["b.test"]));
         let said = one.statement(Y2026, Y2026 + 7 * DAY);
-        let serial = |issued: &foregate_testkit::Issued| {
-            let loaded = super::super::load(issued.chain_pem.as_bytes(), issued.key_pem.as_bytes());
-            super::super::parse(&loaded.unwrap().chain()[0])
-                .unwrap()
-                .raw_serial()
-                .to_vec()
-        };
-        let statement = read_statement(&said, &serial(&one)).unwrap();
+        let [one_is, other_is] = [&one, &other].map(names);
+        let statement = read_statement(&said, about(&one_is)).unwrap();
         assert_eq!(statement.this_update, Y2026);
         assert_eq!(statement.next_update, Y2026 + 7 * DAY);
         assert!(!statement.counts(Y2026 - 1) && statement.counts(Y2026));
         assert!(!statement.counts(Y2026 + 7 * DAY));
-        let why = read_statement(&said, &serial(&other)).unwrap_err();
+        let why = read_statement(&said, about(&other_is)).unwrap_err();
         assert!(why.contains("another certificate"), "{why}");
         for cut in 0..said.len() {
             assert!(
-                read_statement(&said[..cut], &serial(&one)).is_err(),
+                read_statement(&said[..cut], about(&one_is)).is_err(),
                 "{cut}"
             );
         }
         let try_later = [SEQUENCE, 3, ENUMERATED, 1, 3];
-        let why = read_statement(&try_later, &serial(&one)).unwrap_err();
+        let why = read_statement(&try_later, about(&one_is)).unwrap_err();
         assert!(why.contains("successful"), "{why}");
     }
 
@@ -289,11 +344,11 @@ mod tests {
             at in any::<prop::sample::Index>(),
             byte: u8,
         ) {
-            prop_assert!(read_statement(&bytes, &[1]).is_err());
+            prop_assert!(read_statement(&bytes, About::default()).is_err());
             let mut said = SAID.clone();
             let at = at.index(said.len());
             said[at] = byte;
-            let _ = read_statement(&said, &[1]);
+            let _ = read_statement(&said, About::default());
         }
     }
 }
