@@ -198,6 +198,31 @@ fn a_request_in_flight_is_finished() {
     );
 }
 
+/// Only the client has anything left to do.
+#[test]
+fn a_client_that_has_its_answer_and_does_not_close_holds_nothing_up() {
+    let backend = Backend::start(BlackHole);
+    let mut gateway = Gateway::new(
+        r#"
+        drain_timeout = "1h"
+        [sites."*"]
+        upstream = "app"
+        [upstreams.app]
+        servers = ["{backend}"]
+        "#,
+    )
+    .fill("backend", backend.address())
+    .start();
+    let mut client = gateway.connect();
+    client.send("GET / HTTP/1.1\r\n\r\n");
+    assert_eq!(client.response().status, 400);
+    let begun = Instant::now();
+    gateway.signal(Signal::Term);
+    assert_eq!(gateway.wait_exit().code(), Some(0));
+    let took = begun.elapsed();
+    assert!(took < Duration::from_millis(1_500), "took {took:?}");
+}
+
 #[test]
 fn after_the_drain_deadline_it_ends_all_the_same() {
     let backend = Backend::start(BlackHole);

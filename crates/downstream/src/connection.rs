@@ -30,7 +30,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 
 /// What an open connection is while nothing happens on it.
 pub(crate) struct Connection {
@@ -500,37 +500,6 @@ impl Connection {
             self.deadline.set(since.plus(limits.head_timeout));
         }
         self.deadline.poll_expired(cx).is_ready()
-    }
-
-    /// Closes the sending side and takes what the client still sends, so that the kernel does not answer it with a
-    /// reset that would destroy the answer on its way (RFC 9112 §9.6).
-    pub(crate) async fn linger(mut self: Box<Self>) {
-        self.enrolled.set_phase(Phase::Lingering);
-        let timeout = self.enrolled.worker().limits().linger_timeout;
-        self.deadline.set(now().plus(timeout));
-        let mut is_shut = false;
-        poll_fn(|cx| {
-            if self.enrolled.closing() == Closing::Now {
-                return Poll::Ready(());
-            }
-            if !is_shut {
-                // With TLS this waits for room: a client that takes nothing more does not keep the connection.
-                match Pin::new(&mut self.stream).poll_shutdown(cx) {
-                    Poll::Ready(Ok(())) => is_shut = true,
-                    Poll::Ready(Err(_)) => return Poll::Ready(()),
-                    Poll::Pending => return self.deadline.poll_expired(cx),
-                }
-            }
-            loop {
-                self.input = Chunk::default();
-                match self.poll_fill(cx) {
-                    Poll::Ready(Ok(1..)) => {}
-                    Poll::Ready(_) => return Poll::Ready(()),
-                    Poll::Pending => return self.deadline.poll_expired(cx),
-                }
-            }
-        })
-        .await;
     }
 }
 

@@ -10,6 +10,7 @@ mod connection;
 mod handler;
 mod http1;
 mod http2;
+mod linger;
 mod listener;
 mod pace;
 mod preface;

@@ -63,6 +63,8 @@ pub enum PathFault {
     AboveRoot,
     /// `..;x`: a segment that some servers read as `..` and others as a name.
     DotParameters,
+    /// `..%2F`: dots that are a segment of their own to whoever decodes the slash.
+    HiddenDots,
     /// A parameter, where the policy refuses it.
     Parameters,
 }
@@ -79,6 +81,7 @@ impl PathFault {
             PathFault::DotSegment => "dot-segment",
             PathFault::AboveRoot => "above-root",
             PathFault::DotParameters => "dot-segment-parameters",
+            PathFault::HiddenDots => "dot-segment-hidden",
             PathFault::Parameters => "parameters",
         }
     }
@@ -222,6 +225,9 @@ fn resolve(policy: &PathPolicy, path: &mut Vec<u8>) -> Result<bool, PathFault> {
         if has_dot_parameters(&path[start..end]) {
             return Err(PathFault::DotParameters);
         }
+        if has_hidden_dots(&path[start..end]) {
+            return Err(PathFault::HiddenDots);
+        }
         let kept = match policy.parameters {
             Treatment::Normalize => start + name_len(&path[start..end]),
             Treatment::Keep | Treatment::Reject => end,
@@ -284,6 +290,26 @@ fn segment(text: &[u8]) -> Segment {
 
 fn has_dot_parameters(segment: &[u8]) -> bool {
     matches!(segment, [b'.', b';', ..] | [b'.', b'.', b';', ..])
+}
+
+/// Whether a segment has dots beside a slash or backslash that is kept encoded: a dot segment to whoever decodes that.
+fn has_hidden_dots(segment: &[u8]) -> bool {
+    let is_slash = |three: &[u8]| matches!(three, b"%2F" | b"%5C");
+    if !segment.windows(3).any(is_slash) {
+        return false;
+    }
+    let mut rest = segment;
+    loop {
+        let at = rest.windows(3).position(is_slash);
+        let piece = &rest[..at.unwrap_or(rest.len())];
+        if matches!(&piece[..name_len(piece)], b"." | b"..") {
+            return true;
+        }
+        match at {
+            Some(at) => rest = &rest[at + 3..],
+            None => return false,
+        }
+    }
 }
 
 /// How much of a segment is before its parameters.
@@ -408,6 +434,22 @@ mod tests {
         let dots = Err(PathFault::DotParameters);
         check(Treatment::Normalize, "/a/..;x/b", dots);
         check(Treatment::Normalize, "/a/%2e;x/b", dots);
+        let hidden = Err(PathFault::HiddenDots);
+        for path in [
+            "/x/%2e%2e%2fadmin",
+            "/x%2f..%2fadmin",
+            "/.%2Fadmin",
+            "/x%2F..",
+        ] {
+            check(Treatment::Keep, path, hidden);
+        }
+        let names = Ok((Verbatim, "/x%2F..y/%2F.z"));
+        check(Treatment::Keep, "/x%2F..y/%2F.z", names);
+        let backslash = PathPolicy {
+            backslash: Treatment::Keep,
+            ..PathPolicy::default()
+        };
+        assert_eq!(run("/..%5cadmin", &backslash), Err(PathFault::HiddenDots));
     }
 
     proptest! {

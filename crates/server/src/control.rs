@@ -308,10 +308,7 @@ impl Control {
             Command::Configure(what, answer) => self.configure(what, answer),
             Command::Upgrade(answer) => self.upgrade(answer),
             Command::Upgraded(outcome, answer) => self.upgraded(outcome, answer),
-            Command::Reopen => {
-                self.inner.log.reopen();
-                process::info("log files are opened anew", &[]);
-            }
+            Command::Reopen => self.inner.log.reopen(),
             Command::SuccessorLost => self.successor_lost(),
             Command::Drain if self.draining_until.is_none() => self.drain(),
             Command::Drain if self.is_patient => {

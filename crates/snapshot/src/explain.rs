@@ -497,8 +497,7 @@ impl Road<'_> {
             // It asks about the server, which no path is a part of.
             _ if self.request.head.target() == b"*" => (&b"*"[..], false),
             Ok(Rewritten::Changed) => (rewritten.as_slice(), true),
-            Ok(Rewritten::Unchanged) if changed => (path, false),
-            Ok(Rewritten::Unchanged) => (self.request.path.as_slice(), false),
+            Ok(Rewritten::Unchanged) => (if changed { path } else { &self.request.path }, false),
             Err(reason) => return refused(reason),
         };
         let (destination, split) = self.target(path, proxy);

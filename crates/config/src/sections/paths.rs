@@ -13,7 +13,7 @@ pub(super) static SECTION: Section = Section {
           section 6.2.2). One that a backend could read in another way than it was matched is forwarded in its normalised \
           form; every other path, and every query, is forwarded byte for byte. Always refused with 400, whatever is set \
           here, are NUL and control characters, encoded or not, a `%` without two hexadecimal digits, `..` above the root, \
-          and dot segments with a parameter (`..;x`), which some backends resolve and others do not. A connection of \
+          and dot segments with a parameter (`..;x`) or beside an encoded slash or backslash (`..%2F`), which some backends resolve and others do not. A connection of \
           HTTP/1 is closed behind a path that is refused.",
     keys: &[
         key(

@@ -105,7 +105,10 @@ struct Line {
 fn handle(sink: &mut dyn Sink, message: Message, shared: &Shared, line: &mut Line) {
     if shared.reopen.swap(false, Ordering::AcqRel) {
         match sink.reopen() {
-            Ok(()) => line.torn = false,
+            Ok(()) => {
+                line.torn = false;
+                process::info("log files are opened anew", &[]);
+            }
             Err(error) => process::error(
                 "access log: reopening failed, the old file stays open",
                 &[("error", &error)],
