@@ -41,11 +41,8 @@ impl Work {
     /// A handshake asks for a name. Whether that has changed what is ordered.
     pub(super) fn demand(&mut self, name: String, answer: oneshot::Sender<bool>) -> bool {
         let key = self.demand_key(&name);
-        if let Some(entry) = self.entries.get(&key) {
-            match entry.issued.is_some() {
-                true => tell(answer, entry.active),
-                false => self.wait(key, answer),
-            }
+        if self.entries.contains_key(&key) {
+            self.join(key, answer);
             return false;
         }
         let Some(options) = self.on_demand().cloned() else {
@@ -105,6 +102,15 @@ impl Work {
         }
         let waiter = Waiter::Handshake(answer);
         self.waiting.entry(key).or_default().push(waiter);
+    }
+
+    /// Answers a handshake by the certificate that is kept under a key, once it is there.
+    fn join(&mut self, key: Key, answer: oneshot::Sender<bool>) {
+        match self.entries.get(&key) {
+            Some(entry) if entry.issued.is_some() => tell(answer, entry.active),
+            Some(_) => self.wait(key, answer),
+            None => tell(answer, false),
+        }
     }
 
     fn order_on_demand(&mut self, name: &str, answer: oneshot::Sender<bool>) {
@@ -182,24 +188,38 @@ impl Work {
                 &[("name", &name), ("detail", why)],
             );
         }
-        let yes = answer.unwrap_or(false);
-        let most = self
-            .on_demand()
-            .map_or(0, |options| options.issues_per_hour_max);
-        let verdict = self.allowance.answered(now(), name, yes, most);
+        // The configuration may be another one since: one that has a certificate for the name needs nobody's word.
+        let key = self.demand_key(name);
+        if self.entries.contains_key(&key) {
+            for answer in waiting {
+                self.join(key.clone(), answer);
+            }
+            return;
+        }
         let mut waiting = waiting.into_iter();
-        if verdict == Verdict::Order {
+        if self.verdict_on(name, answer.unwrap_or(false)) == Verdict::Order {
             // It is ordered also when nobody waits: the client comes again.
             let first = waiting.next().unwrap_or_else(|| oneshot::channel().0);
             self.order_on_demand(name, first);
-            let key = self.demand_key(name);
             for answer in waiting {
-                self.wait(key.clone(), answer);
+                self.join(key.clone(), answer);
             }
             return;
         }
         for answer in waiting {
             tell(answer, false);
+        }
+    }
+
+    /// What comes of the ask URL's word, by the configuration in force.
+    fn verdict_on(&mut self, name: &str, yes: bool) -> Verdict {
+        let Some(options) = self.on_demand() else {
+            return Verdict::Decline;
+        };
+        let most = options.issues_per_hour_max;
+        match admits(&options.allow, options.ask.is_some(), name) {
+            true => self.allowance.answered(now(), name, yes, most),
+            false => Verdict::Decline,
         }
     }
 

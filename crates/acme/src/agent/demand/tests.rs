@@ -153,6 +153,45 @@ async fn a_crowd_that_waits_for_one_name_keeps_no_other_from_being_asked_for() {
 }
 
 #[test]
+fn a_site_that_comes_while_the_ask_url_is_asked_keeps_its_certificate() {
+    let scratch = Scratch::new();
+    let mut work = work(&scratch, &[], Some("http://127.0.0.1:1/may"));
+    let (answer, mut answered) = oneshot::channel();
+    work.asking.insert(NAME.to_owned(), vec![answer]);
+    let acme = work.acme.clone();
+    let certificates = vec![crate::WantedCertificate {
+        names: vec![NAME.to_owned()],
+        source: Source::Acme,
+    }];
+    work.want(Wanted { certificates, acme });
+    let key = work.demand_key(NAME);
+    work.entries.get_mut(&key).unwrap().ordering = true;
+    work.asked(NAME, Ok(true));
+    let entry = work.entries.get(&key).unwrap();
+    assert!(entry.ordering && !entry.on_demand);
+    assert!(answered.try_recv().is_err(), "it waits for the site's");
+    let failure = Failure::new(Reason::ChallengeFailed, "no route");
+    work.finish_order(&key, Err(failure));
+    assert!(work.entries.contains_key(&key), "a site is tried again");
+    assert_eq!(answered.try_recv(), Ok(false));
+}
+
+#[test]
+fn a_late_yes_does_not_order_what_is_not_admitted_any_more() {
+    let scratch = Scratch::new();
+    let mut work = work(
+        &scratch,
+        &["*.other.example"],
+        Some("http://127.0.0.1:1/may"),
+    );
+    let (answer, mut answered) = oneshot::channel();
+    work.asking.insert(NAME.to_owned(), vec![answer]);
+    work.asked(NAME, Ok(true));
+    assert!(work.entries.is_empty());
+    assert_eq!(answered.try_recv(), Ok(false));
+}
+
+#[test]
 fn a_name_that_failed_is_ordered_again_after_its_back_off() {
     let scratch = Scratch::new();
     let mut work = work(&scratch, &["*.shops.example"], None);
