@@ -269,23 +269,16 @@ impl Desk {
                 );
                 Ok(Some(issued))
             }
-            // Reasons to come back later, with the order still there.
-            Err(failure)
-                if matches!(
-                    failure.reason,
-                    Reason::DirectoryUnreachable
-                        | Reason::DirectoryFailed
-                        | Reason::RateLimited
-                        | Reason::BadNonce
-                        | Reason::AccountGone
-                ) =>
-            {
+            // The account's end is dealt with by whoever asked.
+            Err(failure) if failure.reason == Reason::AccountGone => Err(failure),
+            // Reasons to come back later, with the order still there: another one would only be in the same queue, and
+            // count against the limits.
+            Err(failure) if is_passing(failure.reason) && pending.is_young(unix_now()) => {
                 Err(failure)
             }
-            // Another order would only be in the same queue, and count against the limits.
-            Err(failure)
-                if failure.reason == Reason::OrderTimedOut && pending.is_young(unix_now()) =>
-            {
+            // The server wants to be left alone; what comes then is another order.
+            Err(failure) if failure.reason == Reason::RateLimited => {
+                self.folder.drop_pending(&task.key)?;
                 Err(failure)
             }
             Ok(None) | Err(_) => {
@@ -372,6 +365,18 @@ impl Desk {
             Err(error) => Err(failure(&error, Step::Window, &web)),
         }
     }
+}
+
+/// Whether an order that failed so may still come to a good end.
+fn is_passing(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::DirectoryUnreachable
+            | Reason::DirectoryFailed
+            | Reason::RateLimited
+            | Reason::BadNonce
+            | Reason::OrderTimedOut
+    )
 }
 
 /// Whether a certificate is to take the place of another: it is for the names, valid still, and does not end before it.

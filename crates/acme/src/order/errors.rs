@@ -33,7 +33,15 @@ fn judge(error: &Error, step: Step, refusal: Option<Refusal>) -> Failure {
         detail,
         retry_after: retry_after_of(reason, retry_after),
     };
+    let status = refusal.map_or(0, |refusal| refusal.status.as_u16());
     match error {
+        // Whatever the words: the order is not there any more.
+        Error::Api(_) | Error::Json(_) if step == Step::Resume && matches!(status, 404 | 410) => {
+            with(
+                Reason::OrderRefused,
+                format!("the server does not know the order any more ({status})"),
+            )
+        }
         Error::Api(problem) => with(reason_of(problem, step), told(problem)),
         Error::Timeout(_) => with(
             Reason::OrderTimedOut,
@@ -44,7 +52,6 @@ fn judge(error: &Error, step: Step, refusal: Option<Refusal>) -> Failure {
         }
         // An answer that is no problem document, as from whatever stands before a CA.
         Error::Json(_) if refusal.is_some() => {
-            let status = refusal.map_or(0, |refusal| refusal.status.as_u16());
             let reason = match status {
                 429 => Reason::RateLimited,
                 _ => Reason::DirectoryFailed,
@@ -198,6 +205,29 @@ mod tests {
             Reason::DirectoryFailed,
         );
         check(&Error::Timeout(None), Step::Finalize, Reason::OrderTimedOut);
+    }
+
+    #[test]
+    fn an_order_that_is_gone_is_so_whatever_the_words() {
+        let page = || Error::Json(serde_json::from_str::<u8>("<html>").unwrap_err());
+        let gone = |error: &Error, step, status: u16| {
+            let refusal = Refusal {
+                status: http::StatusCode::from_u16(status).unwrap(),
+                retry_after: None,
+            };
+            judge(error, step, Some(refusal)).reason
+        };
+        for status in [404, 410] {
+            let reason = gone(&page(), Step::Resume, status);
+            assert_eq!(reason, Reason::OrderRefused);
+            let failed = problem("serverInternal", status);
+            let reason = gone(&failed, Step::Resume, status);
+            assert_eq!(reason, Reason::OrderRefused);
+        }
+        let reason = gone(&page(), Step::Order, 404);
+        assert_eq!(reason, Reason::DirectoryFailed);
+        let reason = gone(&page(), Step::Resume, 503);
+        assert_eq!(reason, Reason::DirectoryFailed);
     }
 
     #[test]

@@ -139,3 +139,43 @@ async fn a_folder_that_was_removed_is_made_again_where_it_is_needed() {
     let _announced = desk.folder.announce(7).unwrap();
     assert!(!desk.folder.has_lost(7));
 }
+
+/// Leaves an order behind, as a process does that ended before its certificate came.
+fn leave_pending(scratch: &Scratch, task: &Task, pebble: &Pebble, order: &str, since: u64) {
+    let key = KeyPair::generate().unwrap();
+    let pending = serde_json::json!({
+        "version": 1,
+        "directory": pebble.directory(),
+        "order": order,
+        "key_pem": key.serialize_pem(),
+        "since": since,
+    });
+    let path = format!("state/certificates/{}.pending", task.key);
+    scratch.write(&path, pending.to_string());
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn an_order_whose_place_can_not_be_reached_is_gone_on_with_for_a_day() {
+    let scratch = Scratch::new();
+    let (pebble, desk) = desk(&scratch);
+    let task = first_of(&pebble);
+    let now = unix_now().seconds();
+    let nowhere = "https://127.0.0.1:1/order";
+    leave_pending(&scratch, &task, &pebble, nowhere, now - 3_600);
+    let failure = desk.obtain(&task).await.unwrap_err();
+    assert_eq!(failure.reason, Reason::DirectoryUnreachable);
+    assert!(desk.folder.pending(&task.key).unwrap().is_some());
+    leave_pending(&scratch, &task, &pebble, nowhere, now - 100_000);
+    assert!(matches!(desk.obtain(&task).await, Ok(Outcome::Ordered(_))));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn an_order_that_its_server_has_forgotten_is_followed_by_another() {
+    let scratch = Scratch::new();
+    let (pebble, desk) = desk(&scratch);
+    let task = first_of(&pebble);
+    let nothing = pebble.directory().replace("/dir", "/no/such/page");
+    let now = unix_now().seconds();
+    leave_pending(&scratch, &task, &pebble, &nothing, now);
+    assert!(matches!(desk.obtain(&task).await, Ok(Outcome::Ordered(_))));
+}
