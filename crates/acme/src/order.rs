@@ -170,22 +170,20 @@ impl Desk {
         let mut nonces_refused = 0;
         loop {
             web.forget();
-            let outcome = self.order_once(task, &web, &mut failed).await;
+            let account = self.account(&web).await;
+            let outcome = match &account {
+                Ok(account) => self.order_once(task, &web, account, &mut failed).await,
+                Err(failure) => Err(failure.clone()),
+            };
             match outcome {
                 Ok(Some(issued)) => return Ok(issued),
                 // A challenge failed and another kind is left.
                 Ok(None) => {}
                 Err(failure) if failure.reason == Reason::AccountGone && accounts_renewed == 0 => {
                     accounts_renewed += 1;
-                    process::warn(
-                        "the ACME account is gone; a new one is made",
-                        &[
-                            ("directory", &self.options.directory),
-                            ("detail", &failure.detail),
-                        ],
-                    );
-                    let email = self.options.email.as_deref();
-                    self.folder.retire_account(&self.options.directory, email)?;
+                    if let Ok(account) = &account {
+                        self.retire_account(account.id(), &failure).await?;
+                    }
                     self.folder.drop_pending(&task.key)?;
                 }
                 Err(failure) if failure.reason == Reason::BadNonce => {
@@ -204,13 +202,13 @@ impl Desk {
         &self,
         task: &Task,
         web: &Web,
+        account: &Account,
         failed: &mut Failed,
     ) -> Result<Option<Issued>, Failure> {
-        let account = self.account(web).await?;
-        if let Some(issued) = self.go_on(task, web, &account).await? {
+        if let Some(issued) = self.go_on(task, web, account).await? {
             return Ok(Some(issued));
         }
-        let mut order = self.new_order(task, web, &account).await?;
+        let mut order = self.new_order(task, web, account).await?;
         if !self.prove(&mut order, web, failed).await? {
             return Ok(None);
         }

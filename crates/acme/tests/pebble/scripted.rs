@@ -2,8 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 
 use foregate_acme::{CertificateState, OnDemand};
 use foregate_testkit::{Pebble, Scratch, eventually};
@@ -57,6 +57,47 @@ fn a_rate_limit_is_kept_to_also_by_the_next_process() {
             .contains("rate-limited")
     );
     assert_eq!(meddler.count("POST /order-plz"), 2);
+}
+
+#[test]
+fn orders_that_lose_their_account_together_make_one_new_one() {
+    let (state, responder) = (Scratch::new(), Responder::start());
+    let pebble = Pebble::start(pebble(&responder));
+    let all_have_asked = Barrier::new(4);
+    let has_new_account = AtomicBool::new(false);
+    // The first order has its account made. The four that follow are refused; three hear of it once the other one has gone
+    // on with a new account.
+    let meddler = Meddler::start(&pebble, move |line, before| match (line, before) {
+        ("POST /order-plz", 1..=4) => {
+            all_have_asked.wait();
+            if before > 1 {
+                eventually("a new account", || {
+                    has_new_account.load(Ordering::SeqCst).then_some(())
+                });
+            }
+            problem("400 Bad Request", "accountDoesNotExist", "")
+        }
+        ("POST /order-plz", 5) => {
+            has_new_account.store(true, Ordering::SeqCst);
+            None
+        }
+        _ => None,
+    });
+    let mut options = options(&pebble);
+    options.directory = meddler.directory();
+    options.ca_pem = Some(meddler.ca_pem.clone());
+    let first = wanted(options.clone(), &[acme(&["shop.example"])]);
+    let house = House::start(&state, &responder, first);
+    house.next();
+    let names = ["a.example", "b.example", "c.example", "d.example"];
+    house
+        .agent
+        .want(wanted(options, &names.map(|name| acme(&[name]))));
+    for _ in names {
+        house.next();
+    }
+    assert_eq!(meddler.count("POST /sign-me-up"), 2);
+    assert_eq!(meddler.count("POST /order-plz"), 9);
 }
 
 #[test]
