@@ -3,6 +3,7 @@
 //! `COMMAND... present|cleanup NAME VALUE`, without a shell; the same in FOREGATE_ACTION, FOREGATE_NAME and
 //! FOREGATE_VALUE. It has done its work when it ends with 0.
 
+use std::pin::pin;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ use tokio::time::timeout;
 pub(super) const TIMEOUT: Duration = Duration::from_secs(120);
 /// Bytes of a hook's output that are kept for its error; the rest is read and dropped.
 const OUTPUT_BYTES_MAX: usize = 2_000;
+/// How long the rest of what a hook said is waited for once it has ended: what it left running may hold its output open.
+const OUTPUT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Ends a hook and whatever it has started, if it is still there.
 struct Group(Option<Pid>);
@@ -56,18 +59,37 @@ pub(super) async fn run(
             .and_then(Pid::from_raw),
     );
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let work = async {
-        let (status, out, err) = tokio::join!(child.wait(), drain(stdout), drain(stderr));
-        (status, [out, err].concat())
-    };
-    let (status, output) = match timeout(patience, work).await {
-        Ok(done) => done,
-        Err(_) => {
-            return Err(format!(
-                "{program} {action} took longer than {} s and was ended",
-                patience.as_secs()
-            ));
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let ended = {
+        let mut reading = pin!(async {
+            tokio::join!(drain(stdout, &mut out), drain(stderr, &mut err));
+        });
+        let mut is_read = false;
+        let ended = timeout(patience, async {
+            loop {
+                tokio::select! {
+                    status = child.wait() => break status,
+                    () = &mut reading, if !is_read => is_read = true,
+                }
+            }
+        });
+        let ended = ended.await;
+        if ended.is_ok() && !is_read {
+            let _ = timeout(OUTPUT_TIMEOUT, reading).await;
         }
+        ended
+    };
+    let said = [out, err].concat();
+    let said = String::from_utf8_lossy(&said);
+    let said = match said.trim() {
+        "" => "it said nothing",
+        said => said,
+    };
+    let Ok(status) = ended else {
+        let seconds = patience.as_secs();
+        return Err(format!(
+            "{program} {action} took longer than {seconds} s and was ended: {said}"
+        ));
     };
     let status = status.map_err(|error| format!("cannot wait for {program}: {error}"))?;
     if status.success() {
@@ -75,18 +97,13 @@ pub(super) async fn run(
         group.0 = None;
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&output);
-    Err(format!(
-        "{program} {action} ended with {status}: {}",
-        said.trim()
-    ))
+    Err(format!("{program} {action} ended with {status}: {said}"))
 }
 
 /// Reads to the end and keeps the beginning.
-async fn drain(pipe: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
-    let mut kept = Vec::new();
+async fn drain(pipe: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
     let Some(mut pipe) = pipe else {
-        return kept;
+        return;
     };
     let mut buffer = [0; 4_096];
     while let Ok(length) = pipe.read(&mut buffer).await {
@@ -96,7 +113,6 @@ async fn drain(pipe: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
         let room = OUTPUT_BYTES_MAX - kept.len();
         kept.extend_from_slice(&buffer[..length.min(room)]);
     }
-    kept
 }
 
 #[cfg(test)]
@@ -140,14 +156,24 @@ mod tests {
     }
 
     #[tokio::test(flavor = "current_thread")]
+    async fn what_a_hook_leaves_running_is_not_waited_for() {
+        let patience = Duration::from_secs(3);
+        assert_eq!(sh("sleep 6 & exit 0", patience).await, Ok(()));
+        let error = sh("sleep 6 & echo no zone; exit 3", patience).await;
+        assert!(error.unwrap_err().contains("exit status: 3: no zone"));
+    }
+
+    #[tokio::test(flavor = "current_thread")]
     async fn a_hook_that_hangs_is_ended_with_its_children() {
         let (reader, writer) = rustix::pipe::pipe().unwrap();
         // The pipe's end is inherited by the hook and its child; it closes when both are gone.
         rustix::io::fcntl_setfd(&writer, rustix::io::FdFlags::empty()).unwrap();
-        let error = sh("sleep 600 & sleep 600", Duration::from_millis(300))
-            .await
-            .unwrap_err();
-        assert!(error.contains("took longer"), "{error}");
+        let script = "echo waiting for the zone; sleep 600 & sleep 600";
+        let error = sh(script, Duration::from_secs(1)).await.unwrap_err();
+        assert!(
+            error.contains("took longer") && error.contains("waiting for the zone"),
+            "{error}"
+        );
         drop(writer);
         let mut reader = tokio::net::unix::pipe::Receiver::from_owned_fd(reader).unwrap();
         let end = timeout(Duration::from_secs(10), reader.read(&mut [0; 1])).await;
