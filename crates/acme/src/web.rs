@@ -1,6 +1,8 @@
 //! A small HTTP client over TLS for the ACME server and the ask URL: every step bounded, one connection kept.
 
 use std::future::Future;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use instant_acme::{BodyWrapper, BytesResponse, HttpClient};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::ServerName;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -23,6 +25,8 @@ use crate::reason::{Failure, Reason};
 use crate::schedule::WINDOW_POLL_SECONDS;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How much of that one of a host's addresses may take, so that a dead one leaves time for the next.
+const ADDRESS_TIMEOUT: Duration = Duration::from_secs(3);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes of an answer.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
@@ -229,7 +233,10 @@ impl Web {
     }
 
     async fn dial(&self, origin: &Origin) -> Result<Sender, WebError> {
-        let tcp = TcpStream::connect((origin.host.as_str(), origin.port))
+        let addresses = lookup_host((origin.host.as_str(), origin.port))
+            .await
+            .map_err(|error| origin.error(&error))?;
+        let tcp = connect(addresses, ADDRESS_TIMEOUT)
             .await
             .map_err(|error| origin.error(&error))?;
         if !origin.tls {
@@ -243,6 +250,23 @@ impl Web {
             .map_err(|error| origin.error(&error))?;
         handshake(origin, TokioIo::new(stream)).await
     }
+}
+
+/// Connects to the first address that answers; what the last one had to say if none does.
+async fn connect(
+    addresses: impl Iterator<Item = SocketAddr>,
+    patience: Duration,
+) -> std::io::Result<TcpStream> {
+    let mut last = std::io::Error::new(ErrorKind::NotFound, "the host has no address");
+    for address in addresses {
+        let why = match timeout(patience, TcpStream::connect(address)).await {
+            Ok(Ok(tcp)) => return Ok(tcp),
+            Ok(Err(error)) => error,
+            Err(_) => ErrorKind::TimedOut.into(),
+        };
+        last = std::io::Error::new(why.kind(), format!("{address}: {why}"));
+    }
+    Err(last)
 }
 
 async fn handshake<T>(origin: &Origin, io: T) -> Result<Sender, WebError>
@@ -404,6 +428,30 @@ mod tests {
         check("Sun, 06 Nov 1994 08:00:00 GMT", Some(0));
         check("soon", None);
         check("-1", None);
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn an_address_that_does_not_answer_leaves_time_for_the_next() {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let silent = socket.listen(1).unwrap();
+        let dead = silent.local_addr().unwrap();
+        // Who is not let in is not answered once the queue is full.
+        let patience = Duration::from_millis(300);
+        let mut waiting = Vec::new();
+        while let Ok(Ok(one)) = timeout(patience, TcpStream::connect(dead)).await {
+            waiting.push(one);
+            assert!(waiting.len() < 10, "the queue has no end");
+        }
+        let other = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let alive = other.local_addr().unwrap();
+        let tcp = connect([dead, alive].into_iter(), patience).await.unwrap();
+        assert_eq!(tcp.peer_addr().unwrap(), alive);
+        drop(other);
+        let error = connect([dead, alive].into_iter(), patience).await;
+        let error = error.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+        assert!(error.to_string().contains(&alive.to_string()), "{error}");
     }
 
     #[test]
