@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use instant_acme::{Error, Problem};
+use tokio::time::Instant;
 
 use crate::reason::{Failure, Reason};
 use crate::web::{Refusal, Web, WebError};
@@ -43,10 +44,13 @@ fn judge(error: &Error, step: Step, refusal: Option<Refusal>) -> Failure {
             )
         }
         Error::Api(problem) => with(reason_of(problem, step), told(problem)),
-        Error::Timeout(_) => with(
-            Reason::OrderTimedOut,
-            format!("the server did not finish in time ({})", name(step)),
-        ),
+        Error::Timeout(again) => Failure {
+            retry_after: again.map(left_until),
+            ..Failure::new(
+                Reason::OrderTimedOut,
+                format!("the server did not finish in time ({})", name(step)),
+            )
+        },
         Error::Other(error) if error.downcast_ref::<WebError>().is_some() => {
             with(Reason::DirectoryUnreachable, error.to_string())
         }
@@ -81,6 +85,11 @@ fn retry_after_of(reason: Reason, retry_after: Option<Duration>) -> Option<Durat
         Reason::RateLimited | Reason::DirectoryFailed => retry_after,
         _ => None,
     }
+}
+
+/// The ACME client tells by the clock of the standard library when the server wants to be asked again.
+fn left_until(again: std::time::Instant) -> Duration {
+    Instant::from_std(again).saturating_duration_since(Instant::now())
 }
 
 fn name(step: Step) -> &'static str {
@@ -205,6 +214,16 @@ mod tests {
             Reason::DirectoryFailed,
         );
         check(&Error::Timeout(None), Step::Finalize, Reason::OrderTimedOut);
+    }
+
+    #[test]
+    fn a_server_that_takes_longer_says_when_it_may_be_asked_again() {
+        let again = Instant::now() + Duration::from_secs(1_000);
+        let late = Error::Timeout(Some(again.into_std()));
+        let span = judge(&late, Step::Finalize, None).retry_after.unwrap();
+        assert!((990..=1_000).contains(&span.as_secs()), "{span:?}");
+        let late = Error::Timeout(None);
+        assert_eq!(judge(&late, Step::Finalize, None).retry_after, None);
     }
 
     #[test]
