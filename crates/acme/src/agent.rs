@@ -24,6 +24,7 @@ mod internal;
 mod renewed;
 mod status;
 mod waiter;
+mod window;
 mod work;
 
 pub use status::{CertificateState, CertificateStatus};

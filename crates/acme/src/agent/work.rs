@@ -308,7 +308,7 @@ impl Work {
         self.about.values().filter(|about| is(about)).count()
     }
 
-    fn desk(&self, options: AcmeOptions) -> Desk {
+    pub(super) fn desk(&self, options: AcmeOptions) -> Desk {
         Desk {
             folder: self.folder.clone(),
             options,
@@ -349,23 +349,6 @@ impl Work {
             .running
             .spawn(async move { Done::Order(desk.obtain(&task).await) });
         self.about.insert(handle.id(), About::Order(key.clone()));
-    }
-
-    fn start_window(&mut self, key: &Key) {
-        let Some(desk) = self.acme.clone().map(|options| self.desk(options)) else {
-            return;
-        };
-        let Some(entry) = self.entries.get_mut(key) else {
-            return;
-        };
-        let Some(issued) = entry.issued.clone() else {
-            return;
-        };
-        entry.asking = true;
-        let handle = self
-            .running
-            .spawn(async move { Done::Window(desk.window(&issued).await) });
-        self.about.insert(handle.id(), About::Window(key.clone()));
     }
 
     fn done(&mut self, outcome: Result<(Id, Done), JoinError>) {
@@ -459,51 +442,6 @@ impl Work {
     pub(super) fn answer(&mut self, key: &Key, outcome: &Result<String, String>) {
         for waiter in self.waiting.remove(key).unwrap_or_default() {
             waiter.tell(outcome);
-        }
-    }
-
-    fn finish_window(&mut self, key: &Key, outcome: Result<Option<(Span, Duration)>, Failure>) {
-        let Some(entry) = self.entries.get_mut(key) else {
-            return;
-        };
-        let (at, unix) = (now(), unix_now());
-        entry.asking = false;
-        match outcome {
-            Ok(Some((window, after))) => {
-                let is_news = entry.schedule.window() != Some(window);
-                entry
-                    .schedule
-                    .window_known(at, Some(window), Some(after), &self.timing);
-                if is_news {
-                    entry.record.follow(&entry.schedule, at, unix);
-                    let stored = self.folder.store_record(key, &entry.record);
-                    if let Err(failure) = stored {
-                        tell_failure(entry, &failure);
-                    }
-                    process::info(
-                        "the CA suggests when to renew",
-                        &[
-                            ("names", &entry.names.join(",")),
-                            ("from", &window.start.seconds()),
-                            ("until", &window.end.seconds()),
-                        ],
-                    );
-                }
-            }
-            Ok(None) => entry.schedule.no_window(),
-            Err(failure) => {
-                process::debug(
-                    "renewal information could not be had",
-                    &[
-                        ("names", &entry.names.join(",")),
-                        ("reason", &failure.reason.name()),
-                        ("detail", &failure.detail),
-                    ],
-                );
-                entry
-                    .schedule
-                    .window_known(at, None, failure.retry_after, &self.timing);
-            }
         }
     }
 

@@ -1,0 +1,79 @@
+//! Questions for renewal information (RFC 9773), and what comes of the answers.
+
+use std::time::Duration;
+
+use foregate_telemetry::clock::{now, unix_now};
+use foregate_telemetry::log::process;
+
+use super::work::{About, Done, Work, tell_failure};
+use crate::certificate::Key;
+use crate::reason::Failure;
+use crate::schedule::Span;
+
+impl Work {
+    pub(super) fn start_window(&mut self, key: &Key) {
+        let Some(desk) = self.acme.clone().map(|options| self.desk(options)) else {
+            return;
+        };
+        let Some(entry) = self.entries.get_mut(key) else {
+            return;
+        };
+        let Some(issued) = entry.issued.clone() else {
+            return;
+        };
+        entry.asking = true;
+        let handle = self
+            .running
+            .spawn(async move { Done::Window(desk.window(&issued).await) });
+        self.about.insert(handle.id(), About::Window(key.clone()));
+    }
+
+    pub(super) fn finish_window(
+        &mut self,
+        key: &Key,
+        outcome: Result<Option<(Span, Duration)>, Failure>,
+    ) {
+        let Some(entry) = self.entries.get_mut(key) else {
+            return;
+        };
+        let (at, unix) = (now(), unix_now());
+        entry.asking = false;
+        match outcome {
+            Ok(Some((window, after))) => {
+                let is_news = entry.schedule.window() != Some(window);
+                entry
+                    .schedule
+                    .window_known(at, Some(window), Some(after), &self.timing);
+                if is_news {
+                    entry.record.follow(&entry.schedule, at, unix);
+                    let stored = self.folder.store_record(key, &entry.record);
+                    if let Err(failure) = stored {
+                        tell_failure(entry, &failure);
+                    }
+                    process::info(
+                        "the CA suggests when to renew",
+                        &[
+                            ("names", &entry.names.join(",")),
+                            ("from", &window.start.seconds()),
+                            ("until", &window.end.seconds()),
+                        ],
+                    );
+                }
+            }
+            Ok(None) => entry.schedule.no_window(),
+            Err(failure) => {
+                process::debug(
+                    "renewal information could not be had",
+                    &[
+                        ("names", &entry.names.join(",")),
+                        ("reason", &failure.reason.name()),
+                        ("detail", &failure.detail),
+                    ],
+                );
+                entry
+                    .schedule
+                    .window_known(at, None, failure.retry_after, &self.timing);
+            }
+        }
+    }
+}
