@@ -298,4 +298,4 @@ async fn ask(url: &str, name: &str) -> Result<bool, String> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -22,15 +22,18 @@ impl Work {
             return;
         };
         entry.asking = true;
+        let fingerprint = issued.facts.fingerprint.clone();
         let handle = self
             .running
             .spawn(async move { Done::Window(desk.window(&issued).await) });
-        self.about.insert(handle.id(), About::Window(key.clone()));
+        let about = About::Window(key.clone(), fingerprint);
+        self.about.insert(handle.id(), about);
     }
 
     pub(super) fn finish_window(
         &mut self,
         key: &Key,
+        of: &str,
         outcome: Result<Option<(Span, Duration)>, Failure>,
     ) {
         let Some(entry) = self.entries.get_mut(key) else {
@@ -38,6 +41,11 @@ impl Work {
         };
         let (at, unix) = (now(), unix_now());
         entry.asking = false;
+        // Its successor, that has come meanwhile, has a time of its own and is asked about next.
+        let issued = entry.issued.as_ref();
+        if issued.is_none_or(|issued| issued.facts.fingerprint != of) {
+            return;
+        }
         match outcome {
             Ok(Some((window, after))) => {
                 let is_news = entry.schedule.window() != Some(window);
@@ -77,3 +85,6 @@ impl Work {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

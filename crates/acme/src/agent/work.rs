@@ -47,7 +47,8 @@ pub(super) enum Done {
 /// What a task is about.
 pub(super) enum About {
     Order(Key),
-    Window(Key),
+    /// The certificate's fingerprint tells it from its successor.
+    Window(Key, String),
     Ask,
 }
 
@@ -298,7 +299,7 @@ impl Work {
             self.start_order(&key, at);
         }
         for key in windows {
-            if self.running_of(|about| matches!(about, About::Window(_))) < WINDOWS_AT_ONCE_MAX {
+            if self.running_of(|about| matches!(about, About::Window(..))) < WINDOWS_AT_ONCE_MAX {
                 self.start_window(&key);
             }
         }
@@ -362,10 +363,10 @@ impl Work {
                 self.finish_order(&key, outcome);
             }
             (Some(About::Order(key)), _) => self.finish_order(&key, Err(broken())),
-            (Some(About::Window(key)), Some(Done::Window(outcome))) => {
-                self.finish_window(&key, outcome);
+            (Some(About::Window(key, of)), Some(Done::Window(outcome))) => {
+                self.finish_window(&key, &of, outcome);
             }
-            (Some(About::Window(key)), _) => self.finish_window(&key, Err(broken())),
+            (Some(About::Window(key, of)), _) => self.finish_window(&key, &of, Err(broken())),
             (Some(About::Ask), Some(Done::Asked(name, answer))) => self.asked(&name, answer),
             (Some(About::Ask) | None, _) => {}
         }

@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 const NAME: &str = "a.shops.example";
 
 /// An agent that nobody runs: orders are due and don't start.
-fn work(scratch: &Scratch, allow: &[&str], ask: Option<&str>) -> Work {
+pub(in crate::agent) fn work(scratch: &Scratch, allow: &[&str], ask: Option<&str>) -> Work {
     let shared = Shared {
         status: ArcSwap::from_pointee(Vec::new()),
         on_demand: ArcSwapOption::empty(),
