@@ -46,6 +46,8 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(600);
 const LOCK_POLL: Duration = Duration::from_millis(200);
 /// How often a server may refuse our nonces before it is left alone; the client has tried three times before each.
 const NONCE_ATTEMPTS: usize = 5;
+/// Bytes of the URL of a page that explains a window; a longer one is not told.
+const EXPLANATION_BYTES_MAX: usize = 2_000;
 /// How validation and issuance are asked for.
 const POLL: RetryPolicy = RetryPolicy::new()
     .initial_delay(Duration::from_millis(200))
@@ -347,18 +349,15 @@ impl Desk {
         Ok(issued)
     }
 
-    /// When the CA wants a certificate to be renewed, and when it wants to be asked again; `None` when it has no say.
-    pub(crate) async fn window(
-        &self,
-        issued: &Issued,
-    ) -> Result<Option<(Span, Duration)>, Failure> {
+    /// When the CA wants a certificate to be renewed; `None` when it has no say.
+    pub(crate) async fn window(&self, issued: &Issued) -> Result<Option<Suggestion>, Failure> {
         let Some(identifier) = issued.identifier() else {
             return Ok(None);
         };
         let web = self.web()?;
         let account = self.account(&web).await?;
         match account.renewal_info(&identifier).await {
-            Ok((info, after)) => Ok(Some((span(&info), after))),
+            Ok((info, after)) => Ok(Some(Suggestion::of(info, after))),
             Err(instant_acme::Error::Unsupported(_)) => Ok(None),
             Err(error) => Err(failure(&error, Step::Window, &web)),
         }
@@ -391,11 +390,29 @@ pub(crate) fn is_successor(
     is_new && issued.facts.not_after > unix.seconds() && issued.is_for(names)
 }
 
-fn span(info: &RenewalInfo) -> Span {
-    let time = |seconds: i64| UnixTime::from_seconds(u64::try_from(seconds).unwrap_or(0));
-    Span {
-        start: time(info.suggested_window.start.unix_timestamp()),
-        end: time(info.suggested_window.end.unix_timestamp()),
+/// What a CA says about the renewal of a certificate (RFC 9773 §4.2).
+#[derive(Debug)]
+pub(crate) struct Suggestion {
+    pub(crate) window: Span,
+    /// When it wants to be asked again.
+    pub(crate) after: Duration,
+    /// A page that explains the window, as after a mass revocation.
+    pub(crate) explanation: Option<String>,
+}
+
+impl Suggestion {
+    fn of(info: RenewalInfo, after: Duration) -> Suggestion {
+        let time = |seconds: i64| UnixTime::from_seconds(u64::try_from(seconds).unwrap_or(0));
+        let window = info.suggested_window;
+        let is_short = |url: &String| url.len() <= EXPLANATION_BYTES_MAX;
+        Suggestion {
+            window: Span {
+                start: time(window.start.unix_timestamp()),
+                end: time(window.end.unix_timestamp()),
+            },
+            after,
+            explanation: info.explanation_url.filter(is_short),
+        }
     }
 }
 

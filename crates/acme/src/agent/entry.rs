@@ -26,6 +26,8 @@ pub(super) struct Entry {
     is_outdated: bool,
     /// Whether the CA is being asked for its renewal information.
     pub(super) asking: bool,
+    /// Where the CA explains when it wants it to be renewed.
+    pub(super) explanation: Option<String>,
     /// Whether the gateway has taken up what there is.
     pub(super) active: bool,
 }
@@ -53,6 +55,7 @@ impl Entry {
             ordering: false,
             is_outdated: false,
             asking: false,
+            explanation: None,
             active: false,
         }
     }
@@ -100,6 +103,7 @@ impl Entry {
         self.record.last_error = None;
         self.record.settings = None;
         self.is_outdated = false;
+        self.explanation = None;
         self.issued = Some(issued);
         self.active = false;
         self.record.follow(&self.schedule, now, unix);

@@ -1,12 +1,12 @@
 //! Questions for renewal information (RFC 9773), and what comes of the answers.
 
-use std::time::Duration;
-
 use foregate_telemetry::clock::{now, unix_now};
 use foregate_telemetry::log::process;
 
+use super::entry::Entry;
 use super::work::{About, Done, Work, tell_failure};
 use crate::certificate::Key;
+use crate::order::Suggestion;
 use crate::reason::Failure;
 use crate::schedule::Span;
 
@@ -34,7 +34,7 @@ impl Work {
         &mut self,
         key: &Key,
         of: &str,
-        outcome: Result<Option<(Span, Duration)>, Failure>,
+        outcome: Result<Option<Suggestion>, Failure>,
     ) {
         let Some(entry) = self.entries.get_mut(key) else {
             return;
@@ -47,7 +47,8 @@ impl Work {
             return;
         }
         match outcome {
-            Ok(Some((window, after))) => {
+            Ok(Some(suggestion)) => {
+                let (window, after) = (suggestion.window, suggestion.after);
                 let is_news = entry.schedule.window() != Some(window);
                 entry
                     .schedule
@@ -58,14 +59,12 @@ impl Work {
                     if let Err(failure) = stored {
                         tell_failure(entry, &failure);
                     }
-                    process::info(
-                        "the CA suggests when to renew",
-                        &[
-                            ("names", &entry.names.join(",")),
-                            ("from", &window.start.seconds()),
-                            ("until", &window.end.seconds()),
-                        ],
-                    );
+                }
+                let is_explained =
+                    suggestion.explanation.is_some() && suggestion.explanation != entry.explanation;
+                entry.explanation = suggestion.explanation;
+                if is_news || is_explained {
+                    tell_window(entry, window);
                 }
             }
             Ok(None) => entry.schedule.no_window(),
@@ -84,6 +83,17 @@ impl Work {
             }
         }
     }
+}
+
+fn tell_window(entry: &Entry, window: Span) {
+    let names = entry.names.join(",");
+    let (from, until) = (window.start.seconds(), window.end.seconds());
+    let mut values: Vec<process::Value<'_>> =
+        vec![("names", &names), ("from", &from), ("until", &until)];
+    if let Some(url) = &entry.explanation {
+        values.push(("explanation", url));
+    }
+    process::info("the CA suggests when to renew", &values);
 }
 
 #[cfg(test)]

@@ -22,10 +22,10 @@ use crate::challenges::shared::{LOOK_EVERY, Neighbours};
 use crate::dns::Leftovers;
 use crate::folder::{Lock, Stamp, StateFolder};
 use crate::options::{AcmeOptions, Wanted};
-use crate::order::{Desk, Outcome};
+use crate::order::{Desk, Outcome, Suggestion};
 use crate::random::random;
 use crate::reason::{Failure, Reason};
-use crate::schedule::{Due, Span, Timing};
+use crate::schedule::{Due, Timing};
 
 /// Orders that run at once: a thousand new names come in over a while, which is what public CAs ask for.
 const ORDERS_AT_ONCE_MAX: usize = 4;
@@ -40,7 +40,7 @@ const CLEAN_TIMEOUT: Duration = Duration::from_secs(5);
 /// What a task of the agent brings home.
 pub(super) enum Done {
     Order(Result<Outcome, Failure>),
-    Window(Result<Option<(Span, Duration)>, Failure>),
+    Window(Result<Option<Suggestion>, Failure>),
     Asked(String, Result<bool, String>),
 }
 

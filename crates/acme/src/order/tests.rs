@@ -140,6 +140,22 @@ async fn a_folder_that_was_removed_is_made_again_where_it_is_needed() {
     assert!(!desk.folder.has_lost(7));
 }
 
+#[test]
+fn a_suggestion_has_the_page_that_explains_it() {
+    let explanation = |url: &str| {
+        let window = serde_json::json!({
+            "start": "2028-01-01T00:00:00Z",
+            "end": "2028-01-02T00:00:00Z",
+        });
+        let json = serde_json::json!({ "suggestedWindow": window, "explanationURL": url });
+        let info = serde_json::from_value(json).unwrap();
+        Suggestion::of(info, Duration::from_secs(60)).explanation
+    };
+    let page = "https://ca.example/incident";
+    assert_eq!(explanation(page).as_deref(), Some(page));
+    assert_eq!(explanation(&"x".repeat(1 << 20)), None);
+}
+
 /// Leaves an order behind, as a process does that ended before its certificate came.
 fn leave_pending(scratch: &Scratch, task: &Task, pebble: &Pebble, order: &str, since: u64) {
     let key = KeyPair::generate().unwrap();

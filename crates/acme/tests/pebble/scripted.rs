@@ -135,7 +135,8 @@ fn the_window_that_the_server_suggests_is_followed() {
     let meddler = Meddler::start(&pebble, move |line, _| {
         let window = match theirs.load(Ordering::SeqCst) {
             true => {
-                r#"{"suggestedWindow":{"start":"2020-01-01T00:00:00Z","end":"2020-01-02T00:00:00Z"}}"#
+                r#"{"suggestedWindow":{"start":"2020-01-01T00:00:00Z","end":"2020-01-02T00:00:00Z"},
+                    "explanationURL":"https://ca.example/incident"}"#
             }
             false => {
                 r#"{"suggestedWindow":{"start":"2028-01-01T00:00:00Z","end":"2028-01-02T00:00:00Z"}}"#

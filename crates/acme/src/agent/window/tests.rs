@@ -1,5 +1,7 @@
 //! Answers that come when something else is served by now.
 
+use std::time::Duration;
+
 use foregate_testkit::Scratch;
 
 use super::*;
@@ -40,6 +42,14 @@ fn window(start: u64) -> Span {
     }
 }
 
+fn suggestion(start: u64, explanation: Option<&str>) -> Suggestion {
+    Suggestion {
+        window: window(start),
+        after: Duration::from_secs(3_600),
+        explanation: explanation.map(str::to_owned),
+    }
+}
+
 #[test]
 fn a_window_is_that_of_the_certificate_it_was_asked_for() {
     let scratch = Scratch::new();
@@ -48,11 +58,29 @@ fn a_window_is_that_of_the_certificate_it_was_asked_for() {
     work.entries.get_mut(&key).unwrap().asking = true;
     // The one before is to be renewed at once, and it is renewed while that is asked.
     let new = renew(&mut work, &key);
-    let past = (window(1_000), Duration::from_secs(3_600));
-    work.finish_window(&key, &old, Ok(Some(past)));
+    work.finish_window(&key, &old, Ok(Some(suggestion(1_000, None))));
     let entry = work.entries.get(&key).unwrap();
     assert!(entry.schedule.window().is_none() && !entry.asking);
-    work.finish_window(&key, &new, Ok(Some(past)));
+    work.finish_window(&key, &new, Ok(Some(suggestion(1_000, None))));
     let entry = work.entries.get(&key).unwrap();
     assert_eq!(entry.schedule.window(), Some(window(1_000)));
+}
+
+#[test]
+fn a_window_is_explained_by_the_page_that_the_ca_names_for_it() {
+    let scratch = Scratch::new();
+    let (mut work, key) = serving(&scratch);
+    let of = renew(&mut work, &key);
+    let mut told = |start, page| {
+        work.finish_window(&key, &of, Ok(Some(suggestion(start, page))));
+        work.entries.get(&key).unwrap().explanation.clone()
+    };
+    let page = "https://ca.example/incident";
+    assert_eq!(told(1_000, None), None);
+    assert_eq!(told(1_000, Some(page)).as_deref(), Some(page));
+    assert_eq!(told(2_000, None), None);
+    assert_eq!(told(2_000, Some(page)).as_deref(), Some(page));
+    renew(&mut work, &key);
+    let entry = work.entries.get(&key).unwrap();
+    assert_eq!(entry.explanation, None, "it was about the one before");
 }
