@@ -130,6 +130,12 @@ impl Entry {
         self.record.follow(&self.schedule, now, unix);
     }
 
+    /// Whether there is one that has not ended.
+    pub(super) fn is_in_time(&self, unix: UnixTime) -> bool {
+        let issued = self.issued.as_ref();
+        issued.is_some_and(|issued| unix.seconds() < issued.facts.not_after)
+    }
+
     pub(super) fn task(&self) -> Task {
         Task {
             key: self.key.clone(),

@@ -410,10 +410,10 @@ impl Work {
         if let Err(failure) = self.folder.store_record(key, &entry.record) {
             tell_failure(&entry, &failure);
         }
-        let is_forgotten = entry.on_demand && told.is_err() && entry.issued.is_none();
+        let is_forgotten = entry.on_demand && told.is_err() && !entry.is_in_time(unix);
         if is_forgotten {
-            // A stranger's name that no certificate comes for is not tried for ever; and not at once when it is asked for
-            // again.
+            // A stranger's name that no certificate comes for, or none any more, is not tried for ever; and not at once when
+            // it is asked for again.
             let _ = self.folder.remove_certificate(key);
             let (schedule, failures) = (&entry.schedule, entry.schedule.failures());
             let held_until = at.plus(schedule.held(at, unix));

@@ -9,6 +9,7 @@ use crate::certificate::Issued;
 use crate::challenges::Challenges;
 use crate::folder::StateFolder;
 use crate::options::{AcmeOptions, Wanted};
+use crate::order::Outcome;
 use crate::reason::{Failure, Reason};
 use crate::schedule::{Due, Timing};
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -217,4 +218,29 @@ fn a_name_that_failed_is_ordered_again_after_its_back_off() {
     assert_eq!(schedule.due(now(), unix_now()), Due::Order);
     fail(&mut work, None);
     assert_eq!(work.allowance.failures(NAME), 4);
+}
+
+#[test]
+fn a_name_whose_certificate_has_ended_is_not_tried_for_ever() {
+    let scratch = Scratch::new();
+    let mut work = work(&scratch, &["*.shops.example"], None);
+    let key = work.demand_key(NAME);
+    oneshot_demand(&mut work);
+    let now = unix_now();
+    let authority = crate::Authority::open(&work.folder, now).unwrap();
+    let local = authority.issue(&[NAME.to_owned()], now).unwrap();
+    let mut issued = Issued::new(local.chain_pem, local.key_pem, Source::Acme).unwrap();
+    let fail = |work: &mut Work| {
+        let failure = Failure::new(Reason::ChallengeFailed, "it is served elsewhere");
+        work.finish_order(&key, Err(failure));
+    };
+    work.finish_order(&key, Ok(Outcome::Ordered(issued.clone())));
+    fail(&mut work);
+    assert!(work.entries.contains_key(&key), "it is served still");
+    issued.facts.not_after = now.seconds();
+    work.entries.get_mut(&key).unwrap().issued = Some(issued);
+    fail(&mut work);
+    assert!(work.entries.is_empty());
+    assert!(work.folder.certificate(&key).unwrap().is_none());
+    assert!(!oneshot_demand(&mut work), "it is held back");
 }
