@@ -1,10 +1,22 @@
 //! `foregate demo`: everything embedded, nothing to set up.
 
-use foregate_testkit::{Process, RawClient, Scratch, Signal};
+use std::net::TcpListener;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use foregate_testkit::{Process, RawClient, Scratch, Signal, foregate};
 use foregate_tests::secure::curl;
+
+/// They look for free ports, and would find the same.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 #[test]
 fn it_serves_what_it_announces_and_ends_on_interrupt() {
+    let _alone = alone();
     let scratch = Scratch::new();
     let state = scratch.join("state").display().to_string();
     let mut process = Process::spawn(&["demo", "--state-dir", &state], None);
@@ -26,4 +38,59 @@ fn it_serves_what_it_announces_and_ends_on_interrupt() {
     assert_eq!(seen.status(), 200, "{}", seen.complaint());
     process.signal(Signal::Int);
     assert_eq!(process.wait_exit().code(), Some(0));
+}
+
+/// Every page that it names, and the line of a second in which somebody asked.
+#[test]
+fn its_pages_are_what_it_says_and_its_line_counts_them() {
+    let _alone = alone();
+    let scratch = Scratch::new();
+    let state = scratch.join("state").display().to_string();
+    let mut process = Process::spawn(&["demo", "--state-dir", &state], None);
+    let told = process.wait_stdout("A line per second");
+    let urls: Vec<&str> = told
+        .split_whitespace()
+        .filter(|word| word.starts_with("http://"))
+        .collect();
+    let ask = |end: &str| {
+        let url = urls.iter().find(|url| url.ends_with(end));
+        let url = url.unwrap_or_else(|| panic!("no {end} in {told}"));
+        curl(&["--max-time", "20", url])
+    };
+    let begun = Instant::now();
+    assert_eq!(ask("/slow").status(), 200);
+    assert!(begun.elapsed() >= Duration::from_millis(1_400));
+    let line = process.wait_stdout("2xx");
+    assert!(line.contains(" req/s"), "{line}");
+    for (end, status) in [
+        ("/old", 302),
+        ("/hello", 200),
+        ("/metrics", 200),
+        ("/status", 200),
+    ] {
+        assert_eq!(ask(end).status(), status, "{end}");
+    }
+    assert!(matches!(ask("/fail").status(), 200 | 502));
+    let download = ask("/download");
+    assert_eq!(
+        (download.status(), download.body().len()),
+        (200, 100_000_000)
+    );
+    process.signal(Signal::Int);
+    assert_eq!(process.wait_exit().code(), Some(0));
+}
+
+#[test]
+fn it_ends_by_itself_and_takes_no_port_that_is_taken() {
+    let _alone = alone();
+    let scratch = Scratch::new();
+    let state = scratch.join("state").display().to_string();
+    let run = foregate(&["demo", "--state-dir", &state, "--seconds", "1"]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(run.stdout.contains("requests served"), "{}", run.stdout);
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("it has one").port().to_string();
+    let run = foregate(&["demo", "--state-dir", &state, "--port", &port]);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.stderr.contains(&port), "{}", run.stderr);
 }
