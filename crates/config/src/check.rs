@@ -1,8 +1,10 @@
 //! What only the whole configuration can tell: duplicates across sections, ambiguous and unreachable routes.
 
 mod addresses;
+mod automaton;
 mod hosts;
 mod overlap;
+mod patterns;
 mod routes;
 mod tls;
 

@@ -74,8 +74,9 @@ Then the route, within the site. Routes are tried in this order, and the first w
 
 The order in which routes are written means nothing. Two routes of the same rank that can match the same request are an
 error (`ambiguous-route`); a `priority` decides between them. Conditions exclude each other if no method is in both, if a header
-or parameter has two different exact values, or is to be there and not to be there, or if the client ranges do not touch. A
-request that no route takes is answered with 404.
+or parameter has two different exact values, one that an expression does not match, or is to be there and not to be there, if the
+client ranges do not touch, or if no path matches both patterns. Two expressions for one header or parameter, and patterns of paths
+that are too large to tell, may match the same request: an error as well. A request that no route takes is answered with 404.
 
 **Of several values the first counts**: the first line of a header that comes in several lines (values between commas are one
 value), and of a query parameter that comes several times the first, its name and value compared after percent-decoding. That

@@ -38,7 +38,7 @@ mod upstream_tls;
 mod upstreams;
 
 pub(crate) use access_log::check_folder as check_log_folder;
-pub(crate) use matching::literal_prefix;
+pub(crate) use matching::{literal_prefix, literal_suffix};
 pub(crate) use sites::{Faulty, plain_route, plain_site, proxy_to};
 pub(crate) use upstreams::{absent as absent_upstream, read_one as read_upstream};
 

@@ -136,6 +136,26 @@ fn routes_that_are_too_similar_exhaust_the_budget_and_a_warning_tells() {
     assert!(outcome.settings.is_some());
 }
 
+#[test]
+fn many_regular_expressions_are_compared_within_a_budget() {
+    settings(&many(300, |n| {
+        format!("path = {{ regex = '\\.x{n:03}$' }}")
+    }));
+    settings(&many(50, |n| {
+        format!("path = {{ regex = '^/(a{n:02}|b{n:02})$' }}")
+    }));
+    // None of what is not compared is called ambiguous.
+    let outcome = load(&many(1000, |n| {
+        format!("path = {{ regex = '^/(a{n:04}|b{n:04})$' }}")
+    }));
+    assert_eq!(codes(&outcome), ["unchecked-routes"]);
+    // Hints alone are left out silently.
+    settings(&many(5000, |n| match n {
+        0..100 => format!("path = {{ regex = '[x]{n:02}$' }}\npriority = {n}"),
+        _ => format!("path = '/r{n}'"),
+    }));
+}
+
 fn no_panic(text: &str, format: Format) -> Result<(), TestCaseError> {
     let outcome = parse_str(
         "f",

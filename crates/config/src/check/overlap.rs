@@ -1,38 +1,69 @@
 //! Whether two routes can match the same request, and whether one matches everything that another does.
 
+use super::automaton::Steps;
+use super::patterns::Patterns;
 use crate::sections::literal_prefix;
 use crate::settings::{FieldMatch, PathMatch, Route, ValueMatch};
 use ipnet::IpNet;
 
-/// False only if no request can match both routes.
-pub(super) fn may_overlap(one: &Route, other: &Route) -> bool {
-    methods_overlap(one, other)
-        && fields_overlap(&one.headers, &other.headers)
-        && fields_overlap(&one.query, &other.query)
-        && clients_overlap(one, other)
-        && paths_overlap(&one.path, &other.path)
+/// Whether two routes can match the same request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Meeting {
+    /// No request matches both.
+    Never,
+    /// Too much was compared before to tell.
+    Unchecked,
+    /// Their patterns are not compared, or too large for it.
+    Perhaps,
+    /// Some requests match both.
+    Sometimes,
+}
+
+/// Whether two routes of one rank can match the same request.
+pub(super) fn meeting<'s>(
+    one: &'s Route,
+    other: &'s Route,
+    patterns: &mut Patterns<'s>,
+    steps: &mut Steps,
+) -> Meeting {
+    if !methods_overlap(one, other) || !clients_overlap(one, other) {
+        return Meeting::Never;
+    }
+    let mut least = Meeting::Sometimes;
+    for (one, other) in [(&one.headers, &other.headers), (&one.query, &other.query)] {
+        least = least.min(fields_meeting(one, other, patterns, steps));
+        if least == Meeting::Never {
+            return least;
+        }
+    }
+    least.min(paths_meeting(&one.path, &other.path, patterns, steps))
 }
 
 /// True only if every request that matches `narrow` also matches `wide`.
-pub(super) fn covers(wide: &Route, narrow: &Route) -> bool {
-    path_covers(&wide.path, &narrow.path)
-        && (wide.methods.is_empty()
-            || !narrow.methods.is_empty()
-                && narrow
-                    .methods
-                    .iter()
-                    .all(|method| wide.methods.contains(method)))
-        && fields_cover(&wide.headers, &narrow.headers)
-        && fields_cover(&wide.query, &narrow.query)
+pub(super) fn covers<'s>(
+    wide: &'s Route,
+    narrow: &'s Route,
+    patterns: &mut Patterns<'s>,
+    steps: &mut Steps,
+) -> bool {
+    (wide.methods.is_empty()
+        || !narrow.methods.is_empty()
+            && narrow
+                .methods
+                .iter()
+                .all(|method| wide.methods.contains(method)))
         && (wide.clients.is_empty()
             || !narrow.clients.is_empty()
                 && narrow
                     .clients
                     .iter()
                     .all(|range| wide.clients.iter().any(|wide| wide.contains(range))))
+        && fields_cover(&wide.headers, &narrow.headers, patterns, steps)
+        && fields_cover(&wide.query, &narrow.query, patterns, steps)
+        && path_covers(&wide.path, &narrow.path, patterns, steps)
 }
 
-/// How much work [`may_overlap`] and [`covers`] are for these routes, in comparisons of texts.
+/// How much work [`meeting`] and [`covers`] are for these routes, in comparisons of texts; steps of automata not counted.
 pub(super) fn cost(one: &Route, other: &Route) -> usize {
     let conditions = |route: &Route| {
         1 + route.headers.len() + route.query.len() + route.clients.len() + route.methods.len()
@@ -65,48 +96,114 @@ fn clients_overlap(one: &Route, other: &Route) -> bool {
 
 /// Conditions are sorted by name. Of several values that a field or parameter has, the first counts: so two exact values
 /// exclude each other, as do being there and not being there.
-fn fields_overlap(one: &[FieldMatch], other: &[FieldMatch]) -> bool {
-    one.iter().all(|a| {
+fn fields_meeting<'s>(
+    one: &'s [FieldMatch],
+    other: &'s [FieldMatch],
+    patterns: &mut Patterns<'s>,
+    steps: &mut Steps,
+) -> Meeting {
+    let mut least = Meeting::Sometimes;
+    for a in one {
         let first = other.partition_point(|b| b.name < a.name);
-        other[first..]
-            .iter()
-            .take_while(|b| b.name == a.name)
-            .all(|b| values_overlap(&a.value, &b.value))
-    })
+        for b in other[first..].iter().take_while(|b| b.name == a.name) {
+            least = least.min(values_meeting(&a.value, &b.value, patterns, steps));
+        }
+    }
+    least
 }
 
-fn values_overlap(one: &ValueMatch, other: &ValueMatch) -> bool {
+fn values_meeting<'s>(
+    one: &'s ValueMatch,
+    other: &'s ValueMatch,
+    patterns: &mut Patterns<'s>,
+    steps: &mut Steps,
+) -> Meeting {
+    let sometimes = |is_met: bool| {
+        if is_met {
+            Meeting::Sometimes
+        } else {
+            Meeting::Never
+        }
+    };
     match (one, other) {
-        (ValueMatch::Absent, value) | (value, ValueMatch::Absent) => *value == ValueMatch::Absent,
-        (ValueMatch::Exact(a), ValueMatch::Exact(b)) => a == b,
-        _ => true,
+        (ValueMatch::Absent, value) | (value, ValueMatch::Absent) => {
+            sometimes(*value == ValueMatch::Absent)
+        }
+        (ValueMatch::Exact(a), ValueMatch::Exact(b)) => sometimes(a == b),
+        (ValueMatch::Exact(value), ValueMatch::Regex(regex))
+        | (ValueMatch::Regex(regex), ValueMatch::Exact(value)) => {
+            match patterns.value_takes(regex, value, steps) {
+                Some(is_taken) => sometimes(is_taken),
+                None => undecided(steps),
+            }
+        }
+        (ValueMatch::Regex(a), ValueMatch::Regex(b)) if a != b => Meeting::Perhaps,
+        _ => Meeting::Sometimes,
     }
 }
 
-fn fields_cover(wide: &[FieldMatch], narrow: &[FieldMatch]) -> bool {
+/// What is known of patterns that could not be compared.
+fn undecided(steps: &Steps) -> Meeting {
+    if steps.are_spent() {
+        Meeting::Unchecked
+    } else {
+        Meeting::Perhaps
+    }
+}
+
+fn fields_cover<'s>(
+    wide: &'s [FieldMatch],
+    narrow: &'s [FieldMatch],
+    patterns: &mut Patterns<'s>,
+    steps: &mut Steps,
+) -> bool {
     wide.iter().all(|a| {
-        narrow.iter().any(|b| {
-            a.name == b.name
-                && (a.value == b.value
-                    || a.value == ValueMatch::Present && b.value != ValueMatch::Absent)
-        })
+        narrow
+            .iter()
+            .any(|b| a.name == b.name && value_covers(&a.value, &b.value, patterns, steps))
     })
 }
 
-fn paths_overlap(one: &PathMatch, other: &PathMatch) -> bool {
-    match (one, other) {
+fn value_covers<'s>(
+    wide: &'s ValueMatch,
+    narrow: &'s ValueMatch,
+    patterns: &mut Patterns<'s>,
+    steps: &mut Steps,
+) -> bool {
+    match (wide, narrow) {
+        (ValueMatch::Present, narrow) => *narrow != ValueMatch::Absent,
+        (ValueMatch::Regex(regex), ValueMatch::Exact(value)) => {
+            patterns.value_takes(regex, value, steps) == Some(true)
+        }
+        _ => wide == narrow,
+    }
+}
+
+fn paths_meeting<'s>(
+    one: &'s PathMatch,
+    other: &'s PathMatch,
+    patterns: &mut Patterns<'s>,
+    steps: &mut Steps,
+) -> Meeting {
+    let may_meet = match (one, other) {
         // Of two prefixes or exact paths of one length, only equal ones take the same path; of different lengths the
         // longer goes first, so the question does not arise.
         (PathMatch::Exact(a), PathMatch::Exact(b))
         | (PathMatch::Prefix(a), PathMatch::Prefix(b)) => a == b,
         (PathMatch::Glob(a), PathMatch::Glob(b)) => globs_overlap(a.as_bytes(), b.as_bytes()),
-        _ => {
-            let (a, b) = (
-                literal_prefix(one).as_bytes(),
-                literal_prefix(other).as_bytes(),
-            );
-            a.iter().zip(b).all(|(a, b)| a == b)
+        // Regular expressions follow. Of two kinds one always goes first.
+        _ => true,
+    };
+    match (one, other) {
+        _ if !may_meet => Meeting::Never,
+        (PathMatch::Regex(a), PathMatch::Regex(b)) if a != b => {
+            match patterns.meet(one, other, steps) {
+                Some(true) => Meeting::Sometimes,
+                Some(false) => Meeting::Never,
+                None => undecided(steps),
+            }
         }
+        _ => Meeting::Sometimes,
     }
 }
 
@@ -213,21 +310,39 @@ pub(super) fn takes_everything(path: &PathMatch) -> bool {
     }
 }
 
-fn path_covers(wide: &PathMatch, narrow: &PathMatch) -> bool {
+fn path_covers<'s>(
+    wide: &'s PathMatch,
+    narrow: &'s PathMatch,
+    patterns: &mut Patterns<'s>,
+    steps: &mut Steps,
+) -> bool {
     if wide == narrow || takes_everything(wide) {
         return true;
     }
     match (wide, narrow) {
-        (PathMatch::Prefix(wide), PathMatch::Prefix(narrow) | PathMatch::Exact(narrow)) => narrow
-            .strip_prefix(wide.as_str())
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || wide.ends_with('/')),
-        _ => false,
+        (PathMatch::Exact(_), _) => false,
+        (PathMatch::Prefix(wide), PathMatch::Exact(_) | PathMatch::Prefix(_)) => {
+            let narrow = literal_prefix(narrow);
+            is_below(narrow, wide) || narrow == wide
+        }
+        (PathMatch::Prefix(wide), PathMatch::Glob(_) | PathMatch::Regex(_)) => {
+            is_below(literal_prefix(narrow), wide)
+        }
+        (PathMatch::Glob(_) | PathMatch::Regex(_), _) => patterns.cover(wide, narrow, steps),
     }
+}
+
+/// Whether everything that begins with the text is below the prefix.
+fn is_below(text: &str, prefix: &str) -> bool {
+    text.strip_prefix(prefix)
+        .is_some_and(|rest| rest.starts_with('/') || prefix.ends_with('/'))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{covers, globs_overlap, may_overlap};
+    use super::super::automaton::Steps;
+    use super::super::patterns::Patterns;
+    use super::{Meeting, globs_overlap};
     use crate::settings::{Action, PathMatch, Respond, Route};
     use proptest::prelude::*;
 
@@ -334,6 +449,11 @@ mod tests {
         Route { path, ..plain }
     }
 
+    fn covers(wide: &Route, narrow: &Route) -> bool {
+        let mut steps = Steps(usize::MAX);
+        super::covers(wide, narrow, &mut Patterns::default(), &mut steps)
+    }
+
     #[test]
     fn covering() {
         let prefix = |path: &str| route(PathMatch::Prefix(path.into()));
@@ -361,6 +481,8 @@ mod tests {
         };
         assert!(covers(&local, &host));
         assert!(!covers(&host, &local));
-        assert!(may_overlap(&host, &local));
+        let mut steps = Steps(usize::MAX);
+        let meeting = super::meeting(&host, &local, &mut Patterns::default(), &mut steps);
+        assert_eq!(meeting, Meeting::Sometimes);
     }
 }

@@ -3,22 +3,33 @@
 //! Comparing every pair would be quadratic. Routes that can be told apart by a hash (other path, other exact value of a
 //! header) never meet; what remains is compared pair by pair, within a budget.
 
-use super::overlap::{cost, covers, may_overlap, takes_everything};
+use super::automaton::Steps;
+use super::overlap::{Meeting, cost, covers, meeting, takes_everything};
+use super::patterns::Patterns;
 use crate::diagnostic::{Code, Diagnostic, Report};
-use crate::sections::literal_prefix;
+use crate::sections::{literal_prefix, literal_suffix};
 use crate::settings::{FieldMatch, PathMatch, Rank, Route, Site, ValueMatch};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
-/// Work that may still be spent on comparing routes.
-pub(super) struct Budget {
+/// What may still be spent on comparing routes, and the patterns that were compiled for it.
+pub(super) struct Budget<'s> {
     comparisons: usize,
+    /// For patterns that may be ambiguous.
+    steps: Steps,
+    /// For patterns that may never be reached. What is not looked for any more is not told: these are
+    /// hints.
+    hint_steps: Steps,
+    patterns: Patterns<'s>,
 }
 
-impl Budget {
-    /// A million comparisons of texts take some milliseconds.
+impl<'s> Budget<'s> {
+    /// A million comparisons of texts take some milliseconds, a million steps of automata ten or twenty.
     pub(super) fn new() -> Self {
         Self {
             comparisons: 1_000_000,
+            steps: Steps(8_000_000),
+            hint_steps: Steps(4_000_000),
+            patterns: Patterns::default(),
         }
     }
 
@@ -28,15 +39,38 @@ impl Budget {
         self.comparisons = self.comparisons.saturating_sub(cost(one, other));
         is_left
     }
+
+    fn is_left(&self) -> bool {
+        self.comparisons > 0 && !self.steps.are_spent()
+    }
+
+    fn meeting(&mut self, one: &'s Route, other: &'s Route) -> Meeting {
+        meeting(one, other, &mut self.patterns, &mut self.steps)
+    }
+
+    fn covers(&mut self, wide: &'s Route, narrow: &'s Route) -> bool {
+        covers(wide, narrow, &mut self.patterns, &mut self.hint_steps)
+    }
+
+    /// The same for a pattern, of which there may be many for each route.
+    fn pattern_covers(&mut self, wide: &'s Route, narrow: &'s Route) -> bool {
+        self.hint_steps.spend(cost(wide, narrow));
+        !self.hint_steps.are_spent() && self.covers(wide, narrow)
+    }
 }
 
 /// Reports routes of a site that clash; `sound` are the indices of those without errors.
-pub(super) fn check(site: &Site, sound: &[usize], budget: &mut Budget, report: &mut Report) {
+pub(super) fn check<'s>(
+    site: &'s Site,
+    sound: &[usize],
+    budget: &mut Budget<'s>,
+    report: &mut Report,
+) {
     duplicate_names(site, report);
-    let was_left = budget.comparisons > 0;
+    let was_left = budget.is_left();
     let ambiguous = ambiguous(site, sound, budget, report);
     unreachable(site, sound, &ambiguous, budget, report);
-    if was_left && budget.comparisons == 0 {
+    if was_left && !budget.is_left() {
         report.push(
             Diagnostic::new(
                 Code::UncheckedRoutes,
@@ -66,10 +100,10 @@ fn duplicate_names(site: &Site, report: &mut Report) {
 }
 
 /// Reports pairs of equal rank that can match the same request; returns the indices of the routes concerned.
-fn ambiguous(
-    site: &Site,
+fn ambiguous<'s>(
+    site: &'s Site,
     sound: &[usize],
-    budget: &mut Budget,
+    budget: &mut Budget<'s>,
     report: &mut Report,
 ) -> HashSet<usize> {
     let mut groups: HashMap<(Rank, Option<&str>), Vec<usize>> = HashMap::new();
@@ -139,43 +173,88 @@ fn exact_value<'c>(conditions: &'c [FieldMatch], name: &str) -> Option<&'c str> 
         })
 }
 
-/// Compares the routes of a group, sorted by what their paths begin with: two routes can meet only if the beginning of
-/// one is a beginning of the other's, and those stand on the stack.
-fn compare(
-    site: &Site,
-    mut group: Vec<usize>,
-    budget: &mut Budget,
-    concerned: &mut HashSet<usize>,
-    report: &mut Report,
-) {
-    let prefix = |index: usize| literal_prefix(&site.routes[index].path);
-    group.sort_by_key(|index| (prefix(*index), *index));
-    let mut stack: Vec<usize> = Vec::new();
-    for index in group {
-        while stack
-            .last()
-            .is_some_and(|top| !prefix(index).starts_with(prefix(*top)))
-        {
-            stack.pop();
+/// A route of a group.
+struct Member<'s> {
+    index: usize,
+    route: &'s Route,
+    /// What its paths begin with.
+    begin: &'s str,
+    /// What its paths end with.
+    end: &'s str,
+}
+
+impl<'s> Member<'s> {
+    fn of(site: &'s Site, index: usize) -> Self {
+        let route = &site.routes[index];
+        Self {
+            index,
+            route,
+            begin: literal_prefix(&route.path),
+            end: match &route.path {
+                PathMatch::Regex(regex) => literal_suffix(regex),
+                _ => "",
+            },
         }
-        let clash = stack
-            .iter()
-            .take_while(|other| budget.spend(&site.routes[index], &site.routes[**other]))
-            .find(|other| may_overlap(&site.routes[index], &site.routes[**other]))
-            .copied();
-        if let Some(other) = clash {
-            concerned.extend([index, other]);
-            let (first, second) = (index.min(other), index.max(other));
-            report.push(ambiguity(&site.routes[first], &site.routes[second]));
+    }
+
+    /// How it can meet another member, if it can.
+    fn clash(&self, other: &Self, budget: &mut Budget<'s>) -> Option<Meeting> {
+        if !(self.end.ends_with(other.end) || other.end.ends_with(self.end)) {
+            return None;
         }
-        stack.push(index);
+        match budget.meeting(self.route, other.route) {
+            Meeting::Never | Meeting::Unchecked => None,
+            meeting => Some(meeting),
+        }
     }
 }
 
-fn ambiguity(first: &Route, second: &Route) -> Diagnostic {
+/// Compares the routes of a group, sorted by what their paths begin with: two routes can meet only if the beginning of
+/// one is a beginning of the other's, and those stand on the stack.
+fn compare<'s>(
+    site: &'s Site,
+    group: Vec<usize>,
+    budget: &mut Budget<'s>,
+    concerned: &mut HashSet<usize>,
+    report: &mut Report,
+) {
+    let mut group: Vec<Member<'s>> = group
+        .into_iter()
+        .map(|index| Member::of(site, index))
+        .collect();
+    group.sort_by_key(|member| (member.begin, member.index));
+    let mut stack: Vec<Member<'s>> = Vec::new();
+    for member in group {
+        while stack
+            .last()
+            .is_some_and(|top| !member.begin.starts_with(top.begin))
+        {
+            stack.pop();
+        }
+        let mut clashes = stack.iter().map_while(|other| {
+            let is_affordable = budget.spend(member.route, other.route);
+            is_affordable.then(|| (other, member.clash(other, budget)))
+        });
+        let clash = clashes.find_map(|(other, clash)| Some((other, clash?)));
+        if let Some((other, meeting)) = clash {
+            concerned.extend([member.index, other.index]);
+            report.push(if member.index < other.index {
+                ambiguity(member.route, other.route, meeting)
+            } else {
+                ambiguity(other.route, member.route, meeting)
+            });
+        }
+        stack.push(member);
+    }
+}
+
+fn ambiguity(first: &Route, second: &Route, meeting: Meeting) -> Diagnostic {
+    let is_certain = meeting == Meeting::Sometimes;
     let message = format!(
-        "the routes `{}` and `{}` can match the same request",
-        first.name, second.name
+        "the routes `{}` and `{}` {} match the same request",
+        first.name,
+        second.name,
+        if is_certain { "can" } else { "may" }
     );
     let is_same = first.path == second.path
         && first.methods == second.methods
@@ -187,46 +266,101 @@ fn ambiguity(first: &Route, second: &Route) -> Diagnostic {
     } else {
         "neither is more specific than the other, and the order of routes in the file means nothing"
     };
+    let help = if is_certain {
+        "make one more specific, or give it a higher `priority`"
+    } else {
+        "give one a higher `priority`: which one does not matter if no request matches both"
+    };
     Diagnostic::new(Code::AmbiguousRoute, second.path_origin, message)
         .label(format!("`{}`", second.name))
         .related(first.path_origin, format!("`{}`", first.name))
         .cause(cause)
-        .help("make one more specific, or give it a higher `priority`")
+        .help(help)
 }
 
-/// Routes of one path with their ranks, highest first.
+/// Routes with their ranks, highest first.
 type Ranked<'s> = Vec<(Rank, &'s Route)>;
 
+/// Routes that may go before others, by what they take.
+#[derive(Default)]
+struct Wide<'s> {
+    catch_alls: Ranked<'s>,
+    by_path: HashMap<&'s PathMatch, Ranked<'s>>,
+    /// Globs and regular expressions by the text that their paths begin with.
+    by_literal: HashMap<&'s str, Ranked<'s>>,
+    /// The lengths of those texts.
+    lengths: BTreeSet<usize>,
+}
+
+impl<'s> Wide<'s> {
+    fn of(routes: impl Iterator<Item = &'s Route>) -> Self {
+        let mut wide = Self::default();
+        for route in routes {
+            let ranked = (route.rank(), route);
+            if takes_everything(&route.path) {
+                wide.catch_alls.push(ranked);
+            } else if matches!(route.path, PathMatch::Glob(_) | PathMatch::Regex(_)) {
+                let literal = literal_prefix(&route.path);
+                wide.by_literal.entry(literal).or_default().push(ranked);
+                wide.lengths.insert(literal.len());
+            }
+            wide.by_path.entry(&route.path).or_default().push(ranked);
+        }
+        let lists = wide
+            .by_path
+            .values_mut()
+            .chain(wide.by_literal.values_mut());
+        for routes in lists.chain([&mut wide.catch_alls]) {
+            routes.sort_by_key(|(rank, _)| std::cmp::Reverse(*rank));
+        }
+        wide
+    }
+
+    /// A route of higher rank that covers `route`, if there is one.
+    fn shadow(&self, route: &'s Route, budget: &mut Budget<'s>) -> Option<&'s Route> {
+        let same = self.by_path.get(&route.path);
+        let above = ancestors(&route.path).filter_map(|prefix| self.by_path.get(&prefix));
+        let mut lists = std::iter::once(&self.catch_alls).chain(same).chain(above);
+        let rank = route.rank();
+        let by_text = lists.find_map(|list| {
+            let higher = list.iter().take_while(|(other, _)| *other > rank);
+            let mut affordable = higher.map_while(|(_, other)| {
+                let is_affordable = budget.spend(route, other);
+                is_affordable.then(|| budget.covers(other, route).then_some(*other))
+            });
+            affordable.find_map(|covering| covering)
+        });
+        by_text.or_else(|| self.shadowing_pattern(route, budget))
+    }
+
+    fn shadowing_pattern(&self, route: &'s Route, budget: &mut Budget<'s>) -> Option<&'s Route> {
+        let rank = route.rank();
+        let literal = literal_prefix(&route.path);
+        let begins = self
+            .lengths
+            .range(..=literal.len())
+            .filter_map(|length| literal.get(..*length));
+        let mut lists = begins.filter_map(|begin| self.by_literal.get(begin));
+        lists.find_map(|list| {
+            let mut higher = list.iter().take_while(|(other, _)| *other > rank);
+            let (_, other) = higher.find(|(_, other)| budget.pattern_covers(other, route))?;
+            Some(*other)
+        })
+    }
+}
+
 /// Reports routes that another one always goes before.
-fn unreachable(
-    site: &Site,
+fn unreachable<'s>(
+    site: &'s Site,
     sound: &[usize],
     ambiguous: &HashSet<usize>,
-    budget: &mut Budget,
+    budget: &mut Budget<'s>,
     report: &mut Report,
 ) {
-    let mut by_path: HashMap<&PathMatch, Ranked<'_>> = HashMap::new();
-    let mut catch_alls: Ranked<'_> = Vec::new();
-    for route in sound.iter().map(|index| &site.routes[*index]) {
-        let ranked = (route.rank(), route);
-        if takes_everything(&route.path) {
-            catch_alls.push(ranked);
-        }
-        by_path.entry(&route.path).or_default().push(ranked);
-    }
-    let highest_first =
-        |routes: &mut Ranked<'_>| routes.sort_by_key(|(rank, _)| std::cmp::Reverse(*rank));
-    highest_first(&mut catch_alls);
-    by_path.values_mut().for_each(highest_first);
+    let wide = Wide::of(sound.iter().map(|index| &site.routes[*index]));
     for index in sound.iter().filter(|index| !ambiguous.contains(index)) {
         let route = &site.routes[*index];
-        let same = by_path.get(&route.path);
-        let above = ancestors(&route.path).filter_map(|prefix| by_path.get(&prefix));
-        if let Some(shadow) = shadow(
-            route,
-            std::iter::once(&catch_alls).chain(same).chain(above),
-            budget,
-        ) {
+        if let Some(shadow) = wide.shadow(route, budget) {
             let message = format!("the route `{}` can never be chosen", route.name);
             report.push(
                 Diagnostic::new(Code::UnreachableRoute, route.path_origin, message)
@@ -241,38 +375,21 @@ fn unreachable(
     }
 }
 
-/// A route of higher rank that covers `route`, if there is one in the lists.
-fn shadow<'s, 'l>(
-    route: &Route,
-    mut lists: impl Iterator<Item = &'l Ranked<'s>>,
-    budget: &mut Budget,
-) -> Option<&'s Route>
-where
-    's: 'l,
-{
-    let rank = route.rank();
-    lists.find_map(|list| {
-        let higher = list.iter().take_while(|(other, _)| *other > rank);
-        let mut affordable = higher.take_while(|(_, other)| budget.spend(route, other));
-        affordable
-            .find(|(_, other)| covers(other, route))
-            .map(|(_, other)| *other)
-    })
-}
-
-/// The prefixes that contain a literal path, without itself.
+/// The prefixes that contain all paths of a route, as far as a literal text tells, without the route's own.
 fn ancestors(path: &PathMatch) -> impl Iterator<Item = PathMatch> {
-    let text = match path {
-        PathMatch::Exact(path) | PathMatch::Prefix(path) => path.as_str(),
-        PathMatch::Glob(_) | PathMatch::Regex(_) => "",
-    };
+    let text = literal_prefix(path);
     let slashes = text
         .bytes()
         .enumerate()
         .filter(|(at, byte)| *byte == b'/' && *at > 0);
+    // More follows the text of a pattern, so that the text itself may be a prefix.
+    let end_max = match path {
+        PathMatch::Exact(_) | PathMatch::Prefix(_) => text.len().saturating_sub(1),
+        PathMatch::Glob(_) | PathMatch::Regex(_) => text.len(),
+    };
     let ends: Vec<usize> = slashes
         .flat_map(|(at, _)| [at, at + 1])
-        .filter(|end| *end < text.len())
+        .filter(|end| *end <= end_max)
         .collect();
     // An exact path also has a prefix of the same text.
     let whole = matches!(path, PathMatch::Exact(_)).then_some(text.len());

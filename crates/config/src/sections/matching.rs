@@ -178,23 +178,69 @@ pub(crate) fn literal_prefix(path: &PathMatch) -> &str {
 }
 
 /// The literal text after `^` that every match begins with. A quantifier may make the last character optional, and an
-/// alternative may make everything so.
+/// alternative outside of groups may make everything so.
 fn regex_literal_prefix(regex: &str) -> &str {
-    let Some(rest) = regex.strip_prefix('^').filter(|rest| !rest.contains('|')) else {
+    let Some(rest) = regex.strip_prefix('^') else {
         return "";
     };
-    let end = rest
-        .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_')))
-        .unwrap_or(rest.len());
+    if has_outer_alternatives(rest) {
+        return "";
+    }
+    let end = rest.find(|c| !is_plain(c)).unwrap_or(rest.len());
     match rest[end..].chars().next() {
         Some('?' | '*' | '+' | '{') => &rest[..end.saturating_sub(1)],
         _ => &rest[..end],
     }
 }
 
+/// The literal text before `$` that every path of a regular expression ends with.
+pub(crate) fn literal_suffix(regex: &str) -> &str {
+    let Some(rest) = regex.strip_suffix('$') else {
+        return "";
+    };
+    // Flags may change what a letter stands for.
+    if rest.contains("(?") || has_outer_alternatives(rest) {
+        return "";
+    }
+    let before = rest.trim_end_matches(is_plain);
+    if before.ends_with('\\') {
+        return "";
+    }
+    &rest[before.len()..]
+}
+
+/// Whether a character stands for itself in a regular expression, outside of classes and without a quantifier.
+fn is_plain(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_')
+}
+
+/// False only if every `|` of a regular expression stands in a group or is a character.
+fn has_outer_alternatives(regex: &str) -> bool {
+    // A comment, where the expression allows them, may hold anything.
+    if regex.contains('#') {
+        return regex.contains('|');
+    }
+    let (mut groups, mut classes) = (0_usize, 0_usize);
+    let mut characters = regex.chars();
+    while let Some(c) = characters.next() {
+        match c {
+            '\\' => {
+                characters.next();
+            }
+            '[' => classes += 1,
+            ']' => classes = classes.saturating_sub(1),
+            '(' if classes == 0 => groups += 1,
+            ')' if classes == 0 => groups = groups.saturating_sub(1),
+            '|' if classes == 0 && groups == 0 => return true,
+            _ => {}
+        }
+    }
+    false
+}
+
 #[cfg(test)]
 mod tests {
-    use super::regex_literal_prefix;
+    use super::{literal_suffix, regex_literal_prefix};
 
     #[test]
     fn literal_prefixes_of_regexes() {
@@ -204,11 +250,38 @@ mod tests {
             ("^/apis?/", "/api"),
             ("^/api(/.*)?$", "/api"),
             ("^/a|/b", ""),
+            ("^/a(b|c)$", "/a"),
+            ("^/a(b)|c$", ""),
+            ("^/a[|(]|c$", ""),
+            (r"^/a\[|c]$", ""),
+            (r"^/a\(b|c\)$", ""),
+            ("^/a[]|]$", ""),
+            ("^/a(?x)b # ( \n | c", ""),
             ("/api", ""),
             ("^", ""),
             ("^.*", ""),
         ] {
             assert_eq!(regex_literal_prefix(regex), expected, "{regex}");
+        }
+    }
+
+    #[test]
+    fn literal_suffixes_of_regexes() {
+        for (regex, expected) in [
+            (r"\.jpg$", "jpg"),
+            ("/a[b]c/d$", "c/d"),
+            ("^/a$", "/a"),
+            ("a+b$", "b"),
+            ("ab+$", ""),
+            (r"\d$", ""),
+            (r"/\pLjpg$", ""),
+            (r"a\$", ""),
+            ("a", ""),
+            ("a|b$", ""),
+            ("(a|b)c$", "c"),
+            ("(?i)jpg$", ""),
+        ] {
+            assert_eq!(literal_suffix(regex), expected, "{regex}");
         }
     }
 }

@@ -147,6 +147,58 @@ fn ambiguous_routes() {
 }
 
 #[test]
+fn regular_expressions_are_compared_by_what_they_match() {
+    let check = |first: &str, second: &str, expected: Option<&str>| {
+        for paths in [[first, second], [second, first]] {
+            let [a, b] = paths.map(|path| format!("path = {{ regex = '{path}' }}"));
+            let outcome = site(&[&a, &b]);
+            let ambiguous: Vec<_> = outcome
+                .diagnostics
+                .iter()
+                .filter(|it| it.code.name() == "ambiguous-route")
+                .map(|it| it.message.as_str())
+                .collect();
+            let expected = Vec::from_iter(expected);
+            assert_eq!(
+                ambiguous,
+                expected,
+                "{paths:?}\n{}",
+                render(&outcome, false)
+            );
+        }
+    };
+    let certain = Some("the routes `route-1` and `route-2` can match the same request");
+    let unknown = Some("the routes `route-1` and `route-2` may match the same request");
+    check(r"\.jpg$", r"\.png$", None);
+    check("^/a(b|c)$", "^/a(d|e)$", None);
+    check("^/r/(.*)$", "^/é/[0-9]+$", None);
+    check(r"\.jpg", r"\.png", certain);
+    check("^/a(b|c)$", "^/a(c|d)$", certain);
+    check("^/(a|b)*a(a|b){24}$", "^/(a|b)*b(a|b){24}$", unknown);
+}
+
+#[test]
+fn values_are_compared_with_regular_expressions() {
+    let check = |first: &str, second: &str, message: Option<&str>| {
+        for values in [[first, second], [second, first]] {
+            for key in ["headers", "query"] {
+                let [a, b] = values.map(|value| format!("{key} = {{ a = '{value}' }}"));
+                let outcome = site(&[&a, &b]);
+                let messages: Vec<_> = outcome.diagnostics.iter().map(|it| &it.message).collect();
+                assert_eq!(messages, Vec::from_iter(message), "{values:?}");
+            }
+        }
+    };
+    let certain = "the routes `route-1` and `route-2` can match the same request";
+    let unknown = "the routes `route-1` and `route-2` may match the same request";
+    check("~^[2-9]$", "1", None);
+    check("~^[1-9]$", "1", Some(certain));
+    check("~^é$", "é", Some(certain));
+    check("~^a", "~^a", Some(certain));
+    check("~^a", "~^b", Some(unknown));
+}
+
+#[test]
 fn unreachable_routes() {
     let check = |wide: &str, narrow: &str, is_unreachable: bool| {
         let expected: &[&str] = if is_unreachable {
@@ -201,6 +253,16 @@ fn unreachable_routes() {
         "headers = { a = '*' }",
         false,
     );
+    check(
+        "priority = 1\nheaders = { a = '~.' }",
+        "headers = { a = '1' }",
+        true,
+    );
+    check(
+        "priority = 1\nquery = { a = '~^[2-9]$' }",
+        "query = { a = '1' }",
+        false,
+    );
     check("priority = 1\nquery = { a = '1' }", "", false);
     check(
         "priority = 1\nclients = ['10.0.0.0/8']",
@@ -210,6 +272,47 @@ fn unreachable_routes() {
     check(
         "priority = 1\nclients = ['10.1.0.0/16']",
         "clients = ['10.0.0.0/8']",
+        false,
+    );
+}
+
+#[test]
+fn routes_that_patterns_go_before() {
+    let check = |wide: &str, narrow: &str, is_unreachable: bool| {
+        let expected: &[&str] = if is_unreachable {
+            &["unreachable-route"]
+        } else {
+            &[]
+        };
+        for routes in [[wide, narrow], [narrow, wide]] {
+            let routes = routes.map(|route| format!("path = {route}"));
+            let outcome = site(&[&routes[0], &routes[1]]);
+            let shown = render(&outcome, false);
+            assert_eq!(codes(&outcome), expected, "{routes:?}\n{shown}");
+        }
+    };
+    let first = |path: &str| format!("{path}\npriority = 1");
+    check(&first("{ glob = '/x/*' }"), "{ exact = '/x/y' }", true);
+    check(&first("{ glob = '/x/*' }"), "{ exact = '/x/y/z' }", false);
+    check("{ glob = '/x/*' }", "{ exact = '/x/y' }", false);
+    check(&first("{ glob = '/x/**' }"), "{ glob = '/x/*.jpg' }", true);
+    check(&first("{ glob = '/x/*' }"), "{ glob = '/x/**.jpg' }", false);
+    check("{ glob = '/x**' }", "'/x'", true);
+    check("{ glob = '/x/**' }", "'/x'", false);
+    check("{ glob = '/x/**' }", "'/x/'", true);
+    check("{ regex = '^/x' }", "'/x'", true);
+    check("{ regex = '^/x/?$' }", "'/x'", false);
+    check("{ regex = '.jpg' }", "{ glob = '/**.jpg' }", true);
+    check(r"{ regex = '\.jpg$' }", "{ glob = '/*.jp?' }", false);
+    check(r"{ regex = '^/é|^/a' }", "'/a'", true);
+    check(&first("'/x'"), "{ glob = '/x/*' }", true);
+    check(&first("'/x'"), "{ glob = '/x*' }", false);
+    check(&first("'/x/'"), "{ regex = '^/x/[0-9]' }", true);
+    check(&first("'/x'"), "{ regex = '^/x' }", false);
+    // Nothing is said of what is too large.
+    check(
+        "{ regex = '^/(a|b)*a(a|b){24}$' }",
+        "{ glob = '/aaaaaaaaaaaaaaaaaaaaaaaaa' }",
         false,
     );
 }
