@@ -3,6 +3,7 @@
 mod addresses;
 mod automaton;
 mod hosts;
+mod matchless;
 mod overlap;
 mod patterns;
 mod routes;
@@ -22,5 +23,6 @@ pub(crate) fn check(settings: &Settings, faulty: &Faulty, report: &mut Report) {
         let is_sound = |route: &usize| !faulty.contains(&(index, *route));
         let sound: Vec<usize> = (0..site.routes.len()).filter(is_sound).collect();
         routes::check(site, &sound, &mut budget, report);
+        matchless::check(site, &sound, &mut budget, report);
     }
 }

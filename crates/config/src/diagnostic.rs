@@ -168,6 +168,7 @@ codes! {
     EmptySite "empty-site" Error "A site with neither `upstream` nor routes.";
     NoSites "no-sites" Error "A configuration without sites.";
     UnreachableRoute "unreachable-route" Warning "A route that can never be chosen, since another always goes first.";
+    UnmatchableRegex "unmatchable-regex" Warning "A regular expression that the path of no request matches.";
     UselessMethod "useless-method" Warning "A method that never comes to a route, such as `TRACE`.";
     UnlikelyHost "unlikely-host" Warning "A host that is a catch-all elsewhere, such as nginx's `_`, and one name like another here.";
     UncheckedRoutes "unchecked-routes" Warning "Too many routes of one rank to compare every pair; some ambiguities may go unseen.";

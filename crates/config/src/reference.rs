@@ -78,6 +78,9 @@ or parameter has two different exact values, one that an expression does not mat
 client ranges do not touch, or if no path matches both patterns. Two expressions for one header or parameter, and patterns of paths
 that are too large to tell, may match the same request: an error as well. A request that no route takes is answered with 404.
 
+A `regex` is searched for in the normal form of the path, which is percent-encoded and begins with `/`: write `%C3%A9` for `é`
+(`unmatchable-regex`).
+
 **Of several values the first counts**: the first line of a header that comes in several lines (values between commas are one
 value), and of a query parameter that comes several times the first, its name and value compared after percent-decoding. That
 holds for exact values and for regular expressions, so a request with `?v=1&v=2` is one with `v=1` and nothing else, and no

@@ -43,6 +43,12 @@ impl<'s> Patterns<'s> {
             .map(|regex| regex.is_match(value.as_bytes()))
     }
 
+    /// Whether a path is taken at all; `None` if that is not known.
+    pub(super) fn take_any(&mut self, path: &'s PathMatch, steps: &mut Steps) -> Option<bool> {
+        self.compile(path, steps);
+        self.compiled(path)?.takes_any(self.all_paths()?, steps)
+    }
+
     /// Whether two patterns take the same path; `None` if that is not known.
     pub(super) fn meet(
         &mut self,

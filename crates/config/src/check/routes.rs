@@ -16,7 +16,7 @@ pub(super) struct Budget<'s> {
     comparisons: usize,
     /// For patterns that may be ambiguous.
     steps: Steps,
-    /// For patterns that may never be reached. What is not looked for any more is not told: these are
+    /// For patterns that may never be reached, or match nothing. What is not looked for any more is not told: these are
     /// hints.
     hint_steps: Steps,
     patterns: Patterns<'s>,
@@ -56,6 +56,11 @@ impl<'s> Budget<'s> {
     fn pattern_covers(&mut self, wide: &'s Route, narrow: &'s Route) -> bool {
         self.hint_steps.spend(cost(wide, narrow));
         !self.hint_steps.are_spent() && self.covers(wide, narrow)
+    }
+
+    /// False only if no path is taken.
+    pub(super) fn takes_any(&mut self, path: &'s PathMatch) -> bool {
+        self.patterns.take_any(path, &mut self.hint_steps) != Some(false)
     }
 }
 

@@ -318,6 +318,15 @@ fn routes_that_patterns_go_before() {
 }
 
 #[test]
+fn what_matches_nothing_is_not_called_unreachable() {
+    let outcome = site(&[
+        "path = { glob = '/x/**' }\npriority = 1",
+        "path = { regex = '^/x/é' }",
+    ]);
+    assert_eq!(codes(&outcome), ["unmatchable-regex"]);
+}
+
+#[test]
 fn the_short_form_is_a_route_as_well() {
     let outcome = load(&format!(
         "{APP}[sites.'x.example']\nupstream = 'app'\n[[sites.'x.example'.routes]]\nname = 'all'\nredirect = {{ to = '/x' }}"
