@@ -221,11 +221,16 @@ impl Patience {
             if self.cut.get() {
                 return Poll::Ready(Reason::Draining);
             }
+            // Otherwise it is the client that keeps everybody waiting.
+            let is_backends_turn = call.is_sending() || upload.is_ended();
+            if is_backends_turn && self.wait != Wait::Tunnel {
+                call.timed_out();
+            }
             if now() >= self.end {
                 return Poll::Ready(Reason::RequestTimeout);
             }
             if now() >= self.try_end {
-                if call.is_sending() || upload.is_ended() {
+                if is_backends_turn {
                     return Poll::Ready(Reason::TryTimeout);
                 }
                 // The client keeps everybody waiting: the try is measured from when it does not.

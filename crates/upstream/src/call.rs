@@ -185,6 +185,15 @@ impl Call {
         }
     }
 
+    /// Nothing more is waited for, since the backend has taken too long: a shared connection on which nothing was heard
+    /// all that time takes no more requests.
+    #[cold]
+    pub fn timed_out(&self) {
+        if let Kind::Http2(call) = &self.0 {
+            call.timed_out();
+        }
+    }
+
     /// Queues a piece of the request's body; dropped once the backend takes no more.
     pub fn send(&mut self, data: Chunk) {
         each!(&mut self.0, call => call.send(data));

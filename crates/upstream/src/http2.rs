@@ -284,6 +284,25 @@ impl Http2 {
         self.wake_driver();
     }
 
+    /// When the backend was last heard: another moment with whatever comes of it.
+    #[inline]
+    pub(crate) fn heard(&self) -> Moment {
+        self.heard.get()
+    }
+
+    /// Nobody is heard on it: those who come get another one, and what is under way on it goes on.
+    #[cold]
+    pub(crate) fn forsake(self: &Rc<Http2>) {
+        if self.is_alone.get() {
+            return;
+        }
+        self.retire();
+        if let Some(pool) = self.pool.upgrade() {
+            pool.forget(self);
+        }
+        self.dialled();
+    }
+
     /// [`Http2::retire`] for a connection that has carried as many requests as it may.
     pub(crate) fn retire_if_spent(&self, requests_max: u64) {
         if self.requests.get() >= requests_max && !self.engine().is_ending() {

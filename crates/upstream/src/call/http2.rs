@@ -6,7 +6,7 @@ use crate::websocket::Handshake;
 use foregate_message::{
     BodyLength, Chunk, FieldId, Fields, Frame, Reason, RequestHead, ResponseHead, Status,
 };
-use foregate_telemetry::clock::recent;
+use foregate_telemetry::clock::{Moment, recent};
 use foregate_wire::h2::StreamKey;
 use foregate_wire::h2::heads::RequestOut;
 use std::rc::Rc;
@@ -20,6 +20,8 @@ pub(crate) struct Http2Call {
     upgrade: Option<Upgrade>,
     /// Whether the connection carried a request before.
     reused: bool,
+    /// When the backend had last been heard as the call began.
+    heard: Moment,
     /// Whether a head has come.
     has_received: bool,
     unprocessed: bool,
@@ -65,6 +67,7 @@ impl Http2Call {
         let shared = Rc::clone(lease.shared());
         let mut call = Http2Call {
             state: State::Failed(Reason::UpstreamClosed),
+            heard: shared.heard(),
             shared,
             upgrade: None,
             reused: lease.reused,
@@ -105,6 +108,7 @@ impl Http2Call {
             state: State::Failed(Reason::UpstreamProtocol),
             upgrade: None,
             reused: lease.reused,
+            heard: lease.shared().heard(),
             has_received: false,
             unprocessed: false,
             refused: true,
@@ -210,6 +214,15 @@ impl Http2Call {
 
     pub(crate) fn is_unprocessed(&self) -> bool {
         self.unprocessed
+    }
+
+    /// The time for an answer is over. On a connection of which nothing at all has been heard since the call began, the
+    /// next one would wait in vain, too. A PING would tell sooner, but servers of gRPC take many for abuse.
+    #[cold]
+    pub(crate) fn timed_out(&self) {
+        if self.shared.heard() == self.heard {
+            self.shared.forsake();
+        }
     }
 
     /// Takes no more of the request.

@@ -64,6 +64,33 @@ fn a_shared_connection_that_nobody_will_use_is_closed() {
     });
 }
 
+/// The dialler's time is over and nothing has come: others need not wait for SETTINGS that may never come.
+#[test]
+fn a_connection_that_nobody_is_heard_on_is_waited_for_no_more() {
+    within(|| async {
+        let listener = TcpListener::bind(NOBODY).unwrap();
+        let limits = PoolLimits {
+            protocol: Protocol::Http2,
+            ..wide()
+        };
+        let pool = before(&listener, &Arc::default(), limits);
+        let Checkout::Connect(ticket) = pool.checkout(Use::Requests, false) else {
+            panic!("there is none yet");
+        };
+        let connecting = Pool::connect(ticket, Use::Requests, NOBODY, NOBODY);
+        let Connection(Carrier::Http2(lease)) = connecting.await.unwrap() else {
+            panic!("it speaks HTTP/2");
+        };
+        let waits = matches!(pool.checkout(Use::Requests, false), Checkout::Full);
+        assert!(waits, "it may have room for all");
+        lease.shared().forsake();
+        lease.shared().forsake();
+        let dials = matches!(pool.checkout(Use::Requests, false), Checkout::Connect(_));
+        assert!(dials);
+        assert_eq!(pool.dialling.get(), 0);
+    });
+}
+
 /// A reload turned the PROXY protocol on or off: what was opened the other way speaks for the wrong client, or for none, and
 /// carries no new request.
 #[test]
