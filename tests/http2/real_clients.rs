@@ -76,6 +76,20 @@ fn nghttp_asks_for_several_at_once() {
     gateway.assert_no_leaks();
 }
 
+/// Its decoder gives up a block that does not say that its table went through the smallest size (RFC 7541 §4.2).
+#[test]
+fn nghttp_announces_two_sizes_of_its_table() {
+    let backend = Backend::answering(|request| Answer::ok(format!("[{}]", request.target)));
+    let gateway = Gateway::before(&[backend.address()]);
+    let one = url(&gateway, "/1");
+    for sizes in [["0", "4096"], ["100", "8192"], ["8192", "0"]] {
+        let [first, last] = sizes;
+        let text = printed("nghttp", &["--no-dep", "-c", first, "-c", last, &one]);
+        assert!(text.contains("[/1]"), "{sizes:?}: {text}");
+    }
+    gateway.assert_no_leaks();
+}
+
 #[test]
 fn h2load_is_served_to_the_last_request() {
     let backend = Backend::answering(|_| Answer::ok(vec![b'x'; 1024]));

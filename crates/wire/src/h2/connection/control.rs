@@ -29,9 +29,15 @@ impl Connection {
                 }
                 Ok(None)
             }
-            Read::Changed(settings, lines) => {
-                for _ in 0..lines.div_ceil(SETTINGS_LINES).max(1) {
+            Read::Changed(settings, changes) => {
+                for _ in 0..changes.lines.div_ceil(SETTINGS_LINES).max(1) {
                     self.charge(Offence::Settings)?;
+                }
+                // Both, for the other side's table went through the smallest (RFC 7541 §4.2).
+                if let Some(least) = changes.least_table_bytes {
+                    self.encoder.set_peer_table_bytes(least);
+                    self.encoder
+                        .set_peer_table_bytes(settings.header_table_bytes);
                 }
                 self.apply(settings)?;
                 settings::write_ack(&mut self.out);
@@ -44,10 +50,6 @@ impl Connection {
     /// What the peer announces holds from now on, for streams that are open too (RFC 9113 §6.9.2).
     fn apply(&mut self, settings: Settings) -> Result<(), Breach> {
         let before = std::mem::replace(&mut self.peer, settings);
-        if settings.header_table_bytes != before.header_table_bytes {
-            self.encoder
-                .set_peer_table_bytes(settings.header_table_bytes);
-        }
         let change = i64::from(settings.window_bytes) - i64::from(before.window_bytes);
         if change == 0 {
             return Ok(());

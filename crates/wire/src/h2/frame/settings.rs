@@ -54,8 +54,18 @@ impl Default for Settings {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Read {
     Ack,
-    /// The settings after the changes, and how many lines the frame had.
-    Changed(Settings, usize),
+    /// The settings after the changes, and what else the frame says.
+    Changed(Settings, Changes),
+}
+
+/// What the settings after a frame do not show.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Changes {
+    /// How many lines the frame had.
+    pub(crate) lines: usize,
+    /// The smallest size of the dynamic table among them, if there was any: an encoder has to signal that it went through
+    /// it (RFC 7541 §4.2).
+    pub(crate) least_table_bytes: Option<u32>,
 }
 
 /// Applies a frame to what the peer had announced before. `from_server` tells who sent it: a server may not announce
@@ -79,16 +89,20 @@ pub(crate) fn read(
         return Err(Breach::FRAME_SIZE);
     }
     let mut settings = before;
+    let mut changes = Changes {
+        lines: lines.len(),
+        least_table_bytes: None,
+    };
     for &[i0, i1, v0, v1, v2, v3] in lines {
+        let id = u16::from_be_bytes([i0, i1]);
         let value = u32::from_be_bytes([v0, v1, v2, v3]);
-        apply(
-            &mut settings,
-            u16::from_be_bytes([i0, i1]),
-            value,
-            from_server,
-        )?;
+        apply(&mut settings, id, value, from_server)?;
+        if id == HEADER_TABLE_SIZE {
+            let least = changes.least_table_bytes.get_or_insert(value);
+            *least = value.min(*least);
+        }
     }
-    Ok(Read::Changed(settings, lines.len()))
+    Ok(Read::Changed(settings, changes))
 }
 
 fn apply(settings: &mut Settings, id: u16, value: u32, from_server: bool) -> Result<(), Breach> {
@@ -261,7 +275,22 @@ mod tests {
             ..Settings::default()
         };
         let read = read_payload(0, &payload, false);
-        assert_eq!(read, Ok(Read::Changed(expected, 3)));
+        let changes = Changes {
+            lines: 3,
+            least_table_bytes: None,
+        };
+        assert_eq!(read, Ok(Read::Changed(expected, changes)));
+    }
+
+    #[test]
+    fn the_smallest_table_of_a_frame_is_told() {
+        let payload = [line(1, 100), line(1, 0), line(1, 4096)].concat();
+        let changes = Changes {
+            lines: 3,
+            least_table_bytes: Some(0),
+        };
+        let read = read_payload(0, &payload, false);
+        assert_eq!(read, Ok(Read::Changed(Settings::default(), changes)));
     }
 
     #[test]
@@ -281,6 +310,10 @@ mod tests {
         let header = FrameHeader::read(&out).unwrap();
         assert_eq!(header.length as usize, out.len() - 9);
         let read = read(&header, &out[9..], Settings::default(), true);
-        assert_eq!(read, Ok(Read::Changed(settings, 8)));
+        let changes = Changes {
+            lines: 8,
+            least_table_bytes: Some(0),
+        };
+        assert_eq!(read, Ok(Read::Changed(settings, changes)));
     }
 }

@@ -1,7 +1,7 @@
 //! Our client and our server over a pipe that passes on as much as it likes.
 
 use super::*;
-use foregate_message::Fields;
+use foregate_message::{FieldId, Fields};
 use proptest::prelude::*;
 use std::collections::HashMap;
 
@@ -180,4 +180,26 @@ proptest! {
         };
         run(&plans, limits, piece.max(64), pass_max);
     }
+}
+
+/// Its table has forgotten what we take for known; both sizes are said (RFC 7541 §4.2).
+#[test]
+fn a_table_that_was_small_for_a_moment_is_emptied() {
+    let mut bench = Bench::server(Limits::default());
+    let ask = |bench: &mut Bench, id| {
+        bench.feed(&headers(id, END, &get())).unwrap();
+        let key = bench.asked();
+        let mut head = ResponseHead::new(Status::OK);
+        head.fields.append(FieldId::Server, b"backend/1.0");
+        bench.connection.respond(key, &head, BodyLength::Empty);
+        bench.connection.release(key);
+        bench.written()[9..].to_vec()
+    };
+    let whole = ask(&mut bench, 1);
+    assert!(ask(&mut bench, 3).len() < whole.len());
+    let sizes = [[0, 1, 0, 0, 0, 0], [0, 1, 0, 0, 0x10, 0]].concat();
+    bench.feed(&frame(Kind::SETTINGS, 0, 0, &sizes)).unwrap();
+    bench.written();
+    let updates = [0x20, 0x3f, 0xe1, 0x1f];
+    assert_eq!(ask(&mut bench, 5), [&updates[..], &whole].concat());
 }
