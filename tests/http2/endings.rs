@@ -1,8 +1,10 @@
 //! How streams and connections end.
 
 use foregate_testkit::http2::code::{CANCEL, INTERNAL_ERROR, NO_ERROR};
+use foregate_testkit::http2::{END_STREAM, frame, kind};
 use foregate_testkit::{
     Answer, Backend, BlackHole, DiesMidBody, Echo, Gateway, Http2Client, Signal, eventually,
+    holds_for,
 };
 use foregate_tests::assert_outcome;
 use std::time::Duration;
@@ -154,6 +156,59 @@ fn a_head_that_is_never_ended() {
         &reason,
         1.0,
     );
+}
+
+/// Nothing that the client says can be read as long as its head has not ended: no window for the answer that is under way,
+/// and no other request.
+#[test]
+fn a_head_that_is_never_ended_beside_another_stream() {
+    let backend = Backend::start(BlackHole);
+    let gateway = gateway(&backend, "head_timeout = \"500ms\"");
+    let mut client = Http2Client::connect(gateway.address());
+    client.request("GET", "/", &[], true);
+    backend.wait_requests(1);
+    client.acknowledges = false;
+    let stream = client.take_stream();
+    let begun = foregate_testkit::http2::block(&[(":method", "GET")]);
+    client.send_frame(kind::HEADERS, END_STREAM, stream, &begun);
+    assert_eq!(client.goaway().code, NO_ERROR);
+    assert_eq!(gateway.only_log_line().reason(), "head-timeout");
+    backend.wait_connections_open(0);
+    gateway.wait_metric(
+        foregate_tests::metric::HTTP2_CONNECTIONS_FAILED,
+        &[("reason", "head-timeout")],
+        1.0,
+    );
+    drop(client);
+    gateway.assert_no_leaks();
+}
+
+/// Each piece ends within a frame, so that one is always incomplete: never the same for long.
+#[test]
+fn frames_that_are_cut_all_the_time_are_no_head_that_never_ends() {
+    let backend = Backend::start(Echo);
+    let gateway = gateway(&backend, "head_timeout = \"400ms\"");
+    let mut client = Http2Client::connect(gateway.address());
+    let stream = client.request("POST", "/", &[], false);
+    // Nor windows given back: it would come within a frame.
+    client.acknowledges = false;
+    client.gives_windows = false;
+    let piece = frame(kind::DATA, 0, stream, b"x");
+    let (front, back) = piece.split_at(5);
+    let sent = |client: &mut Http2Client, bytes: &[u8]| {
+        client.connection().send(bytes).expect("it is taken");
+    };
+    sent(&mut client, front);
+    let pieces = [back, front].concat();
+    holds_for(Duration::from_millis(900), "it goes on", || {
+        sent(&mut client, &pieces);
+        client.is_quiet()
+    });
+    sent(&mut client, back);
+    client.data(stream, b"", true);
+    assert_eq!(client.answer(stream).status, 200);
+    drop(client);
+    gateway.assert_no_leaks();
 }
 
 #[test]

@@ -62,6 +62,7 @@ pub(crate) async fn run<H: Handler>(mut connection: Box<Connection>, handler: Rc
         quiet_since: Some(at),
         blocked_since: None,
         incomplete_since: None,
+        open_block: None,
         tick_at: at.plus(TICK),
         is_gone: false,
         is_told: false,
@@ -98,6 +99,8 @@ struct Driver<H> {
     blocked_since: Option<Moment>,
     /// Since when a frame or a field block has been incomplete.
     incomplete_since: Option<Moment>,
+    /// The stream of that block.
+    open_block: Option<u32>,
     /// When the engine looks at the time next.
     tick_at: Moment,
     /// The socket is of no use any more.
@@ -175,6 +178,7 @@ impl<H: Handler> Driver<H> {
             self.connection.judge(self.shared.peer());
         }
         let at = now();
+        let before = self.connection.input.len();
         let mut begun = false;
         let broken = loop {
             let input = &mut self.connection.input;
@@ -202,7 +206,7 @@ impl<H: Handler> Driver<H> {
             self.connection.input = Chunk::default();
             self.tell(reason);
         }
-        self.judge_input(at);
+        self.judge_input(at, self.connection.input.len() < before);
         if begun {
             self.quiet_since = None;
             let max = self
@@ -218,15 +222,51 @@ impl<H: Handler> Driver<H> {
         begun
     }
 
-    /// Notes since when the client has left something incomplete.
-    fn judge_input(&mut self, at: Moment) {
+    /// Notes since when the client has left something incomplete; another frame or block than before, as is there when
+    /// some were `taken`, has a time of its own.
+    fn judge_input(&mut self, at: Moment, taken: bool) {
         let engine = self.shared.engine();
-        let is_whole = self.connection.input.is_empty() && !engine.has_open_block();
+        let block = engine.open_block();
+        let is_whole = self.connection.input.is_empty() && block.is_none();
+        let is_same = match block {
+            Some(_) => block == self.open_block,
+            None => !taken,
+        };
         if is_whole || engine.is_congested() {
             self.incomplete_since = None;
-        } else {
+        } else if is_same {
             self.incomplete_since.get_or_insert(at);
+        } else {
+            self.incomplete_since = Some(at);
         }
+        self.open_block = block;
+    }
+
+    /// Ends a connection whose client has left something incomplete for too long: nothing else can be read meanwhile,
+    /// whatever streams are under way. By when to look again.
+    fn end_incomplete(&mut self, head_timeout: Duration, at: Moment) -> Moment {
+        let Some(since) = self.incomplete_since else {
+            return Moment::NEVER;
+        };
+        let mut engine = self.shared.engine();
+        if engine.failure().is_some() {
+            return Moment::NEVER;
+        }
+        // Nothing is read from a client that takes nothing.
+        if engine.is_congested() {
+            self.incomplete_since = Some(at);
+            return Moment::NEVER;
+        }
+        let until = since.plus(head_timeout);
+        if until > at {
+            return until;
+        }
+        engine.give_up(Reason::HeadTimeout);
+        drop(engine);
+        self.connection.input = Chunk::default();
+        self.tell(Reason::HeadTimeout);
+        self.shared.wake_ready();
+        at
     }
 
     /// Writes what is queued, as far as the socket takes it.
@@ -315,6 +355,10 @@ impl<H: Handler> Driver<H> {
             }
             next = next.min(until);
         }
+        next = next.min(self.end_incomplete(limits.head_timeout, at));
+        if next <= at {
+            return at;
+        }
         let is_quiet = !self.shared.is_serving();
         let is_ending = self.shared.engine().is_ending();
         if is_quiet && !is_ending {
@@ -327,21 +371,11 @@ impl<H: Handler> Driver<H> {
                 true => since.plus(timeout.min(SPARE_PAUSE)),
                 false => since.plus(timeout),
             };
-            let head_until = match self.incomplete_since {
-                Some(since) => since.plus(limits.head_timeout),
-                None => Moment::NEVER,
-            };
-            if head_until <= at {
-                self.tell(Reason::HeadTimeout);
-            }
-            if head_until.min(idle_until) <= at {
+            if idle_until <= at {
                 self.shared.engine().drain(at.millis());
                 return at;
             }
-            next = next
-                .min(self.rest(since, at))
-                .min(head_until)
-                .min(idle_until);
+            next = next.min(self.rest(since, at)).min(idle_until);
         }
         // Streams, ends and the first settings are what the engine watches.
         let young_until = self

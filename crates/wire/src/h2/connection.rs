@@ -308,9 +308,10 @@ impl Connection {
         self.peer.connect_protocol
     }
 
-    /// Whether the peer has begun a field block and not ended it.
-    pub fn has_open_block(&self) -> bool {
-        self.block.is_some()
+    /// The stream of a field block that the peer has begun and not ended.
+    #[inline]
+    pub fn open_block(&self) -> Option<u32> {
+        self.block.as_ref().map(|block| block.stream())
     }
 
     /// Whether the peer's SETTINGS came.

@@ -25,6 +25,12 @@ pub(crate) struct OpenBlock {
     continuations: u32,
 }
 
+impl OpenBlock {
+    pub(super) fn stream(&self) -> u32 {
+        self.opening.stream
+    }
+}
+
 /// What HEADERS says beside its block.
 #[derive(Clone, Copy, Debug)]
 struct Opening {

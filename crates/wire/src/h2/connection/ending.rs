@@ -219,6 +219,12 @@ impl Connection {
         });
     }
 
+    /// Ends the connection for a reason that the caller has found: GOAWAY is queued, and every stream learns its fate.
+    pub fn give_up(&mut self, reason: Reason) {
+        let code = ErrorCode::NO_ERROR;
+        self.fail(Failure { code, reason }, 0);
+    }
+
     /// The peer has closed its sending side, or the connection broke. Streams that have not come whole never will.
     pub fn closed_by_peer(&mut self) {
         self.lost(match self.role {
