@@ -1,6 +1,6 @@
 //! The gateway's own failures reach gRPC clients as statuses of gRPC.
 
-use foregate_testkit::{Gateway, Refuser};
+use foregate_testkit::{Backend, Echo, Gateway, LogLine, Refuser};
 use foregate_tests::secure::Certificates;
 
 use crate::{Server, configured, play};
@@ -26,6 +26,24 @@ fn a_service_without_a_route_is_unimplemented() {
     )
     .start();
     play(&gateway, "expect:UNIMPLEMENTED");
+}
+
+/// A status of gRPC with 200 would be the end of the call: by 421 its client knows to ask on another connection.
+#[test]
+fn a_misdirected_call_is_told_by_the_status_of_http() {
+    let backend = Backend::start(Echo);
+    let gateway = Gateway::before(&[backend.address()]);
+    for kind in ["grpc", "grpc-web+proto"] {
+        let response = gateway.exchange(format!(
+            "POST https://a.example/s/M HTTP/1.1\r\nHost: a.example\r\nContent-Type: application/{kind}\r\nContent-Length: 0\r\n\r\n"
+        ));
+        assert_eq!(response.status, 421, "{kind}");
+        assert_eq!(response.field("grpc-status"), None);
+    }
+    let lines = gateway.log_lines(2);
+    let is_told =
+        |line: &LogLine| (line.status(), line.reason()) == (421, "misdirected-request".into());
+    assert!(lines.iter().all(is_told));
 }
 
 #[test]

@@ -64,8 +64,12 @@ impl Story {
 
     /// What becomes of a request in early data.
     fn early(&self, method: &str) -> String {
+        self.early_request(&request(method))
+    }
+
+    fn early_request(&self, request: &str) -> String {
         let session = self.session();
-        let file = self.certificates.put("request", &request(method));
+        let file = self.certificates.put("request", request);
         self.client("", &["-sess_in", &session, "-early_data", &file])
     }
 }
@@ -96,6 +100,20 @@ fn an_unsafe_request_has_to_come_again() {
     );
     let lines = story.gateway.log_lines(2);
     assert_eq!(lines[1].reason(), "too-early");
+}
+
+/// A status of gRPC would be the end of the call.
+#[test]
+fn a_call_of_grpc_has_to_come_again_as_any_request() {
+    let story = Story::begin(true);
+    let call = "POST / HTTP/1.1\r\nHost: one.example\r\nContent-Type: application/grpc-web\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let told = story.early_request(call);
+    assert!(told.contains("HTTP/1.1 425 Too Early"), "{told}");
+    let lines = story.gateway.log_lines(2);
+    assert_eq!(
+        (lines[1].status(), lines[1].reason()),
+        (425, "too-early".into())
+    );
 }
 
 #[test]

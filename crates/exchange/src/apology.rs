@@ -13,7 +13,7 @@ use foregate_telemetry::clock;
 use std::future::poll_fn;
 
 /// Answers with the reason's status and a page that names it and the request's id, and nothing of what lies behind
-/// the gateway; a gRPC client is told in gRPC's terms. When the answer had begun already, it is broken off so that nobody
+/// the gateway; a gRPC client is told in gRPC's terms, unless it is to send the request elsewhere or later. When the answer had begun already, it is broken off so that nobody
 /// takes it as whole; only gRPC has room for a failure behind it.
 pub(crate) async fn send<C: Client>(
     exchange: &mut Exchange,
@@ -54,7 +54,14 @@ pub(crate) async fn send<C: Client>(
         // As after everything that is malformed: who sends such a path means no good with the next request either.
         client.close_behind();
     }
-    if let Some(content_type) = grpc::content_type(&request.fields) {
+    // Only that very status has a client send the request again, on another connection or later (RFC 9110 §15.5.20,
+    // RFC 8470 §5.2).
+    let is_to_come_again = matches!(reason, Reason::MisdirectedRequest | Reason::TooEarly);
+    let in_grpc = match is_to_come_again {
+        true => None,
+        false => grpc::content_type(&request.fields),
+    };
+    if let Some(content_type) = in_grpc {
         let mut head = ResponseHead::new(Status::OK);
         head.fields.append(FieldId::ContentType, content_type);
         grpc::write(reason, exchange.request_id.as_str(), &mut head.fields);
