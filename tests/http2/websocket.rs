@@ -1,8 +1,10 @@
 //! WebSocket over HTTP/2 (RFC 8441), bridged to an upgrade in HTTP/1.1.
 
-use foregate_testkit::http2::code::{INTERNAL_ERROR, PROTOCOL_ERROR};
+use foregate_testkit::http2::code::{CANCEL, INTERNAL_ERROR, NO_ERROR, PROTOCOL_ERROR};
 use foregate_testkit::http2::{END_HEADERS, END_STREAM, kind};
-use foregate_testkit::{Answer, Backend, Gateway, Http2Client, UpgradeEcho, WebSocketEcho};
+use foregate_testkit::{
+    Answer, Backend, Gateway, Http2Client, UpgradeEcho, Visit, WebSocketEcho, websocket_accept,
+};
 use foregate_tests::assert_outcome;
 
 const CONNECT: [(&str, &str); 6] = [
@@ -51,6 +53,34 @@ fn a_refusal_is_passed_on() {
     let stream = client.head(&CONNECT, false);
     let answer = client.until(stream, |answer| answer.ended);
     assert_eq!((answer.status, answer.text().as_str()), (403, "no"));
+}
+
+/// Browsers do not end their side with END_STREAM once the other one has ended: they cancel what is left of the stream.
+#[test]
+fn a_client_may_cancel_a_tunnel_that_the_backend_has_ended() {
+    for code in [NO_ERROR, CANCEL] {
+        let backend = Backend::start(|visit: &mut Visit| {
+            let Some(request) = visit.next_request()? else {
+                return Ok(());
+            };
+            let key = request.field("sec-websocket-key").unwrap_or_default();
+            visit.send(format!(
+                "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {}\r\n\r\nbye",
+                websocket_accept(key)
+            ))?;
+            visit.connection.finish_sending();
+            visit.drain();
+            Ok(())
+        });
+        let gateway = Gateway::before(&[backend.address()]);
+        let mut client = Http2Client::connect(gateway.address());
+        let stream = client.head(&CONNECT, false);
+        assert_eq!(client.until(stream, |answer| answer.ended).text(), "bye");
+        client.reset(stream, code);
+        gateway.only_log_line();
+        drop(client);
+        assert_outcome(&gateway, 101, "upgraded");
+    }
 }
 
 /// Any 2xx would be the tunnel to the client, and a page its first bytes.

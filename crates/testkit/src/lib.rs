@@ -53,7 +53,7 @@ pub use peers::backends::{
     AnswersBeforeAsked, AnswersEarlyAndCloses, BadChunks, BlackHole, BothLengths, ClosesIdle,
     DiesMidBody, Hints103, HttpOneZero, HugeHeadBackend, LiesAboutLengthLong, LiesAboutLengthShort,
     NeverReads, ObsFolder, ResetAfterHead, SendsTrailers, SlowHead, TalksGarbage, Trickler,
-    UpgradeEcho, WebSocketEcho,
+    UpgradeEcho, WebSocketEcho, websocket_accept,
 };
 pub use peers::clients::{
     HalfCloser, HugeHead, NeverReader, PipelinesAndLeaves, Resetter, SlowBody, SlowLoris,

@@ -335,8 +335,8 @@ impl Script for WebSocketEcho {
     }
 }
 
-/// What a server answers to a key (RFC 6455 §4.2.2).
-pub(crate) fn websocket_accept(key: &str) -> String {
+/// What a server answers to a WebSocket key (RFC 6455 §4.2.2).
+pub fn websocket_accept(key: &str) -> String {
     use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
     let text = format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
     let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes());

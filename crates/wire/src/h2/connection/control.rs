@@ -127,6 +127,11 @@ impl Connection {
             Role::Client => stream.flags.peer_ended,
             Role::Server => !stream.state.may_send(),
         };
+        // A client that has read a tunnel to its end may end its own side so (RFC 8441 §5, RFC 9113 §8.5).
+        let is_order = matches!(code, ErrorCode::NO_ERROR | ErrorCode::CANCEL);
+        if role == Role::Server && stream.flags.tunnel && is_answered && is_order {
+            stream.flags.peer_ended = true;
+        }
         stream.state = State::Closed;
         stream.drop_outgoing();
         let is_rapid = now_ms.saturating_sub(stream.opened_ms) < RAPID_RESET_MS;

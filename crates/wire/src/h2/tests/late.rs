@@ -141,3 +141,46 @@ fn a_tunnel_has_no_trailers() {
     assert_eq!(bench.said(), ["RST_STREAM 1 PROTOCOL_ERROR"]);
     assert!(bench.connection.take(key).is_err());
 }
+
+/// Of anything else than a tunnel, a part of the request is missing; with any other code, the client has failed.
+#[test]
+fn a_tunnel_that_we_have_ended_may_be_cancelled() {
+    for (protocol, code, ends) in [
+        (Some("websocket"), ErrorCode::CANCEL, true),
+        (Some("websocket"), ErrorCode::NO_ERROR, true),
+        (Some("websocket"), ErrorCode::INTERNAL_ERROR, false),
+        (None, ErrorCode::CANCEL, false),
+    ] {
+        let mut bench = Bench::server(Limits::default());
+        let head = match protocol {
+            Some(protocol) => block(&[
+                (":method", "CONNECT"),
+                (":protocol", protocol),
+                (":scheme", "http"),
+                (":path", "/"),
+                (":authority", "a.example"),
+            ]),
+            None => request("POST", &[]),
+        };
+        bench.feed(&headers(1, 0, &head)).unwrap();
+        let key = bench.asked();
+        let answer = ResponseHead::new(Status::OK);
+        let length = match protocol {
+            Some(_) => BodyLength::Tunnel,
+            None => BodyLength::Unknown,
+        };
+        bench.connection.respond(key, &answer, length);
+        bench.connection.finish(key, None).unwrap();
+        bench.written();
+        let reset = frame(Kind::RST_STREAM, 0, 1, &code.0.to_be_bytes());
+        bench.feed(&reset).unwrap();
+        let taken = bench.connection.take(key);
+        assert_eq!(
+            matches!(taken, Ok(Some(Frame::End))),
+            ends,
+            "{protocol:?} {}",
+            code.name()
+        );
+        assert_eq!(bench.connection.fate(key).is_none(), ends);
+    }
+}
