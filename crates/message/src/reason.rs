@@ -336,7 +336,8 @@ reasons! {
     /// The request asks for a protocol upgrade, and the backend's HTTP/2 does not offer extended CONNECT (RFC 8441).
     UpgradeUnsupported "upgrade-unsupported" 502 Upstream,
     /// The client asked for a tunnel by extended CONNECT (RFC 8441), and the answer was a success that opens none: the
-    /// backend or the route does not know the protocol.
+    /// backend or the route does not know the protocol. Or a backend of HTTP/1.1 opened a WebSocket with a wrong
+    /// `Sec-WebSocket-Accept`.
     UpgradeIgnored "upgrade-ignored" 502 Upstream,
     /// The tunnel carried nothing for its idle timeout.
     TunnelIdle "tunnel-idle" 101 Nobody,

@@ -103,9 +103,11 @@ impl<'s> Http2Stream<'s> {
     }
 
     /// Answers for whoever took a request for a tunnel as one for a page: to the client any 2xx would be its tunnel
-    /// (RFC 8441 §5, RFC 9110 §9.3.6), and the page's content the other side's first words in it.
+    /// (RFC 8441 §5, RFC 9110 §9.3.6), and the page's content the other side's first words in it. Or for whoever opened one
+    /// without having understood the handshake.
     #[cold]
     fn refuse_tunnel(&mut self) {
+        self.tunnel = false;
         let reason = Reason::UpgradeIgnored;
         let head = ResponseHead::new(reason.status());
         self.shared
@@ -261,7 +263,7 @@ impl Client for Http2Stream<'_> {
         {
             return match handshake.end(head) {
                 Some(head) => self.shared.engine().respond(self.key, &head, length),
-                None => self.break_off(Reason::Response(Fault::FieldValue)),
+                None => self.refuse_tunnel(),
             };
         }
         self.shared.engine().respond(self.key, head, length);
