@@ -4,7 +4,8 @@ use super::priority::Priority;
 use super::streams::StreamKey;
 use std::collections::VecDeque;
 
-/// Every so many turns the least urgent goes first, so that nobody starves.
+/// Every so many turns one goes first that is not the most urgent, each of those urgencies after the other, so that nobody
+/// starves.
 const FAIR_TURN: u32 = 16;
 /// So much of an answer that is of no use in parts leaves before the next in its urgency has a turn.
 const BURST_BYTES: u32 = 256 * 1024;
@@ -16,6 +17,8 @@ pub(crate) struct Schedule {
     /// A bit for each urgency whose queue is not empty.
     waiting: u8,
     turns: u32,
+    /// The urgency that had the last such turn.
+    fair: u8,
     /// What the stream at the front of each queue has sent in a row.
     burst_bytes: [u32; 8],
 }
@@ -42,13 +45,23 @@ impl Schedule {
             return None;
         }
         self.turns = self.turns.wrapping_add(1);
-        let urgency = if self.turns.is_multiple_of(FAIR_TURN) {
-            7 - self.waiting.leading_zeros()
-        } else {
-            self.waiting.trailing_zeros()
-        } as usize;
+        let most_urgent = self.waiting.trailing_zeros() as usize;
+        let urgency = match self.turns.is_multiple_of(FAIR_TURN) {
+            true => self.next_in_fairness().unwrap_or(most_urgent),
+            false => most_urgent,
+        };
         let key = self.queues[urgency].front()?;
         Some((urgency, *key))
+    }
+
+    /// Who waits behind the most urgent has its turn: the next urgency above the last one that had, from the least urgent on.
+    fn next_in_fairness(&mut self) -> Option<usize> {
+        let behind = self.waiting & (self.waiting - 1);
+        let above_last = behind & ((1 << self.fair) - 1);
+        let among = if above_last == 0 { behind } else { above_last };
+        let urgency = among.checked_ilog2()?;
+        self.fair = urgency as u8;
+        Some(urgency as usize)
     }
 
     /// The stream whose turn it was has sent `bytes` and has more.
@@ -79,6 +92,7 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn priority(urgency: u8, incremental: bool) -> Priority {
         Priority {
@@ -124,11 +138,30 @@ mod tests {
         assert_eq!(order(&[(3, false), (3, false)], 3, 9), [0, 0, 0, 1, 1, 1]);
     }
 
-    #[test]
-    fn nobody_starves() {
-        let order = order(&[(0, false), (0, false), (7, false)], 1_000, 200);
-        for slot in 0..3 {
-            assert!(order.contains(&slot), "{slot}");
+    /// With 4 of an urgency, a turn for each of 7 urgencies every 16 turns, and 16 frames in a row.
+    const TURNS: usize = 4 * 7 * 16 * 16;
+
+    proptest! {
+        #[test]
+        fn nobody_starves(streams in prop::collection::vec((0_u8..8, any::<bool>()), 1..5)) {
+            let order = order(&streams, u32::MAX, TURNS);
+            for slot in 0..streams.len() {
+                prop_assert!(order.contains(&slot), "{}", slot);
+            }
+            let most_urgent = streams.iter().map(|&(urgency, _)| urgency).min();
+            let first = order.iter().filter(|&&slot| Some(streams[slot].0) == most_urgent);
+            prop_assert!(first.count() >= TURNS / 16 * 15);
         }
+    }
+
+    #[test]
+    fn those_behind_the_most_urgent_have_their_turns_alike() {
+        let order = order(
+            &[(0, true), (3, true), (5, true), (7, true)],
+            u32::MAX,
+            16 * 9,
+        );
+        let fair: Vec<usize> = order.into_iter().filter(|&slot| slot != 0).collect();
+        assert_eq!(fair, [3, 2, 1, 3, 2, 1, 3, 2, 1]);
     }
 }
