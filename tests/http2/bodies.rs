@@ -1,10 +1,11 @@
 //! Long bodies, slow readers, and the memory they may cost.
 
+use crate::{gateway_over, transports};
 use foregate_testkit::http2::code::CANCEL;
 use foregate_testkit::http2::{END_HEADERS, END_STREAM, block, frame, kind};
 use foregate_testkit::{
-    Answer, Backend, Echo, Gateway, Http2Client, NeverAccepts, NeverReads, Random, Visit,
-    WindowStall, eventually, fingerprint, holds_for,
+    Answer, Backend, Echo, Gateway, Http2Client, NeverAccepts, NeverReads, Random, Transport,
+    Visit, WindowStall, eventually, fingerprint, holds_for,
 };
 use foregate_tests::metric;
 use std::time::{Duration, Instant};
@@ -90,11 +91,17 @@ fn next_window(client: &mut Http2Client) -> (u32, usize) {
 
 #[test]
 fn a_closed_window_stops_the_backend_and_costs_little_memory() {
+    for transport in transports() {
+        closed_windows_over(&transport);
+    }
+}
+
+fn closed_windows_over(transport: &Transport) {
     let backend = endless();
-    let gateway = Gateway::before(&[backend.address()]);
+    let gateway = gateway_over(transport, &backend, "");
     let before = gateway.rss_kib();
     let mut stalled: Vec<WindowStall> = (0..10)
-        .map(|_| WindowStall::start(gateway.address(), "/", 1000))
+        .map(|_| WindowStall::start(gateway.target(), "/", 1000))
         .collect();
     for peer in &mut stalled {
         let client = peer.client();
@@ -110,13 +117,15 @@ fn a_closed_window_stops_the_backend_and_costs_little_memory() {
 
 #[test]
 fn a_window_that_stays_closed_ends_the_stream_and_no_other() {
+    for transport in transports() {
+        window_stays_closed_over(&transport);
+    }
+}
+
+fn window_stays_closed_over(transport: &Transport) {
     let backend = endless();
-    let gateway = Gateway::new(&format!(
-        "[client]\nwrite_timeout = \"1s\"\n[sites.\"*\"]\nupstream = \"app\"\n[upstreams.app]\nservers = [\"{}\"]\n",
-        backend.address()
-    ))
-    .start();
-    let mut peer = WindowStall::start(gateway.address(), "/", 1000);
+    let gateway = gateway_over(transport, &backend, "write_timeout = \"1s\"");
+    let mut peer = WindowStall::start(gateway.target(), "/", 1000);
     assert_eq!(peer.wait_reset(), Some(CANCEL));
     backend.wait_connections_open(0);
     let client = peer.client();

@@ -2,18 +2,26 @@
 
 use foregate_testkit::http2::code::ENHANCE_YOUR_CALM;
 use foregate_testkit::{
-    Backend, BlackHole, ContinuationFlood, EmptyData, Gateway, Goaway, Http2Client, MadeYouReset,
-    PingFlood, RapidReset, SettingsFlood,
+    Backend, BlackHole, ContinuationFlood, EmptyData, Goaway, Http2Client, MadeYouReset, PingFlood,
+    RapidReset, SettingsFlood, Target, Transport,
 };
 use foregate_tests::metric;
-use std::net::SocketAddr;
+
+use crate::{gateway_over, transports};
 
 #[track_caller]
-fn calmed(attack: impl FnOnce(SocketAddr) -> Goaway, reason: &str) {
+fn calmed(attack: impl Fn(Target) -> Goaway, reason: &str) {
+    for transport in transports() {
+        calmed_over(&transport, &attack, reason);
+    }
+}
+
+#[track_caller]
+fn calmed_over(transport: &Transport, attack: impl Fn(Target) -> Goaway, reason: &str) {
     let backend = Backend::start(BlackHole);
-    let gateway = Gateway::before(&[backend.address()]);
+    let gateway = gateway_over(transport, &backend, "");
     let before = gateway.rss_kib();
-    let goaway = attack(gateway.address());
+    let goaway = attack(gateway.target());
     assert_eq!(
         (goaway.code, goaway.debug.as_str()),
         (ENHANCE_YOUR_CALM, reason)
@@ -27,7 +35,7 @@ fn calmed(attack: impl FnOnce(SocketAddr) -> Goaway, reason: &str) {
         gateway.rss_kib()
     );
     // Everybody else is served as before.
-    let mut other = Http2Client::connect(gateway.address());
+    let mut other = Http2Client::connect(gateway.target());
     let stream = other.request("TRACE", "/", &[], true);
     assert_eq!(other.answer(stream).status, 405);
     drop(other);
@@ -36,33 +44,33 @@ fn calmed(attack: impl FnOnce(SocketAddr) -> Goaway, reason: &str) {
 
 #[test]
 fn rapid_reset() {
-    calmed(|address| RapidReset.attack(address), "rapid-reset");
+    calmed(|target| RapidReset.attack(target), "rapid-reset");
 }
 
 #[test]
 fn made_you_reset() {
-    calmed(|address| MadeYouReset.attack(address), "provoked-resets");
+    calmed(|target| MadeYouReset.attack(target), "provoked-resets");
 }
 
 #[test]
 fn continuation_flood() {
     calmed(
-        |address| ContinuationFlood.attack(address),
+        |target| ContinuationFlood.attack(target),
         "continuation-flood",
     );
 }
 
 #[test]
 fn settings_flood() {
-    calmed(|address| SettingsFlood.attack(address), "settings-flood");
+    calmed(|target| SettingsFlood.attack(target), "settings-flood");
 }
 
 #[test]
 fn ping_flood() {
-    calmed(|address| PingFlood.attack(address), "ping-flood");
+    calmed(|target| PingFlood.attack(target), "ping-flood");
 }
 
 #[test]
 fn empty_data() {
-    calmed(|address| EmptyData.attack(address), "tiny-data-flood");
+    calmed(|target| EmptyData.attack(target), "tiny-data-flood");
 }

@@ -2,8 +2,10 @@
 //! streams go on.
 
 use foregate_testkit::http2::code::PROTOCOL_ERROR;
-use foregate_testkit::{Answer, Backend, Gateway, HpackBomb, Http2Client};
+use foregate_testkit::{Answer, Backend, Gateway, HpackBomb, Http2Client, Transport};
 use foregate_tests::metric;
+
+use crate::{gateway_over, transports};
 
 const HEAD: [(&str, &str); 4] = [
     (":method", "GET"),
@@ -96,9 +98,15 @@ fn more_body_than_announced() {
 
 #[test]
 fn a_bomb_is_answered_and_does_not_go_off() {
+    for transport in transports() {
+        a_bomb_over(&transport);
+    }
+}
+
+fn a_bomb_over(transport: &Transport) {
     let backend = Backend::answering(|_| Answer::ok("fine"));
-    let gateway = Gateway::before(&[backend.address()]);
-    let mut client = Http2Client::connect(gateway.address());
+    let gateway = gateway_over(transport, &backend, "");
+    let mut client = Http2Client::connect(gateway.target());
     let mut bomb = || {
         let stream = HpackBomb.send(&mut client);
         assert_eq!(client.answer(stream).status, 431);
