@@ -6,6 +6,7 @@ mod endings;
 mod faults;
 mod http1_required;
 mod loss;
+mod misbehaviour;
 mod mute;
 mod refusals;
 mod requests;
