@@ -2,7 +2,8 @@
 
 use crate::before_address;
 use foregate_testkit::http2::{END_HEADERS, END_STREAM, frame, greet, kind, take_frame};
-use foregate_testkit::{Backend, Gateway, Trouble, Visit, eventually};
+use foregate_testkit::{Backend, Gateway, Trouble, Visit, eventually, holds_for};
+use std::time::Duration;
 
 const STATUS_200: [u8; 1] = [0x88];
 
@@ -72,15 +73,38 @@ fn a_connection_that_falls_mute_costs_one_request_and_keeps_those_under_way() {
     gateway.assert_no_leaks();
 }
 
-/// Nobody knew how many streams it takes, and all waited for that.
-#[test]
-fn a_connection_that_is_accepted_and_no_more_costs_one_request() {
-    let backend = Backend::start(|visit: &mut Visit| match visit.number {
+/// Reads on its first connection, and says nothing.
+fn begins_mute() -> Backend {
+    Backend::start(|visit: &mut Visit| match visit.number {
         1 => loop {
             visit.connection.take(1)?;
         },
         _ => answers(visit),
+    })
+}
+
+/// It had waited for its answer in vain for a while, and those who came later waited for the same connection.
+#[test]
+fn a_client_that_gives_up_a_mute_connection_is_the_only_one_who_waits_for_it() {
+    let backend = begins_mute();
+    let gateway = before_address(backend.address(), "");
+    let mut client = gateway.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    backend.wait_connections_open(1);
+    holds_for(Duration::from_millis(1100), "it waits", || {
+        backend.connections_open() == 1
     });
+    client.into_connection().reset();
+    assert_eq!(gateway.only_log_line().reason(), "client-gone");
+    assert_eq!(gateway.get("a", "/").status, 200);
+    assert_eq!(backend.connections_accepted(), 2);
+    gateway.assert_no_leaks();
+}
+
+/// Nobody knew how many streams it takes, and all waited for that.
+#[test]
+fn a_connection_that_is_accepted_and_no_more_costs_one_request() {
+    let backend = begins_mute();
     let gateway = configured(&backend);
     assert_eq!(gateway.get("a", "/").status, 504);
     for _ in 0..3 {

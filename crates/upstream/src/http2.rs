@@ -26,6 +26,9 @@ use tokio::io::AsyncWrite;
 /// since many take more for abuse. What is lost later in it is found out by the keep-alive of TCP.
 const QUIET_MAX: Duration = Duration::from_secs(15);
 
+/// SETTINGS have not come for so long: who gives up then leaves nobody else waiting for them.
+const SETTINGS_WITHIN: Duration = Duration::from_secs(1);
+
 /// How often a connection that is alone looks at the time.
 const ALONE_TICK: Duration = Duration::from_secs(1);
 
@@ -88,6 +91,7 @@ impl Drop for Lease {
             if shared.exclusive && shared.streams() == 0 {
                 shared.retire();
             }
+            shared.forsake_if_unknown();
             shared.place_is_free();
         }
     }
@@ -232,7 +236,7 @@ impl Http2 {
     }
 
     /// Lets go of a stream.
-    pub(crate) fn release(&self, key: StreamKey) {
+    pub(crate) fn release(self: &Rc<Http2>, key: StreamKey) {
         if let Some(place) = self.wakers.borrow_mut().get_mut(key.slot()) {
             *place = None;
         }
@@ -251,6 +255,7 @@ impl Http2 {
         if is_ending || !self.engine().is_written() {
             self.wake_driver();
         }
+        self.forsake_if_unknown();
         self.place_is_free();
     }
 
@@ -301,6 +306,15 @@ impl Http2 {
             pool.forget(self);
         }
         self.dialled();
+    }
+
+    /// [`Http2::forsake`] for a connection whose backend has said nothing since it was dialled, now that the request for
+    /// which it was is gone. A client that leaves at once says nothing about its backend.
+    #[inline]
+    fn forsake_if_unknown(self: &Rc<Http2>) {
+        if self.dialling.get() && now().since(self.heard.get()) >= SETTINGS_WITHIN {
+            self.forsake();
+        }
     }
 
     /// [`Http2::retire`] for a connection that has carried as many requests as it may.
