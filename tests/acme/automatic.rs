@@ -41,6 +41,10 @@ fn becomes_https(challenge: &str) {
     assert_eq!(certificate["state"], "active");
     assert_eq!(certificate["source"], "acme");
     assert_eq!(certificate["listeners"], serde_json::json!(["secure"]));
+    let labels = [("name", "shop.example"), ("source", "acme")];
+    let not_after = gateway.metric("foregate_certificate_not_after_seconds", &labels);
+    assert_eq!(certificate["not_after"].as_f64(), Some(not_after));
+    gateway.wait_metric("foregate_certificates", &[("state", "active")], 1.0);
     gateway.wait_metric(
         "foregate_certificates_issued_total",
         &[("source", "acme")],

@@ -120,6 +120,10 @@ fn a_file_for_another_name_keeps_the_certificate_of_before_and_raises_an_alarm()
     let why = "it is not valid for `one.example`, only for two.example";
     assert!(told.contains(why), "{told}");
     assert_eq!((story.code(), in_cleartext()), (0, 308));
+    let labels = [("state", "renewed-but-not-active")];
+    story
+        .gateway
+        .wait_metric("foregate_certificate_files", &labels, 1.0);
     // A reload says the same.
     story.gateway.signal(Signal::Hup);
     story

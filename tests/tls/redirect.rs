@@ -28,6 +28,10 @@ https_redirect = 4443
 [sites."open.example"]
 upstream = "app"
 https_redirect = "off"
+[sites."quiet.example"]
+upstream = "app"
+https_redirect = 443
+hsts = "off"
 [sites."*.bare.example"]
 upstream = "app"
 [sites."app.internal"]
@@ -52,6 +56,7 @@ impl Story {
                 "usual.example",
                 "strict.example",
                 "open.example",
+                "quiet.example",
             ];
             certificates.issue("one", &names);
         })
@@ -196,6 +201,8 @@ fn browsers_are_told_to_stay() {
         Some("max-age=3600; includeSubDomains; preload")
     );
     assert_eq!(told("open.example"), None);
+    assert_eq!(told("quiet.example"), None);
+    assert_eq!(story.plain("quiet.example", "/", &[]).0, 308);
 }
 
 /// Another certificate may have the very name, and the handshake shows the wildcard all the same.

@@ -13,8 +13,8 @@ use foregate_telemetry::clock;
 use std::future::poll_fn;
 
 /// Answers with the reason's status and a page that names it and the request's id, and nothing of what lies behind
-/// the gateway; a gRPC client is told in gRPC's terms, unless it is to send the request elsewhere or later. When the answer had begun already, it is broken off so that nobody
-/// takes it as whole; only gRPC has room for a failure behind it.
+/// the gateway; a gRPC client is told in gRPC's terms, unless it is to send the request elsewhere or later. When the answer
+/// had begun already, it is broken off so that nobody takes it as whole; only gRPC has room for a failure behind it.
 pub(crate) async fn send<C: Client>(
     exchange: &mut Exchange,
     client: &mut C,
