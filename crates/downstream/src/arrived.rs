@@ -75,20 +75,21 @@ impl Arrived {
         let entry = self.enrolled.entry();
         let worker = Rc::clone(self.enrolled.worker());
         let (shard, id) = (Arc::clone(&self.shard), self.id);
-        let mut beginning = Box::pin(self.begin(proxied, mode));
+        let mut beginning = Box::new((Box::pin(self.begin(proxied, mode)), shard, id));
         async move {
             entry.know_task().await;
             let mut last = None;
             let established = poll_fn(|cx| {
+                let (begin, shard, id) = &mut *beginning;
                 let closing = entry.closing();
                 // Nobody was promised anything yet.
                 if closing > Closing::Listener {
                     if closing == Closing::Drained {
-                        shard.listener(id).refused(Refusal::Draining);
+                        shard.listener(*id).refused(Refusal::Draining);
                     }
                     return Poll::Ready(None);
                 }
-                if let Poll::Ready(established) = beginning.as_mut().poll(cx) {
+                if let Poll::Ready(established) = begin.as_mut().poll(cx) {
                     return Poll::Ready(established);
                 }
                 if closing == Closing::No || worker.is_patient() {
@@ -100,12 +101,12 @@ impl Arrived {
                     deadline
                 });
                 deadline.poll_expired(cx).map(|()| {
-                    shard.listener(id).refused(Refusal::Draining);
+                    shard.listener(*id).refused(Refusal::Draining);
                     None
                 })
             })
             .await;
-            drop((beginning, entry, worker, shard, last));
+            drop((beginning, entry, worker, last));
             match established {
                 Some(Established::Served(connection)) => connection.run(handler).await,
                 Some(Established::Passed(connection, passage)) => {

@@ -18,8 +18,7 @@ impl Connection {
     /// reset that would destroy the answer on its way (RFC 9112 §9.6).
     pub(crate) async fn linger(mut self: Box<Self>) {
         self.enrolled.set_phase(Phase::Lingering);
-        let timeout = self.enrolled.worker().limits().linger_timeout;
-        self.deadline.set(now().plus(timeout));
+        self.deadline.set(now().plus(self.linger_timeout()));
         let (mut is_shut, mut is_hurried) = (false, false);
         poll_fn(|cx| {
             match self.enrolled.closing() {
@@ -27,8 +26,8 @@ impl Connection {
                 Closing::No => {}
                 _ if !is_hurried => {
                     is_hurried = true;
-                    self.deadline
-                        .set(now().plus(timeout.min(LINGER_WHILE_DRAINING)));
+                    let timeout = self.linger_timeout().min(LINGER_WHILE_DRAINING);
+                    self.deadline.set(now().plus(timeout));
                 }
                 _ => {}
             }
@@ -50,5 +49,10 @@ impl Connection {
             }
         })
         .await;
+    }
+
+    /// Asked for anew: a connection at rest has no room for it.
+    fn linger_timeout(&self) -> Duration {
+        self.enrolled.worker().limits().linger_timeout
     }
 }

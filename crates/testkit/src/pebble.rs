@@ -52,6 +52,9 @@ pub struct Pebble {
 /// Below the ports that the kernel hands out to connections (`ip_local_port_range`), which stories make thousands of.
 const PORTS: Range<u32> = 20_000..32_000;
 
+/// How often its programs are started before that fails.
+const STARTS_MAX: usize = 3;
+
 /// A port that nobody listens on, and that nobody is given by chance. For programs that can't be handed a socket.
 ///
 /// # Panics
@@ -86,7 +89,15 @@ impl Pebble {
         Pebble::make(config, Some(names_address.to_owned()))
     }
 
+    /// A port that was free may be taken by the time that a program binds it: others are tried.
     fn make(config: PebbleConfig, names_elsewhere: Option<String>) -> Pebble {
+        let mut attempts = (0..STARTS_MAX)
+            .filter_map(|_| Pebble::attempt(config.clone(), names_elsewhere.clone()));
+        attempts.next().expect("pebble and its name server start")
+    }
+
+    /// Starts both; `None` when one of them has ended before it listened.
+    fn attempt(config: PebbleConfig, names_elsewhere: Option<String>) -> Option<Pebble> {
         let scratch = Scratch::new();
         let ca_pem = write_identity(&scratch);
         let (names_port, names_management_port) = (free_port(), free_port());
@@ -119,12 +130,11 @@ impl Pebble {
             names_management_port,
             ca_pem,
         };
-        pebble.boot();
-        wait_for_port(names_management_port);
-        pebble
+        (pebble.boot() && listens(&mut pebble.names, names_management_port)).then_some(pebble)
     }
 
-    fn boot(&mut self) {
+    /// False when it has ended before it listened.
+    fn boot(&mut self) -> bool {
         let mut settings = serde_json::json!({
             "listenAddress": format!("127.0.0.1:{}", self.acme_port),
             "managementListenAddress": format!("127.0.0.1:{}", self.management_port),
@@ -164,16 +174,15 @@ impl Pebble {
             .stdout(log)
             .spawn()
             .expect("pebble is installed");
-        self.acme = Some(child);
-        wait_for_port(self.acme_port);
-        wait_for_port(self.management_port);
+        let child = self.acme.insert(child);
+        listens(child, self.acme_port) && listens(child, self.management_port)
     }
 
     /// Ends it and starts another one on the same ports: accounts, orders and its CA are forgotten.
     pub fn restart(&mut self, config: PebbleConfig) {
         self.stop();
         self.config = config;
-        self.boot();
+        assert!(self.boot(), "pebble ended: {}", self.log());
     }
 
     /// Ends the ACME server; the name server stays.
@@ -276,10 +285,16 @@ fn quiet(command: &mut Command) -> &mut Command {
         .stderr(Stdio::null())
 }
 
-fn wait_for_port(port: u16) {
+/// Waits until a program listens; false when it has ended instead.
+fn listens(child: &mut Child, port: u16) -> bool {
+    let address = ([127, 0, 0, 1], port).into();
     eventually("a program that listens", || {
-        TcpStream::connect_timeout(&([127, 0, 0, 1], port).into(), Duration::from_secs(1)).ok()
-    });
+        if child.try_wait().ok()?.is_some() {
+            return Some(false);
+        }
+        let connected = TcpStream::connect_timeout(&address, Duration::from_secs(1));
+        connected.is_ok().then_some(true)
+    })
 }
 
 /// A CA and a certificate for `localhost`, into `ca.pem`, `server.pem` and `server.key`; the CA's certificate.
