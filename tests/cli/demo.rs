@@ -70,7 +70,9 @@ fn its_pages_are_what_it_says_and_its_line_counts_them() {
     ] {
         assert_eq!(ask(end).status(), status, "{end}");
     }
-    assert!(matches!(ask("/fail").status(), 200 | 502));
+    // Half of the tries fail, each in a way of its own; the page of the last one comes through.
+    let failing = ask("/fail").status();
+    assert!(failing == 200 || (500..600).contains(&failing), "{failing}");
     let download = ask("/download");
     assert_eq!(
         (download.status(), download.body().len()),
