@@ -196,13 +196,6 @@ impl CertificateStore {
         self.len() == 0
     }
 
-    /// The certificates that would be shown for a host, the best first: those for the very name, else those for its
-    /// wildcard.
-    pub fn find(&self, host: &str) -> Vec<Arc<Served>> {
-        let host = host.to_ascii_lowercase();
-        self.table.load().slot(&host).cloned().unwrap_or_default()
-    }
-
     /// Whether one of the certificates that a host, or its wildcard, may be shown is one of these.
     pub fn has_such(&self, host: &str, is_such: impl Fn(&Served) -> bool) -> bool {
         let host = host.to_ascii_lowercase();
@@ -360,14 +353,6 @@ impl Table {
         let wild = self.parents.get(parent(host));
         let slots = exact.into_iter().chain(wild).flatten();
         slots.filter(move |served| may_be_shown(only, served))
-    }
-
-    fn slot(&self, host: &str) -> Option<&Slot> {
-        if let Ok(address) = host.parse() {
-            return self.addresses.get(&address);
-        }
-        let exact = self.hosts.get(host);
-        exact.or_else(|| self.parents.get(parent(host)))
     }
 
     fn put(&mut self, served: Arc<Served>) {

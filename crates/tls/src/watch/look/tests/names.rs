@@ -240,7 +240,8 @@ fn a_name_has_a_certificate_all_the_time_while_its_file_is_renamed() {
     look.find();
     look.look_at(NOW);
     let held_by = |store: &CertificateStore| -> Vec<Arc<str>> {
-        let found = store.find("a.test").into_iter();
+        let name = crate::certificate::CertificateName::Host("a.test".into());
+        let found = store.covering(&name).into_iter();
         found.map(|served| Arc::clone(&served.id)).collect()
     };
     for end in ["pem", "key"] {
