@@ -75,6 +75,7 @@ impl Arrived {
         let entry = self.enrolled.entry();
         let worker = Rc::clone(self.enrolled.worker());
         let (shard, id) = (Arc::clone(&self.shard), self.id);
+        // Boxed with it: the task of a connection that rests has no room for them.
         let mut beginning = Box::new((Box::pin(self.begin(proxied, mode)), shard, id));
         async move {
             entry.know_task().await;

@@ -18,7 +18,8 @@ impl Connection {
     /// reset that would destroy the answer on its way (RFC 9112 §9.6).
     pub(crate) async fn linger(mut self: Box<Self>) {
         self.enrolled.set_phase(Phase::Lingering);
-        self.deadline.set(now().plus(self.linger_timeout()));
+        let timeout = self.enrolled.worker().limits().linger_timeout;
+        self.deadline.set(now().plus(timeout));
         let (mut is_shut, mut is_hurried) = (false, false);
         poll_fn(|cx| {
             match self.enrolled.closing() {
@@ -26,7 +27,7 @@ impl Connection {
                 Closing::No => {}
                 _ if !is_hurried => {
                     is_hurried = true;
-                    let timeout = self.linger_timeout().min(LINGER_WHILE_DRAINING);
+                    let timeout = timeout.min(LINGER_WHILE_DRAINING);
                     self.deadline.set(now().plus(timeout));
                 }
                 _ => {}
@@ -49,10 +50,5 @@ impl Connection {
             }
         })
         .await;
-    }
-
-    /// Asked for anew: a connection at rest has no room for it.
-    fn linger_timeout(&self) -> Duration {
-        self.enrolled.worker().limits().linger_timeout
     }
 }
