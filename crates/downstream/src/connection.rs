@@ -174,6 +174,7 @@ impl Connection {
         self.enrolled.know_task().await;
         loop {
             self.peer.rest();
+            self.enrolled.rest();
             if self.input.is_empty() && !self.wait().await {
                 return self.stream.close_now();
             }

@@ -1,6 +1,6 @@
 //! What is told of an open connection.
 
-use super::{EXCHANGES_SHOWN_MAX, Entry, Phase, Place, Running};
+use super::{EXCHANGES_SHOWN_MAX, Entry, Phase, Place};
 use foregate_message::{TlsFacts, TlsVersion};
 use foregate_telemetry::clock::Moment;
 use foregate_telemetry::metrics::ListenerId;
@@ -204,27 +204,21 @@ impl Entry {
             Phase::Lingering => return ConnectionState::Lingering,
             Phase::Open => {}
         }
-        let steps = self.steps.get();
         match self.protocol.get() {
             Protocol::Tcp | Protocol::WebSocket | Protocol::Tunnel => ConnectionState::Tunnel,
             _ if self.closing.get() != Closing::No => ConnectionState::Draining,
             Protocol::Http2 if !self.running().is_empty() => ConnectionState::InExchange,
             Protocol::Http2 => ConnectionState::Waiting,
-            _ if steps % 2 == 1 => ConnectionState::InExchange,
+            _ if self.is_begun() => ConnectionState::InExchange,
             _ if self.is_in_head.get() => ConnectionState::ReadingHead,
             _ => ConnectionState::Waiting,
         }
     }
 
     pub(super) fn note(&self, at: Moment) -> ConnectionNote {
-        let steps = self.steps.get();
-        let streams = self.running();
-        let own = (steps % 2 == 1).then(|| Running {
-            began: self.began.get(),
-            place: self.place.get(),
-        });
-        let running = || own.iter().chain(&streams);
-        let exchanges = running().take(EXCHANGES_SHOWN_MAX).map(|one| ExchangeNote {
+        let running = self.running();
+        let shown = running.iter().take(EXCHANGES_SHOWN_MAX);
+        let exchanges = shown.map(|one| ExchangeNote {
             age: at.since(one.began),
             place: (one.place != Place::NONE).then_some((one.place.route, one.place.endpoint)),
         });
@@ -237,8 +231,8 @@ impl Entry {
             closing: self.closing.get(),
             tls: self.tls.get().map(|tls| TlsNote::clone(tls)),
             age: at.since(self.opened),
-            requests: steps / 2,
-            running: running().count(),
+            requests: self.steps.get() / 2,
+            running: running.len(),
             exchanges: exchanges.collect(),
         }
     }

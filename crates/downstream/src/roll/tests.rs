@@ -169,7 +169,7 @@ fn places_are_used_again_and_the_order_is_that_of_coming() {
 #[test]
 fn an_entry_is_small_and_tells_the_client_all_the_same() {
     // The two counters of its references are beside it.
-    assert!(size_of::<Entry>() + 16 <= 120, "{}", size_of::<Entry>());
+    assert!(size_of::<Entry>() + 16 <= 104, "{}", size_of::<Entry>());
     for client in ["192.0.2.1:80", "[2001:db8::7]:65535", "[::1]:1"] {
         let client: SocketAddr = client.parse().unwrap();
         assert_eq!(ClientAddress::of(client).address(), client);
