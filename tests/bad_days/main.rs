@@ -6,5 +6,6 @@ mod road;
 mod backends;
 mod broken;
 mod clients;
+mod crumbs;
 mod silence;
 mod truncation;

@@ -21,6 +21,7 @@ use foregate_message::{Chunk, Fault, Peer, Reason, RequestHead};
 use foregate_telemetry::clock::{Deadline, Moment, now, recent};
 use foregate_telemetry::metrics::{ListenerCells, ListenerId, Shard};
 use foregate_tls::{Alpn, Stream};
+use foregate_wire::abuse::Budget;
 use foregate_wire::{h1, h2};
 use std::future::poll_fn;
 use std::io;
@@ -46,6 +47,8 @@ pub(crate) struct Connection {
     pub(crate) eof: bool,
     /// Which message may come or go now.
     pub(crate) machine: h1::ServerConnection,
+    /// What it has asked over HTTP/1 without getting anything done. The engine of HTTP/2 has one of its own.
+    pub(crate) budget: Budget,
     pub(crate) deadline: Deadline,
     /// Which of the worker's settings it has taken up.
     edition: u32,
@@ -127,6 +130,7 @@ impl Connection {
             input,
             eof: false,
             machine: h1::ServerConnection::new(0),
+            budget: Budget::new(0, recent().millis()),
             deadline: Deadline::new(),
             edition,
             waits_since: recent(),
@@ -157,6 +161,7 @@ impl Connection {
         let limits = self.enrolled.worker().limits();
         let requests_max = limits.requests_per_connection_max.unwrap_or(0);
         self.machine.limit_requests(requests_max);
+        self.budget.limit(limits.abuse_points_max);
         self.judge(&self.peer);
     }
 
@@ -453,6 +458,12 @@ impl Connection {
                     Poll::Ready(Ok(0)) => {
                         return self.bad(limits, head, Reason::Request(Fault::Truncated));
                     }
+                    Poll::Ready(Ok(bytes)) if incomplete => {
+                        let at_ms = recent().millis();
+                        if let Err(flood) = self.budget.charge_part_of_head(bytes, at_ms) {
+                            return self.bad(limits, head, flood);
+                        }
+                    }
                     Poll::Ready(Ok(_)) => {}
                     Poll::Ready(Err(_)) => return Poll::Ready(Heading::Closed),
                     Poll::Pending if self.input.is_empty() => return Poll::Ready(Heading::Idle),
@@ -542,7 +553,7 @@ async fn active<H: Handler>(connection: &mut Connection, handler: &H) -> End {
         let after = client.after();
         connection.enrolled.end();
         match after {
-            After::Next => {}
+            After::Next => connection.budget.served(),
             After::Close => {
                 // Over TLS an answer that ends with the connection is not complete without a farewell (RFC 8446 §6.1).
                 connection.stream.close_now();

@@ -11,7 +11,7 @@ use foregate_message::{
     BodyLength, Chunk, Client, Fault, FieldId, Fields, Frame, Method, Peer, Piped, Reason,
     RequestHead, ResponseHead, Version,
 };
-use foregate_telemetry::clock::{Deadline, now};
+use foregate_telemetry::clock::{Deadline, now, recent};
 use foregate_wire::h1::{self, BodyDecoder, BodyEncoder, BodyReader, Next, Outbox, ResponseOut};
 use std::io;
 use std::pin::Pin;
@@ -162,7 +162,9 @@ impl<'c> Http1<'c> {
             return match reason {
                 // It has been told so, and is to learn of it although it may still be sending.
                 Reason::Request(fault) if fault != Fault::Truncated => self.after_refusal(),
-                Reason::BodyTooSlow | Reason::Draining => self.after_refusal(),
+                Reason::BodyTooSlow | Reason::TinyDataFlood | Reason::Draining => {
+                    self.after_refusal()
+                }
                 _ => After::Cut,
             };
         }
@@ -220,13 +222,28 @@ impl<'c> Http1<'c> {
             if self.body_asked {
                 return false;
             }
-            match self.reader.next(&mut self.connection.input) {
+            match self.next_frame() {
                 Ok(Some(Frame::Data(_) | Frame::Piped(_))) => {}
                 Ok(Some(Frame::End | Frame::Trailers(_))) => self.end_body(),
                 Ok(None) | Err(_) => return false,
             }
         }
         true
+    }
+
+    /// The next frame of the body in what has come of it.
+    fn next_frame(&mut self) -> Result<Option<Frame>, Reason> {
+        let frame = self.reader.next(&mut self.connection.input);
+        let frame = frame.map_err(Reason::Request)?;
+        let budget = &mut self.connection.budget;
+        if let tiny @ 1.. = self.reader.take_tiny_chunks() {
+            budget.charge_chunks(tiny, recent().millis())?;
+        }
+        if let Some(Frame::Data(data)) = &frame {
+            budget.moved(data.len() as u32);
+            budget.taken();
+        }
+        Ok(frame)
     }
 
     fn end_body(&mut self) {
@@ -361,7 +378,7 @@ impl Client for Http1<'_> {
             }
         }
         loop {
-            match self.reader.next(&mut self.connection.input) {
+            match self.next_frame() {
                 Ok(Some(frame)) => {
                     match &frame {
                         Frame::Data(data) => self.bytes_in += data.len() as u64,
@@ -370,7 +387,7 @@ impl Client for Http1<'_> {
                     return Poll::Ready(Ok(frame));
                 }
                 Ok(None) => {}
-                Err(fault) => return Poll::Ready(Err(self.broke(Reason::Request(fault)))),
+                Err(reason) => return Poll::Ready(Err(self.broke(reason))),
             }
             if let Some(remaining) = self.reader.passable().filter(|_| self.pipes) {
                 match ready!(self.poll_pipe(remaining, cx)) {

@@ -39,6 +39,7 @@ pub(crate) fn limits() -> ClientLimits {
         body_rate_grace: second,
         write_timeout: 10 * second,
         half_close_timeout: second,
+        abuse_points_max: 1_000,
         linger_timeout: second,
         http2: h2::Limits::default(),
     }

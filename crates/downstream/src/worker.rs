@@ -35,6 +35,8 @@ pub struct ClientLimits {
     pub write_timeout: Duration,
     /// How long a client that has closed its sending side still waits for an answer, or for more of it.
     pub half_close_timeout: Duration,
+    /// Points that a connection of HTTP/1 may spend on abuse, at once and in a minute; `http2` says it for one of HTTP/2.
+    pub abuse_points_max: u32,
     /// How long a client whose request was not read to its end has to take the answer and close.
     pub linger_timeout: Duration,
     /// Of connections that speak HTTP/2; its limits on heads and trailers are those of above.

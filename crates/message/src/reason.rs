@@ -249,7 +249,8 @@ reasons! {
     SettingsFlood "settings-flood" 429 Client,
     /// The client sent too many HTTP/2 PINGs.
     PingFlood "ping-flood" 429 Client,
-    /// The client sent too many HTTP/2 DATA frames with nothing or hardly anything in them.
+    /// The client sent too much in pieces with nothing or hardly anything in them: HTTP/2 DATA frames, chunks of HTTP/1,
+    /// reads of an HTTP/1 head.
     TinyDataFlood "tiny-data-flood" 429 Client,
     /// The client changed HTTP/2 priorities too often.
     PriorityFlood "priority-flood" 429 Client,

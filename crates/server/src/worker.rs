@@ -526,7 +526,7 @@ fn client_limits(plan: &ClientPlan) -> ClientLimits {
             streams_max: plan.http2.streams_max,
             stream_window_bytes: plan.http2.stream_window_bytes,
             connection_window_bytes: plan.http2.connection_window_bytes,
-            abuse_points_max: plan.http2.abuse_points_per_minute_max,
+            abuse_points_max: plan.abuse_points_per_minute_max,
             settings_timeout_ms: ack_timeout_ms,
             ping_timeout_ms: ack_timeout_ms,
             window_stall_ms: plan.write_timeout.as_millis() as u64,
@@ -545,6 +545,7 @@ fn client_limits(plan: &ClientPlan) -> ClientLimits {
         body_rate_grace: plan.body_rate_grace,
         write_timeout: plan.write_timeout,
         half_close_timeout: plan.half_close_timeout,
+        abuse_points_max: plan.abuse_points_per_minute_max,
         linger_timeout: LINGER_TIMEOUT,
     }
 }

@@ -127,6 +127,7 @@ fn client(client: &Client) -> ClientPlan {
         body_rate_grace: rate.grace,
         write_timeout: client.write_timeout,
         half_close_timeout: client.half_close_timeout,
+        abuse_points_per_minute_max: client.abuse_points_per_minute_max,
         tunnel_idle_timeout: client.tunnel_idle_timeout,
         http2: tls::http2(client.http2),
     }

@@ -536,6 +536,8 @@ pub struct ClientPlan {
     pub write_timeout: Duration,
     /// How long nothing of an answer may come for a client that has shut its sending side.
     pub half_close_timeout: Duration,
+    /// Points that a connection may spend a minute on asking without getting anything done.
+    pub abuse_points_per_minute_max: u32,
     /// How long a tunnel may be silent; `None` for ever.
     pub tunnel_idle_timeout: Option<Duration>,
     /// What clients may do that speak HTTP/2.

@@ -98,7 +98,6 @@ pub(crate) fn http2(http2: Http2) -> Http2Plan {
         streams_max: http2.streams_max,
         stream_window_bytes: http2.stream_window_bytes,
         connection_window_bytes: http2.connection_window_bytes,
-        abuse_points_per_minute_max: http2.abuse_points_per_minute_max,
         ack_timeout: http2.ack_timeout,
     }
 }

@@ -57,6 +57,7 @@ pub use peers::backends::{
 };
 pub use peers::clients::{
     HalfCloser, HugeHead, NeverReader, PipelinesAndLeaves, Resetter, SlowBody, SlowLoris,
+    TinyChunks,
 };
 pub use peers::directories::{ConsulAgent, DockerEngine, Names};
 pub use peers::http2::{Http2Backend, Http2Reply, Http2Request, Http2Setup};

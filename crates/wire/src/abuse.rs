@@ -1,4 +1,5 @@
-//! What a peer may ask of us without getting anything done: a leaky budget of points for each connection.
+//! What a peer may ask of us without getting anything done: a leaky budget of points for each connection, whichever
+//! version of HTTP it speaks. A point stands for about a microsecond of ours.
 //!
 //! Every cheap thing that makes us work (a reset, an acknowledgement to be written, a frame without content) costs
 //! points; time and useful work give them back. A peer that has spent its budget is told to calm down, with the
@@ -24,7 +25,7 @@ pub enum Offence {
     Settings,
     /// PING, which must be answered.
     Ping,
-    /// DATA without a byte, or with hardly any.
+    /// DATA without a byte, or with hardly any; in HTTP/1 so many chunks like that as cost us as much, or a piece of a head.
     TinyData,
     /// PRIORITY or PRIORITY_UPDATE.
     Priority,
@@ -87,6 +88,13 @@ impl Offence {
     }
 }
 
+/// With fewer bytes than this a piece is tiny: of DATA, a chunk, what a read brings of a head.
+pub(crate) const PIECE_BYTES_MIN: u32 = 8;
+
+/// So many tiny chunks of HTTP/1 cost a point. Unlike a frame, a chunk has no stream to be looked up and no window, and is
+/// put together with those beside it: 15 nanoseconds each.
+const CHUNKS_PER_POINT: u32 = 64;
+
 /// What a finished request gives back, and a full piece of body.
 const REQUEST_POINTS: u32 = 4;
 const DATA_POINTS: u32 = 2;
@@ -105,6 +113,8 @@ pub struct Budget {
     streams_spent: u32,
     /// What may be spent at once, and what comes back in a minute.
     points_max: u32,
+    /// Tiny chunks that have not made a point yet.
+    chunks: u32,
     /// When points last came back.
     since_ms: u64,
 }
@@ -116,8 +126,14 @@ impl Budget {
             spent: 0,
             streams_spent: 0,
             points_max,
+            chunks: 0,
             since_ms: now_ms,
         }
+    }
+
+    /// Lets so many points be spent at once, and come back in a minute, from now on.
+    pub fn limit(&mut self, points_max: u32) {
+        self.points_max = points_max;
     }
 
     /// Charges an offence.
@@ -126,11 +142,38 @@ impl Budget {
     /// The budget is spent: the connection ends with this reason.
     #[inline]
     pub fn charge(&mut self, offence: Offence, now_ms: u64) -> Result<(), Reason> {
+        self.spend(offence, offence.points(), now_ms)
+    }
+
+    /// Charges tiny chunks of HTTP/1, which were read together.
+    ///
+    /// # Errors
+    /// As those of [`Budget::charge`].
+    pub fn charge_chunks(&mut self, chunks: u32, now_ms: u64) -> Result<(), Reason> {
+        let chunks = self.chunks.saturating_add(chunks);
+        self.chunks = chunks % CHUNKS_PER_POINT;
+        self.spend(Offence::TinyData, chunks / CHUNKS_PER_POINT, now_ms)
+    }
+
+    /// Charges a read of HTTP/1 that brought so many more bytes of a head, if they are hardly any.
+    ///
+    /// # Errors
+    /// As those of [`Budget::charge`].
+    #[inline]
+    pub fn charge_part_of_head(&mut self, bytes: usize, now_ms: u64) -> Result<(), Reason> {
+        if bytes >= PIECE_BYTES_MIN as usize {
+            return Ok(());
+        }
+        self.charge(Offence::TinyData, now_ms)
+    }
+
+    #[inline]
+    fn spend(&mut self, offence: Offence, points: u32, now_ms: u64) -> Result<(), Reason> {
         let spent = match offence.is_of_a_stream() {
             true => &mut self.streams_spent,
             false => &mut self.spent,
         };
-        *spent = spent.saturating_add(offence.points());
+        *spent = spent.saturating_add(points);
         if self.is_spent() {
             self.leak(now_ms);
             if self.is_spent() {
@@ -148,7 +191,9 @@ impl Budget {
     /// A request was served to its end.
     #[inline]
     pub fn served(&mut self) {
-        self.pay(REQUEST_POINTS);
+        if self.spent | self.streams_spent != 0 {
+            self.pay(REQUEST_POINTS);
+        }
     }
 
     /// So much body went one way or the other, for which a peer may well send WINDOW_UPDATE or PING. Only full pieces
@@ -187,7 +232,7 @@ impl Budget {
     }
 
     /// Points come back: first those that nothing else brings back.
-    #[inline]
+    #[inline(never)]
     fn pay(&mut self, points: u32) {
         let rest = points.saturating_sub(self.streams_spent);
         self.streams_spent = self.streams_spent.saturating_sub(points);
@@ -265,6 +310,48 @@ mod tests {
             budget.charge(Offence::WindowUpdate, 0).is_ok()
         });
         assert_eq!(charged.count(), 20);
+    }
+
+    #[test]
+    fn tiny_chunks_cost_together_what_a_tiny_frame_does() {
+        let mut budget = Budget::new(100, 0);
+        let chunks = (0..1_000_000).take_while(|_| budget.charge_chunks(1, 0).is_ok());
+        assert_eq!(chunks.count(), 101 * 64 - 1);
+        let mut budget = Budget::new(100, 0);
+        assert_eq!(budget.charge_chunks(101 * 64 - 1, 0), Ok(()));
+        assert_eq!(budget.charge_chunks(1, 0), Err(Reason::TinyDataFlood));
+        // Each read is taken before the next one comes, and brings no more than it pays for.
+        let mut budget = Budget::new(100, 0);
+        for _ in 0..10_000 {
+            assert_eq!(budget.charge_chunks(64, 0), Ok(()));
+            budget.taken();
+        }
+        assert_eq!(
+            budget.charge_chunks(u32::MAX, 0),
+            Err(Reason::TinyDataFlood)
+        );
+    }
+
+    #[test]
+    fn a_head_may_come_in_parts_but_not_in_crumbs() {
+        let mut budget = Budget::new(100, 0);
+        for _ in 0..1_000 {
+            assert_eq!(budget.charge_part_of_head(8, 0), Ok(()));
+        }
+        let crumbs = (0..1_000).take_while(|_| budget.charge_part_of_head(7, 0).is_ok());
+        assert_eq!(crumbs.count(), 100);
+    }
+
+    #[test]
+    fn a_new_limit_holds_for_what_is_spent_already() {
+        let mut budget = Budget::new(100, 0);
+        for _ in 0..50 {
+            budget.charge(Offence::TinyData, 0).unwrap();
+        }
+        budget.limit(40);
+        assert!(budget.charge(Offence::TinyData, 0).is_err());
+        budget.limit(1_000);
+        assert_eq!(budget.charge(Offence::TinyData, 0), Ok(()));
     }
 
     #[test]

@@ -103,6 +103,19 @@ pub(super) static SECTION: Section = Section {
             "How long an upgraded connection, such as a WebSocket, or one of a `tcp` listener may be silent in both directions.",
         ),
         key(
+            "abuse_points_per_minute_max",
+            Kind::Count {
+                min: 100,
+                max: 10_000_000,
+                off: false,
+            },
+            Default::Integer(1000),
+            "What a client may ask on one connection without getting anything done. In HTTP/2 a reset costs 10 points, \
+             `SETTINGS` 10, `PING` 3, an empty frame 1; in HTTP/1 a read that brings less than 8 bytes of a head costs 1, and so \
+             do 64 chunks of less than 8 bytes. Requests that are served give points back, and body does for what is no \
+             reset. A connection that has spent them is closed: with `ENHANCE_YOUR_CALM`, or behind 429.",
+        ),
+        key(
             "http2",
             Kind::Table(&http2::SECTION),
             Default::Empty,
@@ -155,6 +168,7 @@ pub(super) fn read(fields: Fields<'_>, report: &mut Report) -> Client {
         write_timeout: fields.duration("write_timeout", report),
         half_close_timeout: fields.duration("half_close_timeout", report),
         tunnel_idle_timeout: fields.duration_or_off("tunnel_idle_timeout", report),
+        abuse_points_per_minute_max: fields.count("abuse_points_per_minute_max", report),
         http2: http2::read(fields.table("http2", report), report),
     };
     fields.finish();

@@ -41,18 +41,6 @@ pub(super) static SECTION: Section = Section {
             "Bytes of bodies that a client may send ahead in all requests of a connection.",
         ),
         key(
-            "abuse_points_per_minute_max",
-            Kind::Count {
-                min: 100,
-                max: 10_000_000,
-                off: false,
-            },
-            Default::Integer(1000),
-            "What a client may ask without getting anything done: a reset costs 10 points, `SETTINGS` 10, `PING` 3, an empty \
-             frame 1; requests that are served give points back, and body does for what is no reset. A connection that has \
-             spent them is closed with `ENHANCE_YOUR_CALM`.",
-        ),
-        key(
             "ack_timeout",
             Kind::Duration {
                 min_ms: 1,
@@ -69,7 +57,6 @@ pub(super) fn read(fields: Fields<'_>, report: &mut Report) -> Http2 {
         streams_max: fields.count("streams_max", report),
         stream_window_bytes: fields.size("stream_window_bytes", report),
         connection_window_bytes: fields.size("connection_window_bytes", report),
-        abuse_points_per_minute_max: fields.count("abuse_points_per_minute_max", report),
         ack_timeout: fields.duration("ack_timeout", report),
     };
     // RFC 9113 section 6.9.2: the connection's window begins with this and can only grow.

@@ -186,7 +186,7 @@ pub(super) static RESPONSE: Section = Section {
             },
             Default::Integer(10_000),
             "What a backend may ask on one connection of HTTP/2 without getting anything done, in the points of \
-             `[client.http2]`. A connection that has spent them is closed, with the answers of all clients on it.",
+             `[client]`. A connection that has spent them is closed, with the answers of all clients on it.",
         ),
     ],
 };

@@ -31,6 +31,8 @@ pub struct Client {
     pub half_close_timeout: Duration,
     /// How long an upgraded connection may be silent in both directions.
     pub tunnel_idle_timeout: Option<Duration>,
+    /// Points that a connection may spend a minute on asking without getting anything done.
+    pub abuse_points_per_minute_max: u32,
     /// What clients may do that speak HTTP/2.
     pub http2: Http2,
 }
@@ -44,8 +46,6 @@ pub struct Http2 {
     pub stream_window_bytes: u32,
     /// Bytes of bodies that a client may send ahead on all streams of a connection.
     pub connection_window_bytes: u32,
-    /// Points that a client may spend a minute on asking without getting anything done.
-    pub abuse_points_per_minute_max: u32,
     /// How long a client may take to acknowledge settings.
     pub ack_timeout: Duration,
 }

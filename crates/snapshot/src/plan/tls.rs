@@ -202,8 +202,6 @@ pub struct Http2Plan {
     pub stream_window_bytes: u32,
     /// Bytes of bodies that a client may send ahead on all streams of a connection.
     pub connection_window_bytes: u32,
-    /// Points that a client may spend a minute on asking without getting anything done.
-    pub abuse_points_per_minute_max: u32,
     /// How long a client may take to acknowledge settings.
     pub ack_timeout: Duration,
 }

@@ -20,7 +20,9 @@ impl SlowLoris {
         let head = "GET / HTTP/1.1\r\nHost: slow.example\r\nX-Long: ";
         trickle(
             RawClient::connect(target),
-            head.bytes().chain(std::iter::repeat(b'a')),
+            head.bytes()
+                .chain(std::iter::repeat(b'a'))
+                .map(|byte| [byte]),
             self.pause,
         )
     }
@@ -41,22 +43,39 @@ impl SlowBody {
     pub fn attack(self, target: impl Into<Target>) -> Result<Response, Trouble> {
         let mut client = RawClient::connect(target);
         client.send("POST / HTTP/1.1\r\nHost: slow.example\r\nContent-Length: 1000000\r\n\r\n");
-        trickle(client, std::iter::repeat(b'b'), self.pause)
+        trickle(client, std::iter::repeat("b"), self.pause)
     }
 }
 
-/// Sends a byte, waits the pause for an answer, and so on.
+/// Sends a body of next to nothing in chunks without end, all of them at once.
+#[derive(Clone, Copy, Debug)]
+pub struct TinyChunks;
+
+impl TinyChunks {
+    /// Goes on until the gateway answers or closes.
+    ///
+    /// # Errors
+    /// When it closes without an answer, or bears it longer than the patience.
+    pub fn attack(self, target: impl Into<Target>) -> Result<Response, Trouble> {
+        let mut client = RawClient::connect(target);
+        client.send("POST / HTTP/1.1\r\nHost: tiny.example\r\nTransfer-Encoding: chunked\r\n\r\n");
+        let chunks = "1\r\na\r\n".repeat(10_000);
+        trickle(client, std::iter::repeat(chunks), Duration::from_millis(1))
+    }
+}
+
+/// Sends a piece, waits the pause for an answer, and so on.
 fn trickle(
     mut client: RawClient,
-    bytes: impl Iterator<Item = u8>,
+    pieces: impl Iterator<Item = impl AsRef<[u8]>>,
     pause: Duration,
 ) -> Result<Response, Trouble> {
     let deadline = Instant::now() + PATIENCE;
-    for byte in bytes {
+    for piece in pieces {
         if Instant::now() > deadline {
             break;
         }
-        client.send_if_taken([byte]);
+        client.send_if_taken(piece);
         client.connection().set_patience(pause);
         match client.connection().wait_readable() {
             Err(Trouble::Late) => {}

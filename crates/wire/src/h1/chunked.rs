@@ -3,6 +3,7 @@
 use super::decode::{BodyLimits, Decoded, exceeds};
 use super::refusal::is_token_byte;
 use super::trailers::{TrailerSection, TrailersOf};
+use crate::abuse::PIECE_BYTES_MIN;
 use foregate_message::Fault;
 
 /// Where in the coding the next byte stands.
@@ -46,6 +47,8 @@ pub(super) struct ChunkedDecoder {
     /// The size being read, then what is left of the chunk.
     remaining: u64,
     extension_bytes: usize,
+    /// Chunks with hardly anything in them.
+    tiny: u32,
 }
 
 impl ChunkedDecoder {
@@ -55,7 +58,13 @@ impl ChunkedDecoder {
             place: Place::Size { digits: 0 },
             remaining: 0,
             extension_bytes: 0,
+            tiny: 0,
         }
+    }
+
+    /// How many chunks there were with hardly anything in them since this was last asked.
+    pub(super) fn take_tiny_chunks(&mut self) -> u32 {
+        std::mem::take(&mut self.tiny)
     }
 
     /// One step of [`super::BodyDecoder::decode`]; `received` is the data before this.
@@ -141,6 +150,10 @@ impl ChunkedDecoder {
             .ok_or(Fault::ChunkSize)?;
         if exceeds(total, limits) {
             return Err(Fault::BodyTooLarge);
+        }
+        // The last one has nothing in it.
+        if (1..u64::from(PIECE_BYTES_MIN)).contains(&self.remaining) {
+            self.tiny = self.tiny.wrapping_add(1);
         }
         self.place = match self.remaining {
             0 => Place::Trailers(TrailerSection::new(self.of)),

@@ -97,11 +97,17 @@ enum Form {
 pub struct BodyDecoder {
     form: Form,
     received: u64,
+    /// Chunks of a body that has ended which had hardly anything in them.
+    tiny_chunks: u32,
 }
 
 impl BodyDecoder {
     const fn of(form: Form) -> BodyDecoder {
-        BodyDecoder { form, received: 0 }
+        BodyDecoder {
+            form,
+            received: 0,
+            tiny_chunks: 0,
+        }
     }
 
     /// The decoder of a request's body.
@@ -170,7 +176,10 @@ impl BodyDecoder {
                 let decoded = chunked.decode(input, limits, self.received)?;
                 match decoded {
                     Decoded::Data { len, .. } => self.received += len as u64,
-                    Decoded::End { .. } | Decoded::Trailers { .. } => self.form = Form::Done,
+                    Decoded::End { .. } | Decoded::Trailers { .. } => {
+                        self.tiny_chunks = chunked.take_tiny_chunks();
+                        self.form = Form::Done;
+                    }
                     Decoded::More { .. } => {}
                 }
                 return Ok(decoded);
@@ -255,6 +264,15 @@ impl BodyDecoder {
             Form::Done => Some(0),
             Form::Known { remaining } => Some(remaining),
             Form::Chunked(_) | Form::UntilClose | Form::Tunnel => None,
+        }
+    }
+
+    /// How many chunks there were with hardly anything in them since this was last asked.
+    #[inline]
+    pub(super) fn take_tiny_chunks(&mut self) -> u32 {
+        match &mut self.form {
+            Form::Chunked(chunked) => chunked.take_tiny_chunks(),
+            _ => std::mem::take(&mut self.tiny_chunks),
         }
     }
 

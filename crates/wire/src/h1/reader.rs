@@ -118,6 +118,12 @@ impl BodyReader {
         }
     }
 
+    /// How many chunks came with hardly anything in them since this was last asked, for the sender's budget.
+    #[inline]
+    pub fn take_tiny_chunks(&mut self) -> u32 {
+        self.decoder.take_tiny_chunks()
+    }
+
     /// What the peer's closing means: the end of a body that lasts until then, or a truncation.
     ///
     /// # Errors
@@ -183,6 +189,27 @@ mod tests {
         let mut reader = chunked();
         for _ in 0..2 {
             assert_eq!(reader.next(&mut input).unwrap_err(), Fault::ChunkSize);
+        }
+    }
+
+    /// Whatever the reads cut, and when the body ends with the last of them.
+    #[test]
+    fn tiny_chunks_are_counted_once_and_the_last_one_is_none() {
+        let body = b"1\r\na\r\n7;x\r\n1234567\r\n8\r\n12345678\r\n2\r\nbc\r\n0\r\n\r\n";
+        for size in [1, 2, 7, body.len()] {
+            let mut reader = chunked();
+            let mut rest = Vec::new();
+            let mut tiny = 0;
+            for part in body.chunks(size) {
+                rest.extend(part);
+                let mut input = Chunk::copy_of(&rest);
+                while let Some(Frame::Data(_)) = reader.next(&mut input).unwrap() {}
+                rest = input.as_slice().to_vec();
+                tiny += reader.take_tiny_chunks();
+            }
+            assert!(reader.is_done());
+            assert_eq!(tiny, 3, "{size}");
+            assert_eq!(reader.take_tiny_chunks(), 0);
         }
     }
 

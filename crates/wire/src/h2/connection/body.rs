@@ -2,15 +2,13 @@
 
 use super::receive::{Reading, Step};
 use super::{Connection, Fate, Role};
-use crate::abuse::Offence;
+use crate::abuse::{Offence, PIECE_BYTES_MIN};
 use crate::h2::error::{Breach, ErrorCode};
 use crate::h2::frame::{FRAME_HEADER_BYTES, FrameHeader, data, flag, window_update};
 use crate::h2::state::State;
 use crate::h2::streams::StreamKey;
 use foregate_message::{Chunk, Fault, Frame, Reason};
 
-/// DATA with fewer bytes costs a point, unless it ends the body.
-const DATA_BYTES_MIN: u32 = 8;
 /// DATA with so many bytes that comes too late for its stream costs nothing as far as it was allowed when it was sent.
 const LATE_BYTES_MIN: u32 = 512;
 /// The rest of an input that is all body, and at least so long, goes to its stream as it is.
@@ -112,7 +110,8 @@ impl Connection {
         header: &FrameHeader,
         data: data::Data,
     ) -> Result<Option<StreamKey>, Breach> {
-        if data.bytes < DATA_BYTES_MIN && !data.end {
+        // Little is usual at the end of a body.
+        if data.bytes < PIECE_BYTES_MIN && !data.end {
             self.charge(Offence::TinyData)?;
         }
         let Some(slot) = self.streams.find(header.stream) else {
