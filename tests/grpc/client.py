@@ -132,6 +132,50 @@ def expect_of_hanging(code):
     assert error.code() == grpc.StatusCode[code], error
 
 
+def all_over_tls():
+    """The server has its calls by TLS, and everything else is as it is in cleartext."""
+    assert unary("Security")(b"", timeout=TIMEOUT) == b"ssl"
+    for play in (unary_calls, metadata, server_streaming, client_streaming, both_streaming, statuses):
+        play()
+    deadlines()
+    cancellation()
+
+
+def refusals():
+    """What the gateway refuses by itself, each by the code that gRPC has for it."""
+    many = tuple((f"field-{number}", "x") for number in range(120))
+    for path, code, message, fields in (
+        ("/story.Echo/%00", grpc.StatusCode.INTERNAL, b"", ()),
+        ("/story.Echo/Unary", grpc.StatusCode.RESOURCE_EXHAUSTED, b"", many),
+        ("/story.Echo/Unary", grpc.StatusCode.RESOURCE_EXHAUSTED, b"x" * 3000, ()),
+        ("/story.Other/Unary", grpc.StatusCode.UNIMPLEMENTED, b"", ()),
+        ("/story.Inner/Unary", grpc.StatusCode.PERMISSION_DENIED, b"", ()),
+        ("/story.Secret/Unary", grpc.StatusCode.UNAUTHENTICATED, b"", ()),
+        ("/story.Slow/Unary", grpc.StatusCode.UNAVAILABLE, b"", ()),
+    ):
+        error = failure(lambda: channel.unary_unary(path)(message, timeout=TIMEOUT, metadata=fields))
+        assert error.code() == code, (path, error)
+    # None of it was the end of the connection, or of what comes next.
+    assert unary("Unary")(b"x" * 900, timeout=TIMEOUT) == b"x" * 900
+
+
+def crowd():
+    """Who comes while there is no room is told so, and served once there is."""
+    first = channel.unary_stream("/story.Echo/Hang")(b"", timeout=TIMEOUT)
+    assert dict(first.initial_metadata())["started"] == "yes"
+    error = failure(lambda: unary("Unary")(b"", timeout=TIMEOUT))
+    assert error.code() == grpc.StatusCode.UNAVAILABLE, error
+    first.cancel()
+    for _ in range(200):
+        try:
+            assert unary("Unary")(b"back", timeout=TIMEOUT) == b"back"
+            return
+        except grpc.RpcError as error:
+            assert error.code() == grpc.StatusCode.UNAVAILABLE, error
+            threading.Event().wait(0.01)
+    raise AssertionError("there was no room again")
+
+
 name, _, argument = story.partition(":")
 globals()[name](*filter(None, [argument]))
 channel.close()

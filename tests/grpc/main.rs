@@ -16,7 +16,17 @@ struct Server {
 
 impl Server {
     fn start() -> Server {
-        let mut program = Program::python("grpc/server.py", &[]);
+        Server::started(&[])
+    }
+
+    /// One that speaks TLS with the certificate of this stem.
+    fn secure(certificates: &Certificates, stem: &str) -> Server {
+        let path = |kind| certificates.path(&format!("{stem}.{kind}"));
+        Server::started(&[&path("pem"), &path("key")])
+    }
+
+    fn started(arguments: &[&str]) -> Server {
+        let mut program = Program::python("grpc/server.py", arguments);
         let address = format!("127.0.0.1:{}", program.line("port "));
         Server {
             _program: program,
@@ -44,17 +54,28 @@ https_redirect = "off"
 upstream = "app"
 [upstreams.app]
 servers = ["{backend}"]
-protocol = "h2"
+protocol = "{protocol}"
 {upstream}
 "#;
 
 /// A gateway before a gRPC server.
 fn configured(certificates: &Certificates, backend: &str, upstream: &str) -> GatewayConfig {
+    configured_by("h2", certificates, backend, upstream)
+}
+
+/// One that speaks this protocol with it.
+fn configured_by(
+    protocol: &str,
+    certificates: &Certificates,
+    backend: &str,
+    upstream: &str,
+) -> GatewayConfig {
     certificates.issue("grpc", &["grpc.example"]);
     Gateway::new(CONFIG)
         .fill("certificates", certificates.directory())
         .fill("backend", backend)
         .fill("upstream", upstream)
+        .fill("protocol", protocol)
         .fill("site", "")
 }
 

@@ -1,4 +1,5 @@
-"""A gRPC server with grpcio: prints `port N`, serves until its input ends. Messages are plain bytes."""
+"""A gRPC server with grpcio: `server.py [CERTIFICATE.pem KEY]` prints `port N`, serves until its input ends, over TLS if
+it has a certificate. Messages are plain bytes."""
 
 import sys
 import threading
@@ -59,7 +60,12 @@ def remaining(request, context):
     return b"none" if left is None else str(left).encode()
 
 
-unary_calls = {"Unary": unary, "Fail": fail, "Hang": hang, "Hung": hung, "Remaining": remaining}
+def security(request, context):
+    """What the server's library knows of the connection that a call came by: `ssl`, or nothing."""
+    return b",".join(context.auth_context().get("transport_security_type", []))
+
+
+unary_calls = {"Security": security, "Unary": unary, "Fail": fail, "Hang": hang, "Hung": hung, "Remaining": remaining}
 stream_calls = {"Count": count, "CountAndFail": count_and_fail}
 methods = {name: grpc.unary_unary_rpc_method_handler(call) for name, call in unary_calls.items()}
 methods |= {name: grpc.unary_stream_rpc_method_handler(call) for name, call in stream_calls.items()}
@@ -68,7 +74,12 @@ methods["Talk"] = grpc.stream_stream_rpc_method_handler(talk)
 
 server = grpc.server(futures.ThreadPoolExecutor(32))
 server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("story.Echo", methods),))
-print("port", server.add_insecure_port("127.0.0.1:0"), flush=True)
+if sys.argv[1:]:
+    certificate, key = (open(path, "rb").read() for path in sys.argv[1:])
+    port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([(key, certificate)]))
+else:
+    port = server.add_insecure_port("127.0.0.1:0")
+print("port", port, flush=True)
 server.start()
 sys.stdin.read()
 server.stop(0)
