@@ -1,7 +1,8 @@
 //! gRPC-Web, as browsers send it, before a server that only knows gRPC.
 
 use foregate_testkit::http2::{END_HEADERS, block, frame, greet, kind, take_frame};
-use foregate_testkit::{Backend, Gateway, Response, Visit};
+use foregate_testkit::{Backend, Gateway, Http2Client, Response, Transport, Visit};
+use foregate_tests::assert_outcome;
 use foregate_tests::secure::Certificates;
 
 use crate::{Server, configured};
@@ -105,6 +106,141 @@ fn a_stream_that_ends_with_an_error() {
         trailers.contains("grpc-message: that was all\r\n"),
         "{trailers}"
     );
+}
+
+/// As browsers call: HTTP/2, agreed on in a handshake.
+fn over_http2(server: &Server) -> (Gateway, Http2Client) {
+    let gateway = Gateway::new(
+        r#"
+        [sites."*"]
+        upstream = "app"
+        [upstreams.app]
+        servers = ["{backend}"]
+        protocol = "h2"
+        grpc_web = true
+        "#,
+    )
+    .fill("backend", &server.address)
+    .over(&Transport::tls())
+    .start();
+    let client = Http2Client::connect(gateway.target());
+    (gateway, client)
+}
+
+/// Begins a call.
+fn begin(client: &mut Http2Client, method: &str, kind: &str) -> u32 {
+    let kind = format!("application/{kind}");
+    let fields = [("content-type", &*kind), ("x-grpc-web", "1")];
+    client.request("POST", &format!("/story.Echo/{method}"), &fields, false)
+}
+
+#[test]
+fn calls_by_http2_have_their_trailers_in_the_body_too() {
+    let server = Server::start();
+    let (gateway, mut client) = over_http2(&server);
+    let unary = begin(&mut client, "Unary", "grpc-web+proto");
+    let failing = begin(&mut client, "CountAndFail", "grpc-web-text");
+    client.data(unary, &message(b"hello"), true);
+    // `message(b"2")` in base64.
+    client.data(failing, b"AAAAAAEy", true);
+    let answer = client.answer(unary);
+    assert_eq!((answer.status, answer.ended), (200, true));
+    assert_eq!(
+        answer.fields.get("content-type"),
+        Some("application/grpc-web")
+    );
+    let (messages, trailers) = frames(&answer.body);
+    assert_eq!(messages, [b"hello"]);
+    assert!(trailers.contains("grpc-status: 0\r\n"), "{trailers}");
+    assert!(trailers.contains("after: all\r\n"), "{trailers}");
+    assert_eq!(answer.trailers.get("grpc-status"), None);
+    let answer = client.answer(failing);
+    let (messages, trailers) = frames(&from_base64(&answer.body));
+    assert_eq!(messages, [b"0", b"1"]);
+    assert!(trailers.contains("grpc-status: 15\r\n"), "{trailers}");
+    assert_eq!(answer.trailers.get("grpc-status"), None);
+    drop(client);
+    for line in gateway.log_lines(2) {
+        assert_eq!((line.status(), line.reason()), (200, "proxied".into()));
+    }
+    gateway.assert_no_leaks();
+}
+
+/// A server that has nothing to say but a status says it in its answer's head; so do answers to browsers, with no body.
+#[test]
+fn a_status_without_messages_stays_in_the_head() {
+    let server = Server::start();
+    let (gateway, mut client) = over_http2(&server);
+    // `message(b"NOT_FOUND:none")`, and the same in base64.
+    let binary = message(b"NOT_FOUND:none");
+    for (kind, body) in [
+        ("grpc-web", &binary[..]),
+        ("grpc-web-text", b"AAAAAA5OT1RfRk9VTkQ6bm9uZQ=="),
+    ] {
+        let stream = begin(&mut client, "Fail", kind);
+        client.data(stream, body, true);
+        let answer = client.answer(stream);
+        let (told, text) = (
+            answer.fields.get("grpc-status"),
+            answer.fields.get("grpc-message"),
+        );
+        assert_eq!((answer.status, told, text), (200, Some("5"), Some("none")));
+        let expected = format!("application/{kind}");
+        assert_eq!(answer.fields.get("content-type"), Some(&*expected));
+        assert_eq!((answer.body.len(), answer.ended), (0, true), "{kind}");
+        // By HTTP/1.1, too.
+        let head = format!(
+            "POST /story.Echo/Fail HTTP/1.1\r\nHost: a\r\nContent-Type: {expected}\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        let answer = gateway.exchange([head.as_bytes(), body].concat());
+        assert_eq!(answer.field("grpc-status"), Some("5"));
+        assert_eq!((answer.status, answer.body.len()), (200, 0), "{kind}");
+    }
+}
+
+/// Each reply is read before the rest of the group that the piece before it has begun is sent.
+#[test]
+fn text_may_be_cut_within_a_group_and_padded_where_a_message_ends() {
+    let server = Server::start();
+    let (gateway, mut client) = over_http2(&server);
+    let stream = begin(&mut client, "Talk", "grpc-web-text");
+    let mut replies: Vec<&[u8]> = Vec::new();
+    for (piece, reply) in [
+        // `message(b"a")` and two letters of the next group.
+        ("AAAAAAFhAA", "re: a"),
+        // The rest of `message(b"bc")`, padded, and a letter.
+        ("AAAAJiYw==A", "re: bc"),
+        // `message(b"def")`, of which the head and the text are padded each by itself.
+        ("AAAAAM=ZGVm", "re: def"),
+    ] {
+        client.data(stream, piece.as_bytes(), false);
+        replies.push(reply.as_bytes());
+        let bytes: usize = replies.iter().map(|reply| 5 + reply.len()).sum();
+        let answer = client.until(stream, |answer| from_base64(&answer.body).len() >= bytes);
+        let expected: Vec<u8> = replies.iter().flat_map(|reply| message(reply)).collect();
+        assert_eq!(from_base64(&answer.body), expected);
+    }
+    client.data(stream, b"", true);
+    let (messages, trailers) = frames(&from_base64(&client.answer(stream).body));
+    assert_eq!(messages, replies);
+    assert!(trailers.contains("grpc-status: 0\r\n"), "{trailers}");
+    drop(client);
+    assert_outcome(&gateway, 200, "proxied");
+}
+
+/// Who ends within a group has not said all that it meant to.
+#[test]
+fn text_that_ends_within_a_group_is_refused() {
+    let server = Server::start();
+    let (gateway, mut client) = over_http2(&server);
+    let stream = begin(&mut client, "Unary", "grpc-web-text");
+    client.data(stream, b"AAAAAAVoZWxsbw", true);
+    let answer = client.answer(stream);
+    assert_eq!(answer.fields.get("grpc-status"), Some("13"), "{answer:?}");
+    assert_eq!(answer.body.len(), 0);
+    drop(client);
+    assert_outcome(&gateway, 200, "request-bad-encoding");
 }
 
 #[test]
