@@ -1,5 +1,6 @@
 //! Stories of gRPC: grpcio as client and as server, and gRPC-Web in front of it.
 
+mod browser;
 mod calls;
 mod failures;
 mod web;

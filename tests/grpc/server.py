@@ -8,6 +8,7 @@ from concurrent import futures
 import grpc
 
 cancelled = threading.Semaphore(0)
+news = threading.Semaphore(0)
 
 
 def unary(request, context):
@@ -55,6 +56,19 @@ def hung(request, context):
     return b"yes" if cancelled.acquire(timeout=15) else b"no"
 
 
+def told(request, context):
+    """Says something, and more only when somebody calls `tell`."""
+    yield b"first"
+    if not news.acquire(timeout=15):
+        context.abort(grpc.StatusCode.ABORTED, "nobody told")
+    yield b"second"
+
+
+def tell(request, context):
+    news.release()
+    return b""
+
+
 def remaining(request, context):
     left = context.time_remaining()
     return b"none" if left is None else str(left).encode()
@@ -65,8 +79,8 @@ def security(request, context):
     return b",".join(context.auth_context().get("transport_security_type", []))
 
 
-unary_calls = {"Security": security, "Unary": unary, "Fail": fail, "Hang": hang, "Hung": hung, "Remaining": remaining}
-stream_calls = {"Count": count, "CountAndFail": count_and_fail}
+unary_calls = {"Security": security, "Tell": tell, "Unary": unary, "Fail": fail, "Hang": hang, "Hung": hung, "Remaining": remaining}
+stream_calls = {"Told": told, "Count": count, "CountAndFail": count_and_fail}
 methods = {name: grpc.unary_unary_rpc_method_handler(call) for name, call in unary_calls.items()}
 methods |= {name: grpc.unary_stream_rpc_method_handler(call) for name, call in stream_calls.items()}
 methods["Join"] = grpc.stream_unary_rpc_method_handler(join)

@@ -1,11 +1,10 @@
 //! A browser: headless Chromium loads a page over HTTP/2 and uses from it what pages use.
 
-use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 
-use foregate_testkit::{Answer, Backend, Gateway, PATIENCE, Random, Scratch, Visit};
-use foregate_tests::foreign::Program;
+use foregate_testkit::{Answer, Backend, Gateway, PATIENCE, Random, Visit};
+use foregate_tests::foreign::{Browser, Program};
 use foregate_tests::secure::Certificates;
 
 /// What the page does: each thing depends on the one before, and the end of it is told to the backend.
@@ -84,26 +83,10 @@ fn a_page_with_fetches_events_and_a_socket() {
     let mut chat = Program::python("websocket/server.py", &[]);
     let certificates = Certificates::new();
     let gateway = gateway(&certificates, &backend, &chat.line("port "));
-    let profile = Scratch::new();
-    let url = format!("https://localhost:{}/", gateway.listener("secure").port());
-    let _browser = Program::start(
-        Command::new("chromium")
-            .args([
-                "--headless",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-quic",
-            ])
-            .args([
-                "--no-first-run",
-                "--disable-background-networking",
-                "--disable-sync",
-            ])
-            .args(["--disable-component-update", "--disable-dev-shm-usage"])
-            .args(["--ignore-certificate-errors", "--remote-debugging-port=0"])
-            .arg(format!("--user-data-dir={}", profile.path().display()))
-            .arg(&url),
-    );
+    let _browser = Browser::open(&format!(
+        "https://localhost:{}/",
+        gateway.listener("secure").port()
+    ));
     let told = reported
         .recv_timeout(6 * PATIENCE)
         .expect("the page tells how it went");

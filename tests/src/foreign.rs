@@ -9,6 +9,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use foregate_testkit::Scratch;
+
 /// How long a foreign program may take for everything it does in one story; a whole scan takes over a minute.
 const PROGRAM_TIMEOUT: Duration = Duration::from_secs(240);
 
@@ -154,6 +156,38 @@ impl Drop for Program {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Headless Chromium with a profile of its own, which trusts every certificate; ended when dropped.
+#[derive(Debug)]
+pub struct Browser {
+    // Before the profile, so that nobody writes to it any more when it is removed.
+    _program: Program,
+    _profile: Scratch,
+}
+
+impl Browser {
+    /// Opens a page.
+    ///
+    /// # Panics
+    /// When it is not installed.
+    pub fn open(url: &str) -> Browser {
+        let profile = Scratch::new();
+        let program = Program::start(
+            Command::new("chromium")
+                .args(["--headless", "--no-sandbox", "--disable-gpu"])
+                .args(["--disable-quic", "--disable-dev-shm-usage"])
+                .args(["--no-first-run", "--disable-background-networking"])
+                .args(["--disable-sync", "--disable-component-update"])
+                .args(["--ignore-certificate-errors", "--remote-debugging-port=0"])
+                .arg(format!("--user-data-dir={}", profile.path().display()))
+                .arg(url),
+        );
+        Browser {
+            _program: program,
+            _profile: profile,
+        }
     }
 }
 
