@@ -1,5 +1,6 @@
 //! Stories about TLS: ended here, spoken to backends, and the certificates for it.
 
+mod backend_names;
 mod backends;
 mod client_certificates;
 mod early_data;

@@ -30,6 +30,8 @@ pub struct GatewayConfig {
     scratch: Scratch,
     /// What clients of the listener `public` speak over.
     transport: Transport,
+    /// What its command begins with.
+    within: Vec<String>,
 }
 
 impl GatewayConfig {
@@ -59,6 +61,15 @@ impl GatewayConfig {
         self
     }
 
+    /// Starts the gateway with this variable in its environment.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        if self.within.is_empty() {
+            self.within.push("env".to_owned());
+        }
+        self.within.push(format!("{name}={value}"));
+        self
+    }
+
     /// Puts a file beside the configuration; placeholders in it are replaced too.
     pub fn file(self, name: &str, text: &str) -> Self {
         self.scratch
@@ -73,7 +84,9 @@ impl GatewayConfig {
     pub fn start(self) -> Gateway {
         let config_path = self.write();
         let path = config_path.to_string_lossy().into_owned();
-        let mut process = Process::spawn(&["run", "-c", &path], Some(self.scratch.path()));
+        let arguments = ["run", "-c", &path];
+        let directory = Some(self.scratch.path());
+        let mut process = Process::spawn_within(&self.within, &arguments, directory);
         process.wait_stdout("ready\n");
         let mut gateway = Gateway {
             process,
@@ -189,6 +202,7 @@ impl Gateway {
             fills: Vec::new(),
             scratch: Scratch::new(),
             transport: Transport::Cleartext,
+            within: Vec::new(),
         }
     }
 

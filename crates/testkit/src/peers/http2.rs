@@ -127,6 +127,7 @@ struct Seen {
     streams: AtomicUsize,
     streams_peak: AtomicUsize,
     resets: Mutex<Vec<u32>>,
+    server_names: Mutex<Vec<Option<String>>>,
 }
 
 /// The backend. Dropping it closes its port and connections.
@@ -222,6 +223,14 @@ impl Http2Backend {
         self.seen.resets.lock().expect("no panic").clone()
     }
 
+    /// The name that each handshake asked for (SNI), where it asked for one.
+    ///
+    /// # Panics
+    /// When a thread of it has.
+    pub fn server_names(&self) -> Vec<Option<String>> {
+        self.seen.server_names.lock().expect("no panic").clone()
+    }
+
     /// How many streams are being answered.
     pub fn streams(&self) -> usize {
         self.seen.streams.load(Ordering::SeqCst)
@@ -279,7 +288,10 @@ async fn attend_secure(
     let Ok(stream) = tls.accept(socket).await else {
         return;
     };
-    match stream.get_ref().1.alpn_protocol() {
+    let session = stream.get_ref().1;
+    let name = session.server_name().map(str::to_owned);
+    seen.server_names.lock().expect("no panic").push(name);
+    match session.alpn_protocol() {
         Some(b"h2") => drop(attend(stream, setup, number, seen, script).await),
         _ => drop(http1::attend(stream, number, seen, &**script).await),
     }
