@@ -156,6 +156,108 @@ fn both_versions_are_accepted_from_a_trusted_proxy() {
     }
 }
 
+/// A version 2 header with this command and family, and what stands behind its fixed part.
+fn v2_with(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
+    let mut bytes = b"\r\n\r\n\x00\r\nQUIT\n".to_vec();
+    bytes.extend([command, family]);
+    bytes.extend((rest.len() as u16).to_be_bytes());
+    bytes.extend(rest);
+    bytes
+}
+
+/// A typed value of version 2.
+fn value(kind: u8, bytes: &[u8]) -> Vec<u8> {
+    [&[kind][..], &(bytes.len() as u16).to_be_bytes(), bytes].concat()
+}
+
+/// The header of [`v2`] with what load balancers add: the protocol, the name that was asked for, a version of TLS within
+/// a value, a cloud's own mark, and padding.
+fn v2_with_values(checksums: &[[u8; 4]]) -> Vec<u8> {
+    let mut rest = v2()[16..].to_vec();
+    let tls = [&[1, 0, 0, 0, 0][..], &value(0x21, b"TLSv1.3")].concat();
+    for (kind, bytes) in [
+        (0x01, &b"h2"[..]),
+        (0x02, b"a.example"),
+        (0x20, &tls),
+        (0xea, b"\x01vpce"),
+        (0x04, b"\0\0"),
+    ] {
+        rest.extend(value(kind, bytes));
+    }
+    for checksum in checksums {
+        rest.extend(value(0x03, checksum));
+    }
+    v2_with(0x21, 0x11, &rest)
+}
+
+/// CRC-32C of `v2_with_values(&[[0; 4]])`, as another program has computed it.
+const CHECKSUM: [u8; 4] = [0xfa, 0xf8, 0x58, 0x94];
+
+/// By the header, what backends are told and what the log says, where the request claims another client.
+#[test]
+fn version_2_names_the_client_whatever_else_it_tells() {
+    let ours: &[u8] = &v2()[16..];
+    let sixteen = |last: u8| [&[0x20, 1, 0x0d, 0xb8][..], &[0; 11], &[last]].concat();
+    let v6 = [sixteen(7), sixteen(1), vec![0x15, 0xb3, 0x01, 0xbb]].concat();
+    let believed = ("203.0.113.9, 127.0.0.2", "203.0.113.9");
+    for (header, told, client) in [
+        (v2_with_values(&[]), "192.0.2.7", "192.0.2.7"),
+        (v2_with_values(&[CHECKSUM]), "192.0.2.7", "192.0.2.7"),
+        (v2_with(0x21, 0x21, &v6), "2001:db8::7", "2001:db8::7"),
+        // LOCAL: the proxy speaks for itself, and is trusted. Addresses say nothing there.
+        (v2_with(0x20, 0x00, b""), believed.0, believed.1),
+        (v2_with(0x20, 0x11, ours), believed.0, believed.1),
+        // UNSPEC, and a local socket: it speaks for somebody whom it does not know.
+        (v2_with(0x21, 0x00, b""), "127.0.0.2", "127.0.0.2"),
+        (v2_with(0x21, 0x00, ours), "127.0.0.2", "127.0.0.2"),
+        (v2_with(0x21, 0x31, &[b'x'; 216]), "127.0.0.2", "127.0.0.2"),
+    ] {
+        let backend = Backend::start(Echo);
+        let gateway = accepting(&backend);
+        let mut connection = gateway.connect_from("127.0.0.2");
+        // In one piece with the request behind it, no byte of which belongs to the header.
+        let claim = "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 203.0.113.9\r\n\r\n";
+        let response = connection.exchange([&header[..], claim.as_bytes()].concat());
+        assert_eq!(response.status, 200, "{header:x?}");
+        let request = backend.only_request();
+        assert_eq!(request.field("x-forwarded-for"), Some(told), "{header:x?}");
+        assert_eq!(gateway.only_log_line().text("client"), client);
+    }
+}
+
+#[test]
+fn a_version_2_header_that_contradicts_itself_is_refused() {
+    let wrong = [0xfa, 0xf8, 0x58, 0x95];
+    let ours = &v2()[16..];
+    let backend = Backend::start(Echo);
+    let gateway = accepting(&backend);
+    let mut refused = 0.0;
+    for (header, fault) in [
+        (v2_with_values(&[wrong]), "a wrong checksum"),
+        (v2_with_values(&[CHECKSUM, CHECKSUM]), "two checksums"),
+        (
+            v2_with(0x21, 0x11, &[ours, &[1, 0, 9, b'h']].concat()),
+            "a value that is cut off",
+        ),
+        (
+            v2_with(0x21, 0x11, &ours[..8]),
+            "addresses that are cut off",
+        ),
+        (v2_with(0x22, 0x11, ours), "a command that there is none of"),
+        (v2_with(0x11, 0x11, ours), "another version"),
+        (v2_with(0x21, 0x41, ours), "a family that there is none of"),
+    ] {
+        let mut connection = gateway.connect_from("127.0.0.2");
+        connection.send_if_taken([&header[..], GET.as_bytes()].concat());
+        connection.assert_closed();
+        refused += 1.0;
+        let labels = [("reason", "proxy-header-bad")];
+        gateway.wait_metric(metric::CONNECTIONS_REFUSED, &labels, refused);
+        assert_eq!(backend.requests_total(), 0, "{fault}");
+    }
+    gateway.assert_no_leaks();
+}
+
 #[test]
 fn a_header_arriving_in_pieces_is_accepted() {
     let backend = Backend::start(Echo);
