@@ -1,6 +1,8 @@
 //! A backend that cannot be reached fails nobody while another can.
 
-use foregate_testkit::{Backend, BlackHole, Echo, Gateway, NeverAccepts, Refuser};
+use foregate_testkit::{
+    Backend, BlackHole, Echo, Gateway, Http2Backend, Http2Reply, NeverAccepts, Refuser, Visit,
+};
 use foregate_tests::assert_outcome;
 
 #[test]
@@ -119,6 +121,86 @@ fn the_number_of_tries_is_bounded() {
         served > 0 && served < 12,
         "two tries of six endpoints reach the good one sometimes: {outcomes:?}"
     );
+}
+
+/// The one that is asked last is told its own address, and not that of the one before it; who the client asked for stays
+/// what it was, in `X-Forwarded-Host`.
+#[test]
+fn the_host_is_that_of_the_backend_that_is_asked() {
+    for (upstream, route) in [("upstream", ""), ("pass", "host = \"upstream\"")] {
+        let (refuser, second) = (Refuser::start(), Backend::start(Echo));
+        // Reads the request and leaves.
+        let first = Backend::start(|visit: &mut Visit| visit.next_request().map(drop));
+        // By a name, since the host is what is written and not what it comes to.
+        let name = format!("localhost:{}", second.address().port());
+        let gateway = Gateway::new(
+            r#"
+            [[sites."*".routes]]
+            upstream = "app"
+            {route}
+            [upstreams.app]
+            servers = ["{refuser}", "{first}", { address = "{name}", backup = true }]
+            balance = "round-robin"
+            host = "{upstream}"
+            "#,
+        )
+        .fill("route", route)
+        .fill("upstream", upstream)
+        .fill("refuser", refuser.address())
+        .fill("first", first.address())
+        .fill("name", &name)
+        .start();
+        assert_eq!(gateway.get("a.example", "/").status, 200);
+        for (request, host) in [
+            (first.only_request(), first.address().to_string()),
+            (second.only_request(), name.clone()),
+        ] {
+            assert_eq!(request.fields.all("host"), [&*host]);
+            assert_eq!(request.field("x-forwarded-host"), Some("a.example"));
+        }
+        let line = gateway.only_log_line();
+        assert_eq!(
+            (line.text("endpoint"), line.text("host")),
+            (name, "a.example".into())
+        );
+        let retries = format!(
+            "{} connect-failed, {} upstream-closed",
+            refuser.address(),
+            first.address()
+        );
+        assert_eq!(line.text("retries"), retries);
+    }
+}
+
+#[test]
+fn the_authority_is_that_of_the_backend_that_is_asked() {
+    let first = Http2Backend::answering(|_| Http2Reply::Refuse);
+    let second = Http2Backend::answering(|_| Http2Reply::ok("told"));
+    let name = format!("localhost:{}", second.address().port());
+    let gateway = Gateway::new(
+        r#"
+        [sites."*"]
+        upstream = "app"
+        [upstreams.app]
+        servers = ["{first}", { address = "{name}", backup = true }]
+        protocol = "h2"
+        host = "upstream"
+        "#,
+    )
+    .fill("first", first.address())
+    .fill("name", &name)
+    .start();
+    assert_eq!(gateway.get("a.example", "/").text(), "told");
+    for (request, authority) in [
+        (&first.requests()[0], first.address().to_string()),
+        (&second.requests()[0], name),
+    ] {
+        assert_eq!(request.authority, authority);
+        assert_eq!(request.field("host"), None);
+        assert_eq!(request.field("x-forwarded-host"), Some("a.example"));
+    }
+    let retries = format!("{} upstream-refused", first.address());
+    assert_eq!(gateway.only_log_line().text("retries"), retries);
 }
 
 /// Those that were to blame for a connection that did not come about in time.
