@@ -1,6 +1,6 @@
 //! What the process says to its parent.
 
-use foregate_testkit::{Backend, Echo, Gateway, Process, Scratch, Signal, foregate, free_port};
+use foregate_testkit::{Backend, Echo, Gateway, Signal, foregate, free_port};
 
 #[test]
 fn a_bad_configuration_refuses_to_start() {
@@ -69,22 +69,4 @@ fn help_and_version_succeed() {
     let run = foregate(&["--version"]);
     assert_eq!(run.code, Some(0));
     assert!(run.stdout.contains("foregate"), "{}", run.stdout);
-}
-
-#[test]
-fn without_a_name_the_file_in_the_working_directory_is_taken() {
-    let scratch = Scratch::new();
-    scratch.write(
-        "foregate.toml",
-        concat!(
-            "[listeners.here]\naddress = \"127.0.0.1:0\"\n[admin]\nenabled = false\n[access_log]\nto = \"off\"\n",
-            "[[sites.\"*\".routes]]\nrespond = { status = 200 }\n"
-        ),
-    );
-    let mut process = Process::spawn(&["run"], Some(scratch.path()));
-    let stdout = process.wait_stdout("ready\n");
-    assert!(stdout.contains("listening here 127.0.0.1:"), "{stdout}");
-    assert!(!stdout.contains("listening admin"), "{stdout}");
-    process.signal(Signal::Term);
-    assert_eq!(process.wait_exit().code(), Some(0));
 }

@@ -1,5 +1,6 @@
 //! Stories about starting, reloading and stopping.
 
+mod configuration_file;
 mod exit_codes;
 mod logs;
 mod reload;

@@ -148,14 +148,7 @@ pub struct Run {
 /// # Panics
 /// When it does not end in time.
 pub fn foregate(arguments: &[&str]) -> Run {
-    let mut process = Process::spawn(arguments, None);
-    let status = process.wait_exit();
-    process.finish_reading();
-    Run {
-        code: status.code(),
-        stdout: process.stdout(),
-        stderr: process.stderr(),
-    }
+    Process::spawn(arguments, None).end()
 }
 
 /// A running binary with its output captured; killed when dropped.
@@ -273,6 +266,20 @@ impl Process {
     /// When it does not come in time.
     pub fn wait_exit(&mut self) -> ExitStatus {
         eventually("the process ends", || self.poll_exit())
+    }
+
+    /// Waits for its end, and returns all that it printed.
+    ///
+    /// # Panics
+    /// When it does not end in time.
+    pub fn end(mut self) -> Run {
+        let status = self.wait_exit();
+        self.finish_reading();
+        Run {
+            code: status.code(),
+            stdout: self.stdout(),
+            stderr: self.stderr(),
+        }
     }
 
     /// Waits until everything it printed is captured; only after its end.
