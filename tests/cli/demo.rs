@@ -1,10 +1,11 @@
 //! `foregate demo`: everything embedded, nothing to set up.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use foregate_testkit::{Process, RawClient, Scratch, Signal, foregate};
+use foregate_testkit::{Metrics, Process, RawClient, Scratch, Signal, foregate};
+use foregate_tests::metric;
 use foregate_tests::secure::curl;
 
 /// They look for free ports, and would find the same.
@@ -80,6 +81,58 @@ fn its_pages_are_what_it_says_and_its_line_counts_them() {
     );
     process.signal(Signal::Int);
     assert_eq!(process.wait_exit().code(), Some(0));
+}
+
+/// What fails is tried elsewhere, and who gets a failure all the same gets a page that says so; at the end all are counted.
+#[test]
+fn its_failing_page_shows_retries_and_clean_errors() {
+    let _alone = alone();
+    let scratch = Scratch::new();
+    let state = scratch.join("state").display().to_string();
+    // The first port that is looked at is taken, if it was not before.
+    let _taken = TcpListener::bind("127.0.0.1:8080");
+    let mut process = Process::spawn(&["demo", "--state-dir", &state], None);
+    let told = process.wait_stdout("A line per second");
+    let address = |end: &str| -> SocketAddr {
+        let mut urls = told.split_whitespace();
+        let url = urls.find_map(|word| word.strip_prefix("http://")?.strip_suffix(end));
+        let url = url.unwrap_or_else(|| panic!("no {end} in {told}"));
+        url.parse().expect("an address")
+    };
+    assert!(address("/fail").port() > 8080, "{told}");
+    let mut client = RawClient::connect(address("/fail"));
+    let mut seen = [0; 3];
+    for _ in 0..60 {
+        let answer = client.exchange("GET /fail HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let text = answer.text();
+        // A backend's success, a backend's failure, and the gateway's own where two in turn gave no answer.
+        let kind = match answer.status {
+            200 if text.contains("did not fail") => 0,
+            503 if text.contains("failed, and said so") => 1,
+            502 if text.starts_with("502 Bad Gateway\nrequest ") => 2,
+            _ => panic!("{answer:?}"),
+        };
+        assert!(!text.contains("127.0.0.1"), "nothing internal: {text}");
+        assert_eq!(
+            answer.field("x-demo-route"),
+            [Some("fail"), Some("fail"), None][kind]
+        );
+        seen[kind] += 1;
+    }
+    assert!(seen[0] > 0, "{seen:?}");
+    let metrics = RawClient::connect(address("/metrics"))
+        .exchange("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let metrics = Metrics::parse(&metrics.text());
+    let retries = metrics.sum(metric::ENDPOINT_RETRIES, &[("upstream", "shaky")]);
+    assert!(retries > 0.0 && retries <= 60.0, "{retries}, {seen:?}");
+    process.signal(Signal::Int);
+    let run = process.end();
+    assert_eq!(run.code, Some(0));
+    assert!(
+        run.stdout.ends_with("60 requests served\n"),
+        "{}",
+        run.stdout
+    );
 }
 
 #[test]
