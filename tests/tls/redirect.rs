@@ -1,6 +1,6 @@
 //! Clients in cleartext are sent to HTTPS, once there is a certificate, and browsers remember it.
 
-use foregate_testkit::{Backend, Echo, Gateway};
+use foregate_testkit::{Answer, Backend, Echo, Gateway};
 use foregate_tests::secure::{Certificates, curl};
 
 const CONFIG: &str = r#"
@@ -50,22 +50,27 @@ struct Story {
 
 impl Story {
     fn begin() -> Story {
-        Story::with(|certificates| {
-            let names = [
-                "one.example",
-                "usual.example",
-                "strict.example",
-                "open.example",
-                "quiet.example",
-            ];
-            certificates.issue("one", &names);
-        })
+        Story::with(Story::issue)
+    }
+
+    fn issue(certificates: &Certificates) {
+        let names = [
+            "one.example",
+            "usual.example",
+            "strict.example",
+            "open.example",
+            "quiet.example",
+        ];
+        certificates.issue("one", &names);
     }
 
     fn with(issue: impl FnOnce(&Certificates)) -> Story {
+        Story::before(Backend::start(Echo), issue)
+    }
+
+    fn before(backend: Backend, issue: impl FnOnce(&Certificates)) -> Story {
         let certificates = Certificates::new();
         issue(&certificates);
-        let backend = Backend::start(Echo);
         let gateway = Gateway::new(CONFIG)
             .fill("certificates", certificates.directory())
             .fill("backend", backend.address())
@@ -203,6 +208,28 @@ fn browsers_are_told_to_stay() {
     assert_eq!(told("open.example"), None);
     assert_eq!(told("quiet.example"), None);
     assert_eq!(story.plain("quiet.example", "/", &[]).0, 308);
+}
+
+#[test]
+fn what_a_backend_tells_browsers_stands_unless_something_else_is_written() {
+    let own = "max-age=60";
+    let backend =
+        Backend::answering(move |_| Answer::ok("told").field("Strict-Transport-Security", own));
+    let story = Story::before(backend, Story::issue);
+    let secure = story.gateway.listener("secure");
+    for (host, told) in [
+        ("usual.example", own),
+        ("quiet.example", own),
+        ("open.example", own),
+        ("strict.example", "max-age=3600; includeSubDomains; preload"),
+    ] {
+        let seen = story.certificates.curl(secure, host, "/", &[]);
+        assert_eq!(seen.body(), "told", "{host}");
+        let fields = seen.text().to_ascii_lowercase();
+        assert_eq!(fields.matches("strict-transport-security:").count(), 1);
+        let field = seen.field("strict-transport-security");
+        assert_eq!(field.as_deref(), Some(told), "{host}");
+    }
 }
 
 /// Another certificate may have the very name, and the handshake shows the wildcard all the same.

@@ -69,7 +69,7 @@ static HSTS_KINDS: [Kind; 2] = [
             "auto",
             "`max-age=31536000`, if the site redirects to port 443 and its certificate is not of the internal authority",
         ),
-        ("off", "the field is not sent"),
+        ("off", "the gateway sends none; a backend's own passes"),
     ]),
     Kind::Table(&HSTS_TABLE),
 ];
