@@ -1,7 +1,8 @@
 //! `Expect: 100-continue` and informational answers.
 
 use foregate_testkit::{
-    AnswersEarlyAndCloses, Backend, Echo, Gateway, Hints103, Http2Client, Refuser, Visit,
+    AnswersEarlyAndCloses, Backend, Echo, Gateway, Hints103, Http2Backend, Http2Client, Http2Reply,
+    Refuser, Visit,
 };
 use std::net::SocketAddr;
 
@@ -93,6 +94,46 @@ fn who_leaves_without_consent_is_passed_over_for_one_that_consents() {
     is_served_by_the_second(first.address(), "upstream-closed");
     // Nobody sent it what it had not asked for: a client that waits has its body still.
     assert_eq!(first.requests_total(), 2);
+}
+
+/// A backend that has not looked at the request may be followed by another whatever the method, as the body is still with
+/// the client; one that never consents gets it after a second all the same.
+#[test]
+fn who_refuses_the_stream_is_passed_over_for_one_that_never_consents() {
+    let first = Http2Backend::answering(|_| Http2Reply::Refuse);
+    let second = Http2Backend::answering(|_| Http2Reply::ok("told"));
+    let gateway = Gateway::new(
+        r#"
+        [sites."*"]
+        upstream = "app"
+        [upstreams.app]
+        servers = ["{first}", { address = "{second}", backup = true }]
+        protocol = "h2"
+        "#,
+    )
+    .fill("first", first.address())
+    .fill("second", second.address())
+    .start();
+    let mut client = gateway.connect();
+    client.send(EXPECTING.replacen("PUT", "POST", 1));
+    assert_eq!(client.try_head(false).map(|head| head.status), Ok(100));
+    let response = client.exchange("hello");
+    assert_eq!((response.status, response.text().as_str()), (200, "told"));
+    assert_eq!(response.informational.len(), 0, "consent is given once");
+    drop(client);
+    let (refused, served) = (first.requests(), second.requests());
+    // It may have been going away, so it was asked on another connection first.
+    assert_eq!((refused.len(), served.len()), (2, 1));
+    assert_eq!(
+        (&served[0].body[..], served[0].field("expect")),
+        (&b"hello"[..], Some("100-continue"))
+    );
+    let line = gateway.only_log_line();
+    assert_eq!(
+        line.text("retries"),
+        format!("{} upstream-refused", first.address())
+    );
+    foregate_tests::assert_outcome(&gateway, 200, "proxied");
 }
 
 /// A consent is a part of an answer: what has had one is not asked of anybody else, as the client has been told already.
