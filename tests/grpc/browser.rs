@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
 
-use foregate_testkit::{Answer, Backend, Gateway, PATIENCE};
+use foregate_testkit::{Answer, Backend, Gateway, PATIENCE, Refuser};
 use foregate_tests::foreign::Browser;
 use foregate_tests::metric;
 use foregate_tests::secure::Certificates;
@@ -52,6 +52,7 @@ async function story() {
     told.push(await call("Told", "", form, tell));
     told.push(await call("CountAndFail", "2", form));
     told.push(await call("Fail", "NOT_FOUND:none", form));
+    told.push(await call("Gone", "", form));
   }
   return told.map(String).join("|");
 }
@@ -67,6 +68,8 @@ fn expected(kind: &str) -> String {
         // 15 is DATA_LOSS, 5 is NOT_FOUND.
         &format!("{kind},0,1,grpc-status: 15,whole"),
         "alone 5",
+        // 14 is UNAVAILABLE, which the gateway says itself.
+        "alone 14",
     ]
     .join("|")
 }
@@ -82,7 +85,8 @@ fn a_page_calls_reads_streams_as_they_come_and_finds_the_trailers() {
         }
         Answer::ok(PAGE).field("Content-Type", "text/html")
     });
-    let (server, certificates) = (Server::start(), Certificates::new());
+    let (server, refuser) = (Server::start(), Refuser::start());
+    let certificates = Certificates::new();
     certificates.issue("local", &["localhost"]);
     let gateway = Gateway::new(
         r#"
@@ -98,9 +102,16 @@ fn a_page_calls_reads_streams_as_they_come_and_finds_the_trailers() {
         path = "/story.Echo"
         upstream = "calls"
         [[sites.localhost.routes]]
+        path = "/story.Echo/Gone"
+        upstream = "gone"
+        [[sites.localhost.routes]]
         upstream = "pages"
         [upstreams.pages]
         servers = ["{pages}"]
+        [upstreams.gone]
+        servers = ["{refuser}"]
+        protocol = "h2"
+        grpc_web = true
         [upstreams.calls]
         servers = ["{server}"]
         protocol = "h2"
@@ -110,6 +121,7 @@ fn a_page_calls_reads_streams_as_they_come_and_finds_the_trailers() {
     .fill("certificates", certificates.directory())
     .fill("pages", pages.address())
     .fill("server", &server.address)
+    .fill("refuser", refuser.address())
     .start();
     let port = gateway.listener("secure").port();
     let _browser = Browser::open(&format!("https://localhost:{port}/"));
@@ -122,7 +134,8 @@ fn a_page_calls_reads_streams_as_they_come_and_finds_the_trailers() {
     // Four calls in each form, and the one that is told of the first word.
     let calls = [("route", "route-1"), ("class", "2xx")];
     gateway.wait_metric(metric::REQUESTS, &calls, 10.0);
+    gateway.wait_metric(metric::OUTCOMES, &[("reason", "connect-failed")], 2.0);
     let outcomes = gateway.scrape();
     let proxied = outcomes.sum(metric::OUTCOMES, &[("reason", "proxied")]);
-    assert_eq!(outcomes.sum(metric::OUTCOMES, &[]), proxied);
+    assert_eq!(outcomes.sum(metric::OUTCOMES, &[]), proxied + 2.0);
 }

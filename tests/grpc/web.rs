@@ -1,6 +1,6 @@
 //! gRPC-Web, as browsers send it, before a server that only knows gRPC.
 
-use foregate_testkit::http2::{END_HEADERS, block, frame, greet, kind, take_frame};
+use foregate_testkit::http2::{END_HEADERS, block, code, frame, greet, kind, take_frame};
 use foregate_testkit::{Backend, Gateway, Http2Client, Response, Transport, Visit};
 use foregate_tests::assert_outcome;
 use foregate_tests::secure::Certificates;
@@ -227,6 +227,49 @@ fn text_may_be_cut_within_a_group_and_padded_where_a_message_ends() {
     assert!(trailers.contains("grpc-status: 0\r\n"), "{trailers}");
     drop(client);
     assert_outcome(&gateway, 200, "proxied");
+}
+
+/// Whether the server has heard of the end of a call that hung.
+fn is_told_of_the_end(client: &mut Http2Client) -> bool {
+    let asked = begin(client, "Hung", "grpc-web");
+    client.data(asked, &message(b""), true);
+    let (messages, trailers) = frames(&client.answer(asked).body);
+    trailers.contains("grpc-status: 0\r\n") && messages == [b"yes"]
+}
+
+#[test]
+fn a_browsers_deadline_and_its_leaving_reach_the_server() {
+    let server = Server::start();
+    let (gateway, mut client) = over_http2(&server);
+    let fields = [
+        ("content-type", "application/grpc-web"),
+        ("grpc-timeout", "300m"),
+    ];
+    let hanging = client.request("POST", "/story.Echo/Hang", &fields, false);
+    client.data(hanging, &message(b""), true);
+    let answer = client.answer(hanging);
+    assert_eq!(answer.fields.get("started"), Some("yes"));
+    let (messages, trailers) = frames(&answer.body);
+    // 4 is DEADLINE_EXCEEDED, whoever of the two says it first.
+    assert!(
+        messages.is_empty() && trailers.contains("grpc-status: 4\r\n"),
+        "{trailers}"
+    );
+    assert!(is_told_of_the_end(&mut client));
+    let hanging = begin(&mut client, "Hang", "grpc-web");
+    client.data(hanging, &message(b""), true);
+    client.until(hanging, |answer| answer.status == 200);
+    client.reset(hanging, code::CANCEL);
+    assert!(is_told_of_the_end(&mut client));
+    let lines = gateway.log_lines(4);
+    let gone: Vec<_> = lines
+        .iter()
+        .filter(|line| line.reason() == "client-gone")
+        .collect();
+    assert_eq!(gone.len(), 1, "{lines:?}");
+    assert_eq!(gone[0].text("path"), "/story.Echo/Hang");
+    drop(client);
+    gateway.assert_no_leaks();
 }
 
 /// Who ends within a group has not said all that it meant to.
