@@ -79,6 +79,29 @@ fn a_backend_is_asked_for_by_its_name_or_the_operators() {
     }
 }
 
+/// It is verified by its name all the same.
+#[test]
+fn a_name_that_is_not_to_be_sent_is_not_and_still_has_to_be_certified() {
+    for (certified, outcome) in [
+        ("app.internal", (200, "proxied")),
+        ("localhost", (502, "upstream-wrong-name")),
+    ] {
+        let certificates = Certificates::new();
+        let backend = backend(&certificates.issue("backend", &[certified]));
+        let server = format!("\"localhost:{}\"", backend.address().port());
+        let tls = trusting(&certificates, Some("app.internal"));
+        let tls = tls.replace(" }", ", send_sni = false }");
+        for protocol in PROTOCOLS {
+            let gateway = before(&server, protocol, &tls).start();
+            assert_eq!(gateway.get("a", "/").status, outcome.0, "{certified}");
+            assert_outcome(&gateway, outcome.0, outcome.1);
+        }
+        // A handshake that the gateway breaks off comes to nothing for the backend.
+        let names: &[Option<String>] = if outcome.0 == 200 { &[None, None] } else { &[] };
+        assert_eq!(backend.server_names(), names);
+    }
+}
+
 #[test]
 fn a_backend_that_is_certified_for_less_than_it_is_asked_for_gets_no_request() {
     for (server, server_name, certified) in [

@@ -545,7 +545,7 @@ pub(crate) fn backend_plan(
         roots,
         verify: plan.verify,
         server_name: plan.server_name.as_deref().map(str::to_owned),
-        send_sni: true,
+        send_sni: plan.send_sni,
         client,
         http1: plan.http1,
         http2: plan.http2,
@@ -697,6 +697,7 @@ mod tests {
         };
         let backend = UpstreamTlsPlan {
             server_name: None,
+            send_sni: true,
             ca_file: Some(missing("ca.pem")),
             client_certificate: Some((missing("a.pem"), missing("a.key"))),
             verify: true,

@@ -279,6 +279,7 @@ pub(crate) fn upstream(upstream: &Upstream) -> (Option<UpstreamTlsPlan>, Protoco
 pub(crate) fn connector(tls: &settings::UpstreamTls, protocol: Protocol) -> UpstreamTlsPlan {
     UpstreamTlsPlan {
         server_name: tls.server_name.as_deref().map(Into::into),
+        send_sni: tls.send_sni,
         ca_file: tls.ca_file.as_ref().map(path),
         client_certificate: tls
             .client_certificate

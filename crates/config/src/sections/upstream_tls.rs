@@ -68,6 +68,13 @@ pub(super) static SECTION: Section = Section {
             "The name that backends are asked for (SNI), and that their certificates must have.",
         ),
         key(
+            "send_sni",
+            Kind::Boolean,
+            Default::Boolean(true),
+            "Whether the handshake tells backends the name, which whoever is between can read; an address is never told \
+             (RFC 6066 section 3).",
+        ),
+        key(
             "ca_file",
             Kind::Text(&files::FILE),
             Default::Absent("the system's roots"),
@@ -159,18 +166,13 @@ fn read_as(
     match &entry.node.value {
         Value::Boolean(_) => {
             let is_on = crate::scalar::boolean(&entry.node, report)?;
-            is_on.then_some(UpstreamTls {
-                origin: entry.key_origin,
-                server_name: None,
-                ca_file: None,
-                client_certificate: None,
-                verify: true,
-            })
+            is_on.then(|| UpstreamTls::usual(entry.key_origin))
         }
         Value::Table(_) => {
             let fields = Fields::open(section, &entry.node, entry.key_origin, report);
             let mut tls = table(&fields, entry.key_origin, directories, report);
             if says_verify {
+                tls.send_sni = fields.boolean("send_sni", report);
                 tls.verify = verify(&fields, report);
             }
             fields.finish();
@@ -178,13 +180,7 @@ fn read_as(
         }
         Value::Text(text) if text.substituted => {
             let is_on = crate::scalar::boolean(&entry.node, report)?;
-            is_on.then_some(UpstreamTls {
-                origin: entry.key_origin,
-                server_name: None,
-                ca_file: None,
-                client_certificate: None,
-                verify: true,
-            })
+            is_on.then(|| UpstreamTls::usual(entry.key_origin))
         }
         _ => {
             wrong_type(&entry.node, "`true`, `false`, or a table", report);
@@ -235,11 +231,10 @@ fn table(
         );
     }
     UpstreamTls {
-        origin,
         server_name,
         ca_file: files::optional(fields, "ca_file", directories, report),
         client_certificate: certificate.zip(key),
-        verify: true,
+        ..UpstreamTls::usual(origin)
     }
 }
 

@@ -10,12 +10,28 @@ pub struct UpstreamTls {
     pub origin: Origin,
     /// The name that their certificates must have, and that they are asked for; `None` for the one in `servers`.
     pub server_name: Option<String>,
+    /// Whether the handshake tells them the name.
+    pub send_sni: bool,
     /// The authorities to trust; `None` for the system's.
     pub ca_file: Option<NamedFile>,
     /// The certificate to show them, and its key.
     pub client_certificate: Option<(NamedFile, NamedFile)>,
     /// Whether their certificates are verified.
     pub verify: bool,
+}
+
+impl UpstreamTls {
+    /// What a bare `true` stands for.
+    pub(crate) fn usual(origin: Origin) -> UpstreamTls {
+        UpstreamTls {
+            origin,
+            server_name: None,
+            send_sni: true,
+            ca_file: None,
+            client_certificate: None,
+            verify: true,
+        }
+    }
 }
 
 /// The protocol that backends are spoken to.

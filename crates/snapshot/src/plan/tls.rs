@@ -172,6 +172,8 @@ pub type SecretText = foregate_config::settings::Secret;
 pub struct UpstreamTlsPlan {
     /// The name to ask for; `None` for the endpoint's own.
     pub server_name: Option<Box<str>>,
+    /// Whether the handshake tells it.
+    pub send_sni: bool,
     /// PEM: the authorities to trust; `None` for the system's.
     pub ca_file: Option<PathBuf>,
     /// PEM: the certificate to show, and its key.
