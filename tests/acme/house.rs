@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use foregate_testkit::{
-    Gateway, GatewayConfig, Pebble, PebbleConfig, Run, Scratch, foregate, free_port,
+    Gateway, GatewayConfig, Pebble, PebbleConfig, Run, Scratch, eventually, foregate, free_port,
 };
 
 /// The ports that gateway and ACME server agree on before either runs.
@@ -102,6 +102,14 @@ pub(crate) fn certificate(gateway: &Gateway, name: &str) -> serde_json::Value {
     found
         .unwrap_or_else(|| panic!("{name} is not in {told:#}"))
         .clone()
+}
+
+/// The same once it is in a state, which is told a moment after the log has it.
+pub(crate) fn certificate_in(gateway: &Gateway, name: &str, state: &str) -> serde_json::Value {
+    eventually(&format!("{name} is {state}"), || {
+        let told = certificate(gateway, name);
+        (told["state"] == state).then_some(told)
+    })
 }
 
 /// What curl gets from a URL, trusting one root; `None` when it is not content.

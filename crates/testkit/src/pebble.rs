@@ -252,6 +252,24 @@ impl Pebble {
         format!("127.0.0.1:{}", self.names_management_port)
     }
 
+    /// A command that sets and removes records at the name server, by a script of the kind that operators write. What it was
+    /// run for is in `hook.sh.log` of the scratch directory.
+    pub fn dns_hook(&self, scratch: &Scratch) -> Vec<String> {
+        let script = scratch.write(
+            "hook.sh",
+            r#"set -e
+action=$2 name=$3 value=$4
+echo "$action $name" >>"$0.log"
+case $action in
+present) curl -sSf -d "{\"host\":\"$name.\",\"value\":\"$value\"}" "http://$1/set-txt" ;;
+cleanup) curl -sSf -d "{\"host\":\"$name.\"}" "http://$1/clear-txt" ;;
+esac
+"#,
+        );
+        let script = script.to_string_lossy().into_owned();
+        vec!["sh".to_owned(), script, self.names_management()]
+    }
+
     /// Tells the name server something.
     ///
     /// # Panics

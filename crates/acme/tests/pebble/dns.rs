@@ -8,26 +8,6 @@ use foregate_testkit::{NameServer, Pebble, Scratch};
 use crate::house::{House, acme, options, pebble, wanted};
 use crate::responder::Responder;
 
-/// A hook that tells pebble's name server, by a script of the kind that operators write.
-fn hook(state: &Scratch, pebble: &Pebble) -> Vec<String> {
-    let script = state.write(
-        "hook.sh",
-        r#"set -e
-action=$2 name=$3 value=$4
-echo "$action $name" >>"$0.log"
-case $action in
-present) curl -sSf -d "{\"host\":\"$name.\",\"value\":\"$value\"}" "http://$1/set-txt" ;;
-cleanup) curl -sSf -d "{\"host\":\"$name.\"}" "http://$1/clear-txt" ;;
-esac
-"#,
-    );
-    vec![
-        "sh".into(),
-        script.to_str().unwrap().into(),
-        pebble.names_management(),
-    ]
-}
-
 fn with_dns(mut options: AcmeOptions, means: DnsMeans, wait: Duration) -> AcmeOptions {
     options.dns = Some(DnsOptions {
         means,
@@ -41,7 +21,7 @@ fn with_dns(mut options: AcmeOptions, means: DnsMeans, wait: Duration) -> AcmeOp
 fn a_wildcard_is_proved_through_a_hook() {
     let (state, responder) = (Scratch::new(), Responder::start());
     let pebble = Pebble::start(pebble(&responder));
-    let means = DnsMeans::Hook(hook(&state, &pebble));
+    let means = DnsMeans::Hook(pebble.dns_hook(&state));
     // pebble's name server has no zones that could be asked for.
     let options = with_dns(options(&pebble), means, Duration::ZERO);
     let want = wanted(options, &[acme(&["shop.example", "*.shop.example"])]);
@@ -65,7 +45,7 @@ fn a_wildcard_is_proved_through_a_hook() {
 fn no_record_stays_behind_when_the_process_ends() {
     let (state, responder) = (Scratch::new(), Responder::start());
     let pebble = Pebble::start(pebble(&responder));
-    let means = DnsMeans::Hook(hook(&state, &pebble));
+    let means = DnsMeans::Hook(pebble.dns_hook(&state));
     let mut options = with_dns(options(&pebble), means, Duration::from_secs(60));
     // Nobody answers there, so the order waits for the record to be seen.
     if let Some(dns) = &mut options.dns {

@@ -33,10 +33,10 @@ pub(super) static SECTION: Section = Section {
             "propagation_timeout",
             Kind::Duration {
                 min_ms: 1000,
-                off: false,
+                off: true,
             },
             Default::Text("2m"),
-            "How long a record may take until the zone's name servers tell it.",
+            "How long a record may take until the zone's name servers tell it; `off` asks none of them, for a hook that waits by itself and where they can't be reached from here.",
         ),
     ],
 };
@@ -80,7 +80,7 @@ pub(super) fn read(entry: &Entry, report: &mut Report) -> Option<Dns> {
     let fields = Fields::open(&SECTION, &entry.node, entry.key_origin, report);
     let hook = fields.entry("hook");
     let rfc2136 = fields.entry("rfc2136");
-    let propagation_timeout = fields.duration("propagation_timeout", report);
+    let propagation_timeout = fields.duration_or_off("propagation_timeout", report);
     let problem = match (hook, rfc2136) {
         (Some(hook), Some(update)) => Some(
             Diagnostic::new(

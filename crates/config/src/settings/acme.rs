@@ -43,8 +43,8 @@ pub enum Challenge {
 pub struct Dns {
     /// Who sets them.
     pub provider: DnsProvider,
-    /// How long a record may take to be seen.
-    pub propagation_timeout: Duration,
+    /// How long a record may take to be seen; nobody looks without.
+    pub propagation_timeout: Option<Duration>,
 }
 
 /// Who sets TXT records.

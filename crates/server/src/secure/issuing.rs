@@ -16,6 +16,7 @@ use foregate_tls::certificate::LoadedCertificate;
 use foregate_tls::{CertificateStore, Change, MissingNames, NameIssuer, Served, certificate};
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 /// What an authority is asked for: a certificate for every host that has none from files.
 ///
@@ -104,7 +105,7 @@ fn dns(plan: &DnsPlan) -> Result<DnsOptions, String> {
     };
     Ok(DnsOptions {
         means,
-        propagation_timeout: plan.propagation_timeout,
+        propagation_timeout: plan.propagation_timeout.unwrap_or(Duration::ZERO),
         resolvers: Vec::new(),
     })
 }

@@ -131,8 +131,8 @@ pub struct AcmePlan {
 pub struct DnsPlan {
     /// Who sets them.
     pub provider: DnsProviderPlan,
-    /// How long a record may take to be seen.
-    pub propagation_timeout: Duration,
+    /// How long a record may take to be seen; nobody looks without.
+    pub propagation_timeout: Option<Duration>,
 }
 
 /// Who sets TXT records.
