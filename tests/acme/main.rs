@@ -1,6 +1,7 @@
 //! Certificates that look after themselves: the gateway, a real ACME server, real clients.
 
 mod accounts;
+mod ask;
 mod automatic;
 mod commands;
 mod dns;
