@@ -61,6 +61,7 @@ pub use peers::clients::{
 };
 pub use peers::directories::{ConsulAgent, DockerEngine, Names};
 pub use peers::http2::{Http2Backend, Http2Reply, Http2Request, Http2Setup};
+pub use peers::meddler::Meddler;
 pub use peers::ports::{NeverAccepts, Refuser};
 pub use peers::websocket::{WebSocketClient, WebSocketPeer};
 pub use process::SocketState;

@@ -59,25 +59,21 @@ impl Desk {
         if !proofs.published.is_empty() {
             tokio::time::sleep(SEEN_AFTER).await;
         }
-        let refused = tell(order, web, proofs).await?;
-        let status = match refused {
-            None => order.poll_ready(&POLL).await,
-            // A challenge that fails at once has failed in the answer to that already. Then the order has, too.
-            Some(error) => match order.refresh().await.map(|state| state.status) {
-                Ok(OrderStatus::Invalid) => Ok(OrderStatus::Invalid),
-                _ => return Err(failure(&error, Step::Prove, web)),
+        let told = match tell(order, web, proofs).await? {
+            // A challenge that fails at once has failed in the answer to that already.
+            Some(error) => failure(&error, Step::Prove, web),
+            None => match order.poll_ready(&POLL).await {
+                Ok(OrderStatus::Ready) => return Ok(true),
+                Ok(_) => Failure::new(
+                    Reason::ChallengeFailed,
+                    "the server holds the order invalid and does not say why",
+                ),
+                // The order's own error says less than its challenges'.
+                Err(error @ instant_acme::Error::Api(_)) => failure(&error, Step::Prove, web),
+                Err(error) => return Err(failure(&error, Step::Prove, web)),
             },
         };
-        let status = match status {
-            Ok(status) => status,
-            // The order's own error says less than its challenges'.
-            Err(instant_acme::Error::Api(_)) => OrderStatus::Invalid,
-            Err(error) => return Err(failure(&error, Step::Prove, web)),
-        };
-        if status == OrderStatus::Ready {
-            return Ok(true);
-        }
-        self.judge(order, web, failed, proofs).await
+        self.judge(order, web, failed, proofs, told).await
     }
 
     /// Opens a challenge for every name that is not proved yet.
@@ -154,13 +150,15 @@ impl Desk {
             .ok_or_else(|| none_left(name, offered, wildcard && !has_dns))
     }
 
-    /// Which names failed, and whether each has another kind of challenge left.
+    /// Which names failed, and whether each has another kind of challenge left. The authorizations say so, of which the order
+    /// may not have heard yet; where all of them are good, it is what the server told before.
     async fn judge(
         &self,
         order: &mut Order,
         web: &Web,
         failed: &mut Failed,
         proofs: &Proofs,
+        told: Failure,
     ) -> Result<bool, Failure> {
         let mut stories = Vec::new();
         let mut another = true;
@@ -179,13 +177,13 @@ impl Desk {
             let Some((_, kind)) = proofs.kinds.iter().find(|(proved, _)| *proved == name) else {
                 continue;
             };
-            let told = state
+            let cause = state
                 .challenges
                 .iter()
                 .filter(|challenge| challenge.status == ChallengeStatus::Invalid)
                 .find_map(|challenge| challenge.error.as_ref())
                 .map_or_else(|| "no reason given".to_owned(), errors::told);
-            stories.push(format!("{name} by {}: {told}", kind.name()));
+            stories.push(format!("{name} by {}: {cause}", kind.name()));
             let offered: Vec<_> = state
                 .challenges
                 .iter()
@@ -194,8 +192,11 @@ impl Desk {
             failed.entry(name.clone()).or_default().push(*kind);
             another &= self.choose(&name, &all_if_few(&offered), failed).is_ok();
         }
+        if stories.is_empty() {
+            return Err(told);
+        }
         let story = stories.join("; ");
-        if !stories.is_empty() && another {
+        if another {
             process::info(
                 "a challenge failed; another kind is tried",
                 &[
@@ -205,10 +206,6 @@ impl Desk {
             );
             return Ok(false);
         }
-        let story = match stories.is_empty() {
-            true => "the server holds the order invalid and does not say why".to_owned(),
-            false => story,
-        };
         Err(Failure::new(Reason::ChallengeFailed, story))
     }
 }

@@ -5,7 +5,6 @@
 mod dns;
 mod folders;
 mod house;
-mod meddler;
 mod orders;
 mod responder;
 mod scripted;

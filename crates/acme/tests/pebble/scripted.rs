@@ -3,20 +3,13 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, Mutex};
 
-use foregate_acme::{CertificateState, OnDemand};
-use foregate_testkit::{Pebble, Scratch, eventually};
+use foregate_acme::{CertificateState, ChallengeChoice, OnDemand};
+use foregate_testkit::{Meddler, Pebble, Scratch, eventually};
 
 use crate::house::{House, acme, options, pebble, wanted};
-use crate::meddler::{Meddler, answer};
 use crate::responder::Responder;
-
-fn problem(status: &str, kind: &str, fields: &str) -> Option<String> {
-    let body = format!(r#"{{"type":"urn:ietf:params:acme:error:{kind}","detail":"scripted"}}"#);
-    let fields = format!("Content-Type: application/problem+json\r\n{fields}");
-    answer(status, &fields, &body)
-}
 
 fn unix_now() -> u64 {
     let now = std::time::SystemTime::now();
@@ -28,7 +21,7 @@ fn a_rate_limit_is_kept_to_also_by_the_next_process() {
     let (state, responder) = (Scratch::new(), Responder::start());
     let pebble = Pebble::start(pebble(&responder));
     let meddler = Meddler::start(&pebble, |line, _| match line {
-        "POST /order-plz" => problem(
+        "POST /order-plz" => Meddler::problem(
             "429 Too Many Requests",
             "rateLimited",
             "Retry-After: 1000\r\n",
@@ -37,7 +30,7 @@ fn a_rate_limit_is_kept_to_also_by_the_next_process() {
     });
     let mut options = options(&pebble);
     options.directory = meddler.directory();
-    options.ca_pem = Some(meddler.ca_pem.clone());
+    options.ca_pem = Some(meddler.ca_pem().to_owned());
     let want = wanted(options, &[acme(&["shop.example"])]);
     let house = House::start(&state, &responder, want.clone());
     house.failure("rate-limited");
@@ -59,6 +52,29 @@ fn a_rate_limit_is_kept_to_also_by_the_next_process() {
     assert_eq!(meddler.count("POST /order-plz"), 2);
 }
 
+/// It was told as a challenge that failed, and tried again after minutes.
+#[test]
+fn a_rate_limit_that_comes_while_proofs_are_looked_at_is_one() {
+    let (state, responder) = (Scratch::new(), Responder::start());
+    let pebble = Pebble::start(pebble(&responder));
+    let meddler = Meddler::start(&pebble, |line, _| {
+        let fields = "Retry-After: 1000\r\n";
+        match line.starts_with("POST /my-order/") {
+            true => Meddler::problem("429 Too Many Requests", "rateLimited", fields),
+            false => None,
+        }
+    });
+    let mut options = options(&pebble);
+    options.directory = meddler.directory();
+    options.ca_pem = Some(meddler.ca_pem().to_owned());
+    let want = wanted(options, &[acme(&["shop.example"])]);
+    let house = House::start(&state, &responder, want);
+    let why = house.failure("rate-limited");
+    assert_eq!(why, "rateLimited: scripted");
+    assert!(house.agent.status()[0].next_renewal > unix_now() + 900);
+    assert_eq!(meddler.count("POST /order-plz"), 1);
+}
+
 #[test]
 fn orders_that_lose_their_account_together_make_one_new_one() {
     let (state, responder) = (Scratch::new(), Responder::start());
@@ -75,7 +91,7 @@ fn orders_that_lose_their_account_together_make_one_new_one() {
                     has_new_account.load(Ordering::SeqCst).then_some(())
                 });
             }
-            problem("400 Bad Request", "accountDoesNotExist", "")
+            Meddler::problem("400 Bad Request", "accountDoesNotExist", "")
         }
         ("POST /order-plz", 5) => {
             has_new_account.store(true, Ordering::SeqCst);
@@ -85,7 +101,7 @@ fn orders_that_lose_their_account_together_make_one_new_one() {
     });
     let mut options = options(&pebble);
     options.directory = meddler.directory();
-    options.ca_pem = Some(meddler.ca_pem.clone());
+    options.ca_pem = Some(meddler.ca_pem().to_owned());
     let first = wanted(options.clone(), &[acme(&["shop.example"])]);
     let house = House::start(&state, &responder, first);
     house.next();
@@ -105,13 +121,15 @@ fn a_server_that_fails_is_tried_again() {
     let (state, responder) = (Scratch::new(), Responder::start());
     let pebble = Pebble::start(pebble(&responder));
     let meddler = Meddler::start(&pebble, |line, before| match (line, before) {
-        ("POST /order-plz", 0) => problem("500 Internal Server Error", "serverInternal", ""),
-        ("POST /order-plz", 1) => answer("502 Bad Gateway", "", "<html>no JSON</html>"),
+        ("POST /order-plz", 0) => {
+            Meddler::problem("500 Internal Server Error", "serverInternal", "")
+        }
+        ("POST /order-plz", 1) => Meddler::answer("502 Bad Gateway", "", "<html>no JSON</html>"),
         _ => None,
     });
     let mut options = options(&pebble);
     options.directory = meddler.directory();
-    options.ca_pem = Some(meddler.ca_pem.clone());
+    options.ca_pem = Some(meddler.ca_pem().to_owned());
     let house = House::start(
         &state,
         &responder,
@@ -143,13 +161,13 @@ fn the_window_that_the_server_suggests_is_followed() {
             }
         };
         match line.starts_with("GET /ari/") {
-            true => answer("200 OK", "Retry-After: 60\r\n", window),
+            true => Meddler::answer("200 OK", "Retry-After: 60\r\n", window),
             false => None,
         }
     });
     let mut options = options(&pebble);
     options.directory = meddler.directory();
-    options.ca_pem = Some(meddler.ca_pem.clone());
+    options.ca_pem = Some(meddler.ca_pem().to_owned());
     let want = wanted(options, &[acme(&["shop.example"])]);
     let house = House::start(&state, &responder, want.clone());
     let first = house.next();
@@ -176,13 +194,13 @@ fn a_window_that_comes_without_a_time_to_ask_again_is_followed() {
         r#"{"suggestedWindow":{"start":"2028-01-01T00:00:00Z","end":"2028-01-02T00:00:00Z"}}"#;
     let meddler = Meddler::start(&pebble, move |line, _| {
         match line.starts_with("GET /ari/") {
-            true => answer("200 OK", "", window),
+            true => Meddler::answer("200 OK", "", window),
             false => None,
         }
     });
     let mut options = options(&pebble);
     options.directory = meddler.directory();
-    options.ca_pem = Some(meddler.ca_pem.clone());
+    options.ca_pem = Some(meddler.ca_pem().to_owned());
     let want = wanted(options, &[acme(&["shop.example"])]);
     let house = House::start(&state, &responder, want);
     house.next();
@@ -213,11 +231,11 @@ fn an_order_that_takes_its_authority_long_is_not_followed_by_another() {
             "authorizations":[],"finalize":"https://localhost/none"}"#;
         // A time to come back that is later than anybody waits.
         let fields = "Content-Type: application/json\r\nRetry-After: 1000\r\n";
-        answer("200 OK", fields, body)
+        Meddler::answer("200 OK", fields, body)
     });
     let mut options = options(&pebble);
     options.directory = meddler.directory();
-    options.ca_pem = Some(meddler.ca_pem.clone());
+    options.ca_pem = Some(meddler.ca_pem().to_owned());
     let want = wanted(options, &[acme(&["shop.example"])]);
     let house = House::start(&state, &responder, want);
     house.failure("order-timed-out");
@@ -228,6 +246,85 @@ fn an_order_that_takes_its_authority_long_is_not_followed_by_another() {
     assert!(polled.load(Ordering::SeqCst) > 5);
     assert_eq!(meddler.count("POST /order-plz"), 1);
     assert_eq!(pebble.issued(), 1);
+}
+
+/// A server that has looked before it answers that it will: the first challenge has failed by then. Its authorization says so
+/// too, and its order not yet.
+fn fails_at_once(pebble: &Pebble, kind: &'static str) -> Meddler {
+    let challenge = format!(
+        r#"{{"type":"{kind}","url":"https://localhost/none","token":"t","status":"invalid",
+            "error":{{"type":"urn:ietf:params:acme:error:connection","detail":"no way there","status":400}}}}"#
+    );
+    let authorization = format!(
+        r#"{{"status":"invalid","identifier":{{"type":"dns","value":"shop.example"}},"challenges":[{challenge}]}}"#
+    );
+    let failed = AtomicBool::new(false);
+    let ours = Mutex::new(Vec::new());
+    Meddler::start(pebble, move |line, _| {
+        let json = "Content-Type: application/json\r\n";
+        let has_failed = failed.load(Ordering::SeqCst);
+        if line.starts_with("POST /chalZ/") && !has_failed {
+            failed.store(true, Ordering::SeqCst);
+            return Meddler::answer("200 OK", json, &challenge);
+        }
+        if line.starts_with("POST /authZ/") {
+            let mut ours = ours.lock().unwrap();
+            if !has_failed {
+                ours.push(line.to_owned());
+            } else if ours.iter().any(|one| one == line) {
+                return Meddler::answer("200 OK", json, &authorization);
+            }
+        }
+        None
+    })
+}
+
+#[test]
+fn a_challenge_that_fails_at_once_is_told_by_its_cause_and_tried_again() {
+    let (state, responder) = (Scratch::new(), Responder::start());
+    let pebble = Pebble::start(pebble(&responder));
+    let meddler = fails_at_once(&pebble, "http-01");
+    let mut options = options(&pebble);
+    options.directory = meddler.directory();
+    options.ca_pem = Some(meddler.ca_pem().to_owned());
+    options.challenge = ChallengeChoice::Http01;
+    let want = wanted(options, &[acme(&["shop.example"])]);
+    // The operator's holds: the next attempt is minutes away.
+    let timing = foregate_acme::Timing::default();
+    let house = House::start_with(&state, &responder, want, timing);
+    let why = house.failure("challenge-failed");
+    assert_eq!(why, "shop.example by http-01: connection: no way there");
+    let status = house.agent.status()[0].clone();
+    assert_eq!(
+        (status.state, status.failures),
+        (CertificateState::Failed, 1)
+    );
+    let held = status.next_renewal - unix_now();
+    assert!((60..=180).contains(&held), "{held} s");
+    assert!(responder.challenges.is_empty(), "a challenge stayed open");
+    assert_eq!(meddler.count("POST /order-plz"), 1);
+    house.agent.renew("shop.example").unwrap();
+    house.next();
+    assert_eq!(meddler.count("POST /order-plz"), 2);
+}
+
+#[test]
+fn another_kind_is_tried_when_a_challenge_fails_at_once() {
+    let (state, responder) = (Scratch::new(), Responder::start());
+    let pebble = Pebble::start(pebble(&responder));
+    let meddler = fails_at_once(&pebble, "tls-alpn-01");
+    let mut options = options(&pebble);
+    options.directory = meddler.directory();
+    options.ca_pem = Some(meddler.ca_pem().to_owned());
+    let want = wanted(options, &[acme(&["shop.example"])]);
+    let timing = foregate_acme::Timing::default();
+    let house = House::start_with(&state, &responder, want, timing);
+    house.next();
+    let (http, tls) = responder.asked();
+    assert!(http >= 1 && tls == 0, "{http} {tls}");
+    let status = house.agent.status()[0].clone();
+    assert_eq!((status.failures, status.last_error), (0, None));
+    assert_eq!(meddler.count("POST /order-plz"), 2);
 }
 
 #[test]

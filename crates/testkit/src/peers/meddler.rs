@@ -2,43 +2,46 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard};
 
-use foregate_testkit::Pebble;
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
 
-/// What is done with a request: an answer of its own (a whole one), or `None` to pass it on.
-pub(crate) type Meddling = dyn Fn(&str, usize) -> Option<String> + Send + Sync;
+use crate::{PATIENCE, Pebble};
+
+type Meddling = dyn Fn(&str, usize) -> Option<String> + Send + Sync;
 
 /// The peer. Requests are seen as `METHOD /path`, with how many of the same came before.
-pub(crate) struct Meddler {
+#[derive(Debug)]
+pub struct Meddler {
     port: u16,
-    pub(crate) ca_pem: String,
+    ca_pem: String,
     seen: Arc<Mutex<Vec<String>>>,
 }
 
 impl Meddler {
-    /// Stands before `pebble`; `renewal_info` is what its directory names as such.
-    pub(crate) fn start(
+    /// Stands before `pebble`, and names a place for renewal information in its directory. What is done with a request: an
+    /// answer of its own (a whole one), or `None` to pass it on.
+    ///
+    /// # Panics
+    /// When it can't listen.
+    pub fn start(
         pebble: &Pebble,
         meddling: impl Fn(&str, usize) -> Option<String> + Send + Sync + 'static,
     ) -> Meddler {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let key = KeyPair::generate().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has ports left");
+        let port = listener.local_addr().expect("it is bound").port();
+        let key = KeyPair::generate().expect("keys can be made");
         let own = CertificateParams::new(vec!["localhost".to_owned()])
-            .unwrap()
-            .self_signed(&key)
-            .unwrap();
+            .and_then(|params| params.self_signed(&key))
+            .expect("a certificate can be made");
         let server = Arc::new(server(own.der().clone(), &key));
         let client = Arc::new(client(pebble.ca_pem()));
         let behind: u16 = pebble.directory()["https://localhost:".len()..]
             .trim_end_matches("/dir")
             .parse()
-            .unwrap();
+            .expect("a port is a number");
         let seen = Arc::new(Mutex::new(Vec::new()));
         let (meddling, theirs): (Arc<Meddling>, _) = (Arc::new(meddling), Arc::clone(&seen));
         std::thread::spawn(move || {
@@ -59,43 +62,55 @@ impl Meddler {
         }
     }
 
-    pub(crate) fn directory(&self) -> String {
+    /// The URL of its directory.
+    pub fn directory(&self) -> String {
         format!("https://localhost:{}/dir", self.port)
     }
 
+    /// What its own TLS certificate is trusted by, PEM.
+    pub fn ca_pem(&self) -> &str {
+        &self.ca_pem
+    }
+
     /// How many requests began like this.
-    pub(crate) fn count(&self, start: &str) -> usize {
-        let seen = self.seen.lock().unwrap();
+    pub fn count(&self, start: &str) -> usize {
+        let seen = locked(&self.seen);
         seen.iter().filter(|each| each.starts_with(start)).count()
+    }
+
+    /// A whole answer.
+    pub fn answer(status: &str, fields: &str, body: &str) -> Option<String> {
+        let length = body.len();
+        Some(format!(
+            "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {length}\r\n{fields}\r\n{body}"
+        ))
+    }
+
+    /// An answer that says what is wrong (RFC 8555 §6.7).
+    pub fn problem(status: &str, kind: &str, fields: &str) -> Option<String> {
+        let body = format!(r#"{{"type":"urn:ietf:params:acme:error:{kind}","detail":"scripted"}}"#);
+        let fields = format!("Content-Type: application/problem+json\r\n{fields}");
+        Meddler::answer(status, &fields, &body)
     }
 }
 
-/// A whole answer.
-pub(crate) fn answer(status: &str, fields: &str, body: &str) -> Option<String> {
-    let length = body.len();
-    Some(format!(
-        "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {length}\r\n{fields}\r\n{body}"
-    ))
+fn locked(seen: &Mutex<Vec<String>>) -> MutexGuard<'_, Vec<String>> {
+    seen.lock().expect("no thread panics with the lock held")
 }
 
 fn server(own: CertificateDer<'static>, key: &KeyPair) -> ServerConfig {
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
+    ServerConfig::builder()
         .with_no_client_auth()
         .with_single_cert(vec![own], key)
-        .unwrap()
+        .expect("the key is the certificate's")
 }
 
 fn client(ca_pem: &str) -> ClientConfig {
     let mut roots = RootCertStore::empty();
-    roots
-        .add(CertificateDer::from_pem_slice(ca_pem.as_bytes()).unwrap())
-        .unwrap();
-    ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
+    let root = CertificateDer::from_pem_slice(ca_pem.as_bytes()).expect("it is PEM");
+    roots.add(root).expect("an authority can be trusted");
+    ClientConfig::builder()
         .with_root_certificates(roots)
         .with_no_client_auth()
 }
@@ -107,8 +122,8 @@ fn serve(
     meddling: &Meddling,
     pass: &dyn Fn(&[u8]) -> Vec<u8>,
 ) -> std::io::Result<()> {
-    tcp.set_read_timeout(Some(Duration::from_secs(30)))?;
-    let mut tls = ServerConnection::new(config).unwrap();
+    tcp.set_read_timeout(Some(PATIENCE))?;
+    let mut tls = ServerConnection::new(config).expect("the configuration is whole");
     let mut stream = rustls::Stream::new(&mut tls, &mut tcp);
     let mut request = Vec::new();
     let head = loop {
@@ -126,14 +141,15 @@ fn serve(
     let length = text
         .lines()
         .find_map(|line| line.strip_prefix("content-length:"))
-        .map_or(0, |length| length.trim().parse().unwrap());
+        .and_then(|length| length.trim().parse().ok())
+        .unwrap_or(0);
     let mut rest = vec![0; head + length - request.len()];
     stream.read_exact(&mut rest)?;
     request.extend(rest);
     let line = String::from_utf8_lossy(&request[..head]).into_owned();
-    let line = line.split(" HTTP").next().unwrap().to_owned();
+    let line = line.split(" HTTP").next().unwrap_or_default().to_owned();
     let before = {
-        let mut seen = seen.lock().unwrap();
+        let mut seen = locked(seen);
         let before = seen.iter().filter(|each| **each == line).count();
         seen.push(line.clone());
         before
@@ -151,36 +167,34 @@ fn serve(
 
 /// Asks `pebble`, in whose directory it writes where renewal information is.
 fn pass_on(client: &Arc<ClientConfig>, behind: u16, port: u16, request: &[u8]) -> Vec<u8> {
-    let mut tcp = TcpStream::connect(("127.0.0.1", behind)).unwrap();
-    let name = "localhost".try_into().unwrap();
-    let mut tls = ClientConnection::new(Arc::clone(client), name).unwrap();
-    let mut stream = rustls::Stream::new(&mut tls, &mut tcp);
-    let text = b"\r\nconnection: close\r\n";
-    let end = request.windows(2).position(|two| two == b"\r\n").unwrap();
-    let closing = [&request[..end], text, &request[end + 2..]].concat();
-    stream.write_all(&closing).unwrap();
-    let mut reply = Vec::new();
-    let _ = stream.read_to_end(&mut reply);
+    let reply = ask(client, behind, request).unwrap_or_default();
     if !request.starts_with(b"GET /dir ") {
         return reply;
     }
-    let text = String::from_utf8(reply).unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap();
-    let body = match head.to_ascii_lowercase().contains("transfer-encoding") {
-        true => {
-            body.split_once("\r\n")
-                .unwrap()
-                .1
-                .rsplit_once("\r\n0")
-                .unwrap()
-                .0
-        }
-        false => body,
-    };
-    let mut directory: serde_json::Value = serde_json::from_str(body.trim()).unwrap();
+    let text = String::from_utf8_lossy(&reply);
+    let body = text.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+    // It may be chunked, in one piece.
+    let json = body.find('{').zip(body.rfind('}'));
+    let json = json.map_or("{}", |(from, to)| &body[from..=to]);
+    let mut directory: serde_json::Value = serde_json::from_str(json).expect("a directory is JSON");
     directory["renewalInfo"] = format!("https://localhost:{port}/ari").into();
-    let body = directory.to_string();
-    answer("200 OK", "Content-Type: application/json\r\n", &body)
-        .unwrap()
-        .into_bytes()
+    let fields = "Content-Type: application/json\r\n";
+    let told = Meddler::answer("200 OK", fields, &directory.to_string());
+    told.unwrap_or_default().into_bytes()
+}
+
+/// What it answers; less of it when it ends in between, and nothing when it is not there.
+fn ask(client: &Arc<ClientConfig>, behind: u16, request: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut tcp = TcpStream::connect(("127.0.0.1", behind))?;
+    tcp.set_read_timeout(Some(PATIENCE))?;
+    let name = "localhost".try_into().expect("it is a name");
+    let tls = ClientConnection::new(Arc::clone(client), name);
+    let mut tls = tls.expect("the configuration is whole");
+    let mut stream = rustls::Stream::new(&mut tls, &mut tcp);
+    let line = request.windows(2).position(|two| two == b"\r\n");
+    let (line, rest) = request.split_at(line.unwrap_or(request.len()));
+    stream.write_all(&[line, b"\r\nconnection: close", rest].concat())?;
+    let mut reply = Vec::new();
+    let _ = stream.read_to_end(&mut reply);
+    Ok(reply)
 }
