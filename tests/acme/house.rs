@@ -3,7 +3,8 @@
 use std::process::Command;
 
 use foregate_testkit::{
-    Gateway, GatewayConfig, Pebble, PebbleConfig, Run, Scratch, eventually, foregate, free_port,
+    Gateway, GatewayConfig, Meddler, Pebble, PebbleConfig, Run, Scratch, eventually, foregate,
+    free_port,
 };
 
 /// The ports that gateway and ACME server agree on before either runs.
@@ -29,6 +30,32 @@ impl Ports {
     }
 }
 
+/// Whom a gateway asks for certificates: an ACME server, or who stands before it.
+pub(crate) trait Authority {
+    fn directory(&self) -> String;
+    fn ca_pem(&self) -> &str;
+}
+
+impl Authority for Pebble {
+    fn directory(&self) -> String {
+        Pebble::directory(self)
+    }
+
+    fn ca_pem(&self) -> &str {
+        Pebble::ca_pem(self)
+    }
+}
+
+impl Authority for Meddler {
+    fn directory(&self) -> String {
+        Meddler::directory(self)
+    }
+
+    fn ca_pem(&self) -> &str {
+        Meddler::ca_pem(self)
+    }
+}
+
 const CONFIG: &str = r#"
 state_dir = "{state}"
 
@@ -49,21 +76,21 @@ challenge = "{challenge}"
 routes = [{ respond = { status = 200, body = "the shop" } }]
 "#;
 
-/// A gateway whose site `shop.example` wants a certificate from `pebble`, proved by `challenge`.
+/// A gateway whose site `shop.example` wants a certificate from `authority`, proved by `challenge`.
 pub(crate) fn shop(
     ports: &Ports,
-    pebble: &Pebble,
+    authority: &impl Authority,
     challenge: &str,
     state: &Scratch,
 ) -> GatewayConfig {
-    site("shop.example", ports, pebble, challenge, state)
+    site("shop.example", ports, authority, challenge, state)
 }
 
 /// The same for a site of another name.
 pub(crate) fn site(
     name: &str,
     ports: &Ports,
-    pebble: &Pebble,
+    authority: &impl Authority,
     challenge: &str,
     state: &Scratch,
 ) -> GatewayConfig {
@@ -72,9 +99,9 @@ pub(crate) fn site(
         .fill("state", state.join("state").display())
         .fill("http", ports.http)
         .fill("tls", ports.tls)
-        .fill("directory", pebble.directory())
+        .fill("directory", authority.directory())
         .fill("challenge", challenge)
-        .file("ca.pem", pebble.ca_pem())
+        .file("ca.pem", authority.ca_pem())
 }
 
 /// What `foregate certs` says of a running gateway.

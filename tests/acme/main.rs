@@ -2,9 +2,11 @@
 
 mod accounts;
 mod ask;
+mod authority;
 mod automatic;
 mod commands;
 mod dns;
 mod house;
 mod local;
 mod on_demand;
+mod shared;
