@@ -3,6 +3,7 @@
 mod bodies;
 mod client_timeouts;
 mod connections;
+mod handshakes;
 mod heads;
 mod overload;
 mod upstream_timeouts;

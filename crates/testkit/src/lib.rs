@@ -60,6 +60,7 @@ pub use peers::clients::{
     TinyChunks,
 };
 pub use peers::directories::{ConsulAgent, DockerEngine, Names};
+pub use peers::handshakes::HandshakeFlood;
 pub use peers::http2::{Http2Backend, Http2Reply, Http2Request, Http2Setup};
 pub use peers::meddler::Meddler;
 pub use peers::ports::{NeverAccepts, Refuser};

@@ -21,7 +21,13 @@ pub enum Transport {
 impl Transport {
     /// TLS with an authority of its own.
     pub fn tls() -> Transport {
-        Transport::Tls(Arc::new(Tls::new()))
+        Transport::Tls(Arc::new(Tls::new(Authority::issue)))
+    }
+
+    /// The same with a key whose signatures take a server long.
+    pub fn tls_rsa() -> Transport {
+        let issue = |authority: &Authority, names: &[&str]| authority.request(names).rsa().issue();
+        Transport::Tls(Arc::new(Tls::new(issue)))
     }
 
     pub(crate) fn secrets(&self) -> Option<&Arc<Tls>> {
@@ -44,9 +50,9 @@ pub struct Tls {
 }
 
 impl Tls {
-    fn new() -> Tls {
+    fn new(issue: impl Fn(&Authority, &[&str]) -> Issued) -> Tls {
         let authority = Authority::new("Transport Root");
-        let issued = authority.issue(&["127.0.0.1"]);
+        let issued = issue(&authority, &["127.0.0.1"]);
         Tls {
             http1: client(&authority, b"http/1.1"),
             http2: client(&authority, b"h2"),
@@ -137,6 +143,25 @@ impl Target {
         format!("{}://{}{path}", self.scheme(), self.address)
     }
 
+    /// What a client that speaks HTTP/1.1 says first in a handshake, another time each.
+    ///
+    /// # Panics
+    /// When it is spoken to in cleartext.
+    pub(crate) fn hello(&self) -> Vec<u8> {
+        let tls = self.tls.as_ref().expect("it speaks TLS");
+        let mut session = self.session(&tls.http1);
+        let mut hello = Vec::new();
+        session
+            .write_tls(&mut hello)
+            .expect("a vector takes everything");
+        hello
+    }
+
+    fn session(&self, config: &Arc<ClientConfig>) -> ClientConnection {
+        let name = ServerName::IpAddress(IpAddr::from(self.address.ip()));
+        ClientConnection::new(Arc::clone(config), name).expect("the configuration is whole")
+    }
+
     /// Begins to speak HTTP/1.1 on a connected socket.
     ///
     /// # Panics
@@ -158,11 +183,8 @@ impl Target {
         let Some(tls) = &self.tls else {
             return connection;
         };
-        let name = ServerName::IpAddress(IpAddr::from(self.address.ip()));
-        let session = ClientConnection::new(Arc::clone(config(tls)), name);
-        let session = session.expect("the configuration is whole");
         connection
-            .secured(session.into())
+            .secured(self.session(config(tls)).into())
             .unwrap_or_else(|trouble| panic!("no handshake with {}: {trouble:?}", self.address))
     }
 }
