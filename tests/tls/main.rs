@@ -9,4 +9,5 @@ mod openssl;
 mod redirect;
 mod reload;
 mod termination;
+mod tickets;
 mod trust_files;
