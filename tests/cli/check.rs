@@ -286,3 +286,39 @@ fn certificates_are_judged_with_the_line_that_names_them() {
         "{elsewhere}"
     );
 }
+
+#[test]
+fn certificates_that_clients_would_refuse_are_told_with_the_cause() {
+    let certificates = Certificates::new();
+    let told = |stem: &str| checked(&certificates, stem, stem, "shop.example", "");
+    let early = certificates
+        .authority
+        .request(&["shop.example"])
+        .valid(2080, 2090);
+    certificates.put_pair("early", &early.issue());
+    let early = told("early");
+    assert!(
+        early.starts_with("0 ") && early.contains("warning[doubtful-certificate]"),
+        "{early}"
+    );
+    assert!(
+        early.contains("it is not valid before 2080-01-01"),
+        "{early}"
+    );
+    // The issuer's own certificate is known to clients as little as to this machine.
+    let mut below = certificates
+        .authority
+        .below("Story Intermediate")
+        .issue(&["shop.example"]);
+    certificates.put_pair("below", &below);
+    let whole = told("below");
+    assert!(!whole.contains("append"), "{whole}");
+    below.chain_pem.clone_from(&below.certificate_pem);
+    certificates.put_pair("bare", &below);
+    let bare = told("bare");
+    assert!(
+        bare.starts_with("0 ") && bare.contains("its issuer `CN=Story Intermediate`"),
+        "{bare}"
+    );
+    assert!(bare.contains("append the certificate"), "{bare}");
+}

@@ -5,6 +5,7 @@ mod backends;
 mod client_certificates;
 mod early_data;
 mod files;
+mod folders;
 mod openssl;
 mod redirect;
 mod reload;
