@@ -97,3 +97,35 @@ fn what_may_no_longer_be_asked_for_is_out_of_service_after_a_reload() {
     }
     assert_eq!(visit("a.shops.example").as_deref(), Some("a shop"));
 }
+
+#[test]
+fn an_hour_has_room_for_so_many_and_who_comes_then_is_told_of() {
+    let (ports, state) = (Ports::new(), Scratch::new());
+    let pebble = Pebble::start(ports.pebble());
+    let gateway = Gateway::new(CONFIG)
+        .fill("state", state.join("state").display())
+        .fill("http", ports.http)
+        .fill("tls", ports.tls)
+        .fill("directory", pebble.directory())
+        .fill("source", "auto")
+        .file("ca.pem", pebble.ca_pem())
+        .start();
+    let root = pebble.root_pem();
+    let visit = |host: &str| {
+        let resolve = format!("{host}:{}:127.0.0.1", ports.tls);
+        curl(&format!("https://{host}:{}/", ports.tls), &resolve, &root)
+    };
+    for name in ["a.shops.example", "b.shops.example"] {
+        eventually("a certificate on demand", || visit(name));
+    }
+    assert_eq!(visit("c.shops.example"), None);
+    let log = gateway.wait_stderr("a certificate on demand was declined: the hour is full");
+    assert!(log.contains("name=c.shops.example"), "{log}");
+    assert!(log.contains("issues_per_hour_max=2"), "{log}");
+    // What is there is shown as before.
+    assert_eq!(visit("a.shops.example").as_deref(), Some("a shop"));
+    let labels = [("source", "acme")];
+    let issued = "foregate_certificates_issued_total";
+    gateway.wait_metric(issued, &labels, 2.0);
+    assert_eq!(pebble.issued(), 2);
+}

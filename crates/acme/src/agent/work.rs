@@ -57,7 +57,7 @@ pub(super) struct Work {
     challenges: Challenges,
     sink: Box<dyn Sink>,
     pub(super) timing: Timing,
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     pub(super) acme: Option<AcmeOptions>,
     /// What tells those from the ones before.
     settings: Option<String>,
@@ -427,6 +427,10 @@ impl Work {
                 self.allowance.succeeded(name);
             }
             self.entries.insert(key.clone(), entry);
+        }
+        if self.waiting.contains_key(key) {
+            // Whoever hears of it finds it in what is shown.
+            self.publish();
         }
         self.answer(key, &told);
     }

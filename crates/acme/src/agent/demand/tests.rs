@@ -244,3 +244,23 @@ fn a_name_whose_certificate_has_ended_is_not_tried_for_ever() {
     assert!(work.folder.certificate(&key).unwrap().is_none());
     assert!(!oneshot_demand(&mut work), "it is held back");
 }
+
+#[test]
+fn whoever_hears_how_an_order_went_finds_it_in_what_is_shown() {
+    let scratch = Scratch::new();
+    let mut work = work(&scratch, &["*.shops.example"], None);
+    let acme = work.acme.clone();
+    let certificates = vec![crate::WantedCertificate {
+        names: vec![NAME.to_owned()],
+        source: Source::Acme,
+    }];
+    work.want(Wanted { certificates, acme });
+    let mut waiter = waits(&mut work, NAME);
+    let key = work.demand_key(NAME);
+    let failure = Failure::new(Reason::ChallengeFailed, "no route");
+    work.finish_order(&key, Err(failure));
+    assert_eq!(waiter.try_recv(), Ok(false));
+    let status = work.shared.status.load_full();
+    let error = status[0].last_error.as_ref().map(|error| &error.reason);
+    assert_eq!(error.map(String::as_str), Some("challenge-failed"));
+}
