@@ -3,6 +3,7 @@
 //! own, which finds that key's lists first.
 
 use crate::certificate::{distinguished_name, parse, without_marks};
+use crate::fault;
 use crate::profile::provider;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
@@ -118,21 +119,16 @@ pub(super) struct Namesakes {
     pub(super) others: Vec<Arc<dyn ClientCertVerifier>>,
 }
 
-/// Whether an error says no more than that it is not the right key, which may be of another kind.
+/// Whether an error says no more than that it is not the right key.
 fn is_of_stranger(error: &Error) -> bool {
-    use CertificateError::{
-        BadSignature, UnknownIssuer, UnsupportedSignatureAlgorithmContext,
-        UnsupportedSignatureAlgorithmForPublicKeyContext,
+    let Error::InvalidCertificate(error) = error else {
+        return false;
     };
-    matches!(
+    let is_unknown_kind = matches!(
         error,
-        Error::InvalidCertificate(
-            UnknownIssuer
-                | BadSignature
-                | UnsupportedSignatureAlgorithmContext { .. }
-                | UnsupportedSignatureAlgorithmForPublicKeyContext { .. }
-        )
-    )
+        CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+    );
+    is_unknown_kind || fault::is_of_stranger(error)
 }
 
 impl ClientCertVerifier for Namesakes {
