@@ -6,6 +6,7 @@ mod road;
 mod backends;
 mod broken;
 mod clients;
+mod clients_http2;
 mod crumbs;
 mod silence;
 mod truncation;

@@ -42,6 +42,10 @@ const TICK: Duration = Duration::from_secs(1);
 /// How much longer than its streams a connection waits for a client that does not read: they tell the log.
 const WRITE_GRACE: Duration = Duration::from_secs(1);
 
+/// How often a connection whose client has closed its sending side is looked at: one that has left altogether answers the
+/// GOAWAY with a reset, of which nobody is told while there is nothing to write.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+
 /// Serves the connection to its end.
 pub(crate) async fn run<H: Handler>(mut connection: Box<Connection>, handler: Rc<H>) {
     let at = now();
@@ -63,6 +67,7 @@ pub(crate) async fn run<H: Handler>(mut connection: Box<Connection>, handler: Rc
         blocked_since: None,
         incomplete_since: None,
         open_block: None,
+        half_closed_since: None,
         tick_at: at.plus(TICK),
         is_gone: false,
         is_told: false,
@@ -101,6 +106,8 @@ struct Driver<H> {
     incomplete_since: Option<Moment>,
     /// The stream of that block.
     open_block: Option<u32>,
+    /// Since when nothing has left for a client that has closed its sending side.
+    half_closed_since: Option<Moment>,
     /// When the engine looks at the time next.
     tick_at: Moment,
     /// The socket is of no use any more.
@@ -160,8 +167,12 @@ impl<H: Handler> Driver<H> {
             if was_congested && !self.connection.input.is_empty() {
                 continue;
             }
+            if self.half_closed_since.is_some() {
+                return Ok(false);
+            }
             match self.connection.poll_fill(cx) {
                 Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(Ok(0)) if self.shared.is_serving() => self.half_close(),
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Pending => return Ok(false),
@@ -284,6 +295,9 @@ impl<H: Handler> Driver<H> {
                     engine.wrote(bytes);
                     self.connection.cells().bytes_out.add(bytes as u64);
                     self.blocked_since = None;
+                    if let Some(since) = &mut self.half_closed_since {
+                        *since = now();
+                    }
                 }
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Pending => {
@@ -295,6 +309,34 @@ impl<H: Handler> Driver<H> {
         drop(engine);
         self.shared.wake_ready();
         Ok(())
+    }
+
+    /// The client has closed its sending side, and is answered what it has asked for.
+    fn half_close(&mut self) {
+        let at = now();
+        self.half_closed_since = Some(at);
+        self.connection.input = Chunk::default();
+        self.incomplete_since = None;
+        self.shared.engine().finished_by_peer(at.millis());
+        self.shared.wake_ready();
+    }
+
+    /// Whether a client that has closed its sending side has left, or has waited for too long; else by when to look again.
+    fn half_closed_until(&self, timeout: Duration, at: Moment) -> Result<Moment, io::Error> {
+        let Some(since) = self.half_closed_since else {
+            return Ok(Moment::NEVER);
+        };
+        if let Some(error) = self.connection.stream.socket().take_error()? {
+            return Err(error);
+        }
+        // What has not left yet has a time of its own.
+        if self.blocked_since.is_some() {
+            return Ok(at.plus(LOOK_INTERVAL));
+        }
+        match since.plus(timeout) {
+            until if until <= at => Err(io::ErrorKind::TimedOut.into()),
+            until => Ok(until.min(at.plus(LOOK_INTERVAL))),
+        }
     }
 
     /// The socket is of no use any more: whoever serves a stream is told.
@@ -354,6 +396,13 @@ impl<H: Handler> Driver<H> {
                 return at;
             }
             next = next.min(until);
+        }
+        match self.half_closed_until(limits.half_close_timeout, at) {
+            Ok(until) => next = next.min(until),
+            Err(_) => {
+                self.go();
+                return at;
+            }
         }
         next = next.min(self.end_incomplete(limits.head_timeout, at));
         if next <= at {

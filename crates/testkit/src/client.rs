@@ -1,6 +1,6 @@
 //! A client that writes bytes as told and reads answers strictly.
 
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::strict::{self, Framing};
@@ -71,11 +71,8 @@ impl RawClient {
     /// When nobody listens there.
     pub fn connect(target: impl Into<Target>) -> Self {
         let target = target.into();
-        let address = target.address;
-        let stream = TcpStream::connect_timeout(&address, PATIENCE)
-            .unwrap_or_else(|error| panic!("cannot connect to {address}: {error}"));
         Self {
-            connection: target.begin(stream),
+            connection: target.begin(target.connect(None)),
         }
     }
 
@@ -87,7 +84,9 @@ impl RawClient {
         let target = target.into();
         let address = target.address;
         let from: IpAddr = from.parse().expect("a literal address");
-        let socket = Self::socket(address);
+        let domain = socket2::Domain::for_address(address);
+        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None);
+        let socket = socket.expect("a socket can be made");
         socket
             .bind(&SocketAddr::new(from, 0).into())
             .expect("a loopback address can be bound");
@@ -105,26 +104,9 @@ impl RawClient {
     /// When nobody listens there.
     pub fn connect_narrow(target: impl Into<Target>, bytes: usize) -> Self {
         let target = target.into();
-        let address = target.address;
-        let socket = Self::socket(address);
-        socket
-            .set_recv_buffer_size(bytes)
-            .expect("a receive buffer size can be set");
-        socket
-            .connect_timeout(&address.into(), PATIENCE)
-            .unwrap_or_else(|error| panic!("cannot connect to {address}: {error}"));
         Self {
-            connection: target.begin(socket.into()),
+            connection: target.begin(target.connect(Some(bytes))),
         }
-    }
-
-    fn socket(address: SocketAddr) -> socket2::Socket {
-        socket2::Socket::new(
-            socket2::Domain::for_address(address),
-            socket2::Type::STREAM,
-            None,
-        )
-        .expect("a socket can be made")
     }
 
     /// The connection under it.

@@ -133,8 +133,23 @@ impl Http2Client {
     /// # Panics
     /// When nobody listens.
     pub fn connect_with(target: impl Into<Target>, settings: &[(u16, u32)]) -> Self {
-        let target = target.into();
-        let stream = std::net::TcpStream::connect(target.address).expect("the gateway listens");
+        Self::begin(&target.into(), None, settings)
+    }
+
+    /// The same with a receive buffer of about `bytes`, so that unread answers soon stop the sender.
+    ///
+    /// # Panics
+    /// When nobody listens.
+    pub fn connect_narrow(
+        target: impl Into<Target>,
+        bytes: usize,
+        settings: &[(u16, u32)],
+    ) -> Self {
+        Self::begin(&target.into(), Some(bytes), settings)
+    }
+
+    fn begin(target: &Target, receive_bytes: Option<usize>, settings: &[(u16, u32)]) -> Self {
+        let stream = target.connect(receive_bytes);
         let mut client = Self {
             connection: target.begin_http2(stream),
             decoder: fluke_hpack::Decoder::new(),

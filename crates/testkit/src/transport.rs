@@ -7,7 +7,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, IpAddr, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
 
-use crate::{Authority, Connection, Issued, Trouble};
+use crate::{Authority, Connection, Issued, PATIENCE, Trouble};
 
 /// Cleartext or TLS.
 #[derive(Clone, Debug)]
@@ -160,6 +160,25 @@ impl Target {
     fn session(&self, config: &Arc<ClientConfig>) -> ClientConnection {
         let name = ServerName::IpAddress(IpAddr::from(self.address.ip()));
         ClientConnection::new(Arc::clone(config), name).expect("the configuration is whole")
+    }
+
+    /// A socket that is connected to it, with a receive buffer of about so many bytes if they are said.
+    ///
+    /// # Panics
+    /// When nobody listens there.
+    pub(crate) fn connect(&self, receive_bytes: Option<usize>) -> TcpStream {
+        let address = self.address;
+        let domain = socket2::Domain::for_address(address);
+        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None);
+        let socket = socket.expect("a socket can be made");
+        if let Some(bytes) = receive_bytes {
+            let set = socket.set_recv_buffer_size(bytes);
+            set.expect("a receive buffer size can be set");
+        }
+        socket
+            .connect_timeout(&address.into(), PATIENCE)
+            .unwrap_or_else(|error| panic!("cannot connect to {address}: {error}"));
+        socket.into()
     }
 
     /// Begins to speak HTTP/1.1 on a connected socket.

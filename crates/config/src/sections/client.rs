@@ -91,7 +91,7 @@ pub(super) static SECTION: Section = Section {
                 off: false,
             },
             Default::Text("5s"),
-            "How long nothing of an answer may come after the client shut its sending side, before the answer's beginning and within it; then the work is cancelled.",
+            "How long nothing of an answer (over HTTP/2: of any answer of the connection) may come after the client shut its sending side, before the answer's beginning and within it; then the work is cancelled.",
         ),
         key(
             "tunnel_idle_timeout",

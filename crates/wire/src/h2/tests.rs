@@ -1,6 +1,7 @@
 //! The connection machine against scripted peers, against itself, and against the `h2` crate.
 
 mod backends;
+mod finished;
 mod floods;
 mod flow;
 mod late;

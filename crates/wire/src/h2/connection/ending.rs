@@ -225,7 +225,32 @@ impl Connection {
         self.fail(Failure { code, reason }, 0);
     }
 
-    /// The peer has closed its sending side, or the connection broke. Streams that have not come whole never will.
+    /// The client has closed its sending side and may still read (server): what it has asked for is served to its end. A
+    /// request that has not come whole never will, and nothing that is due of the client comes any more.
+    pub fn finished_by_peer(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
+        if self.ending.failure.is_some() {
+            return;
+        }
+        self.ending.settings_ms = None;
+        self.ending.ping_ms = None;
+        self.ending.draining_ms.get_or_insert(now_ms);
+        if self.ending.last_served.is_none() {
+            self.go(ErrorCode::NO_ERROR, "");
+        }
+        for slot in self.streams.occupied() {
+            let stream = self.streams.at(slot);
+            if stream.state.may_receive() {
+                stream.fate.get_or_insert(Fate {
+                    reason: Reason::ClientGone,
+                    unprocessed: false,
+                });
+                self.close_by_reset(slot, ErrorCode::CANCEL);
+            }
+        }
+    }
+
+    /// The peer has closed the connection, or it broke. Streams that have not come whole never will.
     pub fn closed_by_peer(&mut self) {
         self.lost(match self.role {
             Role::Server => Reason::ClientGone,
