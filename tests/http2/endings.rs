@@ -103,6 +103,35 @@ fn a_stop_loses_no_request() {
     assert_eq!(gateway.log_lines(2).len(), 2);
 }
 
+/// It takes nothing more that the gateway would begin, and says nothing of its own requests (RFC 9113 §6.8).
+#[test]
+fn a_client_that_goes_away_is_answered_what_it_has_asked_for() {
+    let (answer, answers) = std::sync::mpsc::channel::<()>();
+    let answers = std::sync::Mutex::new(answers);
+    let backend = Backend::answering(move |_| {
+        let _ = answers.lock().expect("no panic").recv();
+        Answer::ok("finished")
+    });
+    let gateway = gateway(&backend, "");
+    let mut client = Http2Client::connect(gateway.address());
+    let before = [(); 2].map(|()| client.request("GET", "/", &[], true));
+    client.send_frame(kind::GOAWAY, 0, 0, &[0; 8]);
+    let behind = client.request("GET", "/", &[], true);
+    backend.wait_requests(2);
+    for _ in 0..3 {
+        answer.send(()).expect("the backend waits");
+    }
+    for stream in [before[0], before[1], behind] {
+        assert_eq!(client.answer(stream).text(), "finished");
+    }
+    // It has closed the connection when nothing was left to do.
+    client.connection().take_rest().expect("an end in order");
+    for line in gateway.log_lines(3) {
+        assert_eq!((line.status(), line.reason()), (200, "proxied".to_owned()));
+    }
+    gateway.assert_no_leaks();
+}
+
 #[test]
 fn a_connection_that_serves_enough_goes_away() {
     let backend = Backend::start(Echo);

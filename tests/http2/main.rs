@@ -7,6 +7,7 @@ mod forwarding;
 mod malformed;
 mod real_clients;
 mod websocket;
+mod windows;
 
 use foregate_testkit::{Backend, Gateway, Transport};
 

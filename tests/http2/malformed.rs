@@ -2,7 +2,8 @@
 //! streams go on.
 
 use foregate_testkit::http2::code::PROTOCOL_ERROR;
-use foregate_testkit::{Answer, Backend, Gateway, HpackBomb, Http2Client, Transport};
+use foregate_testkit::http2::{END_HEADERS, END_STREAM, block, kind};
+use foregate_testkit::{Answer, Backend, Echo, Gateway, HpackBomb, Http2Client, Transport};
 use foregate_tests::metric;
 
 use crate::{gateway_over, transports};
@@ -135,6 +136,38 @@ fn a_long_target_is_answered() {
     let path = format!("/{}", "x".repeat(10_000));
     assert_eq!(client.get(&path).status, 414);
     assert_eq!(client.get("/").text(), "fine");
+}
+
+#[test]
+fn more_fields_than_may_be_are_answered() {
+    let backend = Backend::start(Echo);
+    let gateway = gateway_over(&Transport::Cleartext, &backend, "fields_max = 20");
+    let mut client = Http2Client::connect(gateway.address());
+    let under_way = client.request("POST", "/", &[], false);
+    client.data(under_way, b"begun", false);
+    let many = [("a", "b"); 30];
+    let stream = client.request("GET", "/", &many, true);
+    assert_eq!(client.answer(stream).status, 431);
+    let enough = client.request("GET", "/", &many[..15], true);
+    assert_eq!(client.answer(enough).status, 200);
+    client.data(under_way, b", and ended", true);
+    assert_eq!(client.answer(under_way).status, 200);
+    // Trailers have a number, too.
+    let long = client.request("POST", "/", &[], false);
+    let ends = END_HEADERS | END_STREAM;
+    client.send_frame(kind::HEADERS, ends, long, &block(&many));
+    assert_eq!(client.answer(long).status, 431);
+    assert_eq!(client.get("/").status, 200);
+    drop(client);
+    let lines = gateway.log_lines(5);
+    let refused: Vec<String> = lines
+        .iter()
+        .map(|line| line.reason())
+        .filter(|reason| reason != "proxied")
+        .collect();
+    let trailers = "request-trailers-too-large";
+    assert_eq!(refused, ["request-too-many-fields", trailers]);
+    gateway.assert_no_leaks();
 }
 
 #[test]

@@ -17,6 +17,7 @@ pub mod kind {
     pub const GOAWAY: u8 = 7;
     pub const WINDOW_UPDATE: u8 = 8;
     pub const CONTINUATION: u8 = 9;
+    pub const PRIORITY_UPDATE: u8 = 16;
 }
 
 /// Error codes (RFC 9113 §7).
@@ -34,6 +35,8 @@ pub mod code {
 pub const END_STREAM: u8 = 1;
 /// END_HEADERS of HEADERS and CONTINUATION.
 pub const END_HEADERS: u8 = 4;
+/// PADDED of DATA and HEADERS: the payload begins with the padding's length.
+pub const PADDED: u8 = 8;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -161,11 +164,7 @@ impl Http2Client {
             acknowledges: true,
         };
         client.send_raw(PREFACE);
-        let payload: Vec<u8> = settings
-            .iter()
-            .flat_map(|(id, value)| [&id.to_be_bytes()[..], &value.to_be_bytes()].concat())
-            .collect();
-        client.send_frame(kind::SETTINGS, 0, 0, &payload);
+        client.send_frame(kind::SETTINGS, 0, 0, &self::settings(settings));
         client
     }
 
@@ -240,6 +239,11 @@ impl Http2Client {
         self.send_frame(kind::RST_STREAM, 0, stream, &code.to_be_bytes());
     }
 
+    /// Announces settings.
+    pub fn announce(&mut self, lines: &[(u16, u32)]) {
+        self.send_frame(kind::SETTINGS, 0, 0, &settings(lines));
+    }
+
     /// Opens a window, 0 for the connection's.
     pub fn open_window(&mut self, stream: u32, bytes: u32) {
         self.send_frame(kind::WINDOW_UPDATE, 0, stream, &bytes.to_be_bytes());
@@ -252,6 +256,24 @@ impl Http2Client {
     pub fn get(&mut self, path: &str) -> Http2Response {
         let stream = self.request("GET", path, &[], true);
         self.answer(stream)
+    }
+
+    /// Waits until the gateway has acted on all that was sent: what it has to say about it came before the answers to two
+    /// PINGs, the second of which was asked for when it had answered the first.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub fn settle(&mut self) {
+        for payload in [*b"settle 1", *b"settle 2"] {
+            self.send_frame(kind::PING, 0, 0, &payload);
+            loop {
+                match self.read_frame() {
+                    Ok(frame) if frame.kind == kind::PING && frame.payload == payload => break,
+                    Ok(_) => {}
+                    Err(trouble) => panic!("{trouble:?}, {self:?}"),
+                }
+            }
+        }
     }
 
     /// Reads until a stream has ended, in order or not.
@@ -483,6 +505,19 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     bytes.extend(stream.to_be_bytes());
     bytes.extend(payload);
     bytes
+}
+
+/// The payload of SETTINGS.
+pub fn settings(lines: &[(u16, u32)]) -> Vec<u8> {
+    lines
+        .iter()
+        .flat_map(|(id, value)| [&id.to_be_bytes()[..], &value.to_be_bytes()].concat())
+        .collect()
+}
+
+/// A payload with so much padding, for frames that say [`PADDED`].
+pub fn padded(payload: &[u8], padding: u8) -> Vec<u8> {
+    [&[padding], payload, &vec![0; usize::from(padding)][..]].concat()
 }
 
 /// A field block in which every line is spelt out.

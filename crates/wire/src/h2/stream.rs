@@ -61,6 +61,8 @@ pub(crate) struct Flags {
     pub(crate) head_received: bool,
     /// END_STREAM has come.
     pub(crate) peer_ended: bool,
+    /// It ended with trailers beyond their limits, of a request that can still be answered so.
+    pub(crate) trailers_too_large: bool,
     /// The answer may not have content, whatever its Content-Length says: it answers HEAD.
     pub(crate) bodiless: bool,
     /// It was asked to become a tunnel (server), or has become one (client): nothing but DATA comes on it.

@@ -1,7 +1,7 @@
 //! The connection machine against scripted peers, against itself, and against the `h2` crate.
 
 mod backends;
-mod finished;
+mod ends;
 mod floods;
 mod flow;
 mod late;

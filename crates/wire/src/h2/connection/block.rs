@@ -263,7 +263,15 @@ impl Connection {
             Role::Client => TrailersOf::Answer,
         };
         let read = heads::read_trailers(&mut self.decoder, block, &limits, of, &mut fields);
-        read.map_err(|fault| self.fault_of_stream(slot, fault))?;
+        match read {
+            Ok(()) => {}
+            // As a head that is too large, it may be answered (RFC 9113 §10.5.1).
+            Err(HeadFault::Answerable(Fault::TrailersTooLarge)) if self.role == Role::Server => {
+                fields.clear();
+                self.streams.at(slot).flags.trailers_too_large = true;
+            }
+            Err(fault) => return Err(self.fault_of_stream(slot, fault)),
+        }
         opening.priority?;
         // A second head in the middle of the stream ends it (RFC 9113 §8.1).
         if !opening.end_stream {

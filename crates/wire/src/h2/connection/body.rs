@@ -308,6 +308,12 @@ impl Connection {
             return Ok(Some(Frame::Data(chunk)));
         }
         if stream.flags.peer_ended {
+            if stream.flags.trailers_too_large {
+                return Err(Fate {
+                    reason: Reason::Request(Fault::TrailersTooLarge),
+                    unprocessed: false,
+                });
+            }
             let trailers = stream.incoming_trailers.take();
             return Ok(Some(trailers.map_or(Frame::End, Frame::Trailers)));
         }
