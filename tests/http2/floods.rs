@@ -1,9 +1,11 @@
 //! Clients that would exhaust a naive server: told to calm down, counted, and without effect on anyone else.
 
-use foregate_testkit::http2::code::ENHANCE_YOUR_CALM;
+use foregate_testkit::http2::code::{ENHANCE_YOUR_CALM, FLOW_CONTROL_ERROR, REFUSED_STREAM};
+use foregate_testkit::http2::{frame, kind, settings};
 use foregate_testkit::{
-    Backend, BlackHole, ContinuationFlood, EmptyData, Goaway, Http2Client, MadeYouReset, PingFlood,
-    RapidReset, SettingsFlood, Target, Transport,
+    Answer, Backend, BlackHole, ContinuationFlood, EmptyData, Goaway, Http2Client, MadeYouReset,
+    PingFlood, Priorities, RapidReset, SettingsFlood, StreamsOverLimit, Target, TinyData,
+    Transport, UnknownFrames, WindowUpdates,
 };
 use foregate_tests::metric;
 
@@ -73,4 +75,100 @@ fn ping_flood() {
 #[test]
 fn empty_data() {
     calmed(|target| EmptyData.attack(target), "tiny-data-flood");
+}
+
+#[test]
+fn tiny_data() {
+    calmed(|target| TinyData.attack(target), "tiny-data-flood");
+}
+
+#[test]
+fn priorities() {
+    for update in [false, true] {
+        let attack = |target| Priorities { update }.attack(target);
+        calmed(attack, "priority-flood");
+    }
+}
+
+#[test]
+fn window_updates() {
+    for connection in [false, true] {
+        let attack = |target| WindowUpdates { connection }.attack(target);
+        calmed(attack, "window-update-flood");
+    }
+}
+
+#[test]
+fn frames_of_an_unknown_type() {
+    calmed(|target| UnknownFrames.attack(target), "idle-frame-flood");
+}
+
+#[test]
+fn streams_over_the_limit() {
+    calmed(|target| StreamsOverLimit.attack(target), "stream-flood");
+}
+
+/// How many times ten PINGs a gateway bears, up to `max`.
+fn pings_borne(client: &mut Http2Client, max: usize) -> usize {
+    let ten = frame(kind::PING, 0, 0, &[0; 8]).repeat(10);
+    for count in 0..max {
+        let taken = client.connection().send(&ten).is_ok();
+        if !taken || !client.is_quiet() {
+            return count;
+        }
+    }
+    max
+}
+
+/// A PING costs three points.
+#[test]
+fn the_budget_is_as_large_as_it_is_configured() {
+    let backend = Backend::answering(|_| Answer::ok("fine"));
+    let gateway = |points: &str| {
+        let http2 = format!("[client.http2]\nabuse_points_per_minute_max = {points}");
+        gateway_over(&Transport::Cleartext, &backend, &http2)
+    };
+    let strict = gateway("300");
+    let mut client = Http2Client::connect(strict.address());
+    let borne = pings_borne(&mut client, 100);
+    assert!((5..20).contains(&borne), "{borne}");
+    assert_eq!(client.goaway().debug, "ping-flood");
+    let reason = [("reason", "ping-flood")];
+    strict.wait_metric(metric::HTTP2_CONNECTIONS_FAILED, &reason, 1.0);
+    let lenient = gateway("100000");
+    let mut client = Http2Client::connect(lenient.address());
+    assert_eq!(pings_borne(&mut client, 100), 100);
+    assert_eq!(client.get("/").text(), "fine");
+}
+
+/// They are told to the client, and hold whether it listens or not.
+#[test]
+fn streams_and_windows_are_as_many_and_as_large_as_they_are_configured() {
+    let backend = Backend::start(BlackHole);
+    let http2 = "head_bytes_max = \"20KiB\"\n[client.http2]\nstreams_max = 3\n\
+                 stream_window_bytes = \"1KiB\"\nconnection_window_bytes = \"100KiB\"";
+    let gateway = gateway_over(&Transport::Cleartext, &backend, http2);
+    let mut client = Http2Client::connect(gateway.address());
+    let told = client.read_frame().expect("SETTINGS come first");
+    let lines = [(3, 3), (4, 1024), (6, 20 * 1024)];
+    for line in lines {
+        let line = settings(&[line]);
+        assert!(told.payload.chunks(6).any(|it| it == line), "{told:?}");
+    }
+    let opened = client.read_frame().expect("the connection's window");
+    assert_eq!(opened.window_bytes(), Some(100 * 1024 - 65_535));
+    // The fourth is refused, and may be sent again; the third's body is longer than its window.
+    client.request("GET", "/", &[], true);
+    client.request("GET", "/", &[], true);
+    let third = client.request("POST", "/", &[], false);
+    let fourth = client.request("GET", "/", &[], true);
+    assert_eq!(client.answer(fourth).reset, Some(REFUSED_STREAM));
+    client.data(third, &[b'x'; 1025], false);
+    assert_eq!(client.answer(third).reset, Some(FLOW_CONTROL_ERROR));
+    backend.wait_requests(2);
+    // Its place is free again.
+    let fifth = client.request("TRACE", "/", &[], true);
+    assert_eq!(client.answer(fifth).status, 405);
+    drop(client);
+    gateway.assert_no_leaks();
 }

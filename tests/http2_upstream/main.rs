@@ -12,6 +12,7 @@ mod refusals;
 mod requests;
 mod secure;
 mod sharing;
+mod steering;
 mod tunnels;
 
 use foregate_testkit::{Gateway, Http2Backend};

