@@ -47,6 +47,15 @@ fn hosts_that_differ() {
     refused(&with(&[("host", "b")]), "request-host-mismatch");
 }
 
+/// What looks like a host to people is a name and a password (RFC 9113 §8.3.1).
+#[test]
+fn userinfo_before_the_host() {
+    for authority in ["user@a", "user:secret@a", "@a"] {
+        let lines = [HEAD[0], HEAD[1], (":authority", authority), HEAD[3]];
+        refused(&lines, "request-bad-host");
+    }
+}
+
 #[test]
 fn no_host_at_all() {
     refused(&[HEAD[0], HEAD[1], HEAD[3]], "request-host-missing");

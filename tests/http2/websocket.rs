@@ -3,7 +3,8 @@
 use foregate_testkit::http2::code::{CANCEL, NO_ERROR, PROTOCOL_ERROR};
 use foregate_testkit::http2::{END_HEADERS, END_STREAM, kind};
 use foregate_testkit::{
-    Answer, Backend, Gateway, Http2Client, UpgradeEcho, Visit, WebSocketEcho, websocket_accept,
+    Answer, Backend, Gateway, Http2Client, PATIENCE, UpgradeEcho, Visit, WebSocketEcho,
+    websocket_accept,
 };
 use foregate_tests::assert_outcome;
 
@@ -81,6 +82,37 @@ fn a_client_may_cancel_a_tunnel_that_the_backend_has_ended() {
         drop(client);
         assert_outcome(&gateway, 101, "upgraded");
     }
+}
+
+/// One side of a tunnel may end before the other.
+#[test]
+fn what_a_client_says_when_the_backend_has_ended_arrives() {
+    let (told, heard) = std::sync::mpsc::channel();
+    let backend = Backend::start(move |visit: &mut Visit| {
+        let Some(request) = visit.next_request()? else {
+            return Ok(());
+        };
+        let key = request.field("sec-websocket-key").unwrap_or_default();
+        visit.send(format!(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {}\r\n\r\nbye",
+            websocket_accept(key)
+        ))?;
+        visit.connection.finish_sending();
+        let _ = told.send(visit.connection.take_rest()?);
+        Ok(())
+    });
+    let gateway = Gateway::before(&[backend.address()]);
+    let mut client = Http2Client::connect(gateway.address());
+    let stream = client.head(&CONNECT, false);
+    assert_eq!(client.until(stream, |answer| answer.ended).text(), "bye");
+    client.data(stream, b"one thing", false);
+    client.settle();
+    client.data(stream, b", and another", true);
+    let heard = heard.recv_timeout(PATIENCE).expect("it is told");
+    assert_eq!(heard, b"one thing, and another");
+    assert_eq!(client.answer(stream).reset, None);
+    drop(client);
+    assert_outcome(&gateway, 101, "upgraded");
 }
 
 /// Any 2xx would be the tunnel to the client, and a page its first bytes.

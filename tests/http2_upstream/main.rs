@@ -3,6 +3,7 @@
 mod alone;
 mod budget;
 mod endings;
+mod events;
 mod faults;
 mod http1_required;
 mod loss;

@@ -2,6 +2,7 @@
 //! connection serves on where it can.
 
 use crate::before_address;
+use foregate_testkit::http2::code::INTERNAL_ERROR;
 use foregate_testkit::http2::{END_HEADERS, END_STREAM, block, frame, greet, kind, take_frame};
 use foregate_testkit::{Backend, Gateway, Trouble, Visit};
 use std::sync::{Arc, Barrier};
@@ -138,4 +139,109 @@ fn a_body_that_trickles_comes_whole() {
     assert_eq!(gateway.get("a", "/").body, b"fine");
     assert_eq!(backend.connections_accepted(), 1);
     gateway.assert_no_leaks();
+}
+
+/// Nothing of it reaches the client, where it would be taken for the next answer.
+#[test]
+fn a_body_where_there_may_be_none() {
+    for (method, status) in [("HEAD", "200"), ("GET", "204"), ("GET", "304")] {
+        for flags in [0, END_STREAM] {
+            let backend = once(move |visit, stream| {
+                let head = block(&[(":status", status)]);
+                let mut answer = frame(kind::HEADERS, END_HEADERS, stream, &head);
+                let smuggled = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+                answer.extend(frame(kind::DATA, flags, stream, smuggled));
+                visit.send(answer)
+            });
+            let gateway = configured(&backend);
+            let mut client = gateway.connect();
+            client.send(format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n"));
+            let first = client.try_response(method == "HEAD");
+            let line = gateway.only_log_line();
+            assert_eq!(line.reason(), "response-bad-length", "{method} {status}");
+            match first {
+                Ok(response) => {
+                    assert_eq!(response.status, line.status());
+                    let next = client.exchange("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+                    assert_eq!(next.body, b"fine");
+                }
+                Err(trouble) => {
+                    assert!(matches!(trouble, Trouble::Closed | Trouble::Reset));
+                    assert_eq!(gateway.get("a", "/").body, b"fine");
+                }
+            }
+            assert_eq!(backend.connections_accepted(), 1);
+            drop(client);
+            gateway.assert_no_leaks();
+        }
+    }
+}
+
+#[test]
+fn a_reset_behind_an_interim_answer() {
+    let backend = once(|visit, stream| {
+        let hint = block(&[(":status", "103"), ("link", "</a>; rel=preload")]);
+        visit.send(frame(kind::HEADERS, END_HEADERS, stream, &hint))?;
+        visit.send(frame(
+            kind::RST_STREAM,
+            0,
+            stream,
+            &INTERNAL_ERROR.to_be_bytes(),
+        ))
+    });
+    let gateway = configured(&backend);
+    let mut client = gateway.connect();
+    let response = client.exchange("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(response.status, 502);
+    assert_eq!(response.informational.len(), 1);
+    assert_eq!(response.informational[0].0, 103);
+    assert_eq!(gateway.only_log_line().reason(), "upstream-reset");
+    // Both connections serve on.
+    let response = client.exchange("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(response.body, b"fine");
+    assert_eq!(backend.connections_accepted(), 1);
+    drop(client);
+    gateway.assert_no_leaks();
+}
+
+/// Sends `bytes` of an answer and is gone.
+fn dies_behind(bytes: Vec<u8>) -> Backend {
+    Backend::start(move |visit: &mut Visit| {
+        greet(&mut visit.connection)?;
+        while take_frame(&mut visit.connection)?.kind != kind::HEADERS {}
+        visit.send(&bytes)
+    })
+}
+
+#[test]
+fn a_connection_that_is_lost_within_a_head() {
+    let whole = head(1, &[("content-length", "4"), ("x-more", "and more")]);
+    let half = whole[..whole.len() / 2].to_vec();
+    let not_ended = frame(kind::HEADERS, 0, 1, &[STATUS_200]);
+    for bytes in [whole[..5].to_vec(), half, not_ended] {
+        let backend = dies_behind(bytes);
+        let gateway = configured(&backend);
+        assert_eq!(gateway.get("a", "/").status, 502);
+        assert_eq!(gateway.only_log_line().reason(), "upstream-closed");
+        gateway.assert_no_leaks();
+    }
+}
+
+#[test]
+fn a_connection_that_is_lost_within_a_piece_of_body() {
+    for length in [&[("content-length", "2000")][..], &[]] {
+        let piece = frame(kind::DATA, END_STREAM, 1, &[b'x'; 2000]);
+        let backend = dies_behind([&head(1, length)[..], &piece[..1000]].concat());
+        let gateway = configured(&backend);
+        let mut client = gateway.connect();
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        match client.try_response(false) {
+            // Its head had not left yet.
+            Ok(response) => assert_eq!(response.status, 502),
+            Err(trouble) => assert!(matches!(trouble, Trouble::Closed | Trouble::Reset)),
+        }
+        assert_eq!(gateway.only_log_line().reason(), "upstream-truncated");
+        drop(client);
+        gateway.assert_no_leaks();
+    }
 }

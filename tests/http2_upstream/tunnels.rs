@@ -1,7 +1,11 @@
 //! WebSockets of HTTP/1.1 clients, carried by extended CONNECT (RFC 8441).
 
-use crate::before;
-use foregate_testkit::{Http2Backend, Http2Reply, Http2Setup, Random};
+use crate::{before, before_address};
+use foregate_testkit::http2::{END_HEADERS, END_STREAM, frame, greet_with, kind, take_frame};
+use foregate_testkit::{
+    Backend, Http2Backend, Http2Client, Http2Reply, Http2Setup, PATIENCE, Random, Visit,
+};
+use std::sync::mpsc::{Receiver, channel};
 
 const UPGRADE: &str = concat!(
     "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n",
@@ -99,4 +103,72 @@ fn what_extended_connect_has_no_room_for_is_an_ordinary_request() {
         ("POST", &b"{}"[..])
     );
     assert_eq!(seen.field("upgrade"), None);
+}
+
+/// Ends its side of each tunnel at once, and tells what came on the other.
+fn says_goodbye_at_once() -> (Backend, Receiver<String>) {
+    let (told, heard) = channel();
+    let backend = Backend::start(move |visit: &mut Visit| {
+        let enable_connect_protocol = (8, 1);
+        greet_with(&mut visit.connection, &[enable_connect_protocol])?;
+        let mut body = Vec::new();
+        loop {
+            let came = take_frame(&mut visit.connection)?;
+            match came.kind {
+                kind::HEADERS => {
+                    body.clear();
+                    visit.send(frame(kind::HEADERS, END_HEADERS, came.stream, &[0x88]))?;
+                    visit.send(frame(kind::DATA, END_STREAM, came.stream, b"bye"))?;
+                }
+                kind::DATA => {
+                    body.extend_from_slice(&came.payload);
+                    if came.flags & END_STREAM != 0 {
+                        let _ = told.send(String::from_utf8_lossy(&body).into_owned());
+                    }
+                }
+                kind::RST_STREAM => drop(told.send("a reset".to_owned())),
+                _ => {}
+            }
+        }
+    });
+    (backend, heard)
+}
+
+/// One side of a tunnel may end before the other.
+#[test]
+fn what_a_client_says_when_the_backend_has_ended_arrives() {
+    let (backend, heard) = says_goodbye_at_once();
+    let gateway = before_address(backend.address(), "");
+    let mut http1 = gateway.connect();
+    http1.send(UPGRADE);
+    assert_eq!(http1.try_head(false).map(|head| head.status), Ok(101));
+    assert_eq!(http1.connection().take_rest(), Ok(b"bye".to_vec()));
+    http1.send("one thing, ");
+    http1.send("and another");
+    http1.connection().finish_sending();
+    let told = heard.recv_timeout(PATIENCE);
+    assert_eq!(told.as_deref(), Ok("one thing, and another"));
+
+    let mut http2 = Http2Client::connect(gateway.address());
+    let lines = [
+        (":method", "CONNECT"),
+        (":protocol", "websocket"),
+        (":scheme", "http"),
+        (":path", "/chat"),
+        (":authority", "a"),
+        ("sec-websocket-version", "13"),
+    ];
+    let stream = http2.head(&lines, false);
+    assert_eq!(http2.until(stream, |answer| answer.ended).text(), "bye");
+    http2.data(stream, b"one thing, ", false);
+    http2.settle();
+    http2.data(stream, b"and another", true);
+    let told = heard.recv_timeout(PATIENCE);
+    assert_eq!(told.as_deref(), Ok("one thing, and another"));
+    assert_eq!(http2.answer(stream).reset, None);
+    drop((http1, http2));
+    for line in gateway.log_lines(2) {
+        assert_eq!(line.reason(), "upgraded");
+    }
+    gateway.assert_no_leaks();
 }
