@@ -125,8 +125,8 @@ fn pings_borne(client: &mut Http2Client, max: usize) -> usize {
 fn the_budget_is_as_large_as_it_is_configured() {
     let backend = Backend::answering(|_| Answer::ok("fine"));
     let gateway = |points: &str| {
-        let http2 = format!("[client.http2]\nabuse_points_per_minute_max = {points}");
-        gateway_over(&Transport::Cleartext, &backend, &http2)
+        let client = format!("abuse_points_per_minute_max = {points}");
+        gateway_over(&Transport::Cleartext, &backend, &client)
     };
     let strict = gateway("300");
     let mut client = Http2Client::connect(strict.address());
