@@ -22,17 +22,23 @@ fn limits() -> Limits {
     }
 }
 
-/// What a client sends behind its preface and first SETTINGS, to a server that answers every request.
+/// What a client sends behind its preface and first SETTINGS, to a server that answers every request, also once the client has
+/// shut its sending side.
 pub fn h2_frames_server(input: &[u8]) {
-    let run = |pieces: &[&[u8]]| {
-        let mut party = Party::new(Connection::server(limits(), 0));
-        party.feed(&PREFACE[..]);
-        party.feed(&SETTINGS);
-        pieces.iter().for_each(|piece| party.feed(piece));
-        party.serve();
-        party.end()
-    };
-    assert_eq!(run(&[input]), run(&halves(input)));
+    for finishes in [false, true] {
+        let run = |pieces: &[&[u8]]| {
+            let mut party = Party::new(Connection::server(limits(), 0));
+            party.feed(&PREFACE[..]);
+            party.feed(&SETTINGS);
+            pieces.iter().for_each(|piece| party.feed(piece));
+            if finishes {
+                party.connection.finished_by_peer(0);
+            }
+            party.serve();
+            party.end()
+        };
+        assert_eq!(run(&[input]), run(&halves(input)));
+    }
 }
 
 /// What a server sends behind its first SETTINGS, to a client with three requests under way.
