@@ -7,7 +7,7 @@ use foregate_testkit::{Answer, Backend, Gateway, Pebble, Refuser, Request, Scrat
 use foregate_tests::metric;
 use foregate_tests::secure::{Curl, curl};
 
-use crate::house::{Ports, certificate_in, certs};
+use crate::house::{Ports, certificate_in, settle};
 
 const CONFIG: &str = r#"
 state_dir = "{state}"
@@ -85,12 +85,6 @@ impl Story {
             (seen.code() == 0).then(|| assert_eq!(seen.body(), "a shop"))
         });
     }
-
-    /// Waits until the agent has heard of every handshake before: it takes commands one after the other.
-    fn settle(&self) {
-        let run = certs(&self.gateway, &["renew", "nobody.example"]);
-        assert_eq!(run.code, Some(1), "{}", run.stdout);
-    }
 }
 
 /// What was asked for, in turn.
@@ -121,12 +115,12 @@ fn the_url_admits_a_name_by_200_and_by_nothing_else() {
         eventually("the question", || {
             asked(&backend).contains(&question(host)).then_some(())
         });
-        story.settle();
+        settle(&story.gateway);
         story.assert_unknown(host);
     }
     // Nobody issues for these, and nobody is asked.
     story.assert_unknown("db.internal");
-    story.settle();
+    settle(&story.gateway);
     assert_eq!(asked(&backend), strangers.map(question));
     assert_eq!(story.pebble.issued(), 0);
     let labels = [("listener", "secure"), ("result", "unknown-name")];
@@ -190,7 +184,7 @@ fn a_slow_url_holds_no_handshake_up() {
     // A crowd of names takes no more questions than these, and who comes again asks no second one.
     story.assert_unknown("late.example");
     story.assert_unknown("shop-7.example");
-    story.settle();
+    settle(&story.gateway);
     assert_eq!(asked(&backend).len(), AT_ONCE);
     let answer = story.gateway.get("shop-7.example", "/");
     assert_eq!((answer.status, answer.text().as_str()), (200, "a shop"));

@@ -2,19 +2,13 @@
 
 use foregate_testkit::{Gateway, Meddler, Pebble, Scratch, Signal};
 
-use crate::house::{Ports, certificate, certificate_in, certs, shop, visit};
+use crate::house::{Ports, certificate, certificate_in, certs, settle, shop, visit};
 
 fn seconds_from_now(moment: &serde_json::Value) -> i64 {
     let now = std::time::SystemTime::now();
     let now = now.duration_since(std::time::UNIX_EPOCH);
     let now = now.expect("it is later than 1970").as_secs();
     moment.as_u64().expect("a time").cast_signed() - now.cast_signed()
-}
-
-/// Waits until the agent has looked at what is due: it takes commands between two looks.
-fn settle(gateway: &Gateway) {
-    let run = certs(gateway, &["renew", "nobody.example"]);
-    assert_eq!(run.code, Some(1), "{}", run.stdout);
 }
 
 #[test]

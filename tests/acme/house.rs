@@ -1,11 +1,10 @@
 //! What the stories share: a gateway with a site that wants a certificate, and the ACME server that it asks.
 
-use std::process::Command;
-
 use foregate_testkit::{
     Gateway, GatewayConfig, Meddler, Pebble, PebbleConfig, Run, Scratch, eventually, foregate,
     free_port,
 };
+use foregate_tests::secure;
 
 /// The ports that gateway and ACME server agree on before either runs.
 pub(crate) struct Ports {
@@ -139,27 +138,20 @@ pub(crate) fn certificate_in(gateway: &Gateway, name: &str, state: &str) -> serd
     })
 }
 
+/// Waits until the agent has heard of all that happened before and has looked at what is due: it takes commands one after the
+/// other, between two looks.
+pub(crate) fn settle(gateway: &Gateway) {
+    let run = certs(gateway, &["renew", "nobody.example"]);
+    assert_eq!(run.code, Some(1), "{}", run.stdout);
+}
+
 /// What curl gets from a URL, trusting one root; `None` when it is not content.
 pub(crate) fn curl(url: &str, resolve: &str, root: &str) -> Option<String> {
     let scratch = Scratch::new();
     let root = scratch.write("root.pem", root);
-    let output = Command::new("curl")
-        .args([
-            "-sS",
-            "--max-time",
-            "10",
-            "--noproxy",
-            "*",
-            "--resolve",
-            resolve,
-            "--cacert",
-        ])
-        .arg(root)
-        .arg(url)
-        .output()
-        .expect("curl runs");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    output.status.success().then_some(text)
+    let root = root.to_string_lossy();
+    let seen = secure::curl(&["--cacert", &root, "--resolve", resolve, url]);
+    (seen.code() == 0).then(|| seen.body())
 }
 
 /// What curl gets from the shop over HTTPS.

@@ -3,12 +3,13 @@
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use foregate_testkit::http2::code::{CANCEL, ENHANCE_YOUR_CALM, NO_ERROR};
 use foregate_testkit::http2::{END_HEADERS, END_STREAM, block, frame, kind};
 use foregate_testkit::{
-    Answer, Answers, BlackHole, Echo, Gateway, Goaway, Http2Client, Request, Target, eventually,
+    Answer, Answers, Backend, BlackHole, Echo, Gateway, Goaway, Http2Client, Request, Target,
+    eventually,
 };
 use foregate_tests::metric;
 
@@ -22,6 +23,7 @@ on_roads!([http2, http2_tls] [
     resetter,
     resetter_at_any_moment,
     half_closer,
+    half_closer_who_reads_late,
     half_closer_whose_backend_is_silent,
     half_closer_whose_windows_are_closed,
     asks_for_much_and_leaves,
@@ -194,6 +196,22 @@ fn half_close(client: &mut Http2Client) {
     client.connection().finish_sending();
 }
 
+/// A gateway that waits for a client which has shut its sending side for longer than any story takes.
+fn patient(road: &Road, backend: &Backend) -> Gateway {
+    let gateway = road.gateway(
+        r#"
+        [client]
+        half_close_timeout = "1m"
+        [sites."*"]
+        upstream = "app"
+        [upstreams.app]
+        servers = ["{backend}"]
+        {tls}
+        "#,
+    );
+    gateway.fill("backend", backend.address()).start()
+}
+
 /// Asks, and asks no more; what it has asked for is answered.
 fn half_closer(road: &Road) {
     let (answer, answers) = channel::<()>();
@@ -202,7 +220,7 @@ fn half_closer(road: &Road) {
         let _ = answers.lock().expect("no panic").recv();
         Answer::ok(vec![b'x'; 20_000])
     }));
-    let gateway = impatient(road, &backend);
+    let gateway = patient(road, &backend);
     let mut client = Http2Client::connect(gateway.target());
     let whole = [(); 3].map(|()| client.request("GET", "/", &[], true));
     let upload = client.request("POST", "/", &[("content-length", "10")], false);
@@ -224,6 +242,39 @@ fn half_closer(road: &Road) {
     reasons.sort();
     assert_eq!(reasons, ["client-gone", "proxied", "proxied", "proxied"]);
     assert_eq!(gateway.metric(metric::HTTP2_CONNECTIONS_FAILED, &[]), 0.0);
+    gateway.assert_no_leaks();
+}
+
+/// Whether so many answers are as good as written before long.
+fn are_served(gateway: &Gateway, count: usize) -> bool {
+    let deadline = Instant::now() + Duration::from_millis(300);
+    while Instant::now() < deadline {
+        if gateway.metric(metric::OUTCOMES, &[("reason", "proxied")]) >= count as f64 {
+            return true;
+        }
+    }
+    false
+}
+
+/// It shuts its sending side when its answer is over for whoever served it, and a part of that has not left yet: of sizes this
+/// close to each other one is always a little more than what the sockets hold.
+fn half_closer_who_reads_late(road: &Road) {
+    const STEP: usize = 32 * 1024;
+    let backend = road.backend(Answers(|request: &Request| {
+        let size = request.target.trim_start_matches('/').parse();
+        Answer::ok(vec![b'x'; size.expect("a size")])
+    }));
+    let gateway = patient(road, &backend);
+    for (count, size) in (1..).map(|step| (step, step * STEP)) {
+        let mut client = never_reads(gateway.target(), &format!("/{size}"));
+        let is_served = are_served(&gateway, count);
+        half_close(&mut client);
+        let answer = client.answer(1);
+        assert_eq!((answer.status, answer.body.len()), (200, size));
+        if !is_served {
+            break;
+        }
+    }
     gateway.assert_no_leaks();
 }
 

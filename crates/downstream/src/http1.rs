@@ -222,7 +222,8 @@ impl<'c> Http1<'c> {
             if self.body_asked {
                 return false;
             }
-            match self.next_frame() {
+            // Nobody pays for what is thrown away: it is no more than is here, and was answered already.
+            match self.reader.next(&mut self.connection.input) {
                 Ok(Some(Frame::Data(_) | Frame::Piped(_))) => {}
                 Ok(Some(Frame::End | Frame::Trailers(_))) => self.end_body(),
                 Ok(None) | Err(_) => return false,
@@ -303,6 +304,8 @@ impl<'c> Http1<'c> {
         }
         let bytes = piped.len() as u64;
         self.reader.passed(bytes);
+        let moved = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.connection.budget.moved(moved);
         self.bytes_in += bytes;
         self.connection.received(bytes);
         self.body_watch.received(bytes, 0);

@@ -172,7 +172,7 @@ impl<H: Handler> Driver<H> {
             }
             match self.connection.poll_fill(cx) {
                 Poll::Ready(Ok(1..)) => {}
-                Poll::Ready(Ok(0)) if self.shared.is_serving() => self.half_close(),
+                Poll::Ready(Ok(0)) if self.owes() => self.half_close(),
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Pending => return Ok(false),
@@ -311,6 +311,11 @@ impl<H: Handler> Driver<H> {
         Ok(())
     }
 
+    /// Whether the client waits for anything: for an answer, or for what is left of one whose stream is over.
+    fn owes(&self) -> bool {
+        self.shared.is_serving() || self.shared.engine().has_output()
+    }
+
     /// The client has closed its sending side, and is answered what it has asked for.
     fn half_close(&mut self) {
         let at = now();
@@ -362,6 +367,10 @@ impl<H: Handler> Driver<H> {
             self.shared.send_lanes_home();
             return Poll::Ready(End::Close);
         } else if self.shared.engine().is_finished() {
+            let failure = self.shared.engine().failure();
+            if let Some(failure) = failure {
+                self.tell(failure.reason);
+            }
             self.shared.send_lanes_home();
             return Poll::Ready(End::Linger);
         }

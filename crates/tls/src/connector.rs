@@ -12,7 +12,7 @@ use rustls::ClientConfig;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, UnbufferedClientConnection, WebPkiServerVerifier};
 use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
-use rustls::{DigitallySignedStruct, Error, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -172,7 +172,60 @@ fn verifier(plan: &ConnectorPlan) -> Result<Arc<dyn ServerCertVerifier>, Finding
     }
     let verifier = WebPkiServerVerifier::builder_with_provider(roots.anchors, provider()).build();
     let verifier = verifier.map_err(|error| Finding::MalformedCertificate(error.to_string()))?;
-    Ok(verifier)
+    Ok(Arc::new(Certified(verifier)))
+}
+
+/// Takes certificates of authorities that are trusted. Who has the name of such an authority and another key, as one that was
+/// made anew, is a stranger like any other; the signature that a backend makes in the handshake is another matter.
+#[derive(Debug)]
+struct Certified(Arc<WebPkiServerVerifier>);
+
+impl ServerCertVerifier for Certified {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        use CertificateError::{
+            BadSignature, UnknownIssuer, UnsupportedSignatureAlgorithmForPublicKeyContext,
+        };
+        let verified =
+            (self.0).verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        verified.map_err(|error| match error {
+            // Its key may be of another kind, too.
+            Error::InvalidCertificate(
+                BadSignature | UnsupportedSignatureAlgorithmForPublicKeyContext { .. },
+            ) => Error::InvalidCertificate(UnknownIssuer),
+            error => error,
+        })
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0
+            .verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0
+            .verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
 }
 
 /// Takes every certificate: whoever is in between can read and change everything. Only for a plan that says so.

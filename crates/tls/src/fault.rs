@@ -154,18 +154,6 @@ impl From<&Error> for HandshakeFault {
     }
 }
 
-/// Whether nobody who is trusted has signed a certificate. Who has the name of one that is trusted and another key, as an
-/// authority that was made anew, is a stranger, too: the key may be of another kind.
-pub(crate) fn is_of_stranger(error: &CertificateError) -> bool {
-    use CertificateError::{
-        BadSignature, UnknownIssuer, UnsupportedSignatureAlgorithmForPublicKeyContext,
-    };
-    matches!(
-        error,
-        UnknownIssuer | BadSignature | UnsupportedSignatureAlgorithmForPublicKeyContext { .. }
-    )
-}
-
 fn certificate_fault(error: &CertificateError) -> HandshakeFault {
     match error {
         CertificateError::Expired
@@ -173,7 +161,7 @@ fn certificate_fault(error: &CertificateError) -> HandshakeFault {
         | CertificateError::NotValidYet
         | CertificateError::NotValidYetContext { .. } => HandshakeFault::ClientCertificateExpired,
         CertificateError::Revoked => HandshakeFault::ClientCertificateRevoked,
-        error if is_of_stranger(error) => HandshakeFault::ClientCertificateUnknown,
+        CertificateError::UnknownIssuer => HandshakeFault::ClientCertificateUnknown,
         // Of a list whose time is over nobody knows what it would say.
         CertificateError::UnknownRevocationStatus
         | CertificateError::ExpiredRevocationList
@@ -248,7 +236,7 @@ impl From<&Error> for BackendTlsFault {
     fn from(error: &Error) -> BackendTlsFault {
         match error {
             Error::InvalidCertificate(error) => match error {
-                error if is_of_stranger(error) => BackendTlsFault::UnknownIssuer,
+                CertificateError::UnknownIssuer => BackendTlsFault::UnknownIssuer,
                 CertificateError::NotValidForName
                 | CertificateError::NotValidForNameContext { .. } => BackendTlsFault::WrongName,
                 CertificateError::Expired

@@ -73,6 +73,10 @@ impl Desk {
                 Err(error) => return Err(failure(&error, Step::Prove, web)),
             },
         };
+        // Whoever wants to be left alone is not asked more, whatever became of the names.
+        if matches!(told.reason, Reason::RateLimited | Reason::DirectoryFailed) {
+            return Err(told);
+        }
         self.judge(order, web, failed, proofs, told).await
     }
 

@@ -113,7 +113,7 @@ pub(super) static SECTION: Section = Section {
             "What a client may ask on one connection without getting anything done. In HTTP/2 a reset costs 10 points, \
              `SETTINGS` 10, `PING` 3, an empty frame 1; in HTTP/1 a read that brings less than 8 bytes of a head costs 1, and so \
              do 64 chunks of less than 8 bytes. Requests that are served give points back, and body does for what is no \
-             reset. A connection that has spent them is closed: with `ENHANCE_YOUR_CALM`, or behind 429.",
+             reset (in HTTP/1: that of requests). A connection that has spent them is closed: with `ENHANCE_YOUR_CALM`, or behind 429.",
         ),
         key(
             "http2",

@@ -9,7 +9,7 @@ use foregate_message::{
     BodyLength, Chunk, Client, Fault, Fields, Frame, Peer, Reason, RequestHead, ResponseHead,
     Status,
 };
-use foregate_telemetry::clock::{Deadline, now};
+use foregate_telemetry::clock::{Deadline, now, recent};
 use foregate_wire::h2::heads::RequestFacts;
 use foregate_wire::h2::{ErrorCode, StreamKey};
 use std::rc::Rc;
@@ -185,6 +185,8 @@ impl<'s> Http2Stream<'s> {
                         self.body_watch.received(data.len() as u64, held_back_ms);
                     }
                     if !self.tunnel && self.is_too_large(self.bytes_in) {
+                        let at_ms = recent().millis();
+                        self.shared.engine().charge_overlong_body(at_ms);
                         return Poll::Ready(Err(Reason::Request(Fault::BodyTooLarge)));
                     }
                 }

@@ -3,7 +3,6 @@
 //! own, which finds that key's lists first.
 
 use crate::certificate::{distinguished_name, parse, without_marks};
-use crate::fault;
 use crate::profile::provider;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
@@ -119,16 +118,21 @@ pub(super) struct Namesakes {
     pub(super) others: Vec<Arc<dyn ClientCertVerifier>>,
 }
 
-/// Whether an error says no more than that it is not the right key.
+/// Whether an error says no more than that it is not the right key, which may be of another kind.
 fn is_of_stranger(error: &Error) -> bool {
-    let Error::InvalidCertificate(error) = error else {
-        return false;
+    use CertificateError::{
+        BadSignature, UnknownIssuer, UnsupportedSignatureAlgorithmContext,
+        UnsupportedSignatureAlgorithmForPublicKeyContext,
     };
-    let is_unknown_kind = matches!(
+    matches!(
         error,
-        CertificateError::UnsupportedSignatureAlgorithmContext { .. }
-    );
-    is_unknown_kind || fault::is_of_stranger(error)
+        Error::InvalidCertificate(
+            UnknownIssuer
+                | BadSignature
+                | UnsupportedSignatureAlgorithmContext { .. }
+                | UnsupportedSignatureAlgorithmForPublicKeyContext { .. }
+        )
+    )
 }
 
 impl ClientCertVerifier for Namesakes {

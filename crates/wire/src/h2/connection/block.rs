@@ -267,6 +267,8 @@ impl Connection {
             Ok(()) => {}
             // As a head that is too large, it may be answered (RFC 9113 §10.5.1).
             Err(HeadFault::Answerable(Fault::TrailersTooLarge)) if self.role == Role::Server => {
+                // A backend has all but the end of the request by now.
+                self.charge(Offence::ProvokedReset)?;
                 fields.clear();
                 self.streams.at(slot).flags.trailers_too_large = true;
             }

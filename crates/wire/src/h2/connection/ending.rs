@@ -219,6 +219,16 @@ impl Connection {
         });
     }
 
+    /// A request's body is longer than it may be. A backend may have a part of it, so that it costs what a reset does which
+    /// the client provokes; where that is too much, the connection ends as for any flood.
+    pub fn charge_overlong_body(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
+        if let Err(Breach::Limit(reason)) = self.charge(Offence::ProvokedReset) {
+            let code = ErrorCode::ENHANCE_YOUR_CALM;
+            self.fail(Failure { code, reason }, 0);
+        }
+    }
+
     /// Ends the connection for a reason that the caller has found: GOAWAY is queued, and every stream learns its fate.
     pub fn give_up(&mut self, reason: Reason) {
         let code = ErrorCode::NO_ERROR;
@@ -237,6 +247,9 @@ impl Connection {
         self.ending.draining_ms.get_or_insert(now_ms);
         if self.ending.last_served.is_none() {
             self.go(ErrorCode::NO_ERROR, "");
+        } else {
+            // Who has left altogether answers whatever comes with a reset; something has to come for that.
+            ping::write(ALIVE_PING, false, &mut self.out);
         }
         for slot in self.streams.occupied() {
             let stream = self.streams.at(slot);

@@ -27,6 +27,70 @@ fn a_client_that_has_finished_is_answered_what_came_whole() {
     assert!(bench.connection.is_finished());
 }
 
+/// What has been told before is told again by a PING: who has left altogether answers it with a reset.
+#[test]
+fn a_client_that_has_finished_always_hears_something() {
+    let mut bench = Bench::server(Limits::default());
+    bench.feed(&headers(1, END, &get())).unwrap();
+    bench.asked();
+    bench.connection.drain(1);
+    bench.said();
+    bench
+        .feed(&frame(Kind::PING, flag::ACK, 0, b"draining"))
+        .unwrap();
+    assert_eq!(bench.said(), ["GOAWAY 1 NO_ERROR"]);
+    bench.connection.finished_by_peer(5);
+    assert_eq!(bench.said(), ["PING"]);
+    assert!(bench.connection.tick(100_000).is_ok());
+}
+
+/// Those cost what a reset does, and the answer none.
+#[test]
+fn trailers_over_their_limit_are_not_free() {
+    let mut bench = Bench::server(Limits {
+        abuse_points_max: 100,
+        ..Limits::default()
+    });
+    let mut answered = 0;
+    let failure = loop {
+        let stream = 1 + 2 * answered;
+        bench
+            .feed(&headers(stream, 0, &request("POST", &[])))
+            .unwrap();
+        let key = bench.asked();
+        let trailers = headers(stream, END, &block(&[("a", "b"); 40]));
+        if let Err(failure) = bench.feed(&trailers) {
+            break failure;
+        }
+        let head = ResponseHead::new(Status::new(431).unwrap());
+        bench.connection.respond(key, &head, BodyLength::Empty);
+        bench.connection.release(key);
+        bench.said();
+        answered += 1;
+        assert!(answered < 100);
+    };
+    assert_eq!(failure.reason, Reason::ProvokedResets);
+    assert!((10..20).contains(&answered), "{answered}");
+}
+
+/// A backend may have a part of it.
+#[test]
+fn bodies_that_are_too_long_are_not_free() {
+    let mut bench = Bench::server(Limits {
+        abuse_points_max: 100,
+        ..Limits::default()
+    });
+    // The first SETTINGS have cost as much.
+    for _ in 0..9 {
+        bench.connection.charge_overlong_body(0);
+    }
+    assert!(bench.connection.failure().is_none());
+    bench.connection.charge_overlong_body(0);
+    let failure = bench.connection.failure().map(|failure| failure.reason);
+    assert_eq!(failure, Some(Reason::ProvokedResets));
+    assert_eq!(bench.said(), ["GOAWAY 0 ENHANCE_YOUR_CALM"]);
+}
+
 /// As a head that is.
 #[test]
 fn trailers_over_their_limit_can_be_answered() {
