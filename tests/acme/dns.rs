@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use foregate_testkit::{Gateway, GatewayConfig, NameServer, Pebble, PebbleConfig, Scratch};
 
-use crate::house::{Ports, certificate_in, certs, curl};
+use crate::house::{Ports, certificate_in, certs, visit_host};
 
 const CONFIG: &str = r#"
 state_dir = "{state}"
@@ -36,10 +36,9 @@ fn shops(ports: &Ports, pebble: &Pebble, state: &Scratch, dns: impl Display) -> 
 
 /// Any shop is served by a certificate for all of them.
 fn assert_served(ports: &Ports, pebble: &Pebble, gateway: &Gateway) {
-    let (tls, root) = (ports.tls, pebble.root_pem());
+    let root = pebble.root_pem();
     for host in ["a.shop.example", "b.shop.example"] {
-        let resolve = format!("{host}:{tls}:127.0.0.1");
-        let seen = curl(&format!("https://{host}:{tls}/"), &resolve, &root);
+        let seen = visit_host(ports, &root, host);
         assert_eq!(seen.as_deref(), Some("a shop"), "{host}");
     }
     certificate_in(gateway, "*.shop.example", "active");

@@ -154,9 +154,14 @@ pub(crate) fn curl(url: &str, resolve: &str, root: &str) -> Option<String> {
     (seen.code() == 0).then(|| seen.body())
 }
 
+/// What curl gets from a host over HTTPS.
+pub(crate) fn visit_host(ports: &Ports, root: &str, host: &str) -> Option<String> {
+    let tls = ports.tls;
+    let resolve = format!("{host}:{tls}:127.0.0.1");
+    curl(&format!("https://{host}:{tls}/"), &resolve, root)
+}
+
 /// What curl gets from the shop over HTTPS.
 pub(crate) fn visit(ports: &Ports, root: &str) -> Option<String> {
-    let tls = ports.tls;
-    let resolve = format!("shop.example:{tls}:127.0.0.1");
-    curl(&format!("https://shop.example:{tls}/"), &resolve, root)
+    visit_host(ports, root, "shop.example")
 }

@@ -1,9 +1,8 @@
 //! Names that nobody wrote down get a certificate when a client first asks, if they are admitted.
 
-use foregate_testkit::{Gateway, Pebble, Scratch, eventually};
+use foregate_testkit::{Gateway, Pebble, Scratch, Signal, eventually};
 
-use crate::house::{Ports, certs, curl};
-use foregate_testkit::Signal;
+use crate::house::{Ports, certs, visit_host};
 
 const CONFIG: &str = r#"
 state_dir = "{state}"
@@ -35,22 +34,23 @@ fn a_site_of_all_names_that_takes_acme_alone_shows_what_was_ordered() {
     ordered_and_shown("acme");
 }
 
-fn ordered_and_shown(source: &str) {
-    let (ports, state) = (Ports::new(), Scratch::new());
-    let pebble = Pebble::start(ports.pebble());
-    let gateway = Gateway::new(CONFIG)
+fn start(text: &str, source: &str, ports: &Ports, state: &Scratch, pebble: &Pebble) -> Gateway {
+    Gateway::new(text)
         .fill("state", state.join("state").display())
         .fill("http", ports.http)
         .fill("tls", ports.tls)
         .fill("directory", pebble.directory())
         .fill("source", source)
         .file("ca.pem", pebble.ca_pem())
-        .start();
+        .start()
+}
+
+fn ordered_and_shown(source: &str) {
+    let (ports, state) = (Ports::new(), Scratch::new());
+    let pebble = Pebble::start(ports.pebble());
+    let gateway = start(CONFIG, source, &ports, &state, &pebble);
     let root = pebble.root_pem();
-    let visit = |host: &str| {
-        let resolve = format!("{host}:{}:127.0.0.1", ports.tls);
-        curl(&format!("https://{host}:{}/", ports.tls), &resolve, &root)
-    };
+    let visit = |host: &str| visit_host(&ports, &root, host);
     // The first handshake finds nothing; who comes again is served.
     let answer = eventually("a certificate on demand", || visit("a.shops.example"));
     assert_eq!(answer, "a shop");
@@ -67,19 +67,9 @@ fn what_may_no_longer_be_asked_for_is_out_of_service_after_a_reload() {
     let pebble = Pebble::start(ports.pebble());
     let site = "[sites.\"gone.example\"]\ntls = \"acme\"\nroutes = [{ respond = { status = 200, body = \"a site\" } }]\n";
     let before = format!("{CONFIG}{site}");
-    let mut gateway = Gateway::new(&before)
-        .fill("state", state.join("state").display())
-        .fill("http", ports.http)
-        .fill("tls", ports.tls)
-        .fill("directory", pebble.directory())
-        .fill("source", "auto")
-        .file("ca.pem", pebble.ca_pem())
-        .start();
+    let mut gateway = start(&before, "auto", &ports, &state, &pebble);
     let root = pebble.root_pem();
-    let visit = |host: &str| {
-        let resolve = format!("{host}:{}:127.0.0.1", ports.tls);
-        curl(&format!("https://{host}:{}/", ports.tls), &resolve, &root)
-    };
+    let visit = |host: &str| visit_host(&ports, &root, host);
     eventually("the site has a certificate", || visit("gone.example"));
     for name in ["a.shops.example", "b.shops.example"] {
         eventually("a certificate on demand", || visit(name));
@@ -102,19 +92,9 @@ fn what_may_no_longer_be_asked_for_is_out_of_service_after_a_reload() {
 fn an_hour_has_room_for_so_many_and_who_comes_then_is_told_of() {
     let (ports, state) = (Ports::new(), Scratch::new());
     let pebble = Pebble::start(ports.pebble());
-    let gateway = Gateway::new(CONFIG)
-        .fill("state", state.join("state").display())
-        .fill("http", ports.http)
-        .fill("tls", ports.tls)
-        .fill("directory", pebble.directory())
-        .fill("source", "auto")
-        .file("ca.pem", pebble.ca_pem())
-        .start();
+    let gateway = start(CONFIG, "auto", &ports, &state, &pebble);
     let root = pebble.root_pem();
-    let visit = |host: &str| {
-        let resolve = format!("{host}:{}:127.0.0.1", ports.tls);
-        curl(&format!("https://{host}:{}/", ports.tls), &resolve, &root)
-    };
+    let visit = |host: &str| visit_host(&ports, &root, host);
     for name in ["a.shops.example", "b.shops.example"] {
         eventually("a certificate on demand", || visit(name));
     }
