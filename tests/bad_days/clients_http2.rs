@@ -313,20 +313,7 @@ fn half_closer_whose_windows_are_closed(road: &Road) {
 fn asks_for_much_and_leaves(road: &Road) {
     let backend = road.backend(BlackHole);
     // Whoever has left altogether is not waited for.
-    let gateway = road
-        .gateway(
-            r#"
-            [client]
-            half_close_timeout = "1h"
-            [sites."*"]
-            upstream = "app"
-            [upstreams.app]
-            servers = ["{backend}"]
-            {tls}
-            "#,
-        )
-        .fill("backend", backend.address())
-        .start();
+    let gateway = patient(road, &backend);
     for round in 1..=2 {
         let mut client = Http2Client::connect(gateway.target());
         for _ in 0..50 {

@@ -161,7 +161,7 @@ fn server_name(host: &str) -> Option<ServerName<'static>> {
 
 fn verifier(plan: &ConnectorPlan) -> Result<Arc<dyn ServerCertVerifier>, Finding> {
     if !plan.verify {
-        return Ok(Arc::new(Anybody));
+        return Ok(Arc::new(Backends { chain: None }));
     }
     let roots = match &plan.roots {
         RootsPlan::Platform => Roots::platform(),
@@ -172,15 +172,21 @@ fn verifier(plan: &ConnectorPlan) -> Result<Arc<dyn ServerCertVerifier>, Finding
     }
     let verifier = WebPkiServerVerifier::builder_with_provider(roots.anchors, provider()).build();
     let verifier = verifier.map_err(|error| Finding::MalformedCertificate(error.to_string()))?;
-    Ok(Arc::new(Certified(verifier)))
+    Ok(Arc::new(Backends {
+        chain: Some(verifier),
+    }))
 }
 
-/// Takes certificates of authorities that are trusted. Who has the name of such an authority and another key, as one that was
-/// made anew, is a stranger like any other; the signature that a backend makes in the handshake is another matter.
+/// Verifies backends; without a chain to verify, whoever is in between can read and change everything, and a plan has said so.
+///
+/// Who has the name of a trusted authority and another key, as one that was made anew, is a stranger like any other; the
+/// signature that a backend makes in the handshake is another matter.
 #[derive(Debug)]
-struct Certified(Arc<WebPkiServerVerifier>);
+struct Backends {
+    chain: Option<Arc<WebPkiServerVerifier>>,
+}
 
-impl ServerCertVerifier for Certified {
+impl ServerCertVerifier for Backends {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -192,8 +198,11 @@ impl ServerCertVerifier for Certified {
         use CertificateError::{
             BadSignature, UnknownIssuer, UnsupportedSignatureAlgorithmForPublicKeyContext,
         };
+        let Some(chain) = &self.chain else {
+            return Ok(ServerCertVerified::assertion());
+        };
         let verified =
-            (self.0).verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+            chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         verified.map_err(|error| match error {
             // Its key may be of another kind, too.
             Error::InvalidCertificate(
@@ -201,47 +210,6 @@ impl ServerCertVerifier for Certified {
             ) => Error::InvalidCertificate(UnknownIssuer),
             error => error,
         })
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.0
-            .verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.0
-            .verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
-    }
-}
-
-/// Takes every certificate: whoever is in between can read and change everything. Only for a plan that says so.
-#[derive(Debug)]
-struct Anybody;
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(

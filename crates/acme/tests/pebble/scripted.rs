@@ -5,11 +5,20 @@ use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
 
-use foregate_acme::{CertificateState, ChallengeChoice, OnDemand};
+use foregate_acme::{AcmeOptions, CertificateState, ChallengeChoice, OnDemand};
 use foregate_testkit::{Meddler, Pebble, Scratch, eventually};
 
 use crate::house::{House, acme, options, pebble, wanted};
 use crate::responder::Responder;
+
+/// What asks the server behind a meddler.
+fn through(meddler: &Meddler, pebble: &Pebble) -> AcmeOptions {
+    AcmeOptions {
+        directory: meddler.directory(),
+        ca_pem: Some(meddler.ca_pem().to_owned()),
+        ..options(pebble)
+    }
+}
 
 fn unix_now() -> u64 {
     let now = std::time::SystemTime::now();
@@ -28,9 +37,7 @@ fn a_rate_limit_is_kept_to_also_by_the_next_process() {
         ),
         _ => None,
     });
-    let mut options = options(&pebble);
-    options.directory = meddler.directory();
-    options.ca_pem = Some(meddler.ca_pem().to_owned());
+    let options = through(&meddler, &pebble);
     let want = wanted(options, &[acme(&["shop.example"])]);
     let house = House::start(&state, &responder, want.clone());
     house.failure("rate-limited");
@@ -64,9 +71,7 @@ fn a_rate_limit_that_comes_while_proofs_are_looked_at_is_one() {
             false => None,
         }
     });
-    let mut options = options(&pebble);
-    options.directory = meddler.directory();
-    options.ca_pem = Some(meddler.ca_pem().to_owned());
+    let options = through(&meddler, &pebble);
     let want = wanted(options, &[acme(&["shop.example"])]);
     let house = House::start(&state, &responder, want);
     let why = house.failure("rate-limited");
@@ -99,9 +104,7 @@ fn orders_that_lose_their_account_together_make_one_new_one() {
         }
         _ => None,
     });
-    let mut options = options(&pebble);
-    options.directory = meddler.directory();
-    options.ca_pem = Some(meddler.ca_pem().to_owned());
+    let options = through(&meddler, &pebble);
     let first = wanted(options.clone(), &[acme(&["shop.example"])]);
     let house = House::start(&state, &responder, first);
     house.next();
@@ -127,9 +130,7 @@ fn a_server_that_fails_is_tried_again() {
         ("POST /order-plz", 1) => Meddler::answer("502 Bad Gateway", "", "<html>no JSON</html>"),
         _ => None,
     });
-    let mut options = options(&pebble);
-    options.directory = meddler.directory();
-    options.ca_pem = Some(meddler.ca_pem().to_owned());
+    let options = through(&meddler, &pebble);
     let house = House::start(
         &state,
         &responder,
@@ -165,9 +166,7 @@ fn the_window_that_the_server_suggests_is_followed() {
             false => None,
         }
     });
-    let mut options = options(&pebble);
-    options.directory = meddler.directory();
-    options.ca_pem = Some(meddler.ca_pem().to_owned());
+    let options = through(&meddler, &pebble);
     let want = wanted(options, &[acme(&["shop.example"])]);
     let house = House::start(&state, &responder, want.clone());
     let first = house.next();
@@ -198,9 +197,7 @@ fn a_window_that_comes_without_a_time_to_ask_again_is_followed() {
             false => None,
         }
     });
-    let mut options = options(&pebble);
-    options.directory = meddler.directory();
-    options.ca_pem = Some(meddler.ca_pem().to_owned());
+    let options = through(&meddler, &pebble);
     let want = wanted(options, &[acme(&["shop.example"])]);
     let house = House::start(&state, &responder, want);
     house.next();
@@ -233,9 +230,7 @@ fn an_order_that_takes_its_authority_long_is_not_followed_by_another() {
         let fields = "Content-Type: application/json\r\nRetry-After: 1000\r\n";
         Meddler::answer("200 OK", fields, body)
     });
-    let mut options = options(&pebble);
-    options.directory = meddler.directory();
-    options.ca_pem = Some(meddler.ca_pem().to_owned());
+    let options = through(&meddler, &pebble);
     let want = wanted(options, &[acme(&["shop.example"])]);
     let house = House::start(&state, &responder, want);
     house.failure("order-timed-out");
@@ -284,9 +279,7 @@ fn a_challenge_that_fails_at_once_is_told_by_its_cause_and_tried_again() {
     let (state, responder) = (Scratch::new(), Responder::start());
     let pebble = Pebble::start(pebble(&responder));
     let meddler = fails_at_once(&pebble, "http-01");
-    let mut options = options(&pebble);
-    options.directory = meddler.directory();
-    options.ca_pem = Some(meddler.ca_pem().to_owned());
+    let mut options = through(&meddler, &pebble);
     options.challenge = ChallengeChoice::Http01;
     let want = wanted(options, &[acme(&["shop.example"])]);
     // The operator's holds: the next attempt is minutes away.
@@ -313,9 +306,7 @@ fn another_kind_is_tried_when_a_challenge_fails_at_once() {
     let (state, responder) = (Scratch::new(), Responder::start());
     let pebble = Pebble::start(pebble(&responder));
     let meddler = fails_at_once(&pebble, "tls-alpn-01");
-    let mut options = options(&pebble);
-    options.directory = meddler.directory();
-    options.ca_pem = Some(meddler.ca_pem().to_owned());
+    let options = through(&meddler, &pebble);
     let want = wanted(options, &[acme(&["shop.example"])]);
     let timing = foregate_acme::Timing::default();
     let house = House::start_with(&state, &responder, want, timing);

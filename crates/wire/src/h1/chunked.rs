@@ -47,8 +47,6 @@ pub(super) struct ChunkedDecoder {
     /// The size being read, then what is left of the chunk.
     remaining: u64,
     extension_bytes: usize,
-    /// Chunks with hardly anything in them.
-    tiny: u32,
 }
 
 impl ChunkedDecoder {
@@ -58,22 +56,18 @@ impl ChunkedDecoder {
             place: Place::Size { digits: 0 },
             remaining: 0,
             extension_bytes: 0,
-            tiny: 0,
         }
     }
 
-    /// How many chunks there were with hardly anything in them since this was last asked.
-    pub(super) fn take_tiny_chunks(&mut self) -> u32 {
-        std::mem::take(&mut self.tiny)
-    }
-
-    /// One step of [`super::BodyDecoder::decode`]; `received` is the data before this.
+    /// One step of [`super::BodyDecoder::decode`]; `received` is the data before this, and `tiny` counts chunks with hardly
+    /// anything in them.
     #[inline]
     pub(super) fn decode(
         &mut self,
         input: &[u8],
         limits: &BodyLimits,
         received: u64,
+        tiny: &mut u32,
     ) -> Result<Decoded, Fault> {
         let mut at = 0;
         while let Some(&byte) = input.get(at) {
@@ -92,6 +86,10 @@ impl ChunkedDecoder {
                 Place::SizeLf => {
                     expect_end(byte, b'\n')?;
                     self.size_complete(limits, received)?;
+                    // The last one has nothing in it.
+                    if (1..u64::from(PIECE_BYTES_MIN)).contains(&self.remaining) {
+                        *tiny = tiny.wrapping_add(1);
+                    }
                 }
                 Place::DataCr => {
                     expect_end(byte, b'\r')?;
@@ -150,10 +148,6 @@ impl ChunkedDecoder {
             .ok_or(Fault::ChunkSize)?;
         if exceeds(total, limits) {
             return Err(Fault::BodyTooLarge);
-        }
-        // The last one has nothing in it.
-        if (1..u64::from(PIECE_BYTES_MIN)).contains(&self.remaining) {
-            self.tiny = self.tiny.wrapping_add(1);
         }
         self.place = match self.remaining {
             0 => Place::Trailers(TrailerSection::new(self.of)),

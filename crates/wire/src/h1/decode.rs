@@ -97,7 +97,7 @@ enum Form {
 pub struct BodyDecoder {
     form: Form,
     received: u64,
-    /// Chunks of a body that has ended which had hardly anything in them.
+    /// Chunks with hardly anything in them, of which nobody has taken note yet.
     tiny_chunks: u32,
 }
 
@@ -173,13 +173,11 @@ impl BodyDecoder {
             }
             Form::Tunnel => input.len(),
             Form::Chunked(chunked) => {
-                let decoded = chunked.decode(input, limits, self.received)?;
+                let tiny = &mut self.tiny_chunks;
+                let decoded = chunked.decode(input, limits, self.received, tiny)?;
                 match decoded {
                     Decoded::Data { len, .. } => self.received += len as u64,
-                    Decoded::End { .. } | Decoded::Trailers { .. } => {
-                        self.tiny_chunks = chunked.take_tiny_chunks();
-                        self.form = Form::Done;
-                    }
+                    Decoded::End { .. } | Decoded::Trailers { .. } => self.form = Form::Done,
                     Decoded::More { .. } => {}
                 }
                 return Ok(decoded);
@@ -270,10 +268,7 @@ impl BodyDecoder {
     /// How many chunks there were with hardly anything in them since this was last asked.
     #[inline]
     pub(super) fn take_tiny_chunks(&mut self) -> u32 {
-        match &mut self.form {
-            Form::Chunked(chunked) => chunked.take_tiny_chunks(),
-            _ => std::mem::take(&mut self.tiny_chunks),
-        }
+        std::mem::take(&mut self.tiny_chunks)
     }
 
     /// Takes note of `bytes` of data that were not handed in; true when they were the last.
