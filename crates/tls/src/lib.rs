@@ -25,6 +25,7 @@ mod records;
 mod session;
 mod sessions;
 pub mod sni;
+mod socket;
 mod store;
 mod stream;
 mod tickets;

@@ -1,6 +1,6 @@
 //! A socket, encrypted or not.
 
-use crate::TlsStream;
+use crate::{TlsStream, socket};
 use foregate_message::TlsFacts;
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
@@ -119,7 +119,7 @@ impl AsyncRead for Stream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Stream::Plain(socket) => Pin::new(socket).poll_read(cx, buffer),
+            Stream::Plain(socket) => socket::poll_read(socket, cx, buffer),
             Stream::Tls(stream) => Pin::new(&mut **stream).poll_read(cx, buffer),
         }
     }
@@ -133,7 +133,7 @@ impl AsyncWrite for Stream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Stream::Plain(socket) => Pin::new(socket).poll_write(cx, bytes),
+            Stream::Plain(socket) => socket::poll_write(socket, cx, bytes),
             Stream::Tls(stream) => Pin::new(&mut **stream).poll_write(cx, bytes),
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::handshake::{Failure, Handshake, Progress};
 use crate::session::Session;
+use crate::socket;
 use crate::stream::Alpn;
 use foregate_message::{CHUNK_BYTES, Chunk, TlsFacts};
 use rustls::server::UnbufferedServerConnection;
@@ -134,7 +135,7 @@ impl TlsStream {
             if bytes.is_empty() {
                 return Poll::Ready(Ok(()));
             }
-            let sent = ready!(Pin::new(&mut self.socket).poll_write(cx, bytes))?;
+            let sent = ready!(socket::poll_write(&self.socket, cx, bytes))?;
             if sent == 0 {
                 return Poll::Ready(Err(ErrorKind::WriteZero.into()));
             }
@@ -192,7 +193,7 @@ impl TlsStream {
                 Ok(Progress::Blocked) => {
                     let mut room = [0; EARLY_READ_BYTES];
                     let mut read = ReadBuf::new(&mut room);
-                    ready!(Pin::new(&mut self.socket).poll_read(cx, &mut read))?;
+                    ready!(socket::poll_read(&self.socket, cx, &mut read))?;
                     if read.filled().is_empty() {
                         return Poll::Ready(Err(ErrorKind::UnexpectedEof.into()));
                     }
@@ -271,14 +272,14 @@ impl std::fmt::Debug for TlsStream {
 
 /// One read from the socket into the session's input. Zero bytes are its end.
 fn poll_fill(
-    socket: &mut TcpStream,
+    socket: &TcpStream,
     input: &mut Chunk,
     long: bool,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<usize>> {
     make_room(input, long);
     let mut buffer = ReadBuf::new(input.room());
-    let read = Pin::new(socket).poll_read(cx, &mut buffer);
+    let read = socket::poll_read(socket, cx, &mut buffer);
     let bytes = buffer.filled().len();
     input.filled(bytes);
     give_back(input);
@@ -348,7 +349,7 @@ impl AsyncRead for TlsStream {
                 }
                 return Poll::Ready(Ok(()));
             }
-            let filled = poll_fill(&mut stream.socket, &mut session.input, long, cx);
+            let filled = poll_fill(&stream.socket, &mut session.input, long, cx);
             if session.take_urgent() {
                 stream.send_now();
             }
