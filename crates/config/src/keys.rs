@@ -142,6 +142,8 @@ pub(crate) static HOST_PATTERN: Syntax = syntax(
     "example.com",
     r"^(\*|(\*\.)?[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])$",
 );
+pub(crate) static CONGESTION_CONTROL: Syntax =
+    syntax("congestion control", "bbr", "^[A-Za-z0-9_-]{1,15}$");
 pub(crate) static NAME_PATTERN: Syntax = syntax(
     "host or `*.domain`",
     "example.com",

@@ -9,6 +9,7 @@ mod balancing;
 mod bounds;
 mod certificates;
 mod client;
+mod congestion;
 mod discovery;
 mod ejection;
 mod files;

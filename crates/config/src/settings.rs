@@ -40,7 +40,7 @@ pub use client::{BodyRate, Client, Http2};
 pub use discovery::{Consul, Discovery, DiscoverySource, DnsLookup, Docker};
 pub use file::{NamedFile, Secret};
 pub use forwarding::{Forwarding, ServerHeader};
-pub use listener::{Listener, Mode};
+pub use listener::{CongestionControl, Listener, Mode};
 pub use log::{Log, LogLevel};
 pub use matching::{HostPattern, PathMatch, Rank, ValueMatch};
 pub use overload::{Importance, MemoryMax, Overload};

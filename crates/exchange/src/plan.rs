@@ -428,6 +428,7 @@ pub(crate) fn pool_limits(snapshot: &Snapshot, plan: &UpstreamPlan) -> PoolLimit
         pending_max: plan.requests_pending_max,
         idle_timeout: plan.idle_timeout,
         keep_alive: plan.keep_alive,
+        congestion: plan.congestion,
         requests_max: plan.requests_per_connection_max,
         proxy_protocol: plan.proxy_protocol,
         protocol: match plan.protocol.protocol {

@@ -10,6 +10,7 @@
 mod body;
 mod chunk;
 mod client;
+mod congestion;
 mod field;
 mod fields;
 pub mod forwarded;
@@ -27,6 +28,7 @@ mod tls;
 pub use body::{BodyLength, Frame};
 pub use chunk::{CHUNK_BYTES, Chunk, LARGE_CHUNK_BYTES};
 pub use client::{Client, Description, Peer, Scheme};
+pub use congestion::{AlgorithmName, Congestion};
 pub use field::{FieldId, FieldName, reads_alike};
 pub use fields::{FieldSet, Fields, Line};
 pub use head::{RequestHead, ResponseHead, Version};

@@ -2,8 +2,10 @@
 
 use crate::inherit::{Inherited, Passed};
 use foregate_downstream::{Admission, AdmissionLimits, bind, is_free};
-use foregate_snapshot::ListenerPlan;
+use foregate_message::Congestion;
+use foregate_snapshot::{ListenerPlan, Snapshot};
 use foregate_telemetry::metrics::{ListenerId, Registry};
+use foregate_tls::{control_congestion, keep_alive, probe_congestion};
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
@@ -133,6 +135,56 @@ pub(crate) fn must_be_free<'p>(
     Ok(())
 }
 
+/// Looks whether the kernel gives what a configuration asks to be sent by, before anything is changed.
+///
+/// # Errors
+/// Who asks for what it doesn't give, and what it would give.
+pub(crate) fn congestion_must_be_known(snapshot: &Snapshot) -> Result<(), String> {
+    let of_listeners = snapshot
+        .listeners
+        .iter()
+        .map(|plan| ("listener", &*plan.name, plan.congestion));
+    let of_upstreams = snapshot
+        .upstreams
+        .iter()
+        .map(|plan| ("upstream", &*plan.name, plan.congestion));
+    for (what, name, congestion) in of_listeners.chain(of_upstreams) {
+        let Congestion::Named(algorithm) = congestion else {
+            continue;
+        };
+        let algorithm = algorithm.as_str();
+        if let Err(error) = probe_congestion(algorithm) {
+            let why = match error.kind() {
+                io::ErrorKind::NotFound => "the kernel has none of that name".to_owned(),
+                io::ErrorKind::PermissionDenied => "the kernel keeps it for root".to_owned(),
+                _ => error.to_string(),
+            };
+            return Err(format!(
+                "{what} `{name}` can't have the congestion control `{algorithm}`: {why}\n  {}",
+                choice_of_congestion()
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// What may be had instead, and how others come to be had.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "read at the start and by the control thread, and /proc is memory"
+)]
+fn choice_of_congestion() -> String {
+    let allowed = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_allowed_congestion_control");
+    match allowed {
+        Ok(names) => format!(
+            "everyone may have {}; others may be a module to load, or to be allowed in \
+             net.ipv4.tcp_allowed_congestion_control",
+            names.split_whitespace().collect::<Vec<_>>().join(", ")
+        ),
+        Err(_) => "`auto` and `system` can always be had".to_owned(),
+    }
+}
+
 /// The first address of each listener, with the port that the system chose, by the listener's number.
 pub(crate) fn ports(listening: &[Listening]) -> HashMap<u32, SocketAddr> {
     let first = |one: &Listening| Some((one.plan.number, *one.bound.first()?));
@@ -147,10 +199,12 @@ fn limits(plan: &ListenerPlan) -> AdmissionLimits {
     }
 }
 
-/// Has a listening socket's future connections probed as its plan says.
-fn keep_alive(socket: &TcpListener, plan: &ListenerPlan) {
+/// Has a listening socket's future connections probed and sent to as its plan says.
+fn set_options(socket: &TcpListener, address: SocketAddr, plan: &ListenerPlan) {
     // Clients that can't be probed are served all the same.
-    let _ = foregate_tls::keep_alive(socket, plan.keep_alive);
+    let _ = keep_alive(socket, plan.keep_alive);
+    // What a plan names was looked for before; and a socket that is kept may have had another one.
+    let _ = control_congestion(socket, plan.congestion.of(address.ip()));
 }
 
 impl Listening {
@@ -158,7 +212,7 @@ impl Listening {
     pub(crate) fn follow_plan(&self) {
         self.admission.set_limits(limits(&self.plan));
         for passed in self.held.iter() {
-            keep_alive(&passed.socket, &self.plan);
+            set_options(&passed.socket, passed.asked, &self.plan);
         }
     }
 }
@@ -174,7 +228,7 @@ fn bind_shared(
     let mut real = address;
     let mut held = Vec::new();
     let mut hold = |socket: &TcpListener| {
-        keep_alive(socket, plan);
+        set_options(socket, address, plan);
         socket.try_clone().map(|socket| {
             held.push(Passed {
                 listener: Some(plan.name.clone()),

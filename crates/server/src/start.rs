@@ -138,6 +138,8 @@ pub enum StartError {
     Config(String),
     /// An address can't be listened on.
     Bind(BindError),
+    /// The kernel doesn't give a congestion control that is asked for; the text says why.
+    Congestion(String),
     /// The admin address can't be listened on.
     Admin(SocketAddr, io::Error),
     /// The admin socket can't be had; the text says why.
@@ -165,6 +167,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StartError::Config(text)
+            | StartError::Congestion(text)
             | StartError::Log(text)
             | StartError::State(text)
             | StartError::AdminSocket(text)
@@ -355,6 +358,7 @@ fn open_listeners(
     inherited: &mut Inherited,
 ) -> Result<(Vec<Listening>, Vec<Vec<Opened>>), StartError> {
     let workers = worker_count(snapshot);
+    sockets::congestion_must_be_known(snapshot).map_err(StartError::Congestion)?;
     let is_inherited = |port| inherited.has_port(port);
     sockets::must_be_free(snapshot.listeners.iter(), is_inherited).map_err(StartError::Bind)?;
     let mut listening = Vec::new();

@@ -33,6 +33,8 @@ pub struct ListenerChange {
     pub backlog: bool,
     /// When silent clients are probed.
     pub keep_alive: bool,
+    /// What controls how fast clients are sent to.
+    pub congestion: bool,
     /// What is done with connections, and unfinished handshakes.
     pub mode: bool,
 }
@@ -189,6 +191,7 @@ fn listener_change(old: &ListenerPlan, new: &ListenerPlan) -> ListenerChange {
         proxy_protocol: old.proxy_protocol != new.proxy_protocol,
         backlog: old.backlog != new.backlog,
         keep_alive: old.keep_alive != new.keep_alive,
+        congestion: old.congestion != new.congestion,
         mode: (&old.mode, old.handshakes_max) != (&new.mode, new.handshakes_max),
     }
 }

@@ -3,7 +3,8 @@
 use crate::compile::size;
 use crate::plan::{ListenerPlan, Snapshot};
 use crate::tls;
-use foregate_config::settings::Listener;
+use foregate_config::settings::{CongestionControl, Listener};
+use foregate_message::{AlgorithmName, Congestion};
 
 /// The plans, and the number that the next new listener gets.
 pub(crate) fn compile(
@@ -26,11 +27,24 @@ pub(crate) fn compile(
             connections_per_client_max: listener.connections_per_client_max.map(size),
             backlog: listener.backlog,
             keep_alive: listener.tcp_keepalive,
+            congestion: congestion(&listener.congestion_control),
             mode: tls::mode(&listener.mode),
             handshakes_max: size(listener.handshakes_max),
         })
         .collect();
     (plans, next)
+}
+
+/// What connections are controlled by.
+pub(crate) fn congestion(wanted: &CongestionControl) -> Congestion {
+    match wanted {
+        CongestionControl::Auto => Congestion::Auto,
+        CongestionControl::System => Congestion::System,
+        // What is no name of the kernel's has been refused when it was read.
+        CongestionControl::Named(name) => {
+            AlgorithmName::new(name).map_or(Congestion::Auto, Congestion::Named)
+        }
+    }
 }
 
 fn known_number(name: &str, previous: Option<&Snapshot>) -> Option<u32> {

@@ -14,9 +14,9 @@ use foregate_balance::{
     ProbePlan, Statuses,
 };
 use foregate_config::settings::{CookieSecure, DnsLookup, Docker, LogLevel, ServerAddress};
-use foregate_message::FieldName;
 use foregate_message::forwarded::ForwardingPolicy;
 use foregate_message::path::PathPolicy;
+use foregate_message::{Congestion, FieldName};
 use foregate_policy::anonymise::ServerHeader;
 use foregate_policy::client_address::Networks;
 use foregate_policy::header_rules::HeaderRules;
@@ -139,6 +139,8 @@ pub struct ListenerPlan {
     pub backlog: u32,
     /// After how long a silence clients are probed by the keep-alive of TCP, if they are.
     pub keep_alive: Option<Duration>,
+    /// What controls how fast clients are sent to.
+    pub congestion: Congestion,
     /// What is done with connections.
     pub mode: ModePlan,
     /// Unfinished TLS handshakes over all workers.
@@ -379,6 +381,8 @@ pub struct UpstreamPlan {
     pub idle_timeout: Duration,
     /// After how long a silence backends are probed by the keep-alive of TCP, if they are.
     pub keep_alive: Option<Duration>,
+    /// What controls how fast backends are sent to.
+    pub congestion: Congestion,
     /// Requests on one connection; `None` for no limit.
     pub requests_per_connection_max: Option<u64>,
     /// The version of the PROXY protocol that connections begin with.

@@ -233,6 +233,7 @@ fn a_reload_is_a_diff() {
             proxy_protocol: false,
             backlog: false,
             keep_alive: false,
+            congestion: false,
             mode: false,
         }],
         upstreams_added: vec!["spare".into()],

@@ -67,6 +67,7 @@ fn upstream(
         requests_pending_max: size(upstream.requests_pending_max),
         idle_timeout: upstream.idle_timeout,
         keep_alive: upstream.tcp_keepalive,
+        congestion: crate::listeners::congestion(&upstream.congestion_control),
         requests_per_connection_max: upstream.requests_per_connection_max.map(u64::from),
         proxy_protocol: upstream.proxy_protocol.map(|version| match version {
             ProxyProtocolVersion::V1 => 1,

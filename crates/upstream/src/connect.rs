@@ -1,7 +1,7 @@
 //! Dialling.
 
-use foregate_message::Reason;
-use foregate_tls::{BackendTlsFault, Connector, Stream, keep_alive};
+use foregate_message::{Congestion, Reason};
+use foregate_tls::{BackendTlsFault, Connector, Stream, control_congestion, keep_alive};
 use foregate_wire::proxy;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -69,12 +69,20 @@ fn for_nobody(version: u8) -> &'static [u8] {
     }
 }
 
+/// What is asked of the kernel for a connection.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct SocketOptions {
+    /// After how long a silence the backend is probed, if it is.
+    pub(crate) probed_after: Option<Duration>,
+    /// By what rule it is sent to.
+    pub(crate) congestion: Congestion,
+}
+
 /// Opens a connection, says who it speaks for if asked to, and holds a TLS handshake with a `connector`, for the host
-/// `name`; `http1_only` leaves it no other protocol to agree on. A backend that has been silent for `probed_after` is
-/// probed by the kernel. The caller keeps the time.
+/// `name`; `http1_only` leaves it no other protocol to agree on. The caller keeps the time.
 pub(crate) async fn connect(
     address: SocketAddr,
-    probed_after: Option<Duration>,
+    socket: SocketOptions,
     proxy_protocol: Option<u8>,
     tls: Option<(&Connector, &str)>,
     http1_only: bool,
@@ -94,9 +102,13 @@ pub(crate) async fn connect(
         })?;
     // Heads and small bodies leave in one write; waiting for more would only delay them.
     let _ = stream.set_nodelay(true);
-    if probed_after.is_some() {
+    if socket.probed_after.is_some() {
         // One that can't be probed still serves.
-        let _ = keep_alive(&stream, probed_after);
+        let _ = keep_alive(&stream, socket.probed_after);
+    }
+    if let Some(algorithm) = socket.congestion.of(address.ip()) {
+        // What a configuration names was there when it was loaded; a module that was taken out since is no reason to fail.
+        let _ = control_congestion(&stream, Some(algorithm));
     }
     if let Some(version) = proxy_protocol {
         let mut header = Vec::with_capacity(128);

@@ -4,10 +4,11 @@ mod bounded;
 mod waiting;
 
 use crate::call::Http1;
-use crate::connect::{self, ConnectFault};
+use crate::connect::{self, ConnectFault, SocketOptions};
 use crate::http2::{self, Http2, Lease};
 use crate::seats::{Seat, Seats};
 use foregate_balance::Endpoint;
+use foregate_message::Congestion;
 use foregate_telemetry::clock::{Moment, recent};
 use foregate_telemetry::metrics::{EndpointCells, EndpointId, Shard};
 use foregate_tls::{Alpn, Connector, Stream};
@@ -59,6 +60,8 @@ pub struct PoolLimits {
     pub idle_timeout: Duration,
     /// After how long a silence a backend is probed by the keep-alive of TCP, if it is.
     pub keep_alive: Option<Duration>,
+    /// What controls how fast a backend is sent to.
+    pub congestion: Congestion,
     /// After how many requests a connection is closed; `None` for no limit.
     pub requests_max: Option<u64>,
     /// The PROXY protocol version to open each connection with. Such a connection speaks for one client and is
@@ -402,7 +405,10 @@ impl Pool {
         let http1_only = pool.wants_http1(purpose);
         let stream = connect::connect(
             address,
-            limits.keep_alive,
+            SocketOptions {
+                probed_after: limits.keep_alive,
+                congestion: limits.congestion,
+            },
             limits.proxy_protocol,
             tls,
             http1_only,

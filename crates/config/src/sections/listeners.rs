@@ -1,6 +1,6 @@
 //! `[listeners.<name>]`
 
-use super::listener_mode;
+use super::{congestion, listener_mode};
 use crate::Origin;
 use crate::diagnostic::{Code, Diagnostic, Report};
 use crate::fields::Fields;
@@ -81,6 +81,7 @@ pub(super) static SECTION: Section = Section {
              further ones follow at a sixth of that time, at least 1s, and one that answers none of six has gone. The \
              system waits no longer than 32767s, whatever more is asked. A change holds for new connections.",
         ),
+        congestion::KEY,
         listener_mode::MODE,
         listener_mode::TLS,
         listener_mode::PROTOCOLS,
@@ -198,6 +199,7 @@ fn build(
         connections_per_client_max: fields.count_or_off("connections_per_client_max", report),
         backlog: fields.count("backlog", report),
         tcp_keepalive: fields.duration_or_off("tcp_keepalive", report),
+        congestion_control: congestion::read(&fields, report),
     };
     fields.finish();
     listener

@@ -2,8 +2,8 @@
 
 use super::files::Directories;
 use super::{
-    balancing, bounds, discovery, ejection, hedge, probe, proxying, retry, servers, sticky,
-    upstream_tls,
+    balancing, bounds, congestion, discovery, ejection, hedge, probe, proxying, retry, servers,
+    sticky, upstream_tls,
 };
 use crate::diagnostic::{Code, Diagnostic, Report};
 use crate::fields::Fields;
@@ -104,6 +104,7 @@ pub(super) static SECTION: Section = Section {
             "After how long a silence the system asks a backend by an empty packet whether it is still there, as for \
              clients.",
         ),
+        congestion::KEY,
         key(
             "requests_per_connection_max",
             COUNT_OR_OFF,
@@ -249,6 +250,7 @@ pub(crate) fn read_one(
         requests_pending_max: fields.count("requests_pending_max", report),
         idle_timeout: fields.duration("idle_timeout", report),
         tcp_keepalive: fields.duration_or_off("tcp_keepalive", report),
+        congestion_control: congestion::read(&fields, report),
         requests_per_connection_max: fields.count_or_off("requests_per_connection_max", report),
         tries_max: fields.count("tries_max", report),
         retry: retry::read(fields.table("retry", report), timeouts.per_try, report),

@@ -28,6 +28,8 @@ pub struct Listener {
     pub backlog: u32,
     /// After how long a silence clients are probed by the keep-alive of TCP, if they are.
     pub tcp_keepalive: Option<Duration>,
+    /// What controls how fast clients are sent to.
+    pub congestion_control: CongestionControl,
     /// What is done with connections.
     pub mode: Mode,
     /// Unfinished TLS handshakes over all workers; more are refused.
@@ -44,6 +46,17 @@ impl Listener {
     pub fn is_http(&self) -> bool {
         matches!(self.mode, Mode::Http { .. })
     }
+}
+
+/// By what rule the system sends on connections, and takes losses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CongestionControl {
+    /// The plainest at loopback addresses, elsewhere the system's.
+    Auto,
+    /// The system's.
+    System,
+    /// The kernel's of this name.
+    Named(String),
 }
 
 /// What is done with a listener's connections.

@@ -1,8 +1,8 @@
 //! `[upstreams.<name>]`: the backends.
 
 use super::{
-    Balance, Bounds, Discovery, FitMin, HashBy, Hedge, HostHeader, Probe, Protocol, Retry, Sticky,
-    Timeouts, UpstreamTls,
+    Balance, Bounds, CongestionControl, Discovery, FitMin, HashBy, Hedge, HostHeader, Probe,
+    Protocol, Retry, Sticky, Timeouts, UpstreamTls,
 };
 use crate::Origin;
 use std::fmt;
@@ -47,6 +47,8 @@ pub struct Upstream {
     pub idle_timeout: Duration,
     /// After how long a silence backends are probed by the keep-alive of TCP, if they are.
     pub tcp_keepalive: Option<Duration>,
+    /// What controls how fast backends are sent to.
+    pub congestion_control: CongestionControl,
     /// Requests on one connection.
     pub requests_per_connection_max: Option<u32>,
     /// Endpoints tried per request: connect failover and safe resends. At least 1.

@@ -392,6 +392,7 @@ impl Control {
         let bound: Vec<u16> = (inner.listening.iter())
             .flat_map(|one| one.bound.iter().map(SocketAddr::port))
             .collect();
+        sockets::congestion_must_be_known(snapshot)?;
         sockets::must_be_free(snapshot.listeners.iter(), |port| bound.contains(&port))
             .map_err(|error| error.to_string())?;
         let mut listening = Vec::new();

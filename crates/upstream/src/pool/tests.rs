@@ -16,6 +16,7 @@ pub(super) fn wide() -> PoolLimits {
         pending_max: 8,
         idle_timeout: Duration::from_secs(60),
         keep_alive: None,
+        congestion: Congestion::Auto,
         requests_max: None,
         proxy_protocol: None,
         protocol: Protocol::Http1,

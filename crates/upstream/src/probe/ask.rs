@@ -2,7 +2,7 @@
 
 use super::{ProbeTarget, grpc};
 use crate::call::Call;
-use crate::connect::{self, ConnectFault};
+use crate::connect::{self, ConnectFault, SocketOptions};
 use crate::pool::{Connection, Pool, PoolLimits, Use};
 use foregate_balance::{HttpQuestion, ProbeFault, Question};
 use foregate_message::{
@@ -42,7 +42,15 @@ async fn put(target: &ProbeTarget, shard: &Arc<Shard>) -> Result<(), ProbeFault>
     let address = SocketAddr::new(address.ip(), target.plan.port.unwrap_or(address.port()));
     match &target.plan.question {
         Question::Tcp => {
-            let dialled = connect::connect(address, None, None, None, false, NOBODY, NOBODY);
+            let dialled = connect::connect(
+                address,
+                SocketOptions::default(),
+                None,
+                None,
+                false,
+                NOBODY,
+                NOBODY,
+            );
             dialled.await.map(drop).map_err(fault)
         }
         Question::Tls => dial(target, address, shard, Use::Bytes).await.map(drop),

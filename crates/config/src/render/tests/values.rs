@@ -141,7 +141,27 @@ error[unknown-key]: there is no key `request_timeout` in `[upstreams.<name>]`
    --> foregate.toml:11:1
 11 | request_timeout = '1s'
    | ^^^^^^^^^^^^^^^ unknown key
-   = help: known keys: servers, discovery, balance, hash_by, hash_load_max, primary_fit_min, zone_fit_min, slow_start, panic_threshold, requests_max, upstream_requests_max, queue, adaptive_concurrency, circuit, upstream_circuit, sticky, host, proxy_protocol, connections_idle_max, connections_max, requests_pending_max, idle_timeout, tcp_keepalive, requests_per_connection_max, tries_max, retry, hedge, timeouts, response, ejection, probe, tls, protocol, streams_per_connection_max, grpc_web",
+   = help: known keys: servers, discovery, balance, hash_by, hash_load_max, primary_fit_min, zone_fit_min, slow_start, panic_threshold, requests_max, upstream_requests_max, queue, adaptive_concurrency, circuit, upstream_circuit, sticky, host, proxy_protocol, connections_idle_max, connections_max, requests_pending_max, idle_timeout, tcp_keepalive, congestion_control, requests_per_connection_max, tries_max, retry, hedge, timeouts, response, ejection, probe, tls, protocol, streams_per_connection_max, grpc_web",
+    );
+}
+
+#[test]
+fn a_congestion_control_has_a_name_that_the_kernel_could_have() {
+    check(
+        "[listeners.a]
+address = '127.0.0.1:80'
+congestion_control = 'bbr v3'
+[sites.x]
+upstream = 'app'
+[upstreams.app]
+servers = ['127.0.0.1:1']",
+        "
+error[bad-value]: `bbr v3` is not a congestion control
+  --> foregate.toml:3:22
+3 | congestion_control = 'bbr v3'
+  |                      ^^^^^^^^
+  = cause: the kernel's have names of 1 to 15 letters, digits, `_` and `-`
+  = help: \"auto\", \"system\", or one of `cat /proc/sys/net/ipv4/tcp_available_congestion_control`",
     );
 }
 
