@@ -26,12 +26,11 @@ use foregate_wire::{h1, h2};
 use std::future::poll_fn;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, ReadBuf};
 
 /// What an open connection is while nothing happens on it.
 pub(crate) struct Connection {
@@ -380,23 +379,7 @@ impl Connection {
         if self.eof {
             return Poll::Ready(Ok(0));
         }
-        if !self.input.is_lent() {
-            self.input = if long {
-                Chunk::lend_large()
-            } else {
-                Chunk::lend()
-            };
-        } else if self.input.room().is_empty() {
-            self.input.make_room();
-        }
-        let mut buffer = ReadBuf::new(self.input.room());
-        let read = Pin::new(&mut self.stream).poll_read(cx, &mut buffer);
-        let bytes = buffer.filled().len();
-        self.input.filled(bytes);
-        if self.input.is_empty() {
-            self.input = Chunk::default();
-        }
-        ready!(read)?;
+        let bytes = ready!((self.stream).poll_fill(&mut self.input, long, usize::MAX, cx))?;
         self.eof = bytes == 0;
         self.received(bytes as u64);
         Poll::Ready(Ok(bytes))

@@ -3,6 +3,7 @@
 //! The standard library goes through the C library's `recv` and `send`. Those are cancellation points of POSIX threads: in a
 //! program of several threads each call takes two locked instructions for what nobody here uses.
 
+use foregate_message::Chunk;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use std::io::{self, ErrorKind};
 use std::task::{Context, Poll, ready};
@@ -16,16 +17,37 @@ pub(crate) fn poll_read(
     cx: &mut Context<'_>,
     buffer: &mut ReadBuf<'_>,
 ) -> Poll<io::Result<()>> {
-    let room = buffer.initialize_unfilled();
-    let bytes = ready!(poll_ready_for(
-        Interest::READABLE,
-        socket,
-        cx,
-        room.len(),
-        || recv(socket, &mut *room, RecvFlags::empty()).map(|(bytes, _)| bytes)
-    ))?;
+    let bytes = ready!(poll_ready_for(Interest::READABLE, socket, cx, || {
+        let room = buffer.initialize_unfilled();
+        let (bytes, _) = recv(socket, &mut *room, RecvFlags::empty())?;
+        Ok((bytes, room.len()))
+    }))?;
     buffer.advance(bytes);
     Poll::Ready(Ok(()))
+}
+
+/// One read of at most `bytes_max` bytes to the end of a run. `make_room` sees to it that there is room, once something is there
+/// to be read and not before: whoever waits holds no buffer.
+#[inline]
+pub(crate) fn poll_fill(
+    socket: &TcpStream,
+    cx: &mut Context<'_>,
+    input: &mut Chunk,
+    bytes_max: usize,
+    make_room: impl Fn(&mut Chunk),
+) -> Poll<io::Result<usize>> {
+    let read = poll_ready_for(Interest::READABLE, socket, cx, || {
+        make_room(input);
+        let room = input.room();
+        let most = room.len().min(bytes_max);
+        let (bytes, _) = recv(socket, &mut room[..most], RecvFlags::empty())?;
+        input.filled(bytes);
+        Ok((bytes, most))
+    });
+    if input.is_empty() && input.is_lent() {
+        *input = Chunk::default();
+    }
+    read
 }
 
 /// As `AsyncWrite::poll_write`.
@@ -35,22 +57,22 @@ pub(crate) fn poll_write(
     cx: &mut Context<'_>,
     bytes: &[u8],
 ) -> Poll<io::Result<usize>> {
-    poll_ready_for(Interest::WRITABLE, socket, cx, bytes.len(), || {
-        send(socket, bytes, SendFlags::NOSIGNAL)
+    poll_ready_for(Interest::WRITABLE, socket, cx, || {
+        Ok((send(socket, bytes, SendFlags::NOSIGNAL)?, bytes.len()))
     })
 }
 
-/// Calls once the reactor takes the socket for ready, until something has moved.
+/// Calls once the reactor takes the socket for ready, until something has moved. The call returns how many bytes have, and how
+/// many were wanted to.
 ///
-/// Less moved than `wanted` says that the kernel has no more (or room for no more) now: the next call then waits for the
+/// Less moved than wanted says that the kernel has no more (or room for no more) now: the next call then waits for the
 /// reactor's word instead of asking in vain. That holds for edge-triggered readiness (epoll(7), question 9).
 #[inline]
 fn poll_ready_for(
     interest: Interest,
     socket: &TcpStream,
     cx: &mut Context<'_>,
-    wanted: usize,
-    mut call: impl FnMut() -> rustix::io::Result<usize>,
+    mut call: impl FnMut() -> rustix::io::Result<(usize, usize)>,
 ) -> Poll<io::Result<usize>> {
     loop {
         if interest.is_readable() {
@@ -60,7 +82,7 @@ fn poll_ready_for(
         }
         let mut short = None;
         let moved = socket.try_io(interest, || {
-            let bytes = call()?;
+            let (bytes, wanted) = call()?;
             if bytes > 0 && bytes < wanted {
                 short = Some(bytes);
                 return Err(ErrorKind::WouldBlock.into());

@@ -1,7 +1,7 @@
 //! A socket, encrypted or not.
 
 use crate::{TlsStream, socket};
-use foregate_message::TlsFacts;
+use foregate_message::{Chunk, TlsFacts};
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -68,6 +68,24 @@ impl Stream {
         }
     }
 
+    /// One read of at most `bytes_max` bytes into the free room of `input`, which borrows a buffer only while there is something
+    /// to hold: a large one if what comes is `long`. Zero bytes are the end.
+    #[inline]
+    pub fn poll_fill(
+        &mut self,
+        input: &mut Chunk,
+        long: bool,
+        bytes_max: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Stream::Plain(socket) => socket::poll_fill(socket, cx, input, bytes_max, |input| {
+                lend_room(input, long);
+            }),
+            Stream::Tls(stream) => stream.poll_fill(input, long, bytes_max, cx),
+        }
+    }
+
     /// The protocol that the handshake agreed on.
     #[inline]
     pub fn alpn(&self) -> Alpn {
@@ -108,6 +126,20 @@ impl Stream {
         if let Stream::Tls(stream) = self {
             stream.close_now();
         }
+    }
+}
+
+/// Room behind a run, in a buffer of its own if it has none.
+#[inline]
+pub(crate) fn lend_room(input: &mut Chunk, long: bool) {
+    if !input.is_lent() {
+        *input = if long {
+            Chunk::lend_large()
+        } else {
+            Chunk::lend()
+        };
+    } else if input.room().is_empty() {
+        input.make_room();
     }
 }
 

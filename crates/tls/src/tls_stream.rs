@@ -3,7 +3,7 @@
 use crate::handshake::{Failure, Handshake, Progress};
 use crate::session::Session;
 use crate::socket;
-use crate::stream::Alpn;
+use crate::stream::{Alpn, lend_room};
 use foregate_message::{CHUNK_BYTES, Chunk, TlsFacts};
 use rustls::server::UnbufferedServerConnection;
 use std::io::{self, ErrorKind, IoSlice};
@@ -126,6 +126,48 @@ impl TlsStream {
                 _ => return false,
             }
         }
+    }
+
+    /// As [`crate::Stream::poll_fill`].
+    pub(crate) fn poll_fill(
+        &mut self,
+        input: &mut Chunk,
+        long: bool,
+        bytes_max: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        if matches!(&self.state, State::Done(session) if !session.is_readable()) {
+            ready!(self.poll_records(long, cx))?;
+        }
+        lend_room(input, long);
+        let room = input.room();
+        let most = room.len().min(bytes_max);
+        let mut buffer = ReadBuf::new(&mut room[..most]);
+        let read = Pin::new(self).poll_read(cx, &mut buffer);
+        let bytes = buffer.filled().len();
+        input.filled(bytes);
+        give_back(input);
+        ready!(read)?;
+        Poll::Ready(Ok(bytes))
+    }
+
+    /// One read from the socket, of what is still to be opened.
+    fn poll_records(&mut self, long: bool, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let State::Done(session) = &mut self.state else {
+            return Poll::Ready(Ok(()));
+        };
+        let input = &mut session.input;
+        let filled = socket::poll_fill(&self.socket, cx, input, usize::MAX, |input| {
+            make_room(input, long);
+        });
+        if session.take_urgent() {
+            self.send_now();
+        }
+        if ready!(filled)? == 0 {
+            // Whoever cut the connection may not be the peer: what came so far is not whole (RFC 8446 §6.1).
+            return Poll::Ready(Err(ErrorKind::UnexpectedEof.into()));
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Moves what is sealed to the socket.
@@ -270,23 +312,6 @@ impl std::fmt::Debug for TlsStream {
     }
 }
 
-/// One read from the socket into the session's input. Zero bytes are its end.
-fn poll_fill(
-    socket: &TcpStream,
-    input: &mut Chunk,
-    long: bool,
-    cx: &mut Context<'_>,
-) -> Poll<io::Result<usize>> {
-    make_room(input, long);
-    let mut buffer = ReadBuf::new(input.room());
-    let read = socket::poll_read(socket, cx, &mut buffer);
-    let bytes = buffer.filled().len();
-    input.filled(bytes);
-    give_back(input);
-    ready!(read)?;
-    Poll::Ready(Ok(bytes))
-}
-
 fn peek(socket: &TcpStream) -> io::Result<usize> {
     let mut byte = [std::mem::MaybeUninit::uninit()];
     socket2::SockRef::from(socket).peek(&mut byte)
@@ -349,14 +374,7 @@ impl AsyncRead for TlsStream {
                 }
                 return Poll::Ready(Ok(()));
             }
-            let filled = poll_fill(&stream.socket, &mut session.input, long, cx);
-            if session.take_urgent() {
-                stream.send_now();
-            }
-            if ready!(filled)? == 0 {
-                // Whoever cut the connection may not be the peer: what came so far is not whole (RFC 8446 §6.1).
-                return Poll::Ready(Err(ErrorKind::UnexpectedEof.into()));
-            }
+            ready!(stream.poll_records(long, cx))?;
         }
     }
 }

@@ -8,7 +8,7 @@ use foregate_message::{
     BodyLength, Chunk, Fields, Frame, Piped, Reason, RequestHead, ResponseHead,
 };
 use foregate_wire::h1::{BodyLimits, HeadLimits};
-pub(crate) use http1::{Http1, poll_read};
+pub(crate) use http1::Http1;
 use http2::Http2Call;
 use std::task::{Context, Poll};
 

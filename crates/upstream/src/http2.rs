@@ -8,7 +8,6 @@
 //! The driver is a task of its own, which alone touches the socket; calls queue in the engine and wake it. It runs
 //! behind all of them, so that one write takes what all of them have queued.
 
-use crate::call::poll_read;
 use crate::pool::{Pool, Ticket};
 use foregate_message::{Chunk, Reason, Scheme};
 use foregate_telemetry::clock::{Deadline, Moment, now, recent};
@@ -444,13 +443,7 @@ impl Driver {
             if self.receive() {
                 continue;
             }
-            match ready!(poll_read(
-                &mut self.stream,
-                &mut self.input,
-                false,
-                usize::MAX,
-                cx
-            )) {
+            match ready!((self.stream).poll_fill(&mut self.input, false, usize::MAX, cx)) {
                 Ok(1..) => {
                     self.shared.heard.set(recent());
                     self.shared.has_spoken.set(true);

@@ -12,7 +12,7 @@ use foregate_wire::h1::{
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::AsyncWrite;
 
 /// What is read at once of an answer whose body is expected to stay in the kernel. Most heads fit in.
 const HEAD_READ_BYTES_MAX: usize = 4 * 1024;
@@ -342,8 +342,7 @@ impl Http1 {
             None if self.ticket.pool().passes.get() => (false, HEAD_READ_BYTES_MAX),
             None => (false, usize::MAX),
         };
-        let stream = &mut self.stream;
-        let read = ready!(poll_read(stream, &mut self.input, long, most, cx));
+        let read = ready!((self.stream).poll_fill(&mut self.input, long, most, cx));
         self.eof = matches!(read, Ok(0));
         if matches!(read, Ok(1..)) {
             self.machine.bytes_came();
@@ -361,38 +360,5 @@ impl Http1 {
             self.requests += 1;
             Pool::check_in(self);
         }
-    }
-}
-
-/// One read of at most `bytes_max` bytes into the free room of `input`, which borrows a buffer only while there is something to hold.
-pub(crate) fn poll_read(
-    stream: &mut Stream,
-    input: &mut Chunk,
-    long: bool,
-    bytes_max: usize,
-    cx: &mut Context<'_>,
-) -> Poll<io::Result<usize>> {
-    if !input.is_lent() {
-        *input = if long {
-            Chunk::lend_large()
-        } else {
-            Chunk::lend()
-        };
-    } else if input.room().is_empty() {
-        input.make_room();
-    }
-    let room = input.room();
-    let most = room.len().min(bytes_max);
-    let mut buffer = ReadBuf::new(&mut room[..most]);
-    let read = Pin::new(stream).poll_read(cx, &mut buffer);
-    let bytes = buffer.filled().len();
-    input.filled(bytes);
-    if input.is_empty() {
-        *input = Chunk::default();
-    }
-    match read {
-        Poll::Ready(Ok(())) => Poll::Ready(Ok(bytes)),
-        Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-        Poll::Pending => Poll::Pending,
     }
 }
