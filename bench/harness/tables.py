@@ -373,6 +373,12 @@ def micro_table():
     ]
 
 
+def congestion(machine):
+    """What the machine gives to sockets that ask for nothing, if it was noted."""
+    name = machine.get("congestion")
+    return f", `{name}`" if name else ""
+
+
 def again_note(raw):
     """Which workloads were measured later than the rest, when, and which build of Foregate."""
     notes = [f"`{name}` on {date}, {rounds} rounds of {seconds} s ({about})"
@@ -397,7 +403,8 @@ def document(raw, chosen):
         " core; load and backend run on another. Every byte of the answers is compared with what the backend must have sent"
         " (10 MB answers: every eighth). Peers keep connections to the backends alive and add no header of their own beyond"
         " their defaults; Foregate runs its full road (routing, header law, `Via`, `Forwarded`, `X-Forwarded-*`, request"
-        " ids, metrics, all deadlines). Configurations: `bench/peers`.",
+        f" ids, metrics, all deadlines). Its sockets and the relay's have `reno` at loopback, which is its default; the others'"
+        f" the machine's congestion control{congestion(machine)}. Configurations: `bench/peers`.",
         "",
         "![CPU per request](results.svg)",
         "",

@@ -102,6 +102,8 @@ fn accept(
     for socket in [&client, &backend] {
         socket.set_nonblocking(true)?;
         socket.set_nodelay(true)?;
+        // As Foregate's sockets at loopback: it is the limit of what could be done with them.
+        let _ = rustix::net::sockopt::set_tcp_congestion(socket, "reno");
     }
     let free = pairs.iter().position(Option::is_none).unwrap_or_else(|| {
         pairs.push(None);
