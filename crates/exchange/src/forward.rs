@@ -35,7 +35,36 @@ pub(crate) struct Answer {
     pub(crate) upload: Upload,
     pub(crate) patience: Patience,
     /// The endpoint's count of requests in flight.
-    pub(crate) borrowed: Option<InFlight>,
+    pub(crate) borrowed: Option<Borrowed>,
+}
+
+/// A request that an endpoint counts until this is dropped.
+#[derive(Debug)]
+#[expect(dead_code, reason = "held for what their ends do")]
+pub(crate) enum Borrowed {
+    /// As guards of upstreams lend it.
+    Guarded(InFlight),
+    /// By way of the worker's pool, whose count of holders is nobody else's: an atomic one costs more than a call.
+    Counted(Counted),
+}
+
+/// A count at the endpoint of a pool.
+#[derive(Debug)]
+pub(crate) struct Counted(Rc<Pool>);
+
+impl Counted {
+    #[inline]
+    fn at(pool: &Rc<Pool>) -> Counted {
+        pool.endpoint.enter();
+        Counted(Rc::clone(pool))
+    }
+}
+
+impl Drop for Counted {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.endpoint.leave();
+    }
 }
 
 impl Answer {
@@ -171,7 +200,7 @@ fn begin<C: Client>(
     if exchange.guarded.is_some() {
         guard::take_up(exchange, pool, answer);
     } else {
-        answer.borrowed = Some(pool.endpoint.begin());
+        answer.borrowed = Some(Borrowed::Counted(Counted::at(pool)));
     }
     tell_way(exchange, client, pool);
     pool.cells().requests.one();

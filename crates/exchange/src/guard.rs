@@ -3,7 +3,7 @@
 
 use crate::Road;
 use crate::exchange::{Exchange, MIRRORED};
-use crate::forward::{self, Answer};
+use crate::forward::{self, Answer, Borrowed};
 use crate::patience::Patience;
 use crate::plan::{Moved, Upstream};
 use foregate_balance::{
@@ -408,7 +408,7 @@ pub(crate) fn take_up(exchange: &mut Exchange, pool: &Pool, answer: &mut Answer)
         None => (pool.endpoint.begin(), None),
     };
     guarded.held = held;
-    answer.borrowed = Some(in_flight);
+    answer.borrowed = Some(Borrowed::Guarded(in_flight));
 }
 
 impl Guarded {

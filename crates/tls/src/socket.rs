@@ -17,7 +17,7 @@ pub(crate) fn poll_read(
     cx: &mut Context<'_>,
     buffer: &mut ReadBuf<'_>,
 ) -> Poll<io::Result<()>> {
-    let bytes = ready!(poll_ready_for(Interest::READABLE, socket, cx, || {
+    let bytes = ready!(poll_readable(socket, cx, || {
         let room = buffer.initialize_unfilled();
         let (bytes, _) = recv(socket, &mut *room, RecvFlags::empty())?;
         Ok((bytes, room.len()))
@@ -36,7 +36,7 @@ pub(crate) fn poll_fill(
     bytes_max: usize,
     make_room: impl Fn(&mut Chunk),
 ) -> Poll<io::Result<usize>> {
-    let read = poll_ready_for(Interest::READABLE, socket, cx, || {
+    let read = poll_readable(socket, cx, || {
         make_room(input);
         let room = input.room();
         let most = room.len().min(bytes_max);
@@ -57,42 +57,56 @@ pub(crate) fn poll_write(
     cx: &mut Context<'_>,
     bytes: &[u8],
 ) -> Poll<io::Result<usize>> {
-    poll_ready_for(Interest::WRITABLE, socket, cx, || {
-        Ok((send(socket, bytes, SendFlags::NOSIGNAL)?, bytes.len()))
-    })
+    loop {
+        // Nearly always there is room, and whoever writes has read before, which counts as its share of the thread's time.
+        let sent = try_once(Interest::WRITABLE, socket, || {
+            Ok((send(socket, bytes, SendFlags::NOSIGNAL)?, bytes.len()))
+        });
+        if let Poll::Ready(sent) = sent {
+            return Poll::Ready(sent);
+        }
+        ready!(socket.poll_write_ready(cx))?;
+    }
 }
 
-/// Calls once the reactor takes the socket for ready, until something has moved. The call returns how many bytes have, and how
-/// many were wanted to.
-///
-/// Less moved than wanted says that the kernel has no more (or room for no more) now: the next call then waits for the
-/// reactor's word instead of asking in vain. That holds for edge-triggered readiness (epoll(7), question 9).
+/// Reads once the reactor takes the socket for readable.
 #[inline]
-fn poll_ready_for(
-    interest: Interest,
+fn poll_readable(
     socket: &TcpStream,
     cx: &mut Context<'_>,
     mut call: impl FnMut() -> rustix::io::Result<(usize, usize)>,
 ) -> Poll<io::Result<usize>> {
     loop {
-        if interest.is_readable() {
-            ready!(socket.poll_read_ready(cx))?;
-        } else {
-            ready!(socket.poll_write_ready(cx))?;
+        ready!(socket.poll_read_ready(cx))?;
+        if let Poll::Ready(read) = try_once(Interest::READABLE, socket, &mut call) {
+            return Poll::Ready(read);
         }
-        let mut short = None;
-        let moved = socket.try_io(interest, || {
-            let (bytes, wanted) = call()?;
-            if bytes > 0 && bytes < wanted {
-                short = Some(bytes);
-                return Err(ErrorKind::WouldBlock.into());
-            }
-            Ok(bytes)
-        });
-        match (short, moved) {
-            (Some(bytes), _) => return Poll::Ready(Ok(bytes)),
-            (None, Err(error)) if error.kind() == ErrorKind::WouldBlock => {}
-            (None, moved) => return Poll::Ready(moved),
+    }
+}
+
+/// Calls if the reactor takes the socket for ready; pending, without a wake-up to come, where it is not or nothing moved. The call
+/// returns how many bytes moved, and how many were wanted to.
+///
+/// Less moved than wanted says that the kernel has no more (or room for no more) now: the next call then waits for the
+/// reactor's word instead of asking in vain. That holds for edge-triggered readiness (epoll(7), question 9).
+#[inline]
+fn try_once(
+    interest: Interest,
+    socket: &TcpStream,
+    call: impl FnOnce() -> rustix::io::Result<(usize, usize)>,
+) -> Poll<io::Result<usize>> {
+    let mut short = None;
+    let moved = socket.try_io(interest, || {
+        let (bytes, wanted) = call()?;
+        if bytes > 0 && bytes < wanted {
+            short = Some(bytes);
+            return Err(ErrorKind::WouldBlock.into());
         }
+        Ok(bytes)
+    });
+    match (short, moved) {
+        (Some(bytes), _) => Poll::Ready(Ok(bytes)),
+        (None, Err(error)) if error.kind() == ErrorKind::WouldBlock => Poll::Pending,
+        (None, moved) => Poll::Ready(moved),
     }
 }

@@ -3,7 +3,7 @@
 use super::{Lane, Race};
 use crate::attempt::{self, Failure, Give};
 use crate::exchange::{Exchange, TryFailure};
-use crate::forward::{self, Answer};
+use crate::forward::{self, Answer, Borrowed};
 use crate::guard::{self, Held};
 use crate::plan::Upstream;
 use crate::repeat::{Repeat, SharedKept};
@@ -191,7 +191,7 @@ impl<'r> Rival<'r> {
         answer.call = None;
         answer.head = ResponseHead::default();
         answer.borrowed = None;
-        answer.borrowed = self.in_flight.take();
+        answer.borrowed = self.in_flight.take().map(Borrowed::Guarded);
         if let Some(guarded) = &mut exchange.guarded {
             guarded.exchange_held(self.held.take(), self.again.take());
         }
