@@ -42,9 +42,9 @@ pub(crate) struct Answer {
 #[derive(Debug)]
 #[expect(dead_code, reason = "held for what their ends do")]
 pub(crate) enum Borrowed {
-    /// As guards of upstreams lend it.
+    /// As an upstream lends it whose load is bounded.
     Guarded(InFlight),
-    /// By way of the worker's pool, whose count of holders is nobody else's: an atomic one costs more than a call.
+    /// By way of the worker's pool: one atomic count is enough, that of the endpoint's holders is spared.
     Counted(Counted),
 }
 
