@@ -79,6 +79,7 @@ step_install() {
     need testssl testssl.sh bsdextrautils bind9-dnsutils procps
     need chromium chromium
     need systemd-analyze systemd
+    need ss iproute2
     python_libraries
     cargo deny --version >/dev/null 2>&1 || cargo install cargo-deny --locked
     cargo --version

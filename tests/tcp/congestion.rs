@@ -1,36 +1,13 @@
 //! By what rule the kernel sends to clients and backends.
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 
-use foregate_testkit::{Backend, Connection, Echo, Gateway, SocketState, eventually};
+use foregate_testkit::{Backend, Echo, Gateway, SocketState};
 
-const CONFIG: &str = r#"
-    workers = 1
-    [listeners.public]
-    address = "127.0.0.1:0"
-    {listener}
-    [listeners.any]
-    address = "0.0.0.0:0"
-    {listener}
-    [listeners.raw]
-    address = "127.0.0.1:0"
-    mode = "tcp"
-    upstream = "app"
-    {listener}
-    [sites."*"]
-    upstream = "app"
-    [upstreams.app]
-    servers = ["{backend}"]
-    {upstream}
-"#;
+use crate::options::{gateway, reload_with, rest};
 
-fn gateway(backend: &Backend, listener: &str, upstream: &str) -> Gateway {
-    Gateway::new(CONFIG)
-        .fill("backend", backend.address())
-        .fill("listener", listener)
-        .fill("upstream", upstream)
-        .start()
-}
+/// The kernel's number of a connection that is open on both sides.
+const ESTABLISHED: u8 = 1;
 
 /// What this machine gives to sockets that ask for nothing.
 fn of_system() -> String {
@@ -38,21 +15,18 @@ fn of_system() -> String {
     name.expect("Linux tells it").trim().to_owned()
 }
 
-/// What the two sides of a request are sent by: the client's connection, and the backend's.
+/// What the two sides of a request are sent by: the client's connection, and one to the backend.
 fn asked(gateway: &Gateway, address: SocketAddr) -> (String, String) {
-    let stream = TcpStream::connect(address).expect("it listens");
-    let near = stream.local_addr().expect("it is connected");
-    let mut client = Connection::new(stream);
-    let sent = client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    sent.expect("it is open");
-    let line = client.line().expect("an answer");
-    assert!(line.starts_with(b"HTTP/1.1 200"), "{line:?}");
-    let is_ours = |socket: &SocketState| socket.remote == near;
-    let downstream = gateway.client_sockets().into_iter().find(is_ours);
-    let downstream = downstream.expect("it is open");
-    let upstream = gateway.upstream_sockets().pop().expect("it is open");
-    let of = |socket| gateway.congestion(socket).expect("it is open");
-    (of(&downstream), of(&upstream))
+    let client = rest(address);
+    let near = client.local_address();
+    let (downstream, upstream) = (gateway.client_sockets(), gateway.upstream_sockets());
+    let downstream = downstream.iter().find(|socket| socket.remote == near);
+    let upstream = upstream.iter().find(|socket| socket.state == ESTABLISHED);
+    let of = |socket: Option<&SocketState>| socket.and_then(SocketState::congestion);
+    (
+        of(downstream).expect("it is open"),
+        of(upstream).expect("it is open"),
+    )
 }
 
 fn pair(downstream: &str, upstream: &str) -> (String, String) {
@@ -90,11 +64,7 @@ fn what_is_named_holds_for_new_connections_from_a_reload_on() {
     assert_eq!(asked(&gateway, any), pair("reno", "reno"));
     let text = std::fs::read_to_string(gateway.config_path()).expect("it is there");
     let changed = text.replace("congestion_control = \"reno\"", "");
-    gateway.rewrite_config(&changed, &[]);
-    assert_eq!(gateway.admin_send("POST", "/reload", "").status, 200);
-    eventually("nobody from before is there", || {
-        gateway.client_sockets().is_empty().then_some(())
-    });
+    reload_with(&mut gateway, &changed);
     assert_eq!(asked(&gateway, any), pair(&system, "reno"));
 }
 

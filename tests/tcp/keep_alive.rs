@@ -1,44 +1,8 @@
 //! A peer that vanishes without a word is found out by the keep-alive of TCP, whatever its connection carries.
 
-use std::net::{SocketAddr, TcpStream};
+use foregate_testkit::{Backend, Echo, SocketState, eventually};
 
-use foregate_testkit::{Backend, Connection, Echo, Gateway, SocketState, eventually};
-
-const CONFIG: &str = r#"
-    workers = 1
-    [listeners.public]
-    address = "127.0.0.1:0"
-    {listener}
-    [listeners.raw]
-    address = "127.0.0.1:0"
-    mode = "tcp"
-    upstream = "app"
-    {listener}
-    [sites."*"]
-    upstream = "app"
-    [upstreams.app]
-    servers = ["{backend}"]
-    {upstream}
-"#;
-
-fn gateway(backend: &Backend, listener: &str, upstream: &str) -> Gateway {
-    Gateway::new(CONFIG)
-        .fill("backend", backend.address())
-        .fill("listener", listener)
-        .fill("upstream", upstream)
-        .start()
-}
-
-/// A client that has had an answer and says nothing more.
-fn rest(address: SocketAddr) -> Connection {
-    let stream = TcpStream::connect(address).expect("it listens");
-    let mut client = Connection::new(stream);
-    let sent = client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    sent.expect("it is open");
-    let line = client.line().expect("an answer");
-    assert!(line.starts_with(b"HTTP/1.1 200"), "{line:?}");
-    client
-}
+use crate::options::{gateway, reload_with, rest};
 
 /// In how many seconds the other sides of these sockets are probed, rounded up. Until what was sent has been
 /// acknowledged, there is no saying.
@@ -81,12 +45,7 @@ fn a_reload_says_when_for_new_connections_of_a_socket_that_stays() {
     let text = std::fs::read_to_string(gateway.config_path()).expect("it is there");
     for (value, wanted) in [("\"10m\"", Some(600)), ("\"off\"", None)] {
         let key = format!("[listeners.public]\ntcp_keepalive = {value}");
-        let changed = text.replace("[listeners.public]", &key);
-        gateway.rewrite_config(&changed, &[]);
-        assert_eq!(gateway.admin_send("POST", "/reload", "").status, 200);
-        eventually("nobody from before is there", || {
-            gateway.client_sockets().is_empty().then_some(())
-        });
+        reload_with(&mut gateway, &text.replace("[listeners.public]", &key));
         let _client = rest(address);
         probed_in_s(wanted, || gateway.client_sockets());
     }

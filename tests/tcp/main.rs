@@ -3,5 +3,6 @@
 mod bounds;
 mod congestion;
 mod keep_alive;
+mod options;
 mod passthrough;
 mod relay;

@@ -457,11 +457,6 @@ impl Gateway {
             .collect()
     }
 
-    /// What congestion control the kernel has for one of its connections.
-    pub fn congestion(&self, socket: &SocketState) -> Option<String> {
-        process::congestion(self.process.id(), socket)
-    }
-
     /// [`Self::open_fds`], once it stands still: threads may still be starting when the gateway says `ready`.
     fn settled_fds(&self) -> usize {
         let mut looks: Vec<usize> = Vec::new();

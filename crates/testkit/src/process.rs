@@ -1,12 +1,9 @@
 //! What `/proc` tells about a running process.
 
-use rustix::net::sockopt::tcp_congestion;
-use rustix::net::{getpeername, getsockname};
-use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use std::collections::HashSet;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::fd::OwnedFd;
+use std::process::Command;
 use std::time::Duration;
 
 /// A TCP socket of a process.
@@ -26,6 +23,17 @@ impl SocketState {
     /// Whether it listens.
     pub fn listens(&self) -> bool {
         self.state == 10
+    }
+
+    /// What congestion control the kernel has for it, as `ss` tells it: the last of the words that stand before the figures.
+    pub fn congestion(&self) -> Option<String> {
+        let (local, remote) = (self.local.to_string(), self.remote.to_string());
+        let words = ["-tinH", "src", &local, "dst", &remote];
+        let told = Command::new("ss").args(words).output().ok()?;
+        let told = String::from_utf8(told.stdout).ok()?;
+        let facts = told.lines().nth(1)?.split_ascii_whitespace();
+        let words = facts.take_while(|fact| !fact.contains(':'));
+        words.last().map(str::to_owned)
     }
 }
 
@@ -95,28 +103,6 @@ pub(crate) fn sockets(pid: u32) -> Vec<SocketState> {
         .skip(1)
         .filter_map(|line| socket(line, &inodes))
         .collect()
-}
-
-/// What congestion control the kernel has for a connection of process `pid`, a child of this one.
-pub(crate) fn congestion(pid: u32, socket: &SocketState) -> Option<String> {
-    let process = Pid::from_raw(pid.try_into().ok()?)?;
-    let process = pidfd_open(process, PidfdFlags::empty()).ok()?;
-    let is_it = |fd: &OwnedFd| {
-        let addresses = (getsockname(fd).ok(), getpeername(fd).ok());
-        let local = addresses.0.and_then(|address| address.try_into().ok());
-        let remote = addresses
-            .1
-            .flatten()
-            .and_then(|address| address.try_into().ok());
-        (local, remote) == (Some(socket.local), Some(socket.remote))
-    };
-    fs::read_dir(format!("/proc/{pid}/fd"))
-        .ok()?
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter_map(|fd| pidfd_getfd(&process, fd, PidfdGetfdFlags::empty()).ok())
-        .find(is_it)
-        .and_then(|fd| tcp_congestion(fd).ok())
 }
 
 fn socket(line: &str, inodes: &HashSet<String>) -> Option<SocketState> {
