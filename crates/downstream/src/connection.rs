@@ -507,6 +507,8 @@ impl Drop for Connection {
 /// Serves requests until the client pauses or the connection ends.
 async fn active<H: Handler>(connection: &mut Connection, handler: &H) -> End {
     let mut head = RequestHead::new();
+    // One for all requests of the burst.
+    let mut timer = Deadline::new();
     loop {
         let limits = connection.enrolled.worker().limits();
         let outcome = match connection.read_head(&limits, &mut head).await {
@@ -531,6 +533,7 @@ async fn active<H: Handler>(connection: &mut Connection, handler: &H) -> End {
             expects_continue: outcome.is_ok_and(|framing| framing.expects_continue),
             outcome: outcome.map(|framing| framing.length),
             at,
+            timer: &mut timer,
         };
         handler.serve(&mut client, arrival).await;
         let after = client.after();

@@ -1,7 +1,7 @@
 //! The one door from here to the road.
 
 use foregate_message::{BodyLength, Client, Reason, RequestHead};
-use foregate_telemetry::clock::Moment;
+use foregate_telemetry::clock::{Deadline, Moment};
 
 /// A request as it came in.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub struct Arrival<'a> {
     pub expects_continue: bool,
     /// When its head was complete.
     pub at: Moment,
+    /// What may tell the task that serves it that a time has passed: unset, and to be left so.
+    pub timer: &'a mut Deadline,
 }
 
 /// A connection whose bytes are to be passed on.

@@ -51,7 +51,7 @@ pub(crate) fn address(
     exchange: &Exchange,
     head: &mut RequestHead,
     endpoint: &Endpoint,
-    patience: &Patience,
+    patience: &Patience<'_>,
 ) {
     let target = exchange.destination(&exchange.plan);
     let (fields, has_host) = (&mut head.fields, exchange.has_host);
@@ -71,7 +71,7 @@ pub(crate) async fn run<C: Client + ?Sized>(
     head: &RequestHead,
     pool: &Rc<Pool>,
     (way, repeat): (Way<'_>, &mut Repeat),
-    answer: &mut Answer,
+    answer: &mut Answer<'_>,
 ) -> Result<(), Failure> {
     let upstream = way.upstream;
     // What can't be sent twice is sent only where the kernel, too, thinks that somebody listens.
@@ -161,7 +161,7 @@ async fn obtain<C: Client + ?Sized>(
     client: &mut C,
     pool: &Rc<Pool>,
     (way, purpose): (Way<'_>, Use),
-    patience: &mut Patience,
+    patience: &mut Patience<'_>,
     (verify, found): (bool, Option<Checkout>),
 ) -> Result<Connection, Failure> {
     let mut place = None;
@@ -206,7 +206,7 @@ pub(crate) async fn dial<C: Client + ?Sized>(
     client: &mut C,
     ticket: Ticket,
     purpose: Use,
-    patience: &mut Patience,
+    patience: &mut Patience<'_>,
 ) -> Result<Connection, Failure> {
     patience.connect();
     let peer = client.peer();
@@ -294,7 +294,7 @@ async fn ask<C: Client + ?Sized>(
     request: &RequestHead,
     connection: Connection,
     (upstream, repeat): (&Upstream, &mut Repeat),
-    answer: &mut Answer,
+    answer: &mut Answer<'_>,
 ) -> Result<(), Unheard> {
     let length = exchange.outcome.unwrap_or(BodyLength::Empty);
     let target = exchange.target.as_deref().unwrap_or(request.target());
@@ -333,7 +333,7 @@ async fn ask<C: Client + ?Sized>(
     }
 }
 
-impl Answer {
+impl Answer<'_> {
     /// What is left of a try that failed. Its connection is of no use any more.
     #[cold]
     fn unheard(&mut self, exchange: &Exchange, repeat: &mut Repeat, reason: Reason) -> Unheard {

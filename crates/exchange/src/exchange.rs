@@ -11,7 +11,7 @@ use foregate_message::path::Normal;
 use foregate_message::{BodyLength, FieldId, Fields, Peer, Reason, RequestHead, Scheme};
 use foregate_policy::client_address::Origin;
 use foregate_policy::request_id::RequestId;
-use foregate_telemetry::clock::Moment;
+use foregate_telemetry::clock::{Deadline, Moment};
 use foregate_upstream::Pool;
 use std::cell::Cell;
 use std::net::IpAddr;
@@ -31,6 +31,8 @@ pub struct Request<'a> {
     pub expects_continue: bool,
     /// When the head was complete.
     pub at: Moment,
+    /// What tells it that its time has passed: unset, and left so.
+    pub timer: &'a mut Deadline,
 }
 
 /// What is chosen by the copy of a request: not a target, but the mirror.

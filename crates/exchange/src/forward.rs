@@ -8,7 +8,7 @@ use crate::elsewhere::{self, Way};
 use crate::exchange::{Exchange, TryFailure};
 use crate::guard;
 use crate::hedge::{self, Lane};
-use crate::patience::Patience;
+use crate::patience::{Patience, Timer};
 use crate::plan::{Moved, Upstream};
 use crate::repeat::Repeat;
 use crate::upload::Upload;
@@ -26,14 +26,14 @@ use std::rc::Rc;
 /// A backend's answer, from the first try to get it to its last byte. It stays where it is: stages pass a reference, as
 /// it is too large to be moved from one to the next.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Answer<'t> {
     /// What the request went out on last.
     pub(crate) call: Option<Call>,
     pub(crate) head: ResponseHead,
     pub(crate) length: BodyLength,
     /// The rest of the request, which may still be on its way.
     pub(crate) upload: Upload,
-    pub(crate) patience: Patience,
+    pub(crate) patience: Patience<'t>,
     /// The endpoint's count of requests in flight.
     pub(crate) borrowed: Option<Borrowed>,
 }
@@ -67,9 +67,9 @@ impl Drop for Counted {
     }
 }
 
-impl Answer {
-    /// One that nobody was asked for yet.
-    pub(crate) fn awaited(exchange: &Exchange, road: &Road) -> Answer {
+impl<'t> Answer<'t> {
+    /// One that nobody was asked for yet, and `timer` is for the wait for it.
+    pub(crate) fn awaited(exchange: &Exchange, road: &Road, timer: Timer<'t>) -> Answer<'t> {
         let plan = &exchange.plan;
         let limits = plan.time_limits(exchange.destination(plan));
         Answer {
@@ -77,7 +77,7 @@ impl Answer {
             head: ResponseHead::default(),
             length: BodyLength::Empty,
             upload: Upload::none(),
-            patience: Patience::new(limits, exchange.at, &road.cut),
+            patience: Patience::new(limits, timer, exchange.at, &road.cut),
             borrowed: None,
         }
     }
@@ -86,7 +86,9 @@ impl Answer {
     ///
     /// # Panics
     /// When nobody was asked: stages behind an attempt that succeeded have one.
-    pub(crate) fn parts(&mut self) -> (&mut Call, &mut ResponseHead, &mut Upload, &mut Patience) {
+    pub(crate) fn parts(
+        &mut self,
+    ) -> (&mut Call, &mut ResponseHead, &mut Upload, &mut Patience<'t>) {
         let call = self.call.as_mut().expect("an attempt has set it");
         (call, &mut self.head, &mut self.upload, &mut self.patience)
     }
@@ -102,7 +104,7 @@ pub(crate) async fn forward<C: Client>(
     road: &Road,
     client: &mut C,
     head: &mut RequestHead,
-    answer: &mut Answer,
+    answer: &mut Answer<'_>,
 ) -> Result<(), Reason> {
     let plan = Rc::clone(&exchange.plan);
     let target = exchange.destination(&plan);
@@ -178,7 +180,7 @@ fn way<'w>(road: &'w Road, (upstream, subset): (&'w Upstream, u32)) -> Way<'w> {
 
 /// An answer that the client gets has begun.
 #[inline]
-fn heard(exchange: &mut Exchange, upstream: &Upstream, answer: &mut Answer, at: Moment) {
+fn heard(exchange: &mut Exchange, upstream: &Upstream, answer: &mut Answer<'_>, at: Moment) {
     if exchange.guarded.is_some() {
         guard::heard(exchange, upstream, answer, at);
     }
@@ -193,7 +195,7 @@ fn begin<C: Client>(
     client: &mut C,
     pool: &Rc<Pool>,
     head: &mut RequestHead,
-    answer: &mut Answer,
+    answer: &mut Answer<'_>,
 ) -> Moment {
     exchange.tries += 1;
     exchange.endpoint = Some(Rc::clone(pool));
@@ -300,7 +302,7 @@ fn again(
     to: (&Upstream, u32),
     road: &Road,
     tried: &Tried,
-    (repeat, answer): (&mut Repeat, &mut Answer),
+    (repeat, answer): (&mut Repeat, &mut Answer<'_>),
 ) -> Option<usize> {
     let status = answer.head.status.code();
     let upstream = to.0;

@@ -176,7 +176,7 @@ pub(crate) async fn enter<C: Client>(
     client: &mut C,
     (to, moved): ((&Upstream, u32), &mut Option<Moved>),
     road: &Road,
-    patience: &mut Patience,
+    patience: &mut Patience<'_>,
 ) -> Result<usize, Reason> {
     exchange.guarded = Some(Box::default());
     // Who would be refused by the circuit does not wait for that.
@@ -209,7 +209,7 @@ async fn find<C: Client>(
     client: &mut C,
     (to, moved): ((&Upstream, u32), &mut Option<Moved>),
     road: &Road,
-    patience: &mut Patience,
+    patience: &mut Patience<'_>,
 ) -> Result<usize, Reason> {
     let upstream = to.0;
     let Some(queue) = upstream.queue else {
@@ -246,7 +246,7 @@ async fn wait<C: Client>(
     client: &mut C,
     (to, moved): ((&Upstream, u32), &mut Option<Moved>),
     road: &Road,
-    patience: &mut Patience,
+    patience: &mut Patience<'_>,
     waiting: &mut Waiting,
 ) -> Result<usize, Reason> {
     loop {
@@ -398,7 +398,7 @@ fn changed(
 /// The endpoint that was picked is asked. What was held at the one before is let go of, its count first: whoever waits for
 /// the place must find it.
 #[cold]
-pub(crate) fn take_up(exchange: &mut Exchange, pool: &Pool, answer: &mut Answer) {
+pub(crate) fn take_up(exchange: &mut Exchange, pool: &Pool, answer: &mut Answer<'_>) {
     answer.borrowed = None;
     let Some(guarded) = &mut exchange.guarded else {
         return;
@@ -445,7 +445,7 @@ impl Guarded {
 
 /// An answer that the client gets has begun, `at` then.
 #[cold]
-pub(crate) fn heard(exchange: &mut Exchange, upstream: &Upstream, answer: &Answer, at: Moment) {
+pub(crate) fn heard(exchange: &mut Exchange, upstream: &Upstream, answer: &Answer<'_>, at: Moment) {
     let (Some(guarded), Some(pool)) = (&mut exchange.guarded, &exchange.endpoint) else {
         return;
     };

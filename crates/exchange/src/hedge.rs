@@ -108,7 +108,7 @@ pub(crate) async fn attempt(
     head: &RequestHead,
     race: &Race<'_>,
     (tried, repeat): (&mut Tried, &mut Repeat),
-    answer: &mut Answer,
+    answer: &mut Answer<'_>,
     lane: &mut Lane,
 ) -> Result<(), Failure> {
     let upstream = race.to.0;
@@ -241,7 +241,7 @@ impl<'r> Lap<'r> {
         head: &RequestHead,
         index: usize,
         (tried, repeat): (&Tried, &mut Repeat),
-        answer: &mut Answer,
+        answer: &mut Answer<'_>,
     ) -> Option<Result<(), Failure>> {
         let upstream = self.race.to.0;
         let (pool, with) = (upstream.pool(index), (self.race.way(), repeat));

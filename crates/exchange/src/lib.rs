@@ -54,8 +54,10 @@ pub use shed::{Load, LoadLimits};
 
 use exchange::Exchange;
 use foregate_message::{Client, Reason, RequestHead};
+use foregate_telemetry::clock::Deadline;
 use foregate_telemetry::log::LogWriter;
 use foregate_telemetry::metrics::Shard;
+use patience::Timer;
 use random::Random;
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -141,8 +143,8 @@ impl Road {
         let running = self.load.count();
         let plan = Rc::clone(&self.plan.borrow());
         let mut exchange = Exchange::open(self, plan, client.peer(), &request);
-        let head = request.head;
-        let outcome = match exchange.travel(self, client, head).await {
+        let Request { head, timer, .. } = request;
+        let outcome = match exchange.travel(self, client, head, timer).await {
             Ok(reason) => {
                 exchange.give_back(reason);
                 reason
@@ -164,6 +166,7 @@ impl Exchange {
         road: &Road,
         client: &mut C,
         head: &mut RequestHead,
+        timer: &mut Deadline,
     ) -> Result<Reason, Reason> {
         admit::admit(self, head)?;
         if let Some(answer) = secure::challenge(road, client.peer(), head) {
@@ -180,12 +183,12 @@ impl Exchange {
         choose::choose(self, road, head);
         describe::describe(self, client.peer(), head)?;
         match bridge::form(self, &head.fields) {
-            None => self.exchange(road, client, head).await,
+            None => self.exchange(road, client, head, timer).await,
             Some(form) => {
                 let mut client = bridge::Bridged::new(client, form, &mut head.fields);
                 self.outcome = bridge::length(form, self.outcome);
                 self.translated = true;
-                match self.exchange(road, &mut client, head).await {
+                match self.exchange(road, &mut client, head, timer).await {
                     // Whoever speaks the dialect is told in it.
                     Err(reason) => {
                         self.give_back(reason);
@@ -211,12 +214,13 @@ impl Exchange {
         road: &Road,
         client: &mut C,
         head: &mut RequestHead,
+        timer: &mut Deadline,
     ) -> Result<Reason, Reason> {
         let plan = Rc::clone(&self.plan);
         if let Some(mirror) = &self.proxy(&plan).mirror {
             mirror::begin(self, mirror, road, client.peer(), head);
         }
-        let mut answer = forward::Answer::awaited(self, road);
+        let mut answer = forward::Answer::awaited(self, road, Timer::Lent(timer));
         forward::forward(self, road, client, head, &mut answer).await?;
         shape::shape(self, client.peer(), head, &mut answer);
         relay::relay(self, client, &mut answer).await

@@ -5,6 +5,7 @@
 
 use crate::exchange::{Exchange, MIRRORED};
 use crate::forward::{self, Answer};
+use crate::patience::Timer;
 use crate::shadow::Shadow;
 use crate::{Road, relay};
 use foregate_message::{BodyLength, Chunk, FieldId, Peer, RequestHead};
@@ -136,7 +137,7 @@ impl Job {
         let body = body.chunks(PIECE_BYTES).map(Chunk::copy_of).collect();
         let mut client = Shadow::of_copy(self.peer, body);
         let (exchange, road) = (&mut self.exchange, &*self.road);
-        let mut answer = Answer::awaited(exchange, road);
+        let mut answer = Answer::awaited(exchange, road, Timer::own());
         let (request, client) = (&mut self.head, &mut client);
         let outcome = match forward::forward(exchange, road, client, request, &mut answer).await {
             Ok(()) => relay::relay(exchange, client, &mut answer).await,

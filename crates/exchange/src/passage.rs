@@ -4,7 +4,7 @@ use crate::attempt::{self, Failure};
 use crate::download::Download;
 use crate::forward;
 use crate::guard::{self, Held};
-use crate::patience::{Patience, TimeLimits};
+use crate::patience::{Patience, TimeLimits, Timer};
 use crate::plan::{Plan, Upstream};
 use crate::relay::{self, Traffic};
 use crate::upload::Upload;
@@ -108,7 +108,7 @@ impl Journey {
         self.upstream = Some(number);
         let upstream = &plan.upstreams[number];
         let limits = time_limits(&plan, &plan.snapshot.upstreams[number]);
-        let mut patience = Patience::new(limits, self.at, &road.cut);
+        let mut patience = Patience::new(limits, Timer::own(), self.at, &road.cut);
         // A connection counts as one request of the upstream for as long as it is there.
         let seat = guard::seat(upstream).map_err(guard::reason)?;
         let (mut call, lent) = self.connect(road, client, upstream, &mut patience).await?;
@@ -145,7 +145,7 @@ impl Journey {
         road: &Road,
         client: &mut C,
         upstream: &Upstream,
-        patience: &mut Patience,
+        patience: &mut Patience<'_>,
     ) -> Result<(Call, Lent), Reason> {
         let mut tried = Tried::default();
         let mut last = Reason::NoEndpoint;

@@ -32,11 +32,44 @@ pub(crate) struct TimeLimits {
     pub(crate) tunnel_idle: Option<Duration>,
 }
 
+/// What tells an exchange that its time has passed.
+#[derive(Debug)]
+pub(crate) enum Timer<'t> {
+    Own(Deadline),
+    /// Whoever hands in one request after the other has it for all of them: the thread's wheel knows it, and whom to wake.
+    Lent(&'t mut Deadline),
+}
+
+impl Timer<'_> {
+    /// One for an exchange that nobody lends one to.
+    pub(crate) fn own() -> Timer<'static> {
+        Timer::Own(Deadline::new())
+    }
+
+    #[inline]
+    fn deadline(&mut self) -> &mut Deadline {
+        match self {
+            Timer::Own(deadline) => deadline,
+            Timer::Lent(deadline) => deadline,
+        }
+    }
+}
+
+impl Drop for Timer<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        // Who lent it must not be woken for what is over.
+        if let Timer::Lent(deadline) = self {
+            deadline.clear();
+        }
+    }
+}
+
 /// One deadline for the whole exchange, moved from phase to phase.
 #[derive(Debug)]
-pub(crate) struct Patience {
+pub(crate) struct Patience<'t> {
     limits: TimeLimits,
-    deadline: Deadline,
+    timer: Timer<'t>,
     /// By when the present wait must be over; the deadline is only set once something is really waited for.
     until: Moment,
     set: bool,
@@ -51,11 +84,16 @@ pub(crate) struct Patience {
     try_end: Moment,
 }
 
-impl Patience {
-    pub(crate) fn new(limits: TimeLimits, began: Moment, cut: &Rc<Cell<bool>>) -> Patience {
+impl<'t> Patience<'t> {
+    pub(crate) fn new(
+        limits: TimeLimits,
+        timer: Timer<'t>,
+        began: Moment,
+        cut: &Rc<Cell<bool>>,
+    ) -> Patience<'t> {
         Patience {
             limits,
-            deadline: Deadline::new(),
+            timer,
             until: Moment::NEVER,
             set: false,
             wait: Wait::Connection,
@@ -168,13 +206,13 @@ impl Patience {
     #[inline]
     fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.set {
-            self.deadline.set(self.until);
+            self.timer.deadline().set(self.until);
             self.set = true;
         }
         if self.cut.get() {
             return Poll::Ready(());
         }
-        self.deadline.poll_expired(cx)
+        self.timer.deadline().poll_expired(cx)
     }
 
     /// Ready with the reason once the wait for a connection is over.
@@ -248,6 +286,44 @@ impl Patience {
                 Wait::NextByte => Reason::BetweenBytesTimeout,
                 _ => Reason::FirstByteTimeout,
             });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use foregate_telemetry::clock::deadlines::{armed, expire};
+    use std::task::Waker;
+
+    const LIMITS: TimeLimits = TimeLimits {
+        connect: Duration::from_millis(100),
+        first_byte: None,
+        between_bytes: None,
+        request: None,
+        per_try: None,
+        tunnel_idle: None,
+    };
+
+    #[test]
+    fn a_timer_that_was_lent_is_given_back_unset() {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut lent = Deadline::new();
+        let cut = Rc::default();
+        for began_ms in [1_000, 2_000] {
+            let began = Moment::from_millis(began_ms);
+            let mut patience = Patience::new(LIMITS, Timer::Lent(&mut lent), began, &cut);
+            patience.wait = Wait::Free;
+            patience.set(Some(LIMITS.connect), began);
+            assert_eq!(armed(), 0, "it is set once something is waited for");
+            assert!(patience.poll_connection(&mut cx).is_pending());
+            assert_eq!(armed(), 1);
+            expire(began.plus_millis(150));
+            let over = patience.poll_connection(&mut cx);
+            assert_eq!(over, Poll::Ready(Reason::PendingTimeout));
+            drop(patience);
+            assert!(!lent.is_expired(), "nothing of it is left");
+            assert_eq!(armed(), 0);
         }
     }
 }

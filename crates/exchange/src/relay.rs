@@ -64,7 +64,7 @@ pub(crate) async fn respond<C: Client>(
 pub(crate) async fn relay<C: Client>(
     exchange: &mut Exchange,
     client: &mut C,
-    answer: &mut Answer,
+    answer: &mut Answer<'_>,
 ) -> Result<Reason, Reason> {
     let length = answer.length;
     let tunnel = length == BodyLength::Tunnel;
@@ -104,12 +104,12 @@ pub(crate) async fn relay<C: Client>(
 }
 
 /// What moves in either direction, and how long it may stand still.
-pub(crate) struct Traffic<'a, 'r> {
+pub(crate) struct Traffic<'a, 'r, 't> {
     /// Whose messages they are, unless a connection is only passed on.
     pub(crate) exchange: Option<&'a Exchange>,
     pub(crate) upload: &'a mut Upload,
     pub(crate) download: &'a mut Download<'r>,
-    pub(crate) patience: &'a mut Patience,
+    pub(crate) patience: &'a mut Patience<'t>,
 }
 
 /// Moves an answer to the client and the rest of its request to the backend, until the answer has left; the bytes of a
@@ -117,7 +117,7 @@ pub(crate) struct Traffic<'a, 'r> {
 pub(crate) async fn move_both_ways<C: Client>(
     client: &mut C,
     call: &mut Call,
-    traffic: Traffic<'_, '_>,
+    traffic: Traffic<'_, '_, '_>,
     tunnel: bool,
 ) -> Result<(), Reason> {
     let Traffic {

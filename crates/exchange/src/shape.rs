@@ -15,7 +15,7 @@ pub(crate) fn shape(
     exchange: &mut Exchange,
     peer: &Peer,
     request: &RequestHead,
-    answer: &mut Answer,
+    answer: &mut Answer<'_>,
 ) {
     if exchange.session.is_some() {
         session::tell(exchange, &mut answer.head.fields);

@@ -16,6 +16,7 @@ impl Handler for Gate {
             upgrade: arrival.upgrade,
             expects_continue: arrival.expects_continue,
             at: arrival.at,
+            timer: arrival.timer,
         };
         self.0.serve(client, request).await;
     }

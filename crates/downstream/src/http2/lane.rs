@@ -6,7 +6,7 @@ use crate::connection::caught;
 use crate::handler::{Arrival, Handler};
 use crate::worker::Worker;
 use foregate_message::{BodyLength, Reason, RequestHead};
-use foregate_telemetry::clock::Moment;
+use foregate_telemetry::clock::{Deadline, Moment};
 use foregate_wire::h2::heads::RequestFacts;
 use foregate_wire::h2::{ErrorCode, StreamKey};
 use std::future::poll_fn;
@@ -55,12 +55,20 @@ impl Drop for Leaving {
 async fn lane<H: Handler>(shared: Rc<Shared>, slot: usize, worker: Rc<Worker>, handler: Rc<H>) {
     let leaving = Leaving { shared, slot };
     let shared = &*leaving.shared;
+    // One for all of its requests.
+    let mut timer = Deadline::new();
     while let Some(request) = poll_fn(|cx| shared.poll_request(slot, cx)).await {
-        serve(shared, request, &worker, &*handler).await;
+        serve(shared, request, &mut timer, &worker, &*handler).await;
     }
 }
 
-async fn serve<H: Handler>(shared: &Shared, request: Request, worker: &Worker, handler: &H) {
+async fn serve<H: Handler>(
+    shared: &Shared,
+    request: Request,
+    timer: &mut Deadline,
+    worker: &Worker,
+    handler: &H,
+) {
     let Request {
         key,
         mut head,
@@ -85,6 +93,7 @@ async fn serve<H: Handler>(shared: &Shared, request: Request, worker: &Worker, h
         }),
         head: &mut head,
         at,
+        timer,
     };
     // Pinned here, since it is too large to be moved for nothing.
     let served = caught(pin!(handler.serve(&mut client, arrival))).await;

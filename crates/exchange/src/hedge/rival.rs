@@ -5,6 +5,7 @@ use crate::attempt::{self, Failure, Give};
 use crate::exchange::{Exchange, TryFailure};
 use crate::forward::{self, Answer, Borrowed};
 use crate::guard::{self, Held};
+use crate::patience::Timer;
 use crate::plan::Upstream;
 use crate::repeat::{Repeat, SharedKept};
 use crate::shadow::Shadow;
@@ -38,7 +39,7 @@ pub(super) struct Rival<'r> {
 /// What a rival came to.
 pub(super) struct Heard {
     pub(super) ended: Result<(), Failure>,
-    pub(super) answer: Box<Answer>,
+    pub(super) answer: Box<Answer<'static>>,
     /// What its backend has said ahead of the answer.
     interim: Vec<ResponseHead>,
 }
@@ -182,7 +183,7 @@ impl<'r> Rival<'r> {
         &mut self,
         exchange: &mut Exchange,
         upstream: &Upstream,
-        (answer, lane): (&mut Answer, &mut Lane),
+        (answer, lane): (&mut Answer<'_>, &mut Lane),
         failure: TryFailure,
     ) {
         let first = Rc::clone(upstream.pool(lane.index));
@@ -234,7 +235,7 @@ fn ask<'r>(
     (kept, peer): (Option<SharedKept>, Peer),
 ) -> impl Future<Output = Heard> + use<'r> {
     let pool = Rc::clone(pool);
-    let mut answer = Box::new(Answer::awaited(&exchange, race.road));
+    let mut answer = Box::new(Answer::awaited(&exchange, race.road, Timer::own()));
     async move {
         answer.patience.begin_try();
         attempt::address(&exchange, &mut head, &pool.endpoint, &answer.patience);
@@ -253,7 +254,11 @@ fn ask<'r>(
 
 impl Heard {
     /// The exchange's answer is the rival's, or its failure is.
-    pub(super) fn take(self, client: &mut dyn Client, answer: &mut Answer) -> Result<(), Failure> {
+    pub(super) fn take(
+        self,
+        client: &mut dyn Client,
+        answer: &mut Answer<'_>,
+    ) -> Result<(), Failure> {
         for head in &self.interim {
             client.inform(head);
         }
