@@ -45,6 +45,7 @@ const EXCHANGE: &str = "foregate-exchange";
 const CONFIG: &str = "foregate-config";
 const SNAPSHOT: &str = "foregate-snapshot";
 const TELEMETRY: &str = "foregate-telemetry";
+const EVENTLOOP: &str = "foregate-eventloop";
 const TLS: &str = "foregate-tls";
 const ACME: &str = "foregate-acme";
 const ADMIN: &str = "foregate-admin";
@@ -65,19 +66,24 @@ pub(crate) const ROOMS: &[Room] = &[
         &[MESSAGE, WIRE, CONFIG, ROUTE, POLICY, BALANCE],
     ),
     room(TELEMETRY, Kind::Io, &[]),
-    room(TLS, Kind::Io, &[MESSAGE, TELEMETRY]),
+    room(EVENTLOOP, Kind::Io, &[TELEMETRY]),
+    room(TLS, Kind::Io, &[MESSAGE, TELEMETRY, EVENTLOOP]),
     room(ACME, Kind::Io, &[TELEMETRY]),
-    room(DOWNSTREAM, Kind::Io, &[MESSAGE, WIRE, TLS, TELEMETRY]),
+    room(
+        DOWNSTREAM,
+        Kind::Io,
+        &[MESSAGE, WIRE, TLS, TELEMETRY, EVENTLOOP],
+    ),
     room(
         UPSTREAM,
         Kind::Io,
-        &[MESSAGE, WIRE, TLS, BALANCE, TELEMETRY],
+        &[MESSAGE, WIRE, TLS, BALANCE, TELEMETRY, EVENTLOOP],
     ),
     room(
         EXCHANGE,
         Kind::Io,
         &[
-            MESSAGE, SNAPSHOT, ROUTE, POLICY, BALANCE, UPSTREAM, TELEMETRY,
+            MESSAGE, SNAPSHOT, ROUTE, POLICY, BALANCE, UPSTREAM, TELEMETRY, EVENTLOOP,
         ],
     ),
     room(ADMIN, Kind::Io, &[MESSAGE, TELEMETRY]),
@@ -86,7 +92,7 @@ pub(crate) const ROOMS: &[Room] = &[
         Kind::Io,
         &[
             MESSAGE, WIRE, ROUTE, POLICY, BALANCE, UPSTREAM, DOWNSTREAM, EXCHANGE, CONFIG,
-            SNAPSHOT, TELEMETRY, ADMIN, TLS, ACME,
+            SNAPSHOT, TELEMETRY, ADMIN, TLS, ACME, EVENTLOOP,
         ],
     ),
     room(

@@ -6,6 +6,7 @@ use crate::handler::{Handler, Passage};
 use crate::listener::{ListenerMode, Protocols, TlsRules};
 use crate::preface;
 use crate::roll::{Closing, Enrolled, Phase};
+use foregate_eventloop::{TcpStream, yield_now};
 use foregate_message::{Chunk, Peer, Reason};
 use foregate_telemetry::clock::{Deadline, now};
 use foregate_telemetry::log::process;
@@ -17,7 +18,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
-use tokio::net::TcpStream;
 
 /// How long a connection that is not established yet, whose handshake may be under way, is kept once its listener takes no
 /// more connections.
@@ -225,9 +225,7 @@ impl Arrived {
     /// One read into the input; false at the end of the stream, or when the input is full.
     pub(crate) async fn read_more(&mut self) -> bool {
         loop {
-            if self.socket.readable().await.is_err() {
-                return false;
-            }
+            self.socket.readable().await;
             if !self.input.is_lent() {
                 self.input = Chunk::lend();
             }
@@ -267,10 +265,11 @@ async fn linger(socket: TcpStream, timeout: Duration) {
     let mut unread = [0; 4096];
     let drained = async {
         // Whoever sends without end does not keep the worker from others: each turn takes one part.
-        while socket.readable().await.is_ok() {
+        loop {
+            socket.readable().await;
             match socket.try_read(&mut unread) {
                 Ok(0) => return,
-                Ok(_) => tokio::task::yield_now().await,
+                Ok(_) => yield_now().await,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(_) => return,
             }

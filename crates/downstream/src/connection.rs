@@ -524,7 +524,8 @@ async fn active<H: Handler>(connection: &mut Connection, handler: &H) -> End {
         if let Some(facts) = &mut connection.peer.tls {
             facts.early = connection.stream.is_early();
         }
-        let at = now();
+        // The loop has looked at the clock since it came, or another request was settled since.
+        let at = recent();
         connection.enrolled.begin(at);
         let mut client = Http1::new(connection, limits, &head, &outcome);
         let arrival = Arrival {

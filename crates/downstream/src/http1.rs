@@ -542,7 +542,7 @@ impl Client for Http1<'_> {
         while !self.connection.eof && self.connection.input.len() < self.limits.head.head_bytes_max
         {
             // Asked first, as it is cheap and the usual answer is no.
-            let _ = ready!(self.connection.stream.poll_read_ready(cx));
+            ready!(self.connection.stream.poll_read_ready(cx));
             match ready!(self.connection.poll_fill(cx)) {
                 Ok(_) => {}
                 Err(_) => return Poll::Ready(self.broke(Reason::ClientGone)),

@@ -6,6 +6,7 @@ use crate::handler::Handler;
 use crate::preface;
 use crate::roll::Enrolled;
 use crate::worker::Worker;
+use foregate_eventloop::{TcpListener, TcpStream, spawn_local};
 use foregate_message::{Chunk, Peer};
 use foregate_telemetry::clock::{Deadline, now};
 use foregate_telemetry::log::process;
@@ -20,8 +21,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::spawn_local;
 
 /// How long to wait when the system has no descriptor or memory left for a connection.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);

@@ -5,7 +5,7 @@ use crate::{
     Admission, AdmissionLimits, ClientLimits, Listener, ListenerMode, ListenerRules, Protocols,
     Worker,
 };
-use foregate_telemetry::clock::deadlines;
+use foregate_eventloop::block_on;
 use foregate_telemetry::metrics::{ListenerId, Registry};
 use foregate_wire::h1::{BodyLimits, HeadLimits};
 use foregate_wire::h2;
@@ -14,8 +14,6 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::runtime::{Builder, LocalOptions};
-use tokio::task::spawn_local;
 
 /// Limits that nobody reaches.
 pub(crate) fn limits() -> ClientLimits {
@@ -54,11 +52,7 @@ pub(crate) fn served<H: Handler + 'static>(
     let socket = crate::bind(SocketAddr::from(([127, 0, 0, 1], 0)), 16).unwrap();
     let address = socket.local_addr().unwrap();
     std::thread::spawn(move || {
-        let runtime = Builder::new_current_thread()
-            .enable_all()
-            .build_local(LocalOptions::default());
-        runtime.unwrap().block_on(async move {
-            spawn_local(deadlines::drive());
+        block_on(async move {
             let worker = Worker::new(limits, Box::new(|_| false), Arc::clone(&registry), 1);
             let listener = Listener {
                 rules: Rc::new(RefCell::new(ListenerRules {

@@ -145,7 +145,7 @@ pub(crate) async fn forward<C: Client>(
         let pool = upstream.pool(lane.index);
         let (failure, next) = match ended {
             Ok(()) => {
-                let (at, status) = (now(), answer.head.status.code());
+                let (at, status) = (recent(), answer.head.status.code());
                 let micros = heard_after(upstream, pool, status, lane.asked, at);
                 exchange.upstream_micros = Some(micros);
                 let again = again(exchange, to, road, &tried, (&mut repeat, answer));

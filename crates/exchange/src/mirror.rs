@@ -130,7 +130,7 @@ impl Job {
         if !body.is_empty() || self.exchange.outcome != Ok(BodyLength::Empty) {
             self.exchange.outcome = Ok(BodyLength::Known(body.len() as u64));
         }
-        tokio::task::spawn_local(self.send(body));
+        foregate_eventloop::spawn_local(self.send(body));
     }
 
     async fn send(mut self, body: Vec<u8>) {

@@ -2,33 +2,30 @@
 
 use foregate_admin::{ProbeResultView, ProbeView};
 use foregate_balance::{Endpoint, ProbeResult};
+use foregate_eventloop::block_on;
 use foregate_exchange::PlanParts;
+use foregate_telemetry::log::process;
 use foregate_telemetry::metrics::Registry;
 use foregate_upstream::{Prober, Watched};
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
-use tokio::runtime::Builder;
-use tokio::task::LocalSet;
 
 /// Starts the thread, which probes what the first plan says.
 ///
 /// # Errors
-/// The thread or its runtime could not be had.
+/// The thread could not be had.
 pub(crate) fn start(parts: &PlanParts, registry: &Registry) -> io::Result<Arc<Prober>> {
     let prober = Arc::new(Prober::default());
     prober.set(parts.probe_targets());
     registry.register("probes", Arc::clone(&prober) as _);
-    let runtime = Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .build()?;
     let runs = Arc::clone(&prober);
     std::thread::Builder::new()
         .name("probes".to_owned())
         .spawn(move || {
-            let tasks = LocalSet::new();
-            tasks.block_on(&runtime, runs.run());
+            if let Err(error) = block_on(runs.run()) {
+                process::error("nobody is probed", &[("error", &error)]);
+            }
         })?;
     Ok(prober)
 }

@@ -9,6 +9,7 @@ use foregate_downstream::{
     Admission, ClientLimits, Http2Limits, Listener, ListenerMode, ListenerRules, Protocols,
     TlsRules, Trusts, Worker,
 };
+use foregate_eventloop::{block_on, spawn_local};
 use foregate_exchange::{Certificates, Plan, PlanParts, Road};
 use foregate_policy::overload::Rung;
 use foregate_snapshot::{ClientPlan, ListenerPlan, ModePlan, Snapshot};
@@ -25,10 +26,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
-use tokio::task::spawn_local;
 
 /// How often log lines of quiet times are handed over.
 const TICK: Duration = Duration::from_millis(100);
@@ -182,14 +181,8 @@ pub(crate) fn start(
         .name(format!("worker-{number}"))
         .spawn(move || {
             let _ended = Ended(Some(ended));
-            let runtime = Builder::new_current_thread()
-                .enable_io()
-                .enable_time()
-                .event_interval(EVENT_INTERVAL)
-                .build_local(LocalOptions::default());
-            match runtime {
-                Ok(runtime) => runtime.block_on(run(number, update, surroundings, ears)),
-                Err(error) => process::error("a worker can't start", &[("error", &error)]),
+            if let Err(error) = block_on(run(number, update, surroundings, ears)) {
+                process::error("a worker can't start", &[("error", &error)]);
             }
         })?;
     Ok(Running {
@@ -199,10 +192,6 @@ pub(crate) fn start(
         thread,
     })
 }
-
-/// Tasks that run before sockets are looked at again: large enough that a burst of ready connections is served in
-/// one round.
-const EVENT_INTERVAL: u32 = 61;
 
 /// What can be changed of a listener that is open.
 struct Open {
@@ -223,7 +212,6 @@ struct Shop {
 }
 
 async fn run(number: usize, update: Update, surroundings: Surroundings, mut ears: Ears) {
-    spawn_local(deadlines::drive());
     let Update {
         parts,
         acceptors,

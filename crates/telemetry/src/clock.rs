@@ -111,8 +111,8 @@ thread_local! {
     static RECENT: Cell<u64> = const { Cell::new(0) };
 }
 
-/// The moment at which this thread last asked for [`now`]: free, and good enough for deadlines of a thread that reads
-/// the clock at least once for every piece of work it does.
+/// The moment at which this thread last asked for [`now`]: free, and good enough wherever a few microseconds are. A thread's
+/// loop asks each time that it has looked for events, and so does each request as it is settled.
 #[must_use]
 #[inline]
 pub fn recent() -> Moment {

@@ -18,6 +18,7 @@ use crate::tickets::Tickets;
 use crate::tls_stream::{State, TlsStream};
 use crate::trust;
 use foldhash::HashMap;
+use foregate_eventloop::TcpStream;
 use foregate_message::{Chunk, TlsFacts, TlsVersion};
 use resolver::{ChallengeResolver, StoreResolver, with_local_address};
 use rustls::server::{NoServerSessionStorage, UnbufferedServerConnection, WebPkiClientVerifier};
@@ -28,7 +29,6 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 /// How much is read at once of a handshake.
 const READ_BYTES: usize = 4 * 1024;
@@ -254,7 +254,7 @@ impl Acceptor {
     }
 
     /// Holds a handshake. `received` is what was read from the socket already. Whoever calls keeps the time, and must be
-    /// on a worker's local tasks.
+    /// a task of a worker's loop.
     ///
     /// # Errors
     /// Why there is no connection; the client has been told as well as it can be.
@@ -430,7 +430,7 @@ type ServerHandshake = Handshake<UnbufferedServerConnection>;
 
 /// One read. A connection that waits here has no buffer but for what has come.
 async fn read_more(socket: &mut TcpStream, incoming: &mut Vec<u8>) -> Result<(), HandshakeFault> {
-    socket.readable().await.map_err(|error| left(&error))?;
+    socket.readable().await;
     let mut lent = Chunk::lend();
     // Unlike `try_read` it remembers that a short read has taken everything, so that nobody asks in vain.
     let room = &mut lent.room()[..READ_BYTES];

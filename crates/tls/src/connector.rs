@@ -8,15 +8,17 @@ use crate::plan::{ConnectorPlan, RootsPlan};
 use crate::profile::provider;
 use crate::stream::Stream;
 use crate::tls_stream::{State, TlsStream};
+use foregate_eventloop::TcpStream;
 use rustls::ClientConfig;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, UnbufferedClientConnection, WebPkiServerVerifier};
 use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use std::io::ErrorKind;
 use std::sync::Arc;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio_rustls::TlsConnector;
 
 /// How much is read at once of a handshake.
 const READ_BYTES: usize = 4 * 1024;
@@ -102,16 +104,45 @@ impl Connector {
             .await
     }
 
+    /// [`Connector::connect_http1`] over any stream: for those whose thread runs no loop of ours.
+    ///
+    /// # Errors
+    /// Why there is no connection.
+    pub async fn connect_http1_over<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: S,
+        host: &str,
+    ) -> Result<impl AsyncRead + AsyncWrite + Unpin + use<S>, BackendTlsFault> {
+        let name = self.name_of(host)?;
+        let mut config = ClientConfig::clone(&self.config);
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let connector = TlsConnector::from(Arc::new(config));
+        let connected = connector.connect(name, stream).await;
+        connected.map_err(|error| {
+            let cause = error.get_ref();
+            match cause.and_then(|cause| cause.downcast_ref::<Error>()) {
+                Some(cause) => BackendTlsFault::from(cause),
+                None if error.kind() == ErrorKind::UnexpectedEof => BackendTlsFault::NotTls,
+                None => BackendTlsFault::Broken,
+            }
+        })
+    }
+
+    /// Whom the certificate must be for.
+    fn name_of(&self, host: &str) -> Result<ServerName<'static>, BackendTlsFault> {
+        match &self.server_name {
+            Some(name) => Ok(name.clone()),
+            None => server_name(host).ok_or(BackendTlsFault::NoName),
+        }
+    }
+
     async fn handshake(
         &self,
         mut socket: TcpStream,
         host: &str,
         offered: Vec<Vec<u8>>,
     ) -> Result<Stream, BackendTlsFault> {
-        let name = match &self.server_name {
-            Some(name) => name.clone(),
-            None => server_name(host).ok_or(BackendTlsFault::NoName)?,
-        };
+        let name = self.name_of(host)?;
         let config = Arc::clone(&self.config);
         let party = UnbufferedClientConnection::new_with_alpn(config, name, offered);
         let party = party.map_err(|error| BackendTlsFault::from(&error))?;

@@ -1,13 +1,12 @@
 //! Long bodies through the kernel: from one cleartext socket to another without a copy (splice(2)).
 
 use crate::Stream;
+use foregate_eventloop::TcpStream;
 use foregate_message::{Pipe, Piped};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 use std::io::{self, ErrorKind};
 use std::task::{Context, Poll, ready};
-use tokio::io::Interest;
-use tokio::net::TcpStream;
 
 /// What a pipe should hold. The kernel may grant less to a user who has many (pipe(7), `pipe-user-pages-soft`).
 const PIPE_BYTES: usize = 1024 * 1024;
@@ -31,11 +30,11 @@ impl Stream {
     ) -> Poll<io::Result<Option<Piped>>> {
         let socket = self.socket();
         loop {
-            ready!(socket.poll_read_ready(cx))?;
+            ready!(socket.poll_read_ready(cx));
             let Some(pipe) = Pipe::lend().or_else(|| open().ok()) else {
                 return Poll::Ready(Ok(None));
             };
-            let moved = socket.try_io(Interest::READABLE, || {
+            let moved = socket.try_reading(|| {
                 let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
                 let bytes =
                     usize::try_from(bytes_max).map_or(PIPE_BYTES, |max| max.min(PIPE_BYTES));
@@ -69,7 +68,7 @@ impl Stream {
             let Some(piped) = queued else {
                 return Poll::Ready(Ok(0));
             };
-            ready!(socket.poll_write_ready(cx))?;
+            ready!(socket.poll_write_ready(cx));
             match write_out(socket, piped) {
                 Ok(bytes) => {
                     piped.took(bytes);
@@ -86,7 +85,7 @@ impl Stream {
 }
 
 fn write_out(socket: &TcpStream, piped: &Piped) -> io::Result<usize> {
-    socket.try_io(Interest::WRITABLE, || {
+    socket.try_writing(|| {
         let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
         match splice(piped.reader(), None, socket, None, piped.len(), flags) {
             // The pipe is known to hold bytes, so this would be a loop without progress.

@@ -3,12 +3,12 @@
 //! The standard library goes through the C library's `recv` and `send`. Those are cancellation points of POSIX threads: in a
 //! program of several threads each call takes two locked instructions for what nobody here uses.
 
+use foregate_eventloop::TcpStream;
 use foregate_message::Chunk;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
-use std::io::{self, ErrorKind};
+use std::io;
 use std::task::{Context, Poll, ready};
-use tokio::io::{Interest, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::ReadBuf;
 
 /// As `AsyncRead::poll_read`: at least a byte, the end of the stream (none), an error, or the promise of a wake-up.
 #[inline]
@@ -59,54 +59,26 @@ pub(crate) fn poll_write(
 ) -> Poll<io::Result<usize>> {
     loop {
         // Nearly always there is room, and whoever writes has read before, which counts as its share of the thread's time.
-        let sent = try_once(Interest::WRITABLE, socket, || {
-            Ok((send(socket, bytes, SendFlags::NOSIGNAL)?, bytes.len()))
-        });
+        let sent =
+            socket.write_once(|| Ok((send(socket, bytes, SendFlags::NOSIGNAL)?, bytes.len())));
         if let Poll::Ready(sent) = sent {
             return Poll::Ready(sent);
         }
-        ready!(socket.poll_write_ready(cx))?;
+        ready!(socket.poll_write_ready(cx));
     }
 }
 
-/// Reads once the reactor takes the socket for readable.
+/// Reads once the loop takes the socket for readable.
 #[inline]
 fn poll_readable(
     socket: &TcpStream,
     cx: &mut Context<'_>,
-    mut call: impl FnMut() -> rustix::io::Result<(usize, usize)>,
+    mut call: impl FnMut() -> io::Result<(usize, usize)>,
 ) -> Poll<io::Result<usize>> {
     loop {
-        ready!(socket.poll_read_ready(cx))?;
-        if let Poll::Ready(read) = try_once(Interest::READABLE, socket, &mut call) {
+        ready!(socket.poll_read_ready(cx));
+        if let Poll::Ready(read) = socket.read_once(&mut call) {
             return Poll::Ready(read);
         }
-    }
-}
-
-/// Calls if the reactor takes the socket for ready; pending, without a wake-up to come, where it is not or nothing moved. The call
-/// returns how many bytes moved, and how many were wanted to.
-///
-/// Less moved than wanted says that the kernel has no more (or room for no more) now: the next call then waits for the
-/// reactor's word instead of asking in vain. That holds for edge-triggered readiness (epoll(7), question 9).
-#[inline]
-fn try_once(
-    interest: Interest,
-    socket: &TcpStream,
-    call: impl FnOnce() -> rustix::io::Result<(usize, usize)>,
-) -> Poll<io::Result<usize>> {
-    let mut short = None;
-    let moved = socket.try_io(interest, || {
-        let (bytes, wanted) = call()?;
-        if bytes > 0 && bytes < wanted {
-            short = Some(bytes);
-            return Err(ErrorKind::WouldBlock.into());
-        }
-        Ok(bytes)
-    });
-    match (short, moved) {
-        (Some(bytes), _) => Poll::Ready(Ok(bytes)),
-        (None, Err(error)) if error.kind() == ErrorKind::WouldBlock => Poll::Pending,
-        (None, moved) => Poll::Ready(moved),
     }
 }

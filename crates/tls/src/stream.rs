@@ -1,12 +1,12 @@
 //! A socket, encrypted or not.
 
 use crate::{TlsStream, socket};
+use foregate_eventloop::TcpStream;
 use foregate_message::{Chunk, TlsFacts};
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 /// Which protocol both ends agreed on in the handshake (RFC 7301).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -40,7 +40,7 @@ impl Stream {
     }
 
     /// Whether the peer has neither closed the connection nor sent anything on it that is for the application. Costs no
-    /// system call unless the reactor has seen something, or `verify` asks for one.
+    /// system call unless the loop has seen something, or `verify` asks for one.
     pub fn is_quiet(&mut self, verify: bool) -> bool {
         let socket = match self {
             Stream::Plain(socket) => socket,
@@ -54,14 +54,14 @@ impl Stream {
             let peeked = socket2::SockRef::from(&*socket).peek(&mut byte);
             return peeked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
         }
-        // Asks the kernel only where the reactor has seen something since the last read that found nothing.
+        // Asks the kernel only where the loop has seen something since the last read that found nothing.
         let read = socket.try_read(&mut [0]);
         read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
     }
 
     /// Ready when a read may find something. Cheaper than a read that finds nothing.
     #[inline]
-    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
             Stream::Plain(socket) => socket.poll_read_ready(cx),
             Stream::Tls(stream) => stream.poll_read_ready(cx),

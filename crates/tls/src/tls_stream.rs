@@ -4,13 +4,13 @@ use crate::handshake::{Failure, Handshake, Progress};
 use crate::session::Session;
 use crate::socket;
 use crate::stream::{Alpn, lend_room};
+use foregate_eventloop::TcpStream;
 use foregate_message::{CHUNK_BYTES, Chunk, TlsFacts};
 use rustls::server::UnbufferedServerConnection;
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 /// How much is sealed at once before the handshake is done.
 const EARLY_WRITE_BYTES: usize = 16 * 1024;
@@ -83,14 +83,14 @@ impl TlsStream {
     }
 
     #[inline]
-    pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         let readable = match &self.state {
             State::Done(session) => session.is_readable(),
             State::Early(handshake) => !handshake.flow.early.is_empty(),
             State::Broken => true,
         };
         if readable {
-            return Poll::Ready(Ok(()));
+            return Poll::Ready(());
         }
         self.socket.poll_read_ready(cx)
     }

@@ -1,5 +1,6 @@
 //! Dialling.
 
+use foregate_eventloop::TcpStream;
 use foregate_message::{Congestion, Reason};
 use foregate_tls::{BackendTlsFault, Connector, Stream, control_congestion, keep_alive};
 use foregate_wire::proxy;
@@ -7,7 +8,6 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 
 /// Why no connection came about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

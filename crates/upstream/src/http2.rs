@@ -136,7 +136,9 @@ pub(crate) fn begin(
         alone: None,
         _ticket: ticket,
     };
-    tokio::task::spawn_local(async move { std::future::poll_fn(|cx| driver.poll(cx)).await });
+    foregate_eventloop::spawn_local(
+        async move { std::future::poll_fn(|cx| driver.poll(cx)).await },
+    );
     (shared, lease)
 }
 

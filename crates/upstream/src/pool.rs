@@ -529,7 +529,7 @@ impl Drop for Pool {
 
 impl Idle {
     /// Whether the backend has neither closed the connection nor sent anything on it. Costs no system call unless
-    /// the reactor has seen something, or `verify` asks for one.
+    /// the loop has seen something, or `verify` asks for one.
     fn is_good(&mut self, verify: bool) -> bool {
         self.connection.stream.is_quiet(verify)
     }

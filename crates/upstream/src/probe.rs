@@ -9,7 +9,8 @@ mod grpc;
 use crate::call::CallLimits;
 use crate::pool::PoolLimits;
 use foregate_balance::{Endpoint, Health, ProbePlan, ProbeRecord, ProbeResult, acquit};
-use foregate_telemetry::clock::now;
+use foregate_eventloop::{Task, spawn_local};
+use foregate_telemetry::clock::{Deadline, now};
 use foregate_telemetry::log::process;
 use foregate_telemetry::metrics::{Exposition, Gauges, Kind, Registry, Shard};
 use foregate_tls::Connector;
@@ -19,7 +20,6 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
-use tokio::task::{AbortHandle, spawn_local};
 
 /// Probes under way at the same time; further ones wait, which costs them no part of their timeout.
 pub const PROBES_MAX: usize = 256;
@@ -102,7 +102,7 @@ impl Prober {
         Arc::clone(&lock(&self.watched))
     }
 
-    /// Probes, for as long as it is polled; on a thread of its own, within a [`tokio::task::LocalSet`].
+    /// Probes, for as long as it is polled; on a thread of its own, on a loop of its own.
     pub async fn run(&self) {
         // What probes do is counted as theirs, not among the connections of requests.
         let shard = Registry::new(&["probe"]).shard();
@@ -135,7 +135,7 @@ impl Prober {
 struct Running {
     target: Rc<ProbeTarget>,
     watched: Arc<Watched>,
-    task: AbortHandle,
+    task: Task,
 }
 
 fn take_up(
@@ -189,7 +189,7 @@ fn take_up(
             Running {
                 target,
                 watched,
-                task: task.abort_handle(),
+                task,
             },
         );
     }
@@ -244,7 +244,9 @@ async fn watch(
         if (good >= rhythm.rise || is_mended) && acquit(&target.endpoint, is_mended, at_ms) {
             tell_back(&target);
         }
-        tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+        let mut pause = Deadline::new();
+        pause.set(now().plus_millis(wait_ms));
+        pause.expired().await;
     }
 }
 

@@ -5,6 +5,7 @@ use super::stream::Http2Stream;
 use crate::connection::caught;
 use crate::handler::{Arrival, Handler};
 use crate::worker::Worker;
+use foregate_eventloop::spawn_local;
 use foregate_message::{BodyLength, Reason, RequestHead};
 use foregate_telemetry::clock::{Deadline, Moment};
 use foregate_wire::h2::heads::RequestFacts;
@@ -12,7 +13,6 @@ use foregate_wire::h2::{ErrorCode, StreamKey};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
-use tokio::task::spawn_local;
 
 /// A request on its way to its lane.
 pub(super) struct Request {

@@ -1,20 +1,17 @@
 //! Deadlines for tasks of one thread: the shell around [`Wheel`].
 //!
 //! Each thread has a wheel of its own. A [`Deadline`] is a slot of it; setting one is a store in most cases, and
-//! costs no system call, allocation or clock reading. [`drive`] is the thread's driver: it wakes the tasks whose
-//! deadlines have passed. A deadline fires not before its time and within a [`TICK_MS`] after, or as soon as the
-//! thread comes round to its driver.
+//! costs no system call, allocation or clock reading. The thread's event loop drives them: it asks [`next_look`] how long it
+//! may sleep and has [`expire`] wake the tasks whose deadlines have passed. A deadline fires not before its time and within a
+//! [`TICK_MS`] after, or as soon as the loop comes round.
 
 use std::cell::RefCell;
-use std::convert::Infallible;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::marker::PhantomData;
-use std::pin::pin;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
+use super::Moment;
 use super::wheel::{SlotId, Wheel};
-use super::{Moment, now};
 
 /// The wheel's grain in milliseconds.
 pub const TICK_MS: u64 = 25;
@@ -24,10 +21,8 @@ struct Timers {
     wheel: Wheel,
     /// By slot index.
     wakers: Vec<Option<Waker>>,
-    /// The driver, while it sleeps.
-    driver: Option<Waker>,
-    /// The tick until which it sleeps, `u64::MAX` while nothing is linked.
-    wakes_at: u64,
+    /// The tick at which there may be something to do, `u64::MAX` while nothing is linked.
+    look_at: u64,
     /// Room for wakers between being found due and being woken; kept for its capacity.
     due: Vec<Waker>,
 }
@@ -37,8 +32,7 @@ thread_local! {
         RefCell::new(Timers {
             wheel: Wheel::new(),
             wakers: Vec::new(),
-            driver: None,
-            wakes_at: u64::MAX,
+            look_at: u64::MAX,
             due: Vec::new(),
         })
     };
@@ -83,13 +77,10 @@ impl Deadline {
             return self.clear();
         }
         let due = at.micros().div_ceil(TICK_MICROS);
-        let late = TIMERS.with_borrow_mut(|timers| {
+        TIMERS.with_borrow_mut(|timers| {
             let linked = timers.wheel.set(self.slot, due);
-            (linked < timers.wakes_at).then(|| timers.driver.take())
+            timers.look_at = timers.look_at.min(linked);
         });
-        if let Some(Some(driver)) = late {
-            driver.wake();
-        }
     }
 
     /// Takes the time away. The deadline is not expired afterwards.
@@ -147,43 +138,27 @@ pub fn armed() -> usize {
     TIMERS.with_borrow(|timers| timers.wheel.armed())
 }
 
-/// Drives the calling thread's deadlines; never ends. Spawn it once on every thread that uses them, on a tokio
-/// runtime with its time driver enabled. Sleeps until the next tick at which a deadline may have come, so an idle thread
-/// is not woken for nothing; for good while none is set.
-pub async fn drive() -> Infallible {
-    loop {
-        let mut sleep = pin!(None);
-        poll_fn(|context| {
-            let next = TIMERS.with_borrow_mut(|timers| {
-                timers.driver = Some(context.waker().clone());
-                let next = timers.wheel.next();
-                timers.wakes_at = next.unwrap_or(u64::MAX);
-                next
-            });
-            let left = next.map(|tick| Moment::from_micros(tick * TICK_MICROS).since(now()));
-            if left == Some(Duration::ZERO) {
-                return Poll::Ready(());
-            }
-            // Woken early or not at all, it sleeps anew.
-            sleep.set(left.map(tokio::time::sleep));
-            let sleeping = sleep.as_mut().as_pin_mut();
-            sleeping.map_or(Poll::Pending, |sleep| sleep.poll(context))
-        })
-        .await;
-        expire(now());
-    }
+/// When there may be a deadline to come: until then the thread may sleep, for good if it is [`Moment::NEVER`].
+#[must_use]
+#[inline]
+pub fn next_look() -> Moment {
+    let tick = TIMERS.with_borrow(|timers| timers.look_at);
+    Moment::from_micros(tick.saturating_mul(TICK_MICROS))
 }
 
-/// Wakes the tasks of this thread whose deadlines have passed at `now`. [`drive`] does this at every tick; a thread
-/// without tokio may call it by itself.
+/// Wakes the tasks of this thread whose deadlines have passed at `now`.
 pub fn expire(now: Moment) {
     let mut due = TIMERS.with_borrow_mut(|timers| {
         let Timers {
-            wheel, wakers, due, ..
+            wheel,
+            wakers,
+            due,
+            look_at,
         } = timers;
         wheel.advance(now.micros() / TICK_MICROS, |index| {
             due.extend(wakers[index].take());
         });
+        *look_at = wheel.next().unwrap_or(u64::MAX);
         std::mem::take(due)
     });
     // Outside the borrow: a waker may run anything, a drop of another deadline for one.
@@ -209,7 +184,6 @@ pub fn wake_all() {
 mod tests {
     use super::*;
     use std::cell::Cell;
-    use std::rc::Rc;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::Wake;
@@ -316,57 +290,24 @@ mod tests {
     }
 
     #[test]
-    fn the_driver_parks_and_resumes() {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build()
-            .unwrap();
-        let tasks = tokio::task::LocalSet::new();
-        let fired = Rc::new(Cell::new(0));
-        let seen = Rc::clone(&fired);
-        runtime.block_on(tasks.run_until(async move {
-            let driver = tokio::task::spawn_local(drive());
-            tokio::task::yield_now().await;
-            for _ in 0..3 {
-                let start = now();
-                let mut deadline = Deadline::new();
-                let at = start.plus_millis(40);
-                deadline.set(at);
-                deadline.expired().await;
-                assert!(now() >= at);
-                assert!(now().since(at) < Duration::from_secs(5));
-                assert_eq!(armed(), 0);
-                seen.set(seen.get() + 1);
-                // Long enough that the driver has parked again.
-                tokio::time::sleep(Duration::from_millis(60)).await;
-            }
-            driver.abort();
-        }));
-        assert_eq!(fired.get(), 3);
-    }
-
-    #[test]
-    fn a_driver_that_sleeps_for_long_is_woken_for_what_comes_sooner() {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build()
-            .unwrap();
-        let tasks = tokio::task::LocalSet::new();
-        runtime.block_on(tasks.run_until(async {
-            let driver = tokio::task::spawn_local(drive());
-            let mut far = Deadline::new();
-            far.set(now().plus_millis(3_600_000));
-            tokio::task::yield_now().await;
-            let sleeps_until = TIMERS.with_borrow(|timers| timers.wakes_at);
-            assert!(sleeps_until > now().plus_millis(1_000).micros() / TICK_MICROS);
-            let start = now();
-            let mut near = Deadline::new();
-            near.set(start.plus_millis(40));
-            near.expired().await;
-            assert!(now().since(start) < Duration::from_secs(5));
-            assert!(!far.is_expired());
-            driver.abort();
-        }));
+    fn the_next_look_is_at_what_comes_first() {
+        expire(ms(0));
+        assert_eq!(next_look(), Moment::NEVER);
+        let mut far = Deadline::new();
+        far.set(ms(3_600_000));
+        let first = next_look();
+        assert!(first > ms(10_000) && first <= ms(3_600_000));
+        let mut near = Deadline::new();
+        near.set(ms(40));
+        assert_eq!(next_look(), ms(50));
+        expire(ms(50));
+        assert!(near.is_expired() && !far.is_expired());
+        assert!(next_look() > ms(10_000));
+        far.set(ms(60));
+        assert_eq!(next_look(), ms(75));
+        far.clear();
+        expire(ms(75));
+        assert_eq!(next_look(), Moment::NEVER);
     }
 
     #[test]

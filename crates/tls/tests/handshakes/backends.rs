@@ -1,13 +1,13 @@
 //! Backends that are `openssl s_server`.
 
 use crate::handshakes::peers::{file, run};
+use foregate_eventloop::{TcpStream, timeout};
 use foregate_testkit::{Authority, PATIENCE, Scratch};
 use foregate_tls::{Alpn, BackendTlsFault, Connector, ConnectorPlan, RootsPlan, Stream};
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 struct Backend {
     child: Child,
@@ -57,7 +57,7 @@ impl Backend {
     async fn connect(&self, connector: &Connector, host: &str) -> Result<Stream, BackendTlsFault> {
         let socket = TcpStream::connect(self.address).await.unwrap();
         let handshake = connector.connect(socket, host);
-        tokio::time::timeout(PATIENCE, handshake).await.unwrap()
+        timeout(PATIENCE, handshake).await.unwrap()
     }
 }
 

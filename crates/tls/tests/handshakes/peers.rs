@@ -1,11 +1,13 @@
 //! A server on the room's acceptor, and `openssl` as its client.
 
+use foregate_eventloop::{TcpListener, block_on, spawn_local};
 use foregate_message::{Chunk, TlsFacts};
 use foregate_testkit::{Authority, Issued, PATIENCE, Scratch, eventually};
 use foregate_tls::{
     Acceptor, AcceptorPlan, Alpn, CertificateStore, HandshakeFault, HandshakeGate, Served,
     SessionCache, Shared, Stream, Tickets, certificate,
 };
+use std::future::poll_fn;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
@@ -14,9 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
 use tokio::sync::Notify;
-use tokio::task::LocalSet;
 
 /// What became of a handshake.
 #[derive(Debug)]
@@ -109,23 +109,25 @@ impl Server {
                 let listener = TcpListener::from_std(socket).unwrap();
                 let accepting = async {
                     loop {
-                        let (socket, _) = listener.accept().await.unwrap();
+                        let accepted = poll_fn(|cx| listener.poll_accept(cx)).await;
+                        let (socket, _) = accepted.unwrap();
                         let (acceptor, sender) = (Arc::clone(&acceptor), sender.clone());
                         let manner = manner.clone();
-                        tokio::task::spawn_local(async move {
+                        spawn_local(async move {
                             let handshake = acceptor.accept(socket, Chunk::default());
-                            let stream = match tokio::time::timeout(timeout, handshake).await {
-                                Ok(Ok(stream)) => stream,
-                                Ok(Err(refused)) => {
+                            let stream = match foregate_eventloop::timeout(timeout, handshake).await
+                            {
+                                Some(Ok(stream)) => stream,
+                                Some(Err(refused)) => {
                                     report(&sender, Outcome::Failed(refused.fault));
                                     if let Some(mut socket) = refused.socket {
                                         let mut unread = tokio::io::sink();
                                         let drained = tokio::io::copy(&mut socket, &mut unread);
-                                        let _ = tokio::time::timeout(timeout, drained).await;
+                                        let _ = foregate_eventloop::timeout(timeout, drained).await;
                                     }
                                     return;
                                 }
-                                Err(_) => {
+                                None => {
                                     return report(
                                         &sender,
                                         Outcome::Failed(HandshakeFault::Timeout),
@@ -253,12 +255,7 @@ async fn serve(mut stream: Stream, manner: Manner, outcomes: &SyncSender<Outcome
 
 /// Runs on one thread, with local tasks, as a worker does.
 pub(crate) fn run<F: Future>(future: F) -> F::Output {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    let local = LocalSet::new();
-    runtime.block_on(local.run_until(future))
+    block_on(future).unwrap()
 }
 
 /// `openssl s_client` that says something, waits until something is to be seen for each, and leaves in order; everything

@@ -58,7 +58,7 @@ pub(super) async fn get(
         Peer::Tls(host, port, connector) => {
             let dialled = timeout(ANSWER_TIMEOUT, TcpStream::connect((&**host, *port)));
             let socket = opened(dialled.await)?;
-            let shaken = timeout(ANSWER_TIMEOUT, connector.connect_http1(socket, host));
+            let shaken = timeout(ANSWER_TIMEOUT, connector.connect_http1_over(socket, host));
             let stream = match shaken.await {
                 Ok(Ok(stream)) => stream,
                 Ok(Err(fault)) => {

@@ -20,7 +20,7 @@ impl Pool {
             *seat = None;
         } else if seat.is_none() {
             let joined = Rc::new(Seat::join(&self.seats, self.open.get()));
-            tokio::task::spawn_local(listen(Rc::downgrade(self), Rc::downgrade(&joined)));
+            foregate_eventloop::spawn_local(listen(Rc::downgrade(self), Rc::downgrade(&joined)));
             *seat = Some(joined);
         }
         drop(seat);

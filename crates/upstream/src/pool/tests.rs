@@ -1,9 +1,9 @@
 //! Pools with real connections, of which nobody reads what is sent.
 
 use super::*;
+use foregate_eventloop::{block_on, yield_now};
 use foregate_telemetry::metrics::Registry;
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
-use tokio::task::{LocalSet, yield_now};
 
 /// Any port of this machine.
 pub(super) const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -35,9 +35,7 @@ pub(super) fn before(listener: &TcpListener, seats: &Arc<Seats>, limits: PoolLim
 
 /// Runs a story as a worker runs its tasks.
 pub(super) fn within<F: Future<Output = ()>>(story: impl FnOnce() -> F) {
-    let mut runtime = tokio::runtime::Builder::new_current_thread();
-    let runtime = runtime.enable_all().build().unwrap();
-    LocalSet::new().block_on(&runtime, async move { story().await });
+    block_on(story()).unwrap();
 }
 
 /// It was dialled when a reload had overtaken it, so that it is nobody else's; then its request could not be sent on it.

@@ -5,6 +5,7 @@ use crate::call::Call;
 use crate::connect::{self, ConnectFault, SocketOptions};
 use crate::pool::{Connection, Pool, PoolLimits, Use};
 use foregate_balance::{HttpQuestion, ProbeFault, Question};
+use foregate_eventloop::grouped;
 use foregate_message::{
     BodyLength, Chunk, FieldId, FieldName, Fields, Frame, Reason, RequestHead, ResponseHead,
 };
@@ -14,7 +15,6 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
-use tokio::task::LocalSet;
 
 /// How much of an answer's body is looked at.
 const PROBE_BODY_BYTES_MAX: usize = 64 * 1024;
@@ -32,9 +32,9 @@ pub(super) async fn ask(
     timeout: Duration,
 ) -> Result<(), ProbeFault> {
     // Whatever a connection has running ends with the probe.
-    let tasks = LocalSet::new();
-    let asked = tokio::time::timeout(timeout, tasks.run_until(put(target, shard)));
-    asked.await.unwrap_or(Err(ProbeFault::Timeout))
+    let asked = grouped(put(target, shard));
+    let asked = foregate_eventloop::timeout(timeout, asked).await;
+    asked.unwrap_or(Err(ProbeFault::Timeout))
 }
 
 async fn put(target: &ProbeTarget, shard: &Arc<Shard>) -> Result<(), ProbeFault> {

@@ -4,12 +4,12 @@ use super::*;
 use crate::pool::tests::{NOBODY, before, wide, within};
 use crate::pool::{Carrier, Connection, PoolLimits};
 use crate::seats::Seats;
+use foregate_eventloop::yield_now;
 use proptest::prelude::*;
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Wake;
-use tokio::task::yield_now;
 
 /// Those who were woken, in their order: as a worker runs them.
 type Woken = Arc<Mutex<Vec<u32>>>;
