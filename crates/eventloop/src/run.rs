@@ -2,7 +2,7 @@
 
 use crate::budget;
 use crate::source::{self, Events};
-use crate::task::{self, Next, ROOT};
+use crate::task::{self, ROOT};
 use foregate_telemetry::clock::{Deadline, Moment, deadlines, now};
 use rustix::event::Timespec;
 use std::future::poll_fn;
@@ -33,16 +33,15 @@ pub fn block_on<F: Future>(future: F) -> io::Result<F::Output> {
     let mut cx = Context::from_waker(&waker);
     waker.wake_by_ref();
     loop {
+        if task::take_root() {
+            budget::renew();
+            if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+                return Ok(output);
+            }
+        }
         for _ in 0..TURNS_MAX {
-            match task::run_next() {
-                Next::Ran => {}
-                Next::Nobody => break,
-                Next::Root => {
-                    budget::renew();
-                    if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
-                        return Ok(output);
-                    }
-                }
+            if !task::run_next() {
+                break;
             }
         }
         let timeout = match task::is_busy() {

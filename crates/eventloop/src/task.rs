@@ -48,7 +48,7 @@ struct Tasks {
     slots: Vec<Slot>,
     free: Vec<u32>,
     queue: VecDeque<TaskId>,
-    root_is_queued: bool,
+    root_is_woken: bool,
     /// Those who let the loop come around before they go on.
     deferred: Vec<Waker>,
 }
@@ -59,7 +59,7 @@ thread_local! {
             slots: Vec::new(),
             free: Vec::new(),
             queue: VecDeque::new(),
-            root_is_queued: false,
+            root_is_woken: false,
             deferred: Vec::new(),
         })
     };
@@ -107,9 +107,7 @@ impl Tasks {
     #[inline]
     fn wake(&mut self, id: TaskId) {
         if id == ROOT {
-            if !std::mem::replace(&mut self.root_is_queued, true) {
-                self.queue.push_back(id);
-            }
+            self.root_is_woken = true;
             return;
         }
         if let Some(slot) = self.slots.get_mut(id.slot as usize)
@@ -207,48 +205,37 @@ pub(crate) fn wake_told(remote: &Remote) {
 
 /// Whether a task is ready, or only lets the loop come around.
 pub(crate) fn is_busy() -> bool {
-    TASKS.with_borrow(|tasks| !tasks.queue.is_empty() || !tasks.deferred.is_empty())
+    TASKS.with_borrow(|tasks| {
+        tasks.root_is_woken || !tasks.queue.is_empty() || !tasks.deferred.is_empty()
+    })
 }
 
-/// What a turn is given to.
-pub(crate) enum Next {
-    /// The future that the loop is run for.
-    Root,
-    /// A task had its turn.
-    Ran,
-    /// Nobody is ready.
-    Nobody,
+/// Whether the future that the loop is run for is ready. It has the first turn each time that the loop comes around, before
+/// whoever was woken earlier: a worker takes its orders before it looks at requests that may have come later.
+pub(crate) fn take_root() -> bool {
+    TASKS.with_borrow_mut(|tasks| std::mem::take(&mut tasks.root_is_woken))
 }
 
-/// Gives the next task that is ready its turn.
+/// Gives the next task that is ready its turn; false when there is none.
 #[inline]
-pub(crate) fn run_next() -> Next {
-    let (id, group, ready) = TASKS.with_borrow_mut(|tasks| {
+pub(crate) fn run_next() -> bool {
+    let next = TASKS.with_borrow_mut(|tasks| {
         loop {
-            let Some(id) = tasks.queue.pop_front() else {
-                return (None, GroupId::default(), None);
-            };
-            if id == ROOT {
-                tasks.root_is_queued = false;
-                return (Some(id), GroupId::default(), None);
-            }
-            // Who has ended meanwhile still stands there.
+            let id = tasks.queue.pop_front()?;
+            // Who has ended meanwhile still stands there, and who runs is not run again.
             if let Some(slot) = tasks.slot(id) {
                 slot.is_queued = false;
-                return (Some(id), slot.group, slot.ready.take());
+                if let Some(ready) = slot.ready.take() {
+                    return Some((id, slot.group, ready));
+                }
             }
         }
     });
-    match (id, ready) {
-        (None, _) => Next::Nobody,
-        (Some(id), Some(ready)) => {
-            run(id, group, ready);
-            Next::Ran
-        }
-        (Some(ROOT), None) => Next::Root,
-        // Nobody runs two tasks at once.
-        (Some(_), None) => Next::Ran,
+    if let Some((id, group, ready)) = next {
+        run(id, group, ready);
+        return true;
     }
+    false
 }
 
 #[inline]

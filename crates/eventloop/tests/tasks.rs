@@ -43,6 +43,34 @@ fn tasks_run_in_the_order_in_which_they_are_woken() {
     assert_eq!(*order.borrow(), all);
 }
 
+/// A worker's orders are taken by what its loop is run for, its requests by tasks.
+#[test]
+fn what_the_loop_is_run_for_comes_first() {
+    block_on(async {
+        let order = Rc::new(RefCell::new(Vec::new()));
+        let told = Rc::new(Notify::new());
+        for number in 0..3 {
+            let (order, told) = (Rc::clone(&order), Rc::clone(&told));
+            spawn_local(async move {
+                order.borrow_mut().push(number);
+                // They are ready before it is.
+                yield_now().await;
+                told.notify_one();
+                order.borrow_mut().push(number);
+                yield_now().await;
+                order.borrow_mut().push(number);
+            });
+        }
+        told.notified().await;
+        order.borrow_mut().push(9);
+        while order.borrow().len() < 10 {
+            yield_now().await;
+        }
+        assert_eq!(*order.borrow(), [0, 1, 2, 0, 1, 2, 9, 0, 1, 2]);
+    })
+    .unwrap();
+}
+
 #[test]
 fn a_task_that_is_woken_again_and_again_runs_once() {
     block_on(async {
