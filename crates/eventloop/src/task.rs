@@ -159,7 +159,9 @@ impl Task {
     /// Ends it: what it holds is dropped, at once unless it is the one that runs.
     pub fn abort(self) {
         let ended = TASKS.with_borrow_mut(|tasks| tasks.remove(self.0));
-        drop(ended);
+        if let Some(ended) = ended {
+            end(ended);
+        }
     }
 
     /// Whether it is over.

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// A connected socket of this thread's loop.
 #[derive(Debug)]
 pub struct TcpStream {
-    // Forgotten by the reactor before it is closed.
+    // Its place is given up before it is closed: no event of another socket is taken for one of its own.
     source: Source,
     socket: std::net::TcpStream,
 }

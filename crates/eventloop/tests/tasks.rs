@@ -147,6 +147,27 @@ fn a_task_that_is_aborted_is_dropped_at_once_and_its_wakers_wake_nobody() {
 }
 
 #[test]
+fn a_panic_in_what_an_aborted_task_holds_harms_nobody() {
+    struct Trap;
+    impl Drop for Trap {
+        fn drop(&mut self) {
+            panic!("as is expected of it");
+        }
+    }
+    block_on(async {
+        let trap = Trap;
+        let task = spawn_local(async move {
+            let _trap = trap;
+            pending::<()>().await;
+        });
+        yield_now().await;
+        task.abort();
+        assert!(task.is_finished());
+    })
+    .unwrap();
+}
+
+#[test]
 fn a_task_may_abort_itself() {
     block_on(async {
         let fallen = Rc::new(Cell::new(0));

@@ -102,7 +102,7 @@ impl Prober {
         Arc::clone(&lock(&self.watched))
     }
 
-    /// Probes, for as long as it is polled; on a thread of its own, on a loop of its own.
+    /// Probes, for as long as it is polled; on the event loop of a thread of its own.
     pub async fn run(&self) {
         // What probes do is counted as theirs, not among the connections of requests.
         let shard = Registry::new(&["probe"]).shard();
