@@ -403,8 +403,9 @@ def document(raw, chosen):
         " core; load and backend run on another. Every byte of the answers is compared with what the backend must have sent"
         " (10 MB answers: every eighth). Peers keep connections to the backends alive and add no header of their own beyond"
         " their defaults; Foregate runs its full road (routing, header law, `Via`, `Forwarded`, `X-Forwarded-*`, request"
-        f" ids, metrics, all deadlines). Its sockets and the relay's have `reno` at loopback, which is its default; the others'"
-        f" the machine's congestion control{congestion(machine)}. Configurations: `bench/peers`.",
+        f" ids, metrics, all deadlines). Its sockets and the relay's have `reno` at loopback, which is its default, and so have"
+        " those of load and backend; the other proxies' have the machine's congestion control"
+        f"{congestion(machine)}. Configurations: `bench/peers`.",
         "",
         "![CPU per request](results.svg)",
         "",

@@ -10,6 +10,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 
 use foregate_bench::options::Options;
 use foregate_bench::poll::{Interest, Poll, raise_open_files, would_block};
+use foregate_bench::socket::prompt;
 
 const LISTENER: u64 = u64::MAX;
 const SCRATCH_BYTES: usize = 256 << 10;
@@ -101,9 +102,8 @@ fn accept(
     };
     for socket in [&client, &backend] {
         socket.set_nonblocking(true)?;
-        socket.set_nodelay(true)?;
         // As Foregate's sockets at loopback: it is the limit of what could be done with them.
-        let _ = rustix::net::sockopt::set_tcp_congestion(socket, "reno");
+        prompt(socket)?;
     }
     let free = pairs.iter().position(Option::is_none).unwrap_or_else(|| {
         pairs.push(None);

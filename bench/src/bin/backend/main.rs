@@ -21,6 +21,7 @@ use foregate_bench::framing::{Chunks, Framing, framing, head_end};
 use foregate_bench::h2::PREFACE;
 use foregate_bench::options::Options;
 use foregate_bench::poll::{Interest, Poll, raise_open_files, would_block};
+use foregate_bench::socket::prompt;
 
 mod h2;
 
@@ -243,7 +244,7 @@ impl Server {
             Err(error) => return Err(error),
         };
         socket.set_nonblocking(true)?;
-        socket.set_nodelay(true)?;
+        prompt(&socket)?;
         self.responder.accepted += 1;
         let slot = self.free.pop().unwrap_or_else(|| {
             self.connections.push(None);

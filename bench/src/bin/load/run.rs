@@ -1,9 +1,11 @@
 //! The run itself: connections, pace, the measured window, the result.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use foregate_bench::alarm::Alarm;
 use foregate_bench::latency::Latencies;
 use foregate_bench::poll::{Interest, Poll};
 use foregate_bench::usage::Usage;
@@ -19,6 +21,8 @@ const SCRATCH_BYTES: usize = 256 << 10;
 const STALL_MAX: Duration = Duration::from_secs(15);
 /// With an open loop, so many due requests may wait for a free connection before the run is called overloaded.
 const BACKLOG_MAX: usize = 1_000_000;
+/// What the alarm is called among the sockets, which have the numbers of their places.
+const ALARM: u64 = u64::MAX;
 
 /// What the measured window has seen.
 struct Window {
@@ -47,6 +51,8 @@ struct Run<'a> {
     /// Due requests of an open loop that found no free connection.
     backlog: VecDeque<Instant>,
     next_due: Instant,
+    /// What an open loop is woken by when a request is due.
+    alarm: Option<Alarm>,
     begun: u64,
     finished: u64,
     faults: [u64; Fault::ALL.len()],
@@ -74,6 +80,7 @@ pub(crate) fn run(plan: &Plan) -> Result<(), String> {
         free: places.flat_map(|index| vec![index; plan.streams]).collect(),
         backlog: VecDeque::new(),
         next_due: now,
+        alarm: None,
         begun: 0,
         finished: 0,
         faults: [0; Fault::ALL.len()],
@@ -136,6 +143,9 @@ impl Run<'_> {
         let mut warming = warm.is_some();
         self.next_due = start;
         self.last_answer = start;
+        if let Pace::Every(distance) = self.plan.pace {
+            self.arm(distance).map_err(|error| error.to_string())?;
+        }
         self.open_window(start);
         let mut scratch = vec![0; SCRATCH_BYTES];
         loop {
@@ -153,10 +163,15 @@ impl Run<'_> {
                 return Err(format!("no answer for {} s", STALL_MAX.as_secs()));
             }
             self.send_due(now)?;
-            let timeout = self.timeout(if warming { warm } else { end });
+            let timeout = Self::timeout(if warming { warm } else { end });
             let ready_count = self.poll.wait(timeout).map_err(|error| error.to_string())?;
             for index in 0..ready_count {
                 let ready = self.poll.ready(index);
+                if ready.token == ALARM {
+                    // What is due now is sent before the next wait.
+                    self.hush().map_err(|error| error.to_string())?;
+                    continue;
+                }
                 self.advance(
                     ready.token as usize,
                     ready.readable,
@@ -165,6 +180,18 @@ impl Run<'_> {
                 )?;
             }
         }
+    }
+
+    /// Wakes the waiting at every distance from now on.
+    fn arm(&mut self, distance: Duration) -> io::Result<()> {
+        let alarm = Alarm::every(distance)?;
+        self.poll.add(&alarm, ALARM, Interest::Read)?;
+        self.alarm = Some(alarm);
+        Ok(())
+    }
+
+    fn hush(&self) -> io::Result<()> {
+        self.alarm.as_ref().map_or(Ok(()), Alarm::hush)
     }
 
     fn open_window(&mut self, now: Instant) {
@@ -179,13 +206,10 @@ impl Run<'_> {
         matches!(self.plan.length, Length::Requests(count) if self.finished >= count)
     }
 
-    fn timeout(&self, until: Option<Instant>) -> Option<Duration> {
-        let now = Instant::now();
-        let mut until = until.unwrap_or(now + Duration::from_secs(1));
-        if matches!(self.plan.pace, Pace::Every(_)) {
-            until = until.min(self.next_due);
-        }
-        Some((until - now).min(Duration::from_secs(1)))
+    fn timeout(until: Option<Instant>) -> Option<Duration> {
+        let longest = Duration::from_secs(1);
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        Some(left.map_or(longest, |left| left.min(longest)))
     }
 
     /// Sends on free connections: whatever is due, or as much as they take.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::verifier::Remembering;
 use foregate_bench::poll::would_block;
+use foregate_bench::socket::prompt;
 use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore};
@@ -88,7 +89,7 @@ impl Transport {
         name: &str,
     ) -> io::Result<Self> {
         let socket = TcpStream::connect(to)?;
-        socket.set_nodelay(true)?;
+        prompt(&socket)?;
         socket.set_nonblocking(true)?;
         let tls = match tls {
             Some(config) => {
