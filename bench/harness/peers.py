@@ -45,8 +45,6 @@ class Peer:
     # Takes part in the workloads over TLS, and in the one with thousands of certificates.
     tls = False
     certificates = False
-    # Added to the admin port, for a second process on the same port.
-    admin_shift = 0
     flags = ()
 
     @property
@@ -55,7 +53,7 @@ class Peer:
 
     @property
     def admin_port(self):
-        return places.ADMIN_PORT_FIRST + self.index + self.admin_shift
+        return places.ADMIN_PORT_FIRST + self.index
 
     @property
     def tls_port(self):

@@ -265,18 +265,28 @@ class Workers:
         return results
 
     def start(self, bench, peer, cores, workers):
-        """The processes, all on one port: the kernel spreads connections over them as it does over workers."""
+        """The processes, each on a port of its own, for none takes one on which another listens."""
         processes = []
-        for number, count in enumerate(workers):
-            other = type(peer)()
-            other.admin_shift = 60 * number
-            processes.append(other.start(cores, files=bench.files, workers=count, suffix=f"-worker-{number}"))
-            processes[-1].wait_ready(other.admin_port)
+        try:
+            for number, count in enumerate(workers):
+                other = type(peer)()
+                other.index = self.index(peer, number)
+                processes.append(other.start(cores, files=bench.files, workers=count, suffix=f"-worker-{number}"))
+                processes[-1].wait_ready(other.admin_port)
+        except BaseException:
+            for process in processes:
+                process.stop()
+            raise
         return processes
+
+    def index(self, peer, number):
+        return type(peer).index + 50 * number
 
     def one_run(self, bench, peer, load_cores, processes, scale):
         watched = sum((["--pid", process.pid] for process in processes), [])
-        common = ["--connections", 64 * scale, *watched, "--warmup", bench.warmup, "--seconds", bench.seconds]
+        others = sum((["--to", f"127.0.0.1:{places.PROXY_PORT_FIRST + self.index(peer, number)}"]
+                      for number in range(1, len(processes))), [])
+        common = [*others, "--connections", 64 * scale, *watched, "--warmup", bench.warmup, "--seconds", bench.seconds]
         paced = measure.load(peer.port, load_cores, *common, "--rate", self.rate_each * scale)
         paced["saturated"] = measure.load(peer.port, load_cores, *common)
         return paced

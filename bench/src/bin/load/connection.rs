@@ -104,14 +104,15 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Connects; `name` is the server name of a TLS connection.
+    /// Connects in a place; `name` is the server name of a TLS connection.
     pub(crate) fn connect(
         plan: &Plan,
+        place: usize,
         tls: Option<&Arc<ClientConfig>>,
         name: &str,
     ) -> io::Result<Self> {
         Ok(Self {
-            transport: Transport::connect(&plan.to, tls, name)?,
+            transport: Transport::connect(&plan.to[place % plan.to.len()], tls, name)?,
             interest: Interest::Read,
             served: 0,
             handshake: None,

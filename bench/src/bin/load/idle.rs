@@ -62,7 +62,7 @@ fn one_request(
     scratch: &mut [u8],
 ) -> Result<Connection, String> {
     let exchange = index % plan.exchanges.len();
-    let mut client = Connection::connect(plan, tls, &plan.exchanges[exchange].host)
+    let mut client = Connection::connect(plan, index, tls, &plan.exchanges[exchange].host)
         .map_err(|error| error.to_string())?;
     let asked = Asked {
         exchange,

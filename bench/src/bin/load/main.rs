@@ -10,6 +10,7 @@
 //! - `--per-connection N` closes a connection after N answers; `--handshakes full` or `resumed` demands that kind,
 //! - `--grpc 100` makes unary gRPC calls whose message comes back,
 //! - `--idle N` opens N connections, makes one request on each and holds them until stdin ends,
+//! - `--to` may be given several times: connections take the addresses in turn,
 //! - `--pid` names proxy processes whose CPU time (descendants included) is read at both ends of the measured window.
 //!
 //! Status, length and every body byte of each answer are compared with what the backend must have sent

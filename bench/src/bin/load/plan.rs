@@ -74,8 +74,8 @@ pub(crate) enum Length {
 
 /// The whole command line, understood.
 pub(crate) struct Plan {
-    /// `ip:port` of the proxy.
-    pub(crate) to: String,
+    /// `ip:port` of the proxy; of several, places of connections take them in turn. Never empty.
+    pub(crate) to: Vec<String>,
     /// What is spoken there.
     pub(crate) protocol: Protocol,
     /// How connections are encrypted, if they are.
@@ -120,7 +120,10 @@ impl Plan {
     /// # Errors
     /// What is missing or not understood.
     pub(crate) fn from_options(mut options: Options) -> Result<Self, String> {
-        let to: String = options.optional("to")?.ok_or("--to address: needed")?;
+        let to = options.all("to");
+        if to.is_empty() {
+            return Err("--to address: needed at least once".to_owned());
+        }
         let connections = options.or("connections", 64)?;
         let (protocol, tls) = spoken(&mut options)?;
         let (kind, message, exchanges) = asked(&mut options)?;

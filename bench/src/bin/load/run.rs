@@ -118,9 +118,13 @@ impl Run<'_> {
     /// Connects in a place, for an exchange and those after it.
     fn connect(&self, index: usize, exchange: usize) -> Result<Connection, String> {
         let exchange = &self.plan.exchanges[exchange % self.plan.exchanges.len()];
-        let client =
-            Connection::connect(self.plan, self.places[index].tls.as_ref(), &exchange.host)
-                .map_err(|error| format!("{}: {error}", self.plan.to))?;
+        let client = Connection::connect(
+            self.plan,
+            index,
+            self.places[index].tls.as_ref(),
+            &exchange.host,
+        )
+        .map_err(|error| format!("{}: {error}", self.plan.to.join(", ")))?;
         self.poll
             .add(&client.transport.socket, index as u64, Interest::Read)
             .map_err(|error| error.to_string())?;
