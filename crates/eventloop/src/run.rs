@@ -17,7 +17,7 @@ const TURNS_MAX: u32 = 61;
 /// Runs the thread's loop until `future` is over. Tasks that are not over by then end with it.
 ///
 /// # Errors
-/// The loop can't be had: no descriptor is left for it.
+/// The loop can't be had: no descriptor is left for it, or the kernel refuses to wait.
 pub fn block_on<F: Future>(future: F) -> io::Result<F::Output> {
     struct Ending;
     impl Drop for Ending {

@@ -182,7 +182,7 @@ pub(crate) fn start(
         .spawn(move || {
             let _ended = Ended(Some(ended));
             if let Err(error) = block_on(run(number, update, surroundings, ears)) {
-                process::error("a worker can't start", &[("error", &error)]);
+                process::error("a worker can't run", &[("error", &error)]);
             }
         })?;
     Ok(Running {
