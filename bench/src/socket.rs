@@ -6,14 +6,13 @@ use std::net::TcpStream;
 /// Sends what is written at once, and spaces nothing.
 ///
 /// What a client's and a backend's congestion control decides at loopback it decides within the sends of the proxy
-/// between them, whose figure it would be. Where the kernel lacks `reno`, the machine's stays.
+/// between them, whose figure it would be. `reno` is in every kernel, for everybody.
 ///
 /// # Errors
 /// The kernel's.
 pub fn prompt(socket: &TcpStream) -> io::Result<()> {
     socket.set_nodelay(true)?;
-    let _ = rustix::net::sockopt::set_tcp_congestion(socket, "reno");
-    Ok(())
+    Ok(rustix::net::sockopt::set_tcp_congestion(socket, "reno")?)
 }
 
 #[cfg(test)]

@@ -51,8 +51,6 @@ struct Run<'a> {
     /// Due requests of an open loop that found no free connection.
     backlog: VecDeque<Instant>,
     next_due: Instant,
-    /// What an open loop is woken by when a request is due.
-    alarm: Option<Alarm>,
     begun: u64,
     finished: u64,
     faults: [u64; Fault::ALL.len()],
@@ -80,7 +78,6 @@ pub(crate) fn run(plan: &Plan) -> Result<(), String> {
         free: places.flat_map(|index| vec![index; plan.streams]).collect(),
         backlog: VecDeque::new(),
         next_due: now,
-        alarm: None,
         begun: 0,
         finished: 0,
         faults: [0; Fault::ALL.len()],
@@ -147,9 +144,7 @@ impl Run<'_> {
         let mut warming = warm.is_some();
         self.next_due = start;
         self.last_answer = start;
-        if let Pace::Every(distance) = self.plan.pace {
-            self.arm(distance).map_err(|error| error.to_string())?;
-        }
+        let alarm = self.alarm().map_err(|error| error.to_string())?;
         self.open_window(start);
         let mut scratch = vec![0; SCRATCH_BYTES];
         loop {
@@ -173,7 +168,8 @@ impl Run<'_> {
                 let ready = self.poll.ready(index);
                 if ready.token == ALARM {
                     // What is due now is sent before the next wait.
-                    self.hush().map_err(|error| error.to_string())?;
+                    let hushed = alarm.iter().try_for_each(Alarm::hush);
+                    hushed.map_err(|error| error.to_string())?;
                     continue;
                 }
                 self.advance(
@@ -186,16 +182,14 @@ impl Run<'_> {
         }
     }
 
-    /// Wakes the waiting at every distance from now on.
-    fn arm(&mut self, distance: Duration) -> io::Result<()> {
+    /// What wakes an open loop whenever a request is due.
+    fn alarm(&self) -> io::Result<Option<Alarm>> {
+        let Pace::Every(distance) = self.plan.pace else {
+            return Ok(None);
+        };
         let alarm = Alarm::every(distance)?;
         self.poll.add(&alarm, ALARM, Interest::Read)?;
-        self.alarm = Some(alarm);
-        Ok(())
-    }
-
-    fn hush(&self) -> io::Result<()> {
-        self.alarm.as_ref().map_or(Ok(()), Alarm::hush)
+        Ok(Some(alarm))
     }
 
     fn open_window(&mut self, now: Instant) {
