@@ -46,6 +46,8 @@ def load(port, on_cores, *options, timeout=120):
         raise Failed(f"load {' '.join(command[3:])}: {result['errors']} wrong answers: {result['errors_by_kind']}")
     if not result["requests"]:
         raise Failed(f"load {' '.join(command[3:])}: no request was completed")
+    if "--pid" in options and not result["cpu_seconds"]:
+        raise Failed(f"load {' '.join(command[3:])}: answers came, but not from the process that is watched")
     return result
 
 

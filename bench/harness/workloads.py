@@ -245,11 +245,12 @@ class Workers:
             for round_number in range(bench.rounds_of(self)):
                 for side, (workers, connections) in sides.items():
                     bench.say(f"{self.name}: round {round_number + 1} of {bench.rounds_of(self)}: {side}")
-                    processes = self.start(bench, peer, proxy_cores, workers)
+                    running = []
                     try:
-                        results[side]["runs"].append(self.one_run(bench, peer, load_cores, processes, connections))
+                        self.start(bench, peer, proxy_cores, workers, running)
+                        results[side]["runs"].append(self.one_run(bench, load_cores, running, connections))
                     finally:
-                        for process in processes:
+                        for _, process in running:
                             process.stop()
         finally:
             backend.stop()
@@ -264,31 +265,21 @@ class Workers:
                 }
         return results
 
-    def start(self, bench, peer, cores, workers):
-        """The processes, each on a port of its own, for none takes one on which another listens."""
-        processes = []
-        try:
-            for number, count in enumerate(workers):
-                other = type(peer)()
-                other.index = self.index(peer, number)
-                processes.append(other.start(cores, files=bench.files, workers=count, suffix=f"-worker-{number}"))
-                processes[-1].wait_ready(other.admin_port)
-        except BaseException:
-            for process in processes:
-                process.stop()
-            raise
-        return processes
+    def start(self, bench, peer, cores, workers, running):
+        """Adds the processes, each on a port of its own, for none takes one on which another listens."""
+        for number, count in enumerate(workers):
+            other = type(peer)()
+            other.index = type(peer).index + 50 * number
+            running.append((other, other.start(cores, files=bench.files, workers=count, suffix=f"-worker-{number}")))
+            running[-1][1].wait_ready(other.admin_port)
 
-    def index(self, peer, number):
-        return type(peer).index + 50 * number
-
-    def one_run(self, bench, peer, load_cores, processes, scale):
-        watched = sum((["--pid", process.pid] for process in processes), [])
-        others = sum((["--to", f"127.0.0.1:{places.PROXY_PORT_FIRST + self.index(peer, number)}"]
-                      for number in range(1, len(processes))), [])
+    def one_run(self, bench, load_cores, running, scale):
+        (first, _), *rest = running
+        others = sum((["--to", f"127.0.0.1:{other.port}"] for other, _ in rest), [])
+        watched = sum((["--pid", process.pid] for _, process in running), [])
         common = [*others, "--connections", 64 * scale, *watched, "--warmup", bench.warmup, "--seconds", bench.seconds]
-        paced = measure.load(peer.port, load_cores, *common, "--rate", self.rate_each * scale)
-        paced["saturated"] = measure.load(peer.port, load_cores, *common)
+        paced = measure.load(first.port, load_cores, *common, "--rate", self.rate_each * scale)
+        paced["saturated"] = measure.load(first.port, load_cores, *common)
         return paced
 
 
