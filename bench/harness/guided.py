@@ -78,7 +78,11 @@ def train(program, folder, say):
             # What is never seen is taken for rare and built small and slow: large configurations are not to suffer.
             say("profile: a start with 10,000 certificates; one with 10,000 routes, and reloads")
             process = peer.start(proxy_cores, suffix="-profile", tls=True, names=certificates.names())
-            process.stop(60)
+            try:
+                # It takes connections before it has read everything, and would leave no counts if it were stopped there.
+                measure.wait_serving(peer.tls_port, 60, tls=True)
+            finally:
+                process.stop(60)
             process = peer.start(proxy_cores, suffix="-profile", extra=routes.extra(0))
             try:
                 measure.wait_serving(peer.port, 60)
