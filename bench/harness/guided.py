@@ -14,6 +14,8 @@ from .processes import Failed
 FOLDER = places.TARGET / "guided"
 PROGRAM = FOLDER / "foregate"
 SECONDS = 1.5
+# What most requests are like counts for more than the rest, where the compiler has to choose.
+WEIGHTS = {"1k-64conn": 20, "tls-1k-64conn": 20}
 
 
 def said(*command):
@@ -57,53 +59,64 @@ def environment(**values):
 
 
 def train(program, folder, say):
-    """Runs the counting program under every kind of load but the paced one, each for a moment, with right answers."""
+    """Runs the counting program under every kind of load but the paced one, each for a moment, with right answers.
+
+    What it counts is left in a folder of the workload's name.
+    """
     proxy_cores, load_cores = measure.cores()
     peer = next(peer for peer in peers.ALL if peer.name == "foregate")
     certificates, routes = workloads.named(["certs-10000", "routes-10000"])
     places.make_certificates(certificates.count)
     backend = measure.start_backend(load_cores)
     try:
-        with environment(FOREGATE_BIN=program, LLVM_PROFILE_FILE=folder / "%m-%p.profraw"):
-            for workload in workloads.ALL:
-                if not isinstance(workload, workloads.Load) or workload.rate:
-                    continue
-                say(f"profile: {workload.name}")
-                process = peer.start(proxy_cores, log=workload.log, suffix="-profile", tls=workload.tls, grpc=workload.grpc)
-                try:
-                    measure.load(workload.port(peer), load_cores, *workload.options, "--seconds", SECONDS)
-                finally:
-                    # It writes what it counted when it ends by itself.
-                    process.stop(60)
-            # What is never seen is taken for rare and built small and slow: large configurations are not to suffer.
-            say("profile: a start with 10,000 certificates; one with 10,000 routes, and reloads")
-            process = peer.start(proxy_cores, suffix="-profile", tls=True, names=certificates.names())
-            try:
-                # It takes connections before it has read everything, and would leave no counts if it were stopped there.
-                measure.wait_serving(peer.tls_port, 60, tls=True)
-            finally:
-                process.stop(60)
-            process = peer.start(proxy_cores, suffix="-profile", extra=routes.extra(0))
-            try:
-                measure.wait_serving(peer.port, 60)
-                for generation in range(1, 4):
-                    routes.reload(peer, process, generation)
-            finally:
-                process.stop(60)
+        for workload in workloads.ALL:
+            if not isinstance(workload, workloads.Load) or workload.rate:
+                continue
+            options = {"log": workload.log, "tls": workload.tls, "grpc": workload.grpc}
+            with counted(program, folder / workload.name, say, peer, proxy_cores, **options):
+                measure.load(workload.port(peer), load_cores, *workload.options, "--seconds", SECONDS)
+        # What is never seen is taken for rare and built small and slow: large configurations are not to suffer.
+        with counted(program, folder / certificates.name, say, peer, proxy_cores, tls=True, names=certificates.names()):
+            # It takes connections before it has read everything, and would leave no counts if it were stopped there.
+            measure.wait_serving(peer.tls_port, 60, tls=True)
+        with counted(program, folder / routes.name, say, peer, proxy_cores, extra=routes.extra(0)) as process:
+            measure.wait_serving(peer.port, 60)
+            for generation in range(1, 4):
+                routes.reload(peer, process, generation)
     finally:
         backend.stop()
+
+
+@contextlib.contextmanager
+def counted(program, folder, say, peer, cores, **options):
+    """The counting program while it runs; what it counted must be in the folder once it has ended."""
+    say(f"profile: {folder.name}")
+    with environment(FOREGATE_BIN=program, LLVM_PROFILE_FILE=folder / "%m-%p.profraw"):
+        process = peer.start(cores, suffix="-profile", **options)
+        try:
+            yield process
+        finally:
+            # It writes when it ends by itself.
+            process.stop(60)
+    if not list(folder.glob("*.profraw")):
+        raise Failed(f"the counting program has left no counts of {folder.name}")
+
+
+def weighted(folder):
+    """What to tell the merging program: every file of counts and how much it counts for."""
+    return [f"--weighted-input={WEIGHTS.get(file.parent.name, 1)},{file}" for file in sorted(folder.glob("*/*.profraw"))]
 
 
 def make(say):
     """Builds what is not built yet; returns the program.
 
-    A profile belongs to one counting program and is kept by that program's digest: without a change in the sources
-    nothing is run or built again.
+    A profile belongs to one counting program and to the way it is run here, and is kept by the digest of both: without a
+    change in the sources nothing is run or built again.
     """
     merge, host = merger()
     say("building the program that counts")
     counting = build(FOLDER / "counting", host, f"-Cprofile-generate={FOLDER / 'profiles'}")
-    digest = hashlib.sha256(counting.read_bytes()).hexdigest()[:16]
+    digest = hashlib.sha256(counting.read_bytes() + pathlib.Path(__file__).read_bytes()).hexdigest()[:16]
     profile = FOLDER / f"{digest}.profdata"
     if not profile.exists():
         raw = FOLDER / "profiles"
@@ -113,7 +126,7 @@ def make(say):
             old.unlink()
         # Cargo tells builds apart by their flags and would keep those of every profile.
         shutil.rmtree(FOLDER / "by-profile", ignore_errors=True)
-        said(str(merge), "merge", "--output", str(profile), *map(str, raw.glob("*.profraw")))
+        said(str(merge), "merge", "--output", str(profile), *weighted(raw))
     say("building by the profile")
     built = build(FOLDER / "by-profile", host, f"-Cprofile-use={profile}")
     shutil.copy2(built, PROGRAM.with_suffix(".new"))
