@@ -27,6 +27,12 @@ const BACKEND_SESSIONS_MAX: usize = 256;
 /// Fewer pairs are not worth a thread.
 const PAIRS_OF_THREAD_MIN: usize = 64;
 
+/// Threads for each core that read pairs: while some wait for the disk, as all do after the machine's start, others judge.
+const THREADS_A_CORE: usize = 4;
+
+/// Threads that read pairs.
+const THREADS_MAX: usize = 64;
+
 /// What was read.
 #[derive(Debug, Default)]
 pub struct Credentials {
@@ -257,7 +263,7 @@ impl Credentials {
         }
     }
 
-    /// Reads pairs, many of them on all cores: to judge one takes about a tenth of a millisecond.
+    /// Reads pairs, many of them at once: to judge one takes about a tenth of a millisecond, to wait for its files as long.
     fn read_pairs(
         &mut self,
         pairs: &[FilesPlan],
@@ -265,7 +271,8 @@ impl Credentials {
         platform: &PlatformRoots,
     ) {
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
-        let share = pairs.len().div_ceil(cores).max(PAIRS_OF_THREAD_MIN);
+        let threads = (cores * THREADS_A_CORE).min(THREADS_MAX);
+        let share = pairs.len().div_ceil(threads).max(PAIRS_OF_THREAD_MIN);
         thread::scope(|scope| {
             let mut shares = pairs.chunks(share);
             let mine = shares.next().unwrap_or(&[]);
@@ -682,6 +689,26 @@ mod tests {
         let mut third = Credentials::default();
         third.read_pairs(&pairs[..1], &second.known, &nobody());
         assert!(Arc::ptr_eq(&first.served[0], &third.served[0]));
+    }
+
+    #[test]
+    fn many_certificates_are_known_in_the_order_of_their_entries() {
+        let scratch = Scratch::new();
+        let issued = Authority::new("Root").issue(&["a.test"]);
+        let certificate = scratch.write("a.pem", &issued.chain_pem);
+        let key = scratch.write("a.key", &issued.key_pem);
+        let pairs: Vec<FilesPlan> = (0..PAIRS_OF_THREAD_MIN * 3 + 1)
+            .map(|number| FilesPlan {
+                id: number.to_string(),
+                certificate: certificate.clone(),
+                key: key.clone(),
+                ocsp: None,
+            })
+            .collect();
+        let mut read = Credentials::default();
+        read.read_pairs(&pairs, &KnownCertificates::default(), &nobody());
+        let ids = read.served.iter().map(|served| &*served.id);
+        assert!(ids.eq(pairs.iter().map(|pair| &*pair.id)));
     }
 
     #[test]
