@@ -65,6 +65,7 @@ def train(program, folder, say):
     """
     proxy_cores, load_cores = measure.cores()
     peer = next(peer for peer in peers.ALL if peer.name == "foregate")
+    workloads.named(WEIGHTS)  # A weight for a workload that is none would be lost without a word.
     certificates, routes = workloads.named(["certs-10000", "routes-10000"])
     places.make_certificates(certificates.count)
     backend = measure.start_backend(load_cores)

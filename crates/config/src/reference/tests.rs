@@ -1,8 +1,5 @@
 //! What is generated and checked in, and the examples.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests read the examples from the disk"
-)]
+#![allow(clippy::disallowed_methods, reason = "examples are on the disk")]
 
 use crate::schema::tests::misfits;
 use crate::{Files, Format, Outcome, Settings, load, parse_str, reference, render, schema};

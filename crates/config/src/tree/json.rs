@@ -211,7 +211,7 @@ impl JsonReader<'_, '_> {
         Ok(character)
     }
 
-    /// The four digits of a `\uXXXX` that begins at `at`.
+    /// The four digits of an escape `\u` that begins at `at`.
     fn hex4(&self, at: usize) -> Option<u32> {
         let escape = self.text.as_bytes().get(at..at + 6)?;
         let digits = escape.strip_prefix(b"\\u")?;

@@ -6,10 +6,7 @@ use foregate_message::Reason;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub struct ErrorCode(pub u32);
 
-#[allow(
-    missing_docs,
-    reason = "each constant is the code of that name in RFC 9113 §7"
-)]
+#[allow(missing_docs, reason = "each is the code so named in RFC 9113 §7")]
 impl ErrorCode {
     pub const NO_ERROR: ErrorCode = ErrorCode(0x0);
     pub const PROTOCOL_ERROR: ErrorCode = ErrorCode(0x1);
